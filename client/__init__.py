@@ -1,0 +1,1 @@
+"""The reference client of TokenIM, a library and the `tokenim` command."""
