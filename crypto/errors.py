@@ -1,0 +1,123 @@
+"""Every failure of this package, as one tree; whatever a library raises becomes one of these.
+
+- CryptoError
+    - UnsupportedBuild      this build of `cryptography` lacks ML-KEM-768 or X-Wing
+    - InvalidEncoding       a length, count, tag or version that docs/protocol.md does not allow
+    - InvalidKey            a key of the right length that must not be used (A7)
+    - InvalidSignature      a signature that does not cover these bytes under this key
+    - StaleKey              older than one already seen, or than its lifetime (A11)
+    - ManifestRefused       a manifest that breaks a rule of the chain
+        - ManifestRollback  an older version than the one known: ignored, never shown
+        - ManifestFork      two manifests of one version: sending stops, both are shown
+        - SplitView         a peer saw a manifest of ours that we never made (A10)
+    - UnknownDevice         a device that its account's newest manifest does not list
+    - Undecryptable         no key opens it, or what opened is not what was promised
+        - Replayed          a message number or set-up that was used before
+        - TooFarAhead       a counter beyond the forward limit
+    - CopiedState           a used number with an unseen envelope: somebody has our state (B4)
+    - SessionExpired        the session may not send any more; a new set-up is needed
+
+A failure never carries key material, plaintext or the offending bytes.
+"""
+
+from typing import Protocol
+
+__all__ = [
+    "CopiedState",
+    "CryptoError",
+    "InvalidEncoding",
+    "InvalidKey",
+    "InvalidSignature",
+    "ManifestFork",
+    "ManifestRefused",
+    "ManifestRollback",
+    "Replayed",
+    "SessionExpired",
+    "SplitView",
+    "StaleKey",
+    "TooFarAhead",
+    "Undecryptable",
+    "UnknownDevice",
+    "UnsupportedBuild",
+]
+
+
+class SignedObject(Protocol):
+    """What a fork carries as evidence: the exact bytes that were signed, and the signature."""
+
+    @property
+    def body(self) -> bytes:
+        """The signed bytes."""
+
+    @property
+    def signature(self) -> bytes:
+        """64 B Ed25519."""
+
+
+class CryptoError(Exception):
+    """Root of every failure of this package; the tree is in the module docstring."""
+
+
+class UnsupportedBuild(CryptoError):
+    """The installed `cryptography` was built against a library without ML-KEM-768."""
+
+
+class InvalidEncoding(CryptoError):
+    """Bytes that are not laid out as docs/protocol.md says."""
+
+
+class InvalidKey(CryptoError):
+    """A key that must not be used: all-zero result, not canonical, outside the group, bad modulus (A7)."""
+
+
+class InvalidSignature(CryptoError):
+    """A signature that does not verify strictly."""
+
+
+class StaleKey(CryptoError):
+    """A prekey, sealing key or bundle that is past its lifetime, or older than one seen (A11)."""
+
+
+class ManifestRefused(CryptoError):
+    """A manifest that breaks a rule: wrong signer, version, link, or a key that another device has."""
+
+
+class ManifestRollback(ManifestRefused):
+    """A chain that ends below the version already known."""
+
+
+class ManifestFork(ManifestRefused):
+    """Two different manifests of one version; carries both signed objects as evidence."""
+
+    def __init__(self, message: str, known: SignedObject, other: SignedObject) -> None:
+        super().__init__(message)
+        self.known = known
+        self.other = other
+
+
+class SplitView(ManifestRefused):
+    """A peer names a version and hash of our own manifest that is not on our chain (A10)."""
+
+
+class UnknownDevice(CryptoError):
+    """The device is not in its account's newest manifest, or was removed from it."""
+
+
+class Undecryptable(CryptoError):
+    """The one failure of opening: it does not say which check failed."""
+
+
+class Replayed(Undecryptable):
+    """The message number or the set-up was used before; its plaintext is not given again (A4)."""
+
+
+class TooFarAhead(Undecryptable):
+    """An authenticated counter beyond MAX_FORWARD_JUMP."""
+
+
+class CopiedState(CryptoError):
+    """A used message number in an envelope never seen: a copy of the session's state is in use (B4)."""
+
+
+class SessionExpired(CryptoError):
+    """The set-up was not answered within its lifetime; fetch a bundle and start anew."""

@@ -1,0 +1,17 @@
+"""Every KDF info, HMAC constant prefix and signature context: `tokenim/v1 <purpose>` and a zero byte (B7).
+
+The zero byte ends the label, so none is a prefix of another; a test checks it, and that each is used.
+"""
+
+from typing import Final
+
+# Signatures and hashes (first field of a transcript)
+MANIFEST: Final = b"tokenim/v1 manifest\x00"
+DEVICE: Final = b"tokenim/v1 device\x00"
+PREKEY: Final = b"tokenim/v1 prekey\x00"
+SESSION_TRANSCRIPT: Final = b"tokenim/v1 session transcript\x00"
+SAFETY_NUMBER: Final = b"tokenim/v1 safety number\x00"
+
+# Key derivation and sealing (HKDF info, HPKE info)
+SESSION_KEYS: Final = b"tokenim/v1 session keys\x00"
+SETUP_ENVELOPE: Final = b"tokenim/v1 setup envelope\x00"

@@ -1,0 +1,49 @@
+"""Every number of this package, with its unit in its name; docs/protocol.md quotes them."""
+
+from typing import Final
+
+SUITE: Final = 1  # the only suite; a byte in every transcript and envelope
+
+DAY_MS: Final = 86_400_000
+
+# Sizes of keys and values, bytes
+ACCOUNT_ID_BYTES: Final = 32
+DEVICE_ID_BYTES: Final = 16
+HASH_BYTES: Final = 32
+X25519_KEY_BYTES: Final = 32
+ED25519_KEY_BYTES: Final = 32
+ED25519_SEED_BYTES: Final = 32
+ED25519_SIGNATURE_BYTES: Final = 64
+KEM_PUBLIC_KEY_BYTES: Final = 1_184  # ML-KEM-768 encapsulation key
+KEM_CIPHERTEXT_BYTES: Final = 1_088
+KEM_SEED_BYTES: Final = 64  # d ‖ z of FIPS 203
+KEM_SHARED_SECRET_BYTES: Final = 32
+SEALING_KEY_BYTES: Final = 1_216  # X-Wing: ML-KEM-768 key ‖ X25519 key
+SEALING_SEED_BYTES: Final = 32
+SEALING_ENC_BYTES: Final = 1_120  # X-Wing encapsulation: ML-KEM ciphertext ‖ X25519 key
+AEAD_KEY_BYTES: Final = 32
+AEAD_NONCE_BYTES: Final = 12
+AEAD_TAG_BYTES: Final = 16
+
+# Transcripts
+MAX_TRANSCRIPT_FIELD_BYTES: Final = 2**32 - 1
+
+# Manifests
+MAX_DEVICES_PER_ACCOUNT: Final = 16
+
+# Prekeys
+ONE_TIME_STOCK: Final = 100  # of each one-time kind, kept at the relay
+PREKEY_ROTATION_MS: Final = 7 * DAY_MS
+MAX_KEY_AGE_MS: Final = 45 * DAY_MS  # refused when older, and the device is shown as dormant
+RETIRED_KEY_LIFETIME_MS: Final = 45 * DAY_MS  # private keys: 7 d + retries 7 d + TTL 30 d, rounded up
+MAX_CLOCK_SKEW_MS: Final = DAY_MS  # a key made later than this after now is refused
+
+# Sessions
+MAX_UNANSWERED_SESSION_MS: Final = 7 * DAY_MS  # from the fetch of the bundle
+MAX_ARCHIVED_SESSIONS: Final = 5
+ARCHIVED_SESSION_LIFETIME_MS: Final = 45 * DAY_MS
+MAX_SETUP_NUMBER_JUMP: Final = 1_000
+MAX_SETUP_MANIFESTS: Final = 64  # that one set-up envelope may carry
+
+# Envelopes and padding
+MAX_ENVELOPE_BYTES: Final = 262_144  # ciphertext after padding
