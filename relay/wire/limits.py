@@ -1,0 +1,101 @@
+"""Every number of the wire, its unit in its name; docs/protocol.md, "Limits".
+
+A relay tells the values of `ADVERTISED` in `/.well-known/tokenim`; what is not in there is fixed by the protocol version.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+# Sizes of what is fixed by suite 1.
+SUITE: Final = 1
+ACCOUNT_ID_BYTES: Final = 32
+DEVICE_ID_BYTES: Final = 16
+ENVELOPE_ID_BYTES: Final = 16
+NONCE_BYTES: Final = 16
+CHALLENGE_BYTES: Final = 32
+DIGEST_BYTES: Final = 16  # of a ciphertext, kept for idempotency: the first half of SHA-256
+HASH_BYTES: Final = 32
+PUBLIC_KEY_BYTES: Final = 32  # Ed25519 and X25519 alike
+SIGNATURE_BYTES: Final = 64
+KEM_PUBLIC_KEY_BYTES: Final = 1_184  # ML-KEM-768, FIPS 203 table 3
+SEALING_KEY_BYTES: Final = 1_216  # MLKEM768-X25519 (X-Wing)
+DELIVERY_TOKEN_BYTES: Final = 16
+INVITE_SECRET_BYTES: Final = 16
+BLOB_ID_BYTES: Final = 32
+
+# Frames.
+MAX_MESSAGE_BYTES: Final = 1_048_576  # one WebSocket message
+MAX_FRAMES_PER_MESSAGE: Final = 64
+MAX_ACK_ALSO: Final = 256  # single sequences in one `ack`
+MAX_SEQUENCE: Final = 2**63 - 1
+
+# Envelopes and mailboxes.
+MAX_ENVELOPE_BYTES: Final = 262_144  # ciphertext after padding
+MAX_CIPHERTEXTS_PER_SUBMIT: Final = 64
+MAX_TARGETS_PER_SUBMIT: Final = 10_000
+MAX_GRANTS_PER_SUBMIT: Final = 10_000
+MAX_TTL_SECONDS: Final = 2_592_000  # 30 days, also the default
+IDEMPOTENCY_SECONDS: Final = 604_800  # a record outlives ack or expiry by 7 days
+WINDOW_ENVELOPES: Final = 256  # unacknowledged on one connection
+WINDOW_BYTES: Final = 4_194_304
+MAX_UNREAD_BYTES: Final = 1_048_576  # held in memory for a connection that does not read
+MAILBOX_ENVELOPES: Final = 10_000
+MAILBOX_BYTES: Final = 67_108_864
+MAILBOX_NEARLY_FULL_PERCENT: Final = 80
+REDELIVERY_SECONDS: Final = 60
+MAX_DELIVERY_ATTEMPTS: Final = 5  # then the lowest unacknowledged envelope is quarantined
+MAX_LONG_POLL_SECONDS: Final = 60
+MAX_LONG_POLL_ENVELOPES: Final = 256
+
+# Authentication.
+MAX_CLOCK_SKEW_MS: Final = 90_000
+NONCE_KEPT_SECONDS: Final = 180
+AUTHENTICATE_WITHIN_SECONDS: Final = 10
+PING_SECONDS: Final = 30  # a connection that answers no ping for two of them is gone
+
+# Accounts, manifests, reach.
+MAX_DEVICES: Final = 16
+MAX_MANIFEST_BYTES: Final = 8_192
+MAX_MANIFESTS_PER_ANSWER: Final = 100
+MIN_HANDLE_CHARACTERS: Final = 2
+MAX_HANDLE_CHARACTERS: Final = 32
+MAX_DELIVERY_TOKENS: Final = 1_024
+MAX_INVITE_USES: Final = 10_000
+
+# Prekeys.
+ONE_TIME_PREKEYS: Final = 100  # of each kind in stock
+MAX_PREKEYS_PER_APPEND: Final = 202  # 100 + 100 one-time keys, a last-resort one, a rotating one
+PREKEYS_LOW: Final = 25
+PREKEY_BUDGET_BURST: Final = 6  # one-time keys for each (asking account, target device)
+PREKEY_BUDGET_SECONDS: Final = 600  # then one in this time
+PREKEY_TARGET_BURST: Final = 60  # one-time keys of one target device, all askers together
+PREKEY_TARGET_SECONDS: Final = 30
+BUNDLE_FETCH_BURST: Final = 1_000  # of one asker, last-resort answers included; beyond: refused
+BUNDLE_FETCH_SECONDS: Final = 1
+
+# Blobs.
+MAX_BLOB_BYTES: Final = 4_294_967_296
+MAX_BLOB_CHUNK_BYTES: Final = 8_388_608  # one PATCH
+BLOB_QUOTA_BYTES: Final = 10_737_418_240  # of one account
+BLOB_UPLOAD_SECONDS: Final = 86_400  # an unfinished upload is removed after this time without progress
+BLOB_TTL_SECONDS: Final = 2_592_000
+
+# HTTP.
+MAX_REQUEST_BODY_BYTES: Final = 1_048_576
+
+ADVERTISED: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        name.lower(): value
+        for name, value in tuple(globals().items())
+        if name.isupper() and isinstance(value, int) and not name.startswith("_")
+    }
+)
+"""What a relay tells of itself; an operator's configuration may lower quotas and times in it."""
+
+
+def limits_digest(limits: Mapping[str, int]) -> bytes:
+    """32 B SHA-256 of the limits as canonical JSON (sorted keys, no spaces): `ready` carries it, so a client sees a change."""
+    return hashlib.sha256(json.dumps(dict(limits), sort_keys=True, separators=(",", ":")).encode()).digest()

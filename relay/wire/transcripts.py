@@ -1,0 +1,85 @@
+"""The exact bytes that are signed; docs/protocol.md, "Transcripts".
+
+Layout: purpose label (ends in a zero byte) ‖ suite byte ‖ each field as u32 big-endian length ‖ bytes; an absent one
+has length 0. A transcript is built, never parsed back, except a manifest's.
+"""
+
+import hashlib
+from typing import Final
+
+from . import limits
+from .errors import Malformed
+
+MANIFEST_LABEL: Final = b"tokenim/v1 manifest\x00"
+DEVICE_LABEL: Final = b"tokenim/v1 device\x00"
+PREKEY_LABEL: Final = b"tokenim/v1 prekey\x00"
+HTTP_REQUEST_LABEL: Final = b"tokenim/v1 http-request\x00"
+WEBSOCKET_LABEL: Final = b"tokenim/v1 websocket\x00"
+RELAY_DOCUMENT_LABEL: Final = b"tokenim/v1 relay-document\x00"
+
+STREAMED: Final = b"streamed"
+"""Stands where the body's hash would, for an upload whose whole hash was signed at its creation."""
+
+
+def transcript(label: bytes, *fields: bytes | None) -> bytes:
+    """The bytes to sign or hash for `label`."""
+    parts = [label, bytes((limits.SUITE,))]
+    for field in fields:
+        value = field or b""
+        parts += (len(value).to_bytes(4, "big"), value)
+    return b"".join(parts)
+
+
+def parse_transcript(label: bytes, data: bytes) -> tuple[bytes, ...]:
+    """The fields of a transcript; raises Malformed unless it is exactly one of this label and suite."""
+    head = label + bytes((limits.SUITE,))
+    if not data.startswith(head):
+        raise Malformed("not a transcript of this kind")
+    fields: list[bytes] = []
+    at = len(head)
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        if at + 4 > len(data) or end > len(data):
+            raise Malformed("a transcript ends early")
+        fields.append(data[at + 4 : end])
+        at = end
+    return tuple(fields)
+
+
+def http_request_transcript(
+    *,
+    method: str,
+    target: str,
+    body_hash: bytes,
+    origin: str,
+    device_id: bytes,
+    time_ms: int,
+    nonce: bytes,
+    upload_offset: int | None = None,
+) -> bytes:
+    """What a signed HTTP request's signature covers.
+
+    `target` is the request target exactly as sent (path and query), `body_hash` 32 B SHA-256 of the body or the word
+    `streamed`, `origin` the relay's configured public origin, `nonce` 16 B, times and offset u64 big-endian.
+    """
+    return transcript(
+        HTTP_REQUEST_LABEL,
+        method.encode("ascii"),
+        target.encode("utf-8", "surrogateescape"),
+        body_hash,
+        origin.encode(),
+        device_id,
+        time_ms.to_bytes(8, "big"),
+        nonce,
+        None if upload_offset is None else upload_offset.to_bytes(8, "big"),
+    )
+
+
+def websocket_transcript(*, origin: str, device_id: bytes, challenge: bytes) -> bytes:
+    """What `authenticate` signs: the relay's public origin, the 16 B device id, the 32 B challenge of this connection."""
+    return transcript(WEBSOCKET_LABEL, origin.encode(), device_id, challenge)
+
+
+def relay_document_transcript(body: bytes) -> bytes:
+    """What the relay signs of `/.well-known/tokenim`: SHA-256 of the exact body."""
+    return transcript(RELAY_DOCUMENT_LABEL, hashlib.sha256(body).digest())
