@@ -1,0 +1,290 @@
+"""The bodies of the HTTP API as models; docs/protocol.md, "HTTP". `/v1/openapi.json` is made from them.
+
+Requests refuse unknown fields; a client ignores unknown fields of an answer, so that answers can grow.
+Bytes are unpadded base64url; ids in paths are base32, lower case (links.py).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from . import limits
+from .frames import EnvelopeClass, MissedReason, Outcome
+from .links import decode_bytes, encode_bytes
+from .manifests import SignedManifest
+from .prekeys import PrekeyKind
+
+
+def _to_bytes(value: Any) -> Any:
+    return decode_bytes(value) if isinstance(value, str) else value
+
+
+Base64Url = Annotated[
+    bytes,
+    BeforeValidator(_to_bytes),
+    PlainSerializer(encode_bytes, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]*$", "contentEncoding": "base64url"}),
+]
+Bytes16 = Annotated[Base64Url, Field(min_length=16, max_length=16)]
+Bytes32 = Annotated[Base64Url, Field(min_length=32, max_length=32)]
+Bytes64 = Annotated[Base64Url, Field(min_length=64, max_length=64)]
+Counter = Annotated[int, Field(ge=0, le=2**53)]
+SequenceNumber = Annotated[int, Field(ge=0, le=limits.MAX_SEQUENCE)]
+TokenClass = Literal["contact", "group", "link", "public"]
+
+
+class Request(BaseModel):
+    """Base of what a client sends: frozen, strict, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", ser_json_bytes="utf8")
+
+
+class Answer(BaseModel):
+    """Base of what the relay answers."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class Problem(Answer):
+    """RFC 9457 problem document, `application/problem+json`; `code` is stable, `request_id` names the log line."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    retryable: bool = False
+    request_id: str
+
+
+class ManifestObject(Request):
+    """A signed manifest: its exact bytes, the signer (16 B device id, empty for the root key), 64 B signature."""
+
+    body: Annotated[Base64Url, Field(min_length=1, max_length=limits.MAX_MANIFEST_BYTES)]
+    signer: Annotated[Base64Url, Field(max_length=limits.DEVICE_ID_BYTES)]
+    signature: Bytes64
+
+    @classmethod
+    def of(cls, signed: SignedManifest) -> "ManifestObject":
+        """The model of a signed manifest."""
+        return cls(body=signed.body, signer=signed.signer, signature=signed.signature)
+
+    def signed_manifest(self) -> SignedManifest:
+        """The plain value."""
+        return SignedManifest(self.body, self.signer, self.signature)
+
+
+class RegisterRequest(Request):
+    """POST /v1/accounts. Unsigned: the invite allows it, the manifest's signatures prove the keys."""
+
+    invite: Bytes16
+    manifest: ManifestObject
+    handle: str | None = None
+    public_token: Bytes16 | None = None
+    """Delivery token that the directory gives to whoever looks the handle up; needs `handle`."""
+
+
+class AccountAnswer(Answer):
+    """The own account."""
+
+    account_id: Bytes32
+    role: str
+    handle: str | None
+    manifest_version: int
+
+
+class ManifestRequest(Request):
+    """POST /v1/accounts/self/manifests: the next manifest, by compare-and-swap."""
+
+    manifest: ManifestObject
+
+
+class ManifestsAnswer(Answer):
+    """A part of an account's chain, in order; `latest` is the newest version there is."""
+
+    manifests: list[ManifestObject]
+    latest: int
+
+
+class HandleRequest(Request):
+    """PUT /v1/handle."""
+
+    handle: str
+    public_token: Bytes16 | None = None
+
+
+class HandleAnswer(Answer):
+    """GET /v1/handles/{handle}: whom it names, and the token to reach them if they want to be found."""
+
+    account_id: Bytes32
+    public_token: Bytes16
+
+
+class DeliveryTokenRequest(Request):
+    """POST /v1/delivery-tokens. Only the SHA-256 of the token goes to the relay."""
+
+    token_hash: Bytes32
+    token_class: TokenClass
+    expires_at_ms: Counter | None = None
+
+
+class DeliveryToken(Answer):
+    """One of the own tokens, as far as the relay knows it."""
+
+    token_hash: Bytes32
+    token_class: TokenClass
+    expires_at_ms: Counter | None
+
+
+class DeliveryTokensAnswer(Answer):
+    """GET /v1/delivery-tokens."""
+
+    tokens: list[DeliveryToken]
+
+
+class PrekeysRequest(Request):
+    """POST /v1/prekeys: signed keys (prekeys.py), each id above the highest accepted of its kind."""
+
+    keys: Annotated[list[Base64Url], Field(min_length=1, max_length=limits.MAX_PREKEYS_PER_APPEND)]
+
+
+class PrekeyStock(Answer):
+    """What the relay holds of one kind."""
+
+    kind: PrekeyKind
+    one_time_left: Counter
+    highest_id: Counter
+    """Highest id ever accepted; 0 if none (ids begin at 1)."""
+
+
+class PrekeyStockAnswer(Answer):
+    """GET /v1/prekeys. `digest` is SHA-256 over the encoded keys held, ordered by kind, class and id."""
+
+    stock: list[PrekeyStock]
+    digest: Bytes32
+
+
+class ClaimRequest(Request):
+    """POST /v1/accounts/{account_id}/bundles: one bundle for each device (all, or those named)."""
+
+    token: Bytes16 | None = None
+    """Delivery token of the account; none for own devices."""
+    devices: Annotated[list[Bytes16], Field(max_length=limits.MAX_DEVICES)] | None = None
+
+
+class Bundle(Answer):
+    """Signed keys of one device; identity keys come from its manifest, never from here."""
+
+    device_id: Bytes16
+    signed_prekey: Base64Url
+    kem_prekey: Base64Url
+    one_time_prekey: Base64Url | None
+    sealing_key: Base64Url
+
+
+class BundlesAnswer(Answer):
+    """The bundles, with the version of the manifest they belong to. A device without prekeys is left out."""
+
+    manifest_version: int
+    bundles: list[Bundle]
+
+
+class TargetObject(Request):
+    """As the frame's: device, index of its ciphertext, index of the grant that speaks for it."""
+
+    device_id: Bytes16
+    ciphertext: Annotated[int, Field(ge=0)]
+    grant: Annotated[int, Field(ge=0)]
+
+
+class GrantObject(Request):
+    """As the frame's."""
+
+    account_id: Bytes32
+    token: Annotated[Base64Url, Field(max_length=limits.DELIVERY_TOKEN_BYTES)]
+    manifest_version: Counter
+
+
+class SubmitRequest(Request):
+    """POST /v1/envelopes: the `submit` frame; anonymous with tokens, or signed for own devices."""
+
+    envelope_id: Bytes16
+    envelope_class: EnvelopeClass
+    urgent: bool = False
+    ttl_seconds: Annotated[int, Field(ge=0, le=limits.MAX_TTL_SECONDS)]
+    ciphertexts: Annotated[list[Base64Url], Field(min_length=1, max_length=limits.MAX_CIPHERTEXTS_PER_SUBMIT)]
+    targets: Annotated[list[TargetObject], Field(min_length=1, max_length=limits.MAX_TARGETS_PER_SUBMIT)]
+    grants: Annotated[list[GrantObject], Field(min_length=1, max_length=limits.MAX_GRANTS_PER_SUBMIT)]
+
+
+class ManifestBehind(Answer):
+    """This account has a newer manifest than the sender believes."""
+
+    account_id: Bytes32
+    version: int
+
+
+class SubmitAnswer(Answer):
+    """The `accepted` frame."""
+
+    outcomes: list[Outcome]
+    manifest_behind: list[ManifestBehind]
+
+
+class EnvelopeObject(Answer):
+    """The `deliver` frame."""
+
+    sequence: SequenceNumber
+    envelope_id: Bytes16
+    received_at_ms: Counter
+    envelope_class: EnvelopeClass
+    ciphertext: Base64Url
+
+
+class MissedObject(Answer):
+    """The `missed` frame."""
+
+    from_sequence: SequenceNumber
+    to_sequence: SequenceNumber
+    reason: MissedReason
+
+
+class MailboxAnswer(Answer):
+    """GET /v1/mailbox?after=&wait_seconds=: what waits, in order; empty after the wait."""
+
+    envelopes: list[EnvelopeObject]
+    missed: list[MissedObject]
+    next_sequence: SequenceNumber
+    more: bool
+
+
+class AckRequest(Request):
+    """POST /v1/mailbox/ack: the `ack` frame."""
+
+    up_to: SequenceNumber
+    also: Annotated[list[SequenceNumber], Field(max_length=limits.MAX_ACK_ALSO)] = []
+
+
+class QuarantineAnswer(Answer):
+    """GET /v1/mailbox/quarantine: envelopes that were delivered MAX_DELIVERY_ATTEMPTS times without an ack."""
+
+    envelopes: list[EnvelopeObject]
+
+
+class RelayDocument(Answer):
+    """GET /.well-known/tokenim; the header `TokenIM-Signature` signs the exact bytes with `signing_key`."""
+
+    relay: str
+    versions: list[str]
+    origin: str
+    registration: Literal["invite", "open", "admin", "closed"]
+    signing_key: Bytes32
+    limits: dict[str, int]
+    time_ms: Counter
+
+
+class HealthAnswer(Answer):
+    """GET /health and /ready."""
+
+    status: Literal["ok", "not_ready"]
+    reasons: list[str] = []
