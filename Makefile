@@ -1,30 +1,74 @@
-# What this checkout can do. `make run` and `make test` are all that most people need.
+# What this checkout can do. `make run` and `make test` are all that most people need; `make help` lists the rest.
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 UV := .tools/bin/uv
 
-.PHONY: install dev lock
+DATA ?= data
+PORT ?= 8080
+N ?= 500
+RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)'
 
-install: $(VENV)/.runtime-installed
-dev: $(VENV)/.dev-installed
+.PHONY: help install dev run test check demo bench kills lock audit wheel clean
 
-$(UV):
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools 'uv>=0.13,<0.14'
+help: ## list what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-$(VENV)/bin/python: | $(UV)
-	@$(UV) venv --quiet --python $(PYTHON) $(VENV)
+install: $(VENV)/.runtime-installed ## the locked packages and this checkout, into .venv
+	@:
 
-$(VENV)/.runtime-installed: requirements.lock pyproject.toml | $(VENV)/bin/python
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
-	@touch $@
+dev: $(VENV)/.dev-installed ## the same, with what tests and checks need
+	@:
+
+$(VENV)/.runtime-installed: requirements.lock requirements-dev.lock requirements-uv.lock pyproject.toml .ci/install
+	@.ci/install $(PYTHON) $(VENV) requirements.lock && touch $@
 
 $(VENV)/.dev-installed: requirements-dev.lock $(VENV)/.runtime-installed
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
-	@touch $@
+	@.ci/install $(PYTHON) $(VENV) requirements-dev.lock && touch $@
 
-lock: | $(UV)
-	$(UV) pip compile pyproject.toml --upgrade --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --quiet --custom-compile-command "make lock" -o requirements.lock
-	$(UV) pip compile pyproject.toml --upgrade --group dev --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --quiet --custom-compile-command "make lock" -o requirements-dev.lock
+# On Ctrl-C make reports an error of its own, whatever the relay says. So make steps aside: $(exec …) of
+# .ci/exec.c replaces it by the relay. Where make cannot load that, the second line starts the relay as a child.
+run: install .tools/exec.so ## start a relay on this machine: [DATA=data] [PORT=8080], Ctrl-C stops it
+	@$(if $(findstring n,$(firstword -$(MAKEFLAGS))),,$(eval -load .tools/exec.so)$(exec $(RELAY)))
+	@exec $(RELAY)
+
+.tools/exec.so: .ci/exec.c
+	@mkdir -p .tools; gcc -O -shared -fPIC -o $@ $< || echo "no gcc: make itself will end with an error on Ctrl-C" >&2
+
+test: dev check ## every check and every test
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/architecture
+
+check: dev ## style, types, import arrows, file sizes, documents in step
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >.tools/lint-imports.log || { cat .tools/lint-imports.log; exit 1; }
+	@$(BIN)/python -m pytest -q tests/architecture
+
+demo: install ## two people, a relay that is killed, real text and a picture: nothing lost, twice or readable
+	@$(BIN)/python bench/demo.py
+
+bench: install ## measure this machine: [ONLY=name]
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+kills: dev ## kill -9 the relay at random and check what it promised: [N=500]
+	@TOKENIM_KILLS=$(N) $(BIN)/python -m pytest -q --timeout 0 -k "kill and f1" tests/faults
+
+wheel: dev ## build the wheel, install it into an empty environment, start the relay from it
+	@$(BIN)/python -m pytest -q tests/architecture/test_wheel.py
+
+lock: dev ## take the newest versions that pyproject.toml allows, with their hashes
+	@echo 'uv' | $(UV) pip compile - --upgrade $(LOCKED) -o requirements-uv.lock >/dev/null
+	@$(UV) pip compile pyproject.toml --upgrade $(LOCKED) -o requirements.lock
+	@$(UV) pip compile pyproject.toml --upgrade --group dev $(LOCKED) -o requirements-dev.lock
+LOCKED := --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --python-version 3.11 --quiet \
+	--custom-compile-command "make lock"
+
+audit: dev ## known vulnerabilities of the locked packages, and their list as CycloneDX (build/sbom.json)
+	@.ci/audit $(BIN) requirements.lock build/sbom.json
+
+clean: ## remove what was installed and built; your data folder stays
+	@rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

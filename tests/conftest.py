@@ -1,0 +1,55 @@
+"""A skipped test fails the run, unless its reason stands in `allowed_skips.txt` beside this file.
+
+A suite that is green because half of it did not run proves nothing: each reason is agreed on, in writing.
+"""
+
+from pathlib import Path
+
+import pytest
+
+
+def allowed_reasons() -> set[str]:
+    """The reasons, one a line; empty lines and those that start with # are for the reader."""
+    lines = Path(__file__).with_name("allowed_skips.txt").read_text(encoding="utf-8").splitlines()
+    return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+
+
+def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why the test was skipped, as its author wrote it."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
+
+
+class SkipWatch:
+    """Collects the skips that nobody agreed on; at the end they are failures."""
+
+    def __init__(self) -> None:
+        self.allowed = allowed_reasons()
+        self.unexplained: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.note(report)
+
+    def note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if (reason := reason_of(report)) not in self.allowed:
+            self.unexplained.append(f"{report.nodeid}: {reason}")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexplained and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.unexplained:
+            terminalreporter.write_line(
+                f"FAILED, skipped for a reason not in tests/allowed_skips.txt: {line}", red=True
+            )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # with xdist, only the controller sees every report
+        config.pluginmanager.register(SkipWatch(), "tokenim-skip-watch")
