@@ -40,9 +40,10 @@ def test_no_file_names_a_registry_or_a_place_on_some_machine():
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["cd /work/x", 'open("/home/bob/x")', "see /root/.cache"])
-def test_the_rule_sees_a_machine_path(text):
-    assert MACHINE_PATH.search(text)
+@pytest.mark.parametrize("folder", ["work", "root", "home", "Users"])
+@pytest.mark.parametrize("text", ["cd /{}/x", 'open("/{}/bob/x")', "see /{}/.cache"])
+def test_the_rule_sees_a_machine_path(text, folder):
+    assert MACHINE_PATH.search(text.format(folder))
 
 
 @pytest.mark.parametrize("text", ["./work/x", "~/home/x", "a/root/b", "the /workload", "tests/home/x"])
