@@ -1,0 +1,79 @@
+"""The bus of a single process: announcements go to its own subscribers, in order, on the next turn of the loop."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from relay.ports.bus import Announcement, Handler
+
+_log = logging.getLogger(__name__)
+
+
+class MemorySubscription:
+    """A handler that is listening."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def cancel(self) -> None:
+        """It is called no more."""
+        self._end()
+
+
+class MemoryBus:
+    """Bus within one process. Open it by `open_memory_bus`."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[type[Announcement], list[Handler]] = {}
+        self._queue: deque[Announcement] = deque()
+        self._scheduled: asyncio.Handle | None = None
+        self._closed = False
+
+    def publish(self, announcement: Announcement) -> None:
+        """Enqueue for the next turn of the loop; nothing after closing."""
+        if self._closed:
+            return
+        self._queue.append(announcement)
+        if self._scheduled is None:
+            self._scheduled = asyncio.get_running_loop().call_soon(self._hand_out)
+
+    def subscribe(self, kind: type[Announcement], handler: Handler) -> MemorySubscription:
+        """Call `handler` with each announcement of exactly this type."""
+        handlers = self._handlers.setdefault(kind, [])
+        handlers.append(handler)
+
+        def end() -> None:
+            if handler in handlers:
+                handlers.remove(handler)
+
+        return MemorySubscription(end)
+
+    def _hand_out(self) -> None:
+        self._scheduled = None
+        for _ in range(len(self._queue)):
+            announcement = self._queue.popleft()
+            for handler in tuple(self._handlers.get(type(announcement), ())):
+                try:
+                    handler(announcement)
+                except Exception:  # noqa: BLE001  # one handler's bug must not cost the others the announcement
+                    _log.exception("bus_handler_failed")
+
+    def close(self) -> None:
+        """Nothing is handed out any more."""
+        self._closed = True
+        self._queue.clear()
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+
+
+@asynccontextmanager
+async def open_memory_bus() -> AsyncIterator[MemoryBus]:
+    """A bus for this process, closed at the end."""
+    bus = MemoryBus()
+    try:
+        yield bus
+    finally:
+        bus.close()

@@ -1,0 +1,1 @@
+"""What the services need of the world, each port a sentence of promises; adapters keep them, one suite checks them."""

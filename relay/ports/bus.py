@@ -1,0 +1,110 @@
+"""Announcements between nodes: hints to look, never the truth. A lost one costs a poll, not a message; no content in any."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class NewMail:
+    """Something was committed to these mailboxes (16 B device ids)."""
+
+    device_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxTaken:
+    """The connection `connection_id` (16 B random) has the device's mailbox now: older ones close as `replaced`."""
+
+    device_id: bytes
+    connection_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRevoked:
+    """The device is gone: its sockets close within a second."""
+
+    device_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestChanged:
+    """The account has a new manifest: what is remembered of it is stale, its devices get a notice."""
+
+    account_id: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """Suspension, tokens or handle of the account changed: what is remembered of it is stale."""
+
+    account_id: bytes
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxFilling:
+    """The mailbox is nearly full, or refused an envelope: its owner gets a notice."""
+
+    device_id: bytes
+    envelopes: int
+    bytes: int
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PrekeysLow:
+    """`left` one-time keys of a kind (a PrekeyKind's value) remain: the device gets a notice."""
+
+    device_id: bytes
+    kind: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrekeyBudgetSpent:
+    """An asker (a keyed hash, good for a day) took one-time keys of a target: nodes share budgets in memory only."""
+
+    asker: bytes
+    device_id: bytes
+    one_time_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsChanged:
+    """The configured limits changed: `ready` tells a new digest from now on."""
+
+
+Announcement: TypeAlias = (
+    NewMail
+    | MailboxTaken
+    | DeviceRevoked
+    | ManifestChanged
+    | AccountChanged
+    | MailboxFilling
+    | PrekeysLow
+    | PrekeyBudgetSpent
+    | LimitsChanged
+)
+Handler: TypeAlias = Callable[[Announcement], None]
+
+
+class Subscription(Protocol):
+    """A handler that is listening."""
+
+    def cancel(self) -> None:
+        """It is called no more; without effect the second time."""
+
+
+class Bus(Protocol):
+    """Announcements reach every subscriber of every node, the own one too, in the order one publisher sent them.
+
+    They may be lost or come twice between nodes; in one process they are neither.
+    """
+
+    def publish(self, announcement: Announcement) -> None:
+        """Enqueue; never blocks, never raises. Handlers run later, from the event loop."""
+
+    def subscribe(self, kind: type[Announcement], handler: Handler) -> Subscription:
+        """Call `handler` with each announcement of exactly this type; it must be quick, a raise in it is logged."""

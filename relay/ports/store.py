@@ -1,0 +1,52 @@
+"""The whole state of a relay behind one door: what app.py opens and hands to the services."""
+
+import asyncio
+from typing import Protocol
+
+from .accounts import AccountStore
+from .blobs import BlobStore
+from .delivery_tokens import DeliveryTokenStore
+from .invites import InviteStore
+from .mailboxes import MailboxStore
+from .prekeys import PrekeyStore
+
+
+class Store(Protocol):
+    """The stores of one relay. They commit in one order; a change is seen by each read that begins after it returned."""
+
+    @property
+    def accounts(self) -> AccountStore:
+        """Accounts, devices, manifests, handles, nonces."""
+
+    @property
+    def invites(self) -> InviteStore:
+        """Invites."""
+
+    @property
+    def delivery_tokens(self) -> DeliveryTokenStore:
+        """Delivery tokens."""
+
+    @property
+    def prekeys(self) -> PrekeyStore:
+        """Prekeys."""
+
+    @property
+    def mailboxes(self) -> MailboxStore:
+        """Mailboxes."""
+
+    @property
+    def blobs(self) -> BlobStore:
+        """What is known of blobs."""
+
+    @property
+    def failed(self) -> asyncio.Event:
+        """Set once a commit has failed: nothing is accepted from then on; readiness says no, and the process should end."""
+
+    async def check(self) -> None:
+        """Raise Unavailable unless the store can read and has not failed (readiness)."""
+
+    async def reclaim(self) -> None:
+        """Give a bounded piece of freed room back to the file system (housekeeping calls it again and again)."""
+
+    async def mark_restored(self) -> None:
+        """After a restore from a backup: a new epoch in every mailbox, and unused one-time keys dropped, in one transaction."""
