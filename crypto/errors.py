@@ -15,6 +15,7 @@
         - Replayed          a message number or set-up that was used before
         - TooFarAhead       a counter beyond the forward limit
     - CopiedState           a used number with an unseen envelope: somebody has our state (B4)
+    - TooLarge              content that no envelope can hold
     - SessionExpired        the session may not send any more; a new set-up is needed
 
 A failure never carries key material, plaintext or the offending bytes.
@@ -36,6 +37,7 @@ __all__ = [
     "SplitView",
     "StaleKey",
     "TooFarAhead",
+    "TooLarge",
     "Undecryptable",
     "UnknownDevice",
     "UnsupportedBuild",
@@ -117,6 +119,10 @@ class TooFarAhead(Undecryptable):
 
 class CopiedState(CryptoError):
     """A used message number in an envelope never seen: a copy of the session's state is in use (B4)."""
+
+
+class TooLarge(CryptoError):
+    """The content does not fit into an envelope of MAX_ENVELOPE_BYTES."""
 
 
 class SessionExpired(CryptoError):

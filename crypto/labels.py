@@ -15,3 +15,14 @@ SAFETY_NUMBER: Final = b"tokenim/v1 safety number\x00"
 # Key derivation and sealing (HKDF info, HPKE info)
 SESSION_KEYS: Final = b"tokenim/v1 session keys\x00"
 SETUP_ENVELOPE: Final = b"tokenim/v1 setup envelope\x00"
+
+# Ratchet (HKDF info; MESSAGE is the first field of a message's associated data)
+ROOT_STEP: Final = b"tokenim/v1 root step\x00"
+ROOT_STEP_KEM: Final = b"tokenim/v1 root step with kem\x00"
+HEADER_KEYS: Final = b"tokenim/v1 header keys\x00"
+MESSAGE_KEYS: Final = b"tokenim/v1 message keys\x00"
+EPHEMERAL_KEY: Final = b"tokenim/v1 ephemeral key\x00"
+MESSAGE: Final = b"tokenim/v1 message\x00"
+
+# Blobs (HKDF info)
+BLOB: Final = b"tokenim/v1 blob\x00"

@@ -47,3 +47,22 @@ MAX_SETUP_MANIFESTS: Final = 64  # that one set-up envelope may carry
 
 # Envelopes and padding
 MAX_ENVELOPE_BYTES: Final = 262_144  # ciphertext after padding
+SMALL_BUCKETS_BYTES: Final = (256, 512, 1_024)  # then PADMÉ
+
+# Ratchet
+MAX_FORWARD_JUMP: Final = 10_000  # numbers skipped at once: a mailbox's worth
+MAX_SKIPPED_KEYS: Final = (
+    2_000  # the newest of a session; doubleratchet spec, #deletion-of-skipped-message-keys
+)
+MAX_RECEIVING_CHAINS: Final = 5  # the current one and older ones
+MAX_USED_NUMBERS: Final = 2_000  # of a session, to tell a repeated envelope from a copied state
+MAX_MESSAGE_NUMBER: Final = 2**32 - 1
+SKIPPED_KEY_LIFETIME_MS: Final = 45 * DAY_MS
+KEM_STEP_AFTER_ROOT_STEPS: Final = 20  # a party that opens a chain offers a post-quantum step after these …
+KEM_STEP_AFTER_MS: Final = DAY_MS  # … or after this time
+
+# Blobs
+BLOB_KEY_BYTES: Final = 32
+BLOB_SALT_BYTES: Final = 16
+BLOB_COMMITMENT_BYTES: Final = 32
+BLOB_SEGMENT_BYTES: Final = 65_536  # of padded plaintext; 16 more as ciphertext
