@@ -12,7 +12,7 @@ from . import labels
 from .errors import CopiedState, Replayed, SessionExpired, TooFarAhead, Undecryptable
 from .headers import HeaderKey
 from .limits import AEAD_KEY_BYTES, AEAD_NONCE_BYTES, MAX_FORWARD_JUMP, MAX_MESSAGE_NUMBER, MAX_SKIPPED_KEYS
-from .primitives import hkdf_sha256, hmac_sha256
+from .primitives import hkdf_sha256, hmac_sha256, hmac_sha256_twice
 from .skipped_keys import NO_SKIPPED_KEYS, SkippedKeys
 from .used_numbers import NONE_USED, UsedNumbers
 
@@ -50,7 +50,7 @@ class SessionSecrets:
 
 def chain_step(chain_key: bytes) -> tuple[bytes, bytes]:
     """(32 B message key, 32 B next chain key)."""
-    return hmac_sha256(chain_key, _MESSAGE_KEY_CONSTANT), hmac_sha256(chain_key, _CHAIN_KEY_CONSTANT)
+    return hmac_sha256_twice(chain_key, _MESSAGE_KEY_CONSTANT, _CHAIN_KEY_CONSTANT)
 
 
 def body_key(message_key: bytes) -> tuple[bytes, bytes]:

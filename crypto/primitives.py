@@ -9,16 +9,15 @@ X25519 and Ed25519 come from libsodium, the rest from `cryptography`: the faster
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
+from hashlib import sha256 as _sha256
 from typing import Final
 
 import nacl.bindings as sodium
 import nacl.exceptions
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.hpke import (
     AEAD,
     KDF,
@@ -28,7 +27,6 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from . import limits
 from .errors import InvalidEncoding, InvalidKey, InvalidSignature, Undecryptable, UnsupportedBuild
@@ -46,6 +44,7 @@ __all__ = [
     "ed25519_verify",
     "hkdf_sha256",
     "hmac_sha256",
+    "hmac_sha256_twice",
     "hpke_check",
     "hpke_open",
     "hpke_seal",
@@ -59,7 +58,6 @@ __all__ = [
     "x25519_keypair",
 ]
 
-_SHA256: Final = hashes.SHA256()
 _FIELD_PRIME: Final = 2**255 - 19  # of Curve25519; RFC 7748, section 4.1
 _HPKE: Final = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 
@@ -96,16 +94,49 @@ def sha512(data: bytes) -> bytes:
     return hashlib.sha512(data).digest()
 
 
-def hkdf_sha256(salt: bytes, ikm: bytes, info: bytes, length: int) -> bytes:
-    """HKDF-SHA-256 (RFC 5869): extract and expand to `length` bytes."""
-    return HKDF(_SHA256, length, salt, info).derive(ikm)
+# HMAC is written out over hashlib: a ratchet message takes five, and in a call of OpenSSL's HMAC or HKDF the set-up
+# costs more than the hashing (3.2 and 8.7 µs against 1.3 and 3.5 µs here). CPython's own hmac module does the same.
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
+_HMAC_BLOCK_BYTES: Final = 64
+
+
+def _hmac_pads(key: bytes) -> tuple[bytes, bytes]:
+    if len(key) > _HMAC_BLOCK_BYTES:
+        key = _sha256(key).digest()
+    key = key.ljust(_HMAC_BLOCK_BYTES, b"\0")
+    return key.translate(_INNER_PAD), key.translate(_OUTER_PAD)
+
+
+_NO_SALT_PADS: Final = _hmac_pads(b"")
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:
     """32 B HMAC-SHA-256 (RFC 2104)."""
-    mac = HMAC(key, _SHA256)
-    mac.update(data)
-    return mac.finalize()
+    inner, outer = _hmac_pads(key)
+    return _sha256(outer + _sha256(inner + data).digest()).digest()
+
+
+def hmac_sha256_twice(key: bytes, first: bytes, second: bytes) -> tuple[bytes, bytes]:
+    """The HMAC-SHA-256 of two inputs under one key."""
+    inner, outer = _hmac_pads(key)
+    return (
+        _sha256(outer + _sha256(inner + first).digest()).digest(),
+        _sha256(outer + _sha256(inner + second).digest()).digest(),
+    )
+
+
+def hkdf_sha256(salt: bytes, ikm: bytes, info: bytes, length: int) -> bytes:
+    """HKDF-SHA-256 (RFC 5869): extract and expand to `length` (at most 8,160) bytes; no salt is 32 zeros."""
+    if not 0 < length <= 255 * 32:
+        raise ValueError(f"HKDF-SHA-256 gives 1 to 8,160 bytes, not {length}")
+    inner, outer = _hmac_pads(salt) if salt else _NO_SALT_PADS
+    inner, outer = _hmac_pads(_sha256(outer + _sha256(inner + ikm).digest()).digest())
+    okm = block = b""
+    for counter in range(1, (length + 31) // 32 + 1):
+        block = _sha256(outer + _sha256(inner + block + info + bytes((counter,))).digest()).digest()
+        okm += block
+    return okm[:length]
 
 
 def argon2id(passphrase: bytes, salt: bytes, *, memory_kib: int, passes: int, lanes: int = 1) -> bytes:
