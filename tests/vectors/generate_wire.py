@@ -1,0 +1,262 @@
+"""Writes wire.json: identity, signatures, links and frames with every byte shown. `python tests/vectors/generate_wire.py`.
+
+All keys come from seeds that are SHA-256 of a name, so the file is the same on every machine; a test compares it.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from nacl.bindings import crypto_scalarmult_base
+from nacl.signing import SigningKey
+
+from relay.wire import codec, frames, limits
+from relay.wire.links import ContactLink, InviteLink, encode_bytes, encode_id
+from relay.wire.manifests import account_id_of
+from relay.wire.prekeys import PrekeyClass, PrekeyKind
+from relay.wire.transcripts import (
+    DEVICE_LABEL,
+    MANIFEST_LABEL,
+    PREKEY_LABEL,
+    STREAMED,
+    http_request_transcript,
+    relay_document_transcript,
+    transcript,
+    websocket_transcript,
+)
+
+ORIGIN = "http://127.0.0.1:8080"
+TIME_MS = 1_764_000_000_000
+
+
+def seed(name: str, length: int = 32) -> bytes:
+    """`length` ≤ 32 bytes that stand for randomness."""
+    return hashlib.sha256(f"tokenim wire vectors, {name}".encode()).digest()[:length]
+
+
+ROOT = SigningKey(seed("root key"))
+DEVICE = SigningKey(seed("device signing key"))
+IDENTITY_PRIVATE = seed("device identity key")
+IDENTITY = crypto_scalarmult_base(IDENTITY_PRIVATE)
+DEVICE_ID = seed("device id", 16)
+ACCOUNT_ID = account_id_of(bytes(ROOT.verify_key))
+
+
+def identity() -> dict[str, Any]:
+    """Account id, device, manifest 1 and the signature over it."""
+    device_transcript = transcript(DEVICE_LABEL, ACCOUNT_ID, DEVICE_ID, bytes(DEVICE.verify_key), IDENTITY)
+    device_signature = DEVICE.sign(device_transcript).signature
+    field = (
+        DEVICE_ID
+        + bytes(DEVICE.verify_key)
+        + IDENTITY
+        + b"\x01"
+        + TIME_MS.to_bytes(8, "big")
+        + device_signature
+    )
+    body = transcript(MANIFEST_LABEL, bytes(ROOT.verify_key), (1).to_bytes(8, "big"), None, field)
+    return {
+        "root_seed": bytes(ROOT).hex(),
+        "root_public": bytes(ROOT.verify_key).hex(),
+        "account_id": ACCOUNT_ID.hex(),
+        "account_id_text": encode_id(ACCOUNT_ID),
+        "device_id": DEVICE_ID.hex(),
+        "device_id_text": encode_id(DEVICE_ID),
+        "signing_seed": bytes(DEVICE).hex(),
+        "signing_public": bytes(DEVICE.verify_key).hex(),
+        "identity_private": IDENTITY_PRIVATE.hex(),
+        "identity_public": IDENTITY.hex(),
+        "device_transcript": device_transcript.hex(),
+        "device_signature": device_signature.hex(),
+        "manifest_body": body.hex(),
+        "manifest_hash": hashlib.sha256(body).hexdigest(),
+        "manifest_signature_by_root": ROOT.sign(body).signature.hex(),
+    }
+
+
+def request(method: str, target: str, body: bytes | None, upload_offset: int | None = None) -> dict[str, Any]:
+    """One signed HTTP request with the header that goes out."""
+    nonce = seed(f"nonce of {method} {target}", 16)
+    body_hash = STREAMED if body is None else hashlib.sha256(body).digest()
+    signed = http_request_transcript(
+        method=method,
+        target=target,
+        body_hash=body_hash,
+        origin=ORIGIN,
+        device_id=DEVICE_ID,
+        time_ms=TIME_MS,
+        nonce=nonce,
+        upload_offset=upload_offset,
+    )
+    signature = DEVICE.sign(signed).signature
+    return {
+        "method": method,
+        "target": target,
+        "body": None if body is None else body.decode(),
+        "upload_offset": upload_offset,
+        "time_ms": TIME_MS,
+        "nonce": nonce.hex(),
+        "transcript": signed.hex(),
+        "signature": signature.hex(),
+        "authorization": (
+            f'TokenIM-Ed25519 device="{encode_id(DEVICE_ID)}", time="{TIME_MS}", '
+            f'nonce="{encode_bytes(nonce)}", signature="{encode_bytes(signature)}"'
+        ),
+    }
+
+
+def authentication() -> dict[str, Any]:
+    """HTTP requests, the WebSocket challenge and the relay's own document."""
+    challenge = seed("challenge")
+    signed = websocket_transcript(origin=ORIGIN, device_id=DEVICE_ID, challenge=challenge)
+    document = b'{"relay":"tokenim"}'
+    relay_key = SigningKey(seed("relay signing key"))
+    return {
+        "origin": ORIGIN,
+        "http": [
+            request("GET", "/v1/accounts/self", b""),
+            request("POST", "/v1/mailbox/ack", b'{"up_to":3,"also":[]}'),
+            request("GET", "/v1/mailbox?after=3&wait_seconds=30", b""),
+            request("PATCH", "/v1/blobs/" + encode_id(seed("blob id")), None, upload_offset=65_536),
+        ],
+        "websocket": {
+            "challenge": challenge.hex(),
+            "transcript": signed.hex(),
+            "signature": DEVICE.sign(signed).signature.hex(),
+        },
+        "relay_document": {
+            "body": document.decode(),
+            "signing_seed": bytes(relay_key).hex(),
+            "signing_public": bytes(relay_key.verify_key).hex(),
+            "transcript": relay_document_transcript(document).hex(),
+            "signature": relay_key.sign(relay_document_transcript(document)).signature.hex(),
+        },
+    }
+
+
+def prekey() -> dict[str, Any]:
+    """A signed prekey (kind 1) as it travels."""
+    private = seed("signed prekey")
+    public = crypto_scalarmult_base(private)
+    head = (
+        bytes((PrekeyKind.SIGNED, PrekeyClass.ROTATING)) + (1).to_bytes(4, "big") + TIME_MS.to_bytes(8, "big")
+    )
+    signed = transcript(
+        PREKEY_LABEL, ACCOUNT_ID, DEVICE_ID, head[:1], head[1:2], head[2:6], head[6:14], public
+    )
+    signature = DEVICE.sign(signed).signature
+    return {
+        "private": private.hex(),
+        "public": public.hex(),
+        "id": 1,
+        "made_at_ms": TIME_MS,
+        "transcript": signed.hex(),
+        "signature": signature.hex(),
+        "encoded": (head + signature + public).hex(),
+    }
+
+
+def links() -> dict[str, Any]:
+    """Both kinds of links."""
+    secret, token = seed("invite secret", 16), seed("link token", 16)
+    relay_key = bytes(SigningKey(seed("relay signing key")).verify_key)
+    return {
+        "invite": {
+            "secret": secret.hex(),
+            "signing_key": relay_key.hex(),
+            "link": str(InviteLink(ORIGIN, relay_key, secret)),
+        },
+        "contact": {
+            "account_id": ACCOUNT_ID.hex(),
+            "token": token.hex(),
+            "link": str(ContactLink(ORIGIN, ACCOUNT_ID, token)),
+        },
+    }
+
+
+def messages() -> list[dict[str, Any]]:
+    """Each frame in a message of its own, and one message with two frames."""
+    envelope_id, ciphertext = seed("envelope id", 16), b"\x02\x01" + bytes(62)
+    token = seed("link token", 16)
+    client: list[frames.Frame] = [
+        frames.Submit(
+            1,
+            envelope_id,
+            frames.EnvelopeClass.DURABLE,
+            False,
+            limits.MAX_TTL_SECONDS,
+            (ciphertext,),
+            (frames.Target(DEVICE_ID, 0, 0),),
+            (frames.Grant(ACCOUNT_ID, token, 1),),
+        ),
+        frames.Ack(5, (7,)),
+        frames.Resume(0),
+        frames.Authenticate(DEVICE_ID, DEVICE.sign(b"").signature),
+        frames.Anonymous(),
+    ]
+    relay: list[frames.Frame] = [
+        frames.Accepted(1, (frames.Outcome.STORED,), (frames.ManifestVersion(ACCOUNT_ID, 2),)),
+        frames.Deliver(6, envelope_id, TIME_MS, frames.EnvelopeClass.DURABLE, ciphertext),
+        frames.CaughtUp(6),
+        frames.Missed(1, 4, frames.MissedReason.EXPIRED),
+        frames.Refused(1, "rate_limited", 1_500),
+        frames.Notice(frames.NoticeKind.PREKEYS_LOW, (2, 25)),
+        frames.Challenge(seed("challenge"), TIME_MS),
+        frames.Ready(seed("limits digest"), 6),
+    ]
+    found = [
+        {
+            "from": side,
+            "frames": [type(frame).__name__.lower()],
+            "message": codec.encode_message([frame]).hex(),
+        }
+        for side, group in (("client", client), ("relay", relay))
+        for frame in group
+    ]
+    found.append(
+        {
+            "from": "client",
+            "frames": ["ack", "resume"],
+            "message": codec.encode_message([client[1], client[2]]).hex(),
+        }
+    )
+    return found
+
+
+MUST_FAIL = [
+    {"why": "no frame", "code": "malformed_frame", "message": "90"},
+    {"why": "unknown type", "code": "malformed_frame", "message": "919163"},
+    {"why": "a field too many", "code": "malformed_frame", "message": "919402019000"},
+    {"why": "a field too few", "code": "malformed_frame", "message": "919102"},
+    {"why": "a trailing byte", "code": "malformed_frame", "message": "9192030000"},
+    {
+        "why": "text where bytes belong",
+        "code": "malformed_frame",
+        "message": "919304b0" + "64" * 16 + "c440" + "73" * 64,
+    },
+    {"why": "a frame that only the relay sends", "code": "malformed_frame", "message": "91920c01"},
+]
+
+
+def document() -> str:
+    """The whole file."""
+    return (
+        json.dumps(
+            {
+                "description": "Identity, authentication, links and frames; docs/protocol.md",
+                "identity": identity(),
+                "authentication": authentication(),
+                "prekey": prekey(),
+                "links": links(),
+                "messages": messages(),
+                "must_fail": MUST_FAIL,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("wire.json").write_text(document(), encoding="utf-8")
