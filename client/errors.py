@@ -1,0 +1,166 @@
+"""Every failure of the client, in one tree; each knows its stable code and the exit status of the command.
+
+ClientError                       1  refused or failed
+├── UsageError                    2  the caller asked for something that makes no sense
+├── RelayUnreachable              3  nothing is lost: what was to be sent stays in the outbox
+├── Refused                       1  the relay said no; `code` is the relay's
+├── UnknownRecipient              1  nobody has this handle, or wants to be found by it
+├── NotSent                       1  a message that will not go out any more, and why
+├── Replaced                      1  a newer connection of this device took the mailbox
+├── RelayMisbehaved               1  an answer that is not of the protocol
+├── StoreError                    1  the own folder
+│   ├── NoAccount                    nothing registered there yet
+│   ├── AccountExists                something registered there already
+│   ├── LoosePermissions             others can read the key or the store
+│   ├── WrongPassphrase              also: one is needed and none was given
+│   ├── StoreDamaged                 the store does not open with its key
+│   └── StoreTooNew                  written by a newer version
+├── TrustError                    1  keys that are not what they must be; sending stops
+│   ├── RelayKeyChanged              the relay's signing key is not the pinned one
+│   ├── DevicesForked                two device lists of one version, both signed
+│   └── DevicesRefused               a device list that breaks a rule of its chain
+└── MediaError                    1  a file
+    ├── FileUnavailable              the relay does not have it (any more)
+    └── FileDamaged                  what came is not what was sent
+"""
+
+from typing import ClassVar
+
+
+class ClientError(Exception):
+    """Root of the tree. The message is one line for a person: what happened, and what to do."""
+
+    code: ClassVar[str] = "failed"
+    exit_status: ClassVar[int] = 1
+
+
+class UsageError(ClientError):
+    """An argument that makes no sense: a link cut short, an empty text, a missing file."""
+
+    code, exit_status = "usage", 2
+
+
+class RelayUnreachable(ClientError):
+    """The relay was not reached in the time given. What was to be sent stays in the outbox."""
+
+    code, exit_status = "unreachable", 3
+
+
+class Refused(ClientError):
+    """The relay said no; `reason` is its stable code (docs/protocol.md, "Errors")."""
+
+    code = "refused"
+
+    def __init__(self, reason: str, detail: str, *, retryable: bool = False, retry_after_ms: int = 0) -> None:
+        super().__init__(f"{detail} ({reason})")
+        self.reason = reason
+        self.retryable = retryable
+        self.retry_after_ms = retry_after_ms
+
+
+class UnknownRecipient(ClientError):
+    """Nobody has this handle, or its owner does not want to be found by it: ask for a contact link."""
+
+    code = "unknown_recipient"
+
+
+class NotSent(ClientError):
+    """A message that will not go out any more: the recipient's relay refused it for good."""
+
+    code = "not_sent"
+
+
+class Replaced(ClientError):
+    """A newer connection of this device has the mailbox; this one stops listening."""
+
+    code = "replaced"
+
+
+class RelayMisbehaved(ClientError):
+    """The relay answered what docs/protocol.md does not allow."""
+
+    code = "relay_misbehaved"
+
+
+class StoreError(ClientError):
+    """The own folder or what is in it."""
+
+    code = "store"
+
+
+class NoAccount(StoreError):
+    """No account is registered in this folder."""
+
+    code = "no_account"
+
+
+class AccountExists(StoreError):
+    """This folder has an account already: one account a folder."""
+
+    code = "account_exists"
+
+
+class LoosePermissions(StoreError):
+    """Other users of the machine can read the key file or the store."""
+
+    code = "loose_permissions"
+
+
+class WrongPassphrase(StoreError):
+    """The key of the store is wrapped, and this passphrase does not open it (or none was given)."""
+
+    code = "wrong_passphrase"
+
+
+class StoreDamaged(StoreError):
+    """The store does not open with its key, or its file is not whole."""
+
+    code = "store_damaged"
+
+
+class StoreTooNew(StoreError):
+    """A newer version wrote this store."""
+
+    code = "store_too_new"
+
+
+class TrustError(ClientError):
+    """A key or device list that is not what it must be. Nothing is sent until the user has looked."""
+
+    code = "trust"
+
+
+class RelayKeyChanged(TrustError):
+    """The relay signs with another key than the one in the invite."""
+
+    code = "relay_key_changed"
+
+
+class DevicesForked(TrustError):
+    """Two device lists of one version, both validly signed: somebody shows two views. Both are kept."""
+
+    code = "devices_forked"
+
+
+class DevicesRefused(TrustError):
+    """A device list that breaks a rule of its chain; the one known before stays."""
+
+    code = "devices_refused"
+
+
+class MediaError(ClientError):
+    """A file that was to be sent or fetched."""
+
+    code = "media"
+
+
+class FileUnavailable(MediaError):
+    """The relay does not have this file, or not any more."""
+
+    code = "file_unavailable"
+
+
+class FileDamaged(MediaError):
+    """What the relay gave is not what was sent."""
+
+    code = "file_damaged"

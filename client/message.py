@@ -1,0 +1,214 @@
+"""What an application gets to see: messages, the files in them, and events about the conversation. Plain values."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+
+class State(StrEnum):
+    """Where a message stands."""
+
+    QUEUED = "queued"  # kept here, not encrypted yet: the relay or the recipient's keys were not reached
+    ENCRYPTED = "encrypted"  # kept here, finished; goes out with the next connection
+    ACCEPTED = "accepted"  # the relay has it durably, for every device of the recipient
+    REFUSED = "refused"  # will not go out; `Message.refusal` says why
+    RECEIVED = "received"  # came from somebody else
+
+
+def iso_time(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file in a message. `path` is where it lies on this machine once fetched (or was sent from)."""
+
+    name: str
+    media_type: str
+    size_bytes: int
+    path: Path | None
+    sha256: str | None
+    """Hex SHA-256 of the plain file, once it is on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. Ids are base32, lower case."""
+
+    id: str
+    conversation: str
+    account: str
+    """Account id of the author, proved by the session's keys."""
+    name: str
+    """How to call the author: the handle that was looked up, else the claimed one, else the account id."""
+    type: str
+    """`text`, `file`, or `unknown` (made by a newer client; kept)."""
+    sent_at_ms: int
+    received_at_ms: int | None
+    outgoing: bool
+    state: State
+    text: str | None = None
+    file: SharedFile | None = None
+    refusal: str | None = None
+    _send: Callable[[str, str], Awaitable["Message"]] | None = field(default=None, repr=False, compare=False)
+    _fetch: Callable[["Message"], Awaitable["Message"]] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    async def reply(self, text: str) -> "Message":
+        """Send a text to the author of this message; raises what `Client.send` raises."""
+        if self._send is None:
+            raise RuntimeError("this message belongs to no open client")
+        return await self._send(self.account, text)
+
+    async def fetch(self) -> "Message":
+        """This message with its file on this machine (`file.path`, `file.sha256`); again costs nothing.
+
+        Raises FileUnavailable, FileDamaged, RelayUnreachable.
+        """
+        if self._fetch is None:
+            raise RuntimeError("this message belongs to no open client")
+        return await self._fetch(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints, one object a line."""
+        shown: dict[str, Any] = {
+            "type": self.type,
+            "id": self.id,
+            "conversation": self.conversation,
+            "from": self.name,
+            "account": self.account,
+            "outgoing": self.outgoing,
+            "state": self.state.value,
+            "sent_at": iso_time(self.sent_at_ms),
+        }
+        if self.received_at_ms is not None:
+            shown["received_at"] = iso_time(self.received_at_ms)
+        if self.text is not None:
+            shown["text"] = self.text
+        if self.file is not None:
+            shown["file"] = {
+                "name": self.file.name,
+                "media_type": self.file.media_type,
+                "size": self.file.size_bytes,
+                "path": None if self.file.path is None else str(self.file.path),
+                "sha256": self.file.sha256,
+            }
+        if self.refusal is not None:
+            shown["refusal"] = self.refusal
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Everything that waited when the connection opened is here."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"type": "caught_up"}
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The relay says that these envelopes will never come: `expired`, `removed` or `restored`."""
+
+    count: int
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"type": "missed", "count": self.count, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A device's own count says that messages of it are not here (told after catching up)."""
+
+    conversation: str
+    account: str
+    name: str
+    count: int
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "type": "gap",
+            "conversation": self.conversation,
+            "account": self.account,
+            "from": self.name,
+            "count": self.count,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """An envelope that no key here opens; it is kept and counted. `reason` is one word for the kind of failure."""
+
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"type": "unopened", "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know: `session_reset`, `copied_state`, `devices_forked`, `split_view`, `mailbox_nearly_full` …"""
+
+    kind: str
+    detail: str
+    account: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"type": "warning", "kind": self.kind, "detail": self.detail, "account": self.account}
+
+
+Event: TypeAlias = Message | CaughtUp | Missed | Gap | Unopened | Warned
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this folder is."""
+
+    account: str
+    device: str
+    handle: str | None
+    relay: str
+    """The relay's public origin."""
+    role: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "type": "identity",
+            "account": self.account,
+            "device": self.device,
+            "handle": self.handle,
+            "relay": self.relay,
+            "role": self.role,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """What `send_lines` did."""
+
+    accepted: int
+    refused: int
+    first_id: str | None
+    last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyNumber:
+    """60 digits that both sides see alike, and the bytes for a QR code of the same."""
+
+    account: str
+    name: str
+    digits: str
+    qr_payload: bytes
