@@ -30,10 +30,11 @@ MAX_TRANSCRIPT_FIELD_BYTES: Final = 2**32 - 1
 
 # Manifests
 MAX_DEVICES_PER_ACCOUNT: Final = 16
+MAX_MANIFEST_VERSION: Final = 2**53 - 1  # the most that every JSON number holds exactly
 
 # Prekeys
 ONE_TIME_STOCK: Final = 100  # of each one-time kind, kept at the relay
-PREKEY_ROTATION_MS: Final = 7 * DAY_MS
+PREKEY_ROTATION_MS: Final = 6 * DAY_MS  # due after this, so that a daily look keeps it within 7 days (A3)
 MAX_KEY_AGE_MS: Final = 45 * DAY_MS  # refused when older, and the device is shown as dormant
 RETIRED_KEY_LIFETIME_MS: Final = 45 * DAY_MS  # private keys: 7 d + retries 7 d + TTL 30 d, rounded up
 MAX_CLOCK_SKEW_MS: Final = DAY_MS  # a key made later than this after now is refused

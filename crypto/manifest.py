@@ -146,8 +146,8 @@ def parse_manifest(body: bytes) -> Manifest:
     if len(root_public) != limits.ED25519_KEY_BYTES or len(version_field) != 8:
         raise InvalidEncoding("manifest has a root key or version of another length")
     version = int.from_bytes(version_field, "big")
-    if version < 1:
-        raise InvalidEncoding("manifest versions start at 1")
+    if not 1 <= version <= limits.MAX_MANIFEST_VERSION:
+        raise InvalidEncoding("manifest versions start at 1 and end below 2**53")
     if len(previous_hash) != (limits.HASH_BYTES if version > 1 else 0):
         raise InvalidEncoding("manifest must name the previous hash, except version 1")
     devices = tuple(DeviceEntry.parse(entry) for entry in entries)

@@ -1,7 +1,8 @@
 """Which manifests a client believes: the walk from the version it knows, or from the last root-signed one.
 
 Version 1 and recovery manifests are signed by the root key, all others by a manager of the *previous*
-version, so a removed manager has no power left (A13). A rollback is ignored; a fork is shown with both manifests.
+version, so a removed manager has no power left (A13). A rollback is
+ignored; a fork is shown with both manifests.
 """
 
 from collections.abc import Sequence
@@ -92,7 +93,8 @@ def verify_chain(
     `chain` is in ascending order without gaps. It may overlap what is known; what overlaps must be the same.
     At first contact (`known` None) it starts with a root-signed manifest. Raises ManifestRollback if it ends
     below the known version, ManifestFork for a validly signed other manifest of a known version,
-    ManifestRefused, InvalidEncoding, InvalidKey or InvalidSignature for what breaks a rule. On any of them keep `known`.
+    ManifestRefused, InvalidEncoding, InvalidKey or InvalidSignature for what breaks a rule. On any of
+    them keep `known`.
     """
     if not chain:
         raise ManifestRefused("a chain has at least one manifest")
