@@ -5,11 +5,12 @@ the key derivation; SHA-256 of it is the session id. Knows nothing of envelopes 
 docs/protocol.md, "Session set-up (PQXDH)".
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
 from . import labels
+from .chains import SessionSecrets
 from .errors import InvalidEncoding, InvalidKey
 from .keys import LocalDevice, X25519PrekeyPair
 from .local_prekeys import LocalPrekey
@@ -23,7 +24,6 @@ __all__ = [
     "ManifestRef",
     "Party",
     "PrekeysUsed",
-    "SessionSecrets",
     "SetupValues",
     "derive_secrets",
     "initiate",
@@ -146,16 +146,6 @@ class PrekeysUsed:
     signed: bytes
     one_time: bytes | None
     kem: bytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SessionSecrets:
-    """32 B session id; 32 B each: first root key RK₀, header key HK_A of A, next header key NHK_B of B."""
-
-    session_id: bytes
-    root_key: bytes = field(repr=False)
-    header_key_a: bytes = field(repr=False)
-    next_header_key_b: bytes = field(repr=False)
 
 
 def session_transcript(a: Party, b: Party, values: SetupValues, used: PrekeysUsed) -> bytes:
