@@ -1,0 +1,202 @@
+"""Print the tables of docs/*.md that are made from the code, or put them where they belong.
+
+Usage: python docs/generate.py            print every table
+       python docs/generate.py --write    renew them between `<!-- generated: NAME -->` and `<!-- end -->`
+
+A test fails when a document and the code differ. Knows what the code says, never what it ought to say.
+"""
+
+import inspect
+import re
+import sys
+import tokenize
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import msgspec.inspect as shapes
+
+from relay.wire import errors, frames, limits
+
+BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def snake(name: str) -> str:
+    """CaughtUp is caught_up."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def first_sentence_of(thing: type) -> str:
+    """The docstring on one line."""
+    return " ".join((inspect.getdoc(thing) or "").split())
+
+
+def remarks_in(thing: ModuleType | type) -> dict[str, str]:
+    """NAME → what the comment at the end of its line says."""
+    remarks: dict[str, str] = {}
+    for token in tokenize.generate_tokens(StringIO(inspect.getsource(thing)).readline):
+        if token.type == tokenize.COMMENT and (named := re.match(r"\s*([A-Z][A-Z0-9_]*)\b", token.line)):
+            remarks[named[1]] = token.string.removeprefix("#").strip()
+    return remarks
+
+
+def limits_table() -> str:
+    """Every advertised limit, under the heading that its group has in relay/wire/limits.py."""
+    remarks = remarks_in(limits)
+    groups: dict[str, list[list[str]]] = {}
+    heading = ""
+    for line in inspect.getsource(limits).splitlines():
+        if line.startswith("# "):
+            heading = line.removeprefix("# ")
+        elif (named := re.match(r"([A-Z][A-Z0-9_]*): Final", line)) and named[1].lower() in limits.ADVERTISED:
+            name = named[1]
+            value = f"{limits.ADVERTISED[name.lower()]:,}"
+            groups.setdefault(heading, []).append([f"`{name.lower()}`", value, remarks.get(name, "")])
+    return "\n".join(f"**{head}**\n\n{table(['limit', 'value', ''], rows)}" for head, rows in groups.items())
+
+
+def errors_table() -> str:
+    """Every refusal, and the codes that only close a connection."""
+    rows = []
+    for error in errors.every_error():
+        close = errors.CLOSE_CODES.get(error.code)
+        again = "yes" if error.retryable else "–"
+        rows.append([f"`{error.code}`", str(error.http_status), str(close or "–"), again, meaning_of(error)])
+    told = {error.code for error in errors.every_error()}
+    closes = [[str(number), f"`{code}`"] for code, number in errors.CLOSE_CODES.items() if code not in told]
+    heads = ["code", "HTTP status", "WebSocket close", "try again", "when"]
+    return table(heads, rows) + "\nClose codes that answer no request:\n\n" + table(["close", "meaning"], closes)
+
+
+def meaning_of(error: type[errors.RelayError]) -> str:
+    """When it is answered; the root of the tree stands for what nobody meant to happen."""
+    if error is errors.RelayError:
+        return "A defect of the relay. The answer holds a request id and no detail."
+    return first_sentence_of(error)
+
+
+def span(low: int | None, high: int | None) -> str:
+    """A range of lengths or values, as short as it can be said."""
+    if low == high and low is not None:
+        return f"{low:,}"
+    return f"{low or 0:,}–{high:,}" if high is not None else f"≥ {low or 0:,}"
+
+
+def shape(kind: shapes.Type) -> str:
+    """The MessagePack form of a field's type."""
+    match kind:
+        case shapes.BytesType():
+            bounded = kind.min_length is not None or kind.max_length is not None
+            return f"bin {span(kind.min_length, kind.max_length)} B" if bounded else "bin"
+        case shapes.StrType():
+            return f"str {span(kind.min_length, kind.max_length)} B"
+        case shapes.BoolType():
+            return "bool"
+        case shapes.IntType():
+            return f"int {number(kind.ge)}–{number(kind.le)}" if kind.le is not None else integer(kind.ge)
+        case shapes.EnumType() | shapes.StructType():
+            return f"[{snake(kind.cls.__name__)}](#{snake(kind.cls.__name__)})"
+        case shapes.VarTupleType():
+            bounded = kind.min_length is not None or kind.max_length is not None
+            count = f"{span(kind.min_length, kind.max_length)} × " if bounded else ""
+            return f"array of {count}{shape(kind.item_type)}"
+        case shapes.UnionType():
+            return " or ".join(shape(choice) for choice in kind.types)
+        case _:
+            raise TypeError(f"no MessagePack form is known for {kind}")
+
+
+def integer(low: float | None) -> str:
+    """An integer without an upper bound."""
+    return "int" if low is None else f"int ≥ {number(low)}"
+
+
+def number(value: float | None) -> str:
+    """A bound; large ones as a power of two, as the text around the table writes them."""
+    powers = {2**32 - 1: "2³² − 1", 2**53: "2⁵³", 2**63 - 1: "2⁶³ − 1"}
+    exact = int(value or 0)
+    return powers.get(exact, f"{exact:,}")
+
+
+def fields_of(cls: type) -> str:
+    """The fields in their order in the array; those in brackets may be left out at its end."""
+    kind = shapes.type_info(cls)
+    if not isinstance(kind, shapes.StructType):
+        raise TypeError(f"{cls} is no frame")
+    forms = ("`{}` {}" if field.required else "[`{}` {}]" for field in kind.fields)
+    told = (form.format(field.name, shape(field.type)) for form, field in zip(forms, kind.fields, strict=True))
+    return "; ".join(told) or "–"
+
+
+def frames_table() -> str:
+    """Every frame, then the parts and the numbers its fields hold."""
+    rows = []
+    for direction, group in (("→ relay", frames.CLIENT_FRAMES), ("→ client", frames.RELAY_FRAMES)):
+        for frame in group:
+            code = str(frame.__struct_config__.tag)
+            rows.append([code, f"`{snake(frame.__name__)}`", direction, fields_of(frame), first_sentence_of(frame)])
+    parts = [
+        f"\n#### {snake(part.__name__)}\n\n{first_sentence_of(part)} An array of: {fields_of(part)}\n"
+        for part in (frames.Target, frames.Grant, frames.ManifestVersion)
+    ]
+    numbers = [
+        f"\n#### {snake(kind.__name__)}\n\n{first_sentence_of(kind)}\n\n{members_table(kind)}"
+        for kind in (frames.EnvelopeClass, frames.Outcome, frames.NoticeKind, frames.MissedReason)
+    ]
+    return table(["type", "frame", "direction", "fields", "meaning"], rows) + "".join(parts) + "".join(numbers)
+
+
+def members_table(kind: type[IntEnum]) -> str:
+    """The numbers of an enumeration."""
+    remarks = remarks_in(kind)
+    return table(["number", "name", ""], ([str(m.value), f"`{m.name.lower()}`", remarks.get(m.name, "")] for m in kind))
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "frames": frames_table,
+    "errors": errors_table,
+    "limits": limits_table,
+}
+
+
+def renewed(document: str) -> str:
+    """The document with each generated block as the code has it now."""
+
+    def renew(block: re.Match[str]) -> str:
+        make = TABLES.get(block["name"])
+        return f"{block[1]}\n{make()}\n{block[3]}" if make else block[0]
+
+    return BLOCK.sub(renew, document)
+
+
+def documents() -> list[Path]:
+    """The documents that may hold blocks."""
+    return sorted(Path(__file__).parent.glob("*.md"))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; 0 done, 2 usage."""
+    if arguments == ["--write"]:
+        for path in documents():
+            path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
+    if arguments:
+        sys.stderr.write(f"{__doc__}\n")
+        return 2
+    for name, make in TABLES.items():
+        sys.stdout.write(f"<!-- generated: {name} -->\n\n{make()}\n<!-- end -->\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""The documents say what the code does: generated tables are as the code has them, links lead somewhere."""
+
+import re
+
+import pytest
+
+from docs.generate import BLOCK, TABLES, renewed
+from tests.architecture.source import ROOT, name_of, tracked_files
+
+DOCUMENTS = [path for path in tracked_files() if path.suffix == ".md"]
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_generated_tables_are_as_the_code_has_them(path):
+    text = path.read_text(encoding="utf-8")
+    assert text == renewed(text), "the code has moved: python docs/generate.py --write"
+
+
+def test_every_table_has_its_place_in_one_document():
+    places = [block["name"] for path in DOCUMENTS for block in BLOCK.finditer(path.read_text(encoding="utf-8"))]
+    assert len(places) == len(set(places))
+    assert TABLES.keys() <= set(places)
+
+
+def test_a_changed_table_is_seen():
+    assert "500" in renewed("<!-- generated: errors -->\n| `internal` | 200 |\n<!-- end -->")
+
+
+def anchor_of(heading: str) -> str:
+    """The anchor that a forge makes of a heading."""
+    plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def anchors_in(text: str) -> set[str]:
+    return {anchor_of(line.lstrip("#")) for line in FENCE.sub("", text).splitlines() if re.match(r"#+ ", line)}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_inside_the_repository_leads_somewhere(path):
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    broken = []
+    for target in LINK.findall(text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        there = path.parent / name if name else path
+        if not there.exists() or (anchor and anchor not in anchors_in(there.read_text(encoding="utf-8"))):
+            broken.append(target)
+    assert broken == []
+
+
+def test_anchors_are_made_like_a_forge_makes_them():
+    assert anchors_in("# The `x` way, *now*\n```\n# no heading\n```\n## Session set-up (PQXDH)\n") == {
+        "the-x-way-now",
+        "session-set-up-pqxdh",
+    }
