@@ -75,7 +75,9 @@ def errors_table() -> str:
     told = {error.code for error in errors.every_error()}
     closes = [[str(number), f"`{code}`"] for code, number in errors.CLOSE_CODES.items() if code not in told]
     heads = ["code", "HTTP status", "WebSocket close", "try again", "when"]
-    return table(heads, rows) + "\nClose codes that answer no request:\n\n" + table(["close", "meaning"], closes)
+    return (
+        table(heads, rows) + "\nClose codes that answer no request:\n\n" + table(["close", "meaning"], closes)
+    )
 
 
 def meaning_of(error: type[errors.RelayError]) -> str:
@@ -134,7 +136,9 @@ def fields_of(cls: type) -> str:
     if not isinstance(kind, shapes.StructType):
         raise TypeError(f"{cls} is no frame")
     forms = ("`{}` {}" if field.required else "[`{}` {}]" for field in kind.fields)
-    told = (form.format(field.name, shape(field.type)) for form, field in zip(forms, kind.fields, strict=True))
+    told = (
+        form.format(field.name, shape(field.type)) for form, field in zip(forms, kind.fields, strict=True)
+    )
     return "; ".join(told) or "–"
 
 
@@ -144,7 +148,9 @@ def frames_table() -> str:
     for direction, group in (("→ relay", frames.CLIENT_FRAMES), ("→ client", frames.RELAY_FRAMES)):
         for frame in group:
             code = str(frame.__struct_config__.tag)
-            rows.append([code, f"`{snake(frame.__name__)}`", direction, fields_of(frame), first_sentence_of(frame)])
+            rows.append(
+                [code, f"`{snake(frame.__name__)}`", direction, fields_of(frame), first_sentence_of(frame)]
+            )
     parts = [
         f"\n#### {snake(part.__name__)}\n\n{first_sentence_of(part)} An array of: {fields_of(part)}\n"
         for part in (frames.Target, frames.Grant, frames.ManifestVersion)
@@ -153,13 +159,17 @@ def frames_table() -> str:
         f"\n#### {snake(kind.__name__)}\n\n{first_sentence_of(kind)}\n\n{members_table(kind)}"
         for kind in (frames.EnvelopeClass, frames.Outcome, frames.NoticeKind, frames.MissedReason)
     ]
-    return table(["type", "frame", "direction", "fields", "meaning"], rows) + "".join(parts) + "".join(numbers)
+    return (
+        table(["type", "frame", "direction", "fields", "meaning"], rows) + "".join(parts) + "".join(numbers)
+    )
 
 
 def members_table(kind: type[IntEnum]) -> str:
     """The numbers of an enumeration."""
     remarks = remarks_in(kind)
-    return table(["number", "name", ""], ([str(m.value), f"`{m.name.lower()}`", remarks.get(m.name, "")] for m in kind))
+    return table(
+        ["number", "name", ""], ([str(m.value), f"`{m.name.lower()}`", remarks.get(m.name, "")] for m in kind)
+    )
 
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from docs.generate import BLOCK, TABLES, renewed
-from tests.architecture.source import ROOT, name_of, tracked_files
+from tests.architecture.source import name_of, tracked_files
 
 DOCUMENTS = [path for path in tracked_files() if path.suffix == ".md"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -19,7 +19,9 @@ def test_generated_tables_are_as_the_code_has_them(path):
 
 
 def test_every_table_has_its_place_in_one_document():
-    places = [block["name"] for path in DOCUMENTS for block in BLOCK.finditer(path.read_text(encoding="utf-8"))]
+    places = [
+        block["name"] for path in DOCUMENTS for block in BLOCK.finditer(path.read_text(encoding="utf-8"))
+    ]
     assert len(places) == len(set(places))
     assert TABLES.keys() <= set(places)
 
@@ -35,7 +37,9 @@ def anchor_of(heading: str) -> str:
 
 
 def anchors_in(text: str) -> set[str]:
-    return {anchor_of(line.lstrip("#")) for line in FENCE.sub("", text).splitlines() if re.match(r"#+ ", line)}
+    return {
+        anchor_of(line.lstrip("#")) for line in FENCE.sub("", text).splitlines() if re.match(r"#+ ", line)
+    }
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
