@@ -10,12 +10,12 @@ The newest records are kept; docs/protocol.md, "Ratchet".
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FINGERPRINT_BYTES", "NONE_USED", "RECORDS_IN_PAGE", "UsedNumbers"]
+__all__ = ["FINGERPRINT_BYTES", "NONE_USED", "RECORDS_IN_PAGE", "RECORD_BYTES", "UsedNumbers"]
 
 FINGERPRINT_BYTES: Final = 8
-_RECORD_BYTES: Final = 4 + FINGERPRINT_BYTES  # u32 number ‖ fingerprint
+RECORD_BYTES: Final = 4 + FINGERPRINT_BYTES  # u32 number ‖ fingerprint
 RECORDS_IN_PAGE: Final = 50
-_PAGE_BYTES: Final = RECORDS_IN_PAGE * _RECORD_BYTES
+_PAGE_BYTES: Final = RECORDS_IN_PAGE * RECORD_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +39,17 @@ class UsedNumbers:
         """The 8 B fingerprint of the envelope that used `number`; None if no record is left of it."""
         wanted = number.to_bytes(4, "big")
         for page in (self.last, *reversed(self.pages)):
-            for offset in range(0, len(page), _RECORD_BYTES):
+            for offset in range(0, len(page), RECORD_BYTES):
                 if page[offset : offset + 4] == wanted:
-                    return page[offset + 4 : offset + _RECORD_BYTES]
+                    return page[offset + 4 : offset + RECORD_BYTES]
         return None
+
+    @classmethod
+    def from_records(cls, records: bytes) -> "UsedNumbers":
+        """Of the records side by side, 12 B each."""
+        whole = len(records) - len(records) % _PAGE_BYTES
+        pages = tuple(records[at : at + _PAGE_BYTES] for at in range(0, whole, _PAGE_BYTES))
+        return cls(pages, records[whole:])
 
     def newest_pages(self, kept: int) -> "UsedNumbers":
         """With no more than the `kept` newest full pages, and the records after them."""
