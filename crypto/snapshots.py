@@ -37,7 +37,7 @@ _Seed = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 _Offer = Annotated[bytes, msgspec.Meta(max_length=1_184)]
 _Block = Annotated[bytes, msgspec.Meta(max_length=2_272)]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_MESSAGE_NUMBER + 1)]
-_Time = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+_Time = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class _Array(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, eq=False):
