@@ -1,0 +1,229 @@
+"""The commands of `tokenim` and their options; docs/developing.md lists what scripts may rely on.
+
+The library is imported when a command runs, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from client.errors import ClientError
+
+from .output import INTERRUPTED, Output
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEFAULT_HOME = Path("~/.tokenim/default")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which account folder this call is about, and how its store opens."""
+
+    home: Path
+    passphrase: str | None = field(repr=False)
+    traceback: bool
+
+
+def _run(place: Place, out: Output, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work; a failure becomes one line and the exit status of its kind."""
+    import asyncio
+
+    try:
+        asyncio.run(work)
+    except ClientError as error:
+        if place.traceback:
+            raise
+        out.refuse(error)
+    except KeyboardInterrupt:
+        out.fail("interrupted", "stopped; what was not accepted yet stays in the outbox", INTERRUPTED)
+    except BrokenPipeError:
+        raise  # click ends quietly: whoever read our output has gone
+    except OSError as error:
+        if place.traceback:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        out.fail("system", f"{error.strerror or error}{where}", 1)
+    except Exception as error:
+        if place.traceback:
+            raise
+        out.fail(
+            "internal",
+            f"{type(error).__name__}: {error}; this is a defect of tokenim, `tokenim --traceback …` shows where",
+            1,
+        )
+
+
+def _read_passphrase(path: Path | None) -> str | None:
+    """The first line of the file. It is a secret: nobody else may be able to read it."""
+    if path is None:
+        return None
+    if path.is_file() and path.stat().st_mode & 0o077:
+        raise click.UsageError(f"others can read {path}: chmod 600 it")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"the passphrase file {path} cannot be read: {error}") from error
+    if not lines or not lines[0]:
+        raise click.UsageError(f"the passphrase file {path} is empty: its first line is the passphrase")
+    return lines[0]
+
+
+def _json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tokenim", message="%(version)s")
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_HOME,
+    show_default=True,
+    help="The folder of the account: one account a folder.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=False, path_type=Path),
+    help="File (mode 0600) whose first line is the passphrase of the store. Given to `register`, it wraps the key.",
+)
+@click.option("--traceback", is_flag=True, help="On a failure show where in the program it happened.")
+@click.pass_context
+def tokenim(context: click.Context, home: Path, passphrase_file: Path | None, traceback: bool) -> None:
+    """Messages that the relay cannot read.
+
+    Exit status: 0 done, 1 refused (the code is on standard error), 2 wrong usage, 3 the relay was not reached
+    (what was to be sent stays in the outbox and goes out with the next call that reaches it).
+    """
+    context.obj = Place(home.expanduser(), _read_passphrase(passphrase_file), traceback)
+
+
+@tokenim.command()
+@click.argument("link")
+@click.option("--handle", metavar="NAME", help="A name by which others find this account.")
+@_json_option
+@click.pass_obj
+def register(place: Place, link: str, handle: str | None, as_json: bool) -> None:
+    """Make an account from the invite LINK (`-` reads it from standard input, so that no process list shows it)."""
+    from . import work
+
+    invite = sys.stdin.readline() if link == "-" else link
+    out = Output(as_json)
+    _run(place, out, work.register(place, out, invite.strip(), handle))
+
+
+@tokenim.command()
+@click.option(
+    "--link", is_flag=True, help="Also print the contact link, by which others can write to this account."
+)
+@_json_option
+@click.pass_obj
+def whoami(place: Place, link: bool, as_json: bool) -> None:
+    """Tell which account this folder holds."""
+    from . import work
+
+    out = Output(as_json)
+    _run(place, out, work.whoami(place, out, with_link=link))
+
+
+@tokenim.command()
+@click.argument("to")
+@click.argument("text", required=False)
+@click.option("--each-line", is_flag=True, help="Send each line of standard input as a message of its own.")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="Send this file.",
+)
+@click.option(
+    "--patience",
+    "patience_seconds",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to try to reach the relay.",
+)
+@_json_option
+@click.pass_obj
+def send(
+    place: Place,
+    to: str,
+    text: str | None,
+    each_line: bool,
+    path: Path | None,
+    patience_seconds: float,
+    as_json: bool,
+) -> None:
+    """Send TEXT, the lines of standard input, or a file TO a handle, contact link or account id.
+
+    Returns when the relay has it durably. Empty lines of standard input are left out.
+    """
+    from . import work
+
+    if (text is not None) + each_line + (path is not None) != 1:
+        raise click.UsageError("give one of: TEXT, --each-line, --file PATH")
+    out = Output(as_json)
+    if each_line:
+        todo = work.send_lines(place, out, to, patience_seconds)
+    elif path is not None:
+        todo = work.send_file(place, out, to, path, patience_seconds)
+    else:
+        todo = work.send_text(place, out, to, text or "", patience_seconds)
+    _run(place, out, todo)
+
+
+@tokenim.command()
+@click.option("--until-caught-up", is_flag=True, help="Stop when everything that waited is here.")
+@click.option("--events", is_flag=True, help="With --json, also print an object `caught_up` when it happens.")
+@click.option(
+    "--patience",
+    "patience_seconds",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Give up after this long without a connection [default: 30 with --until-caught-up, else never].",
+)
+@_json_option
+@click.pass_obj
+def listen(
+    place: Place, until_caught_up: bool, events: bool, patience_seconds: float | None, as_json: bool
+) -> None:
+    """Print messages as they come, each once; files are fetched and their path printed. Ctrl-C stops."""
+    from . import work
+
+    out = Output(as_json)
+    _run(place, out, work.listen(place, out, until_caught_up, patience_seconds, events=events))
+
+
+@tokenim.command()
+@click.argument("with_", metavar="WITH")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
+@_json_option
+@click.pass_obj
+def history(place: Place, with_: str, limit: int | None, as_json: bool) -> None:
+    """Print the conversation WITH a handle, contact link or account id, oldest first."""
+    from . import work
+
+    out = Output(as_json)
+    _run(place, out, work.history(place, out, with_, limit))
+
+
+@tokenim.command()
+@click.argument("with_", metavar="WITH")
+@_json_option
+@click.pass_obj
+def verify(place: Place, with_: str, as_json: bool) -> None:
+    """Show the safety number to compare WITH the other person: the same digits there mean that nobody stands between."""
+    from . import work
+
+    out = Output(as_json)
+    _run(place, out, work.verify(place, out, with_))
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    tokenim(prog_name="tokenim")

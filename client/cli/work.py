@@ -1,0 +1,285 @@
+"""What each command does with the library. Prints through `Output`; lets every ClientError pass."""
+
+import asyncio
+import io
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from client.client import Client
+from client.errors import FileDamaged, FileUnavailable, RelayUnreachable, UsageError
+from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned, iso_time
+from relay.wire.links import encode_bytes
+
+from .output import Output, code_of, one_line, printable, progress_bar
+
+if TYPE_CHECKING:
+    from .commands import Place
+
+CATCH_UP_PATIENCE_SECONDS = 30.0
+MAX_LINE_BYTES = 262_144  # more than an envelope holds
+
+
+def _open(place: "Place") -> Client:
+    return Client.open(place.home, passphrase=place.passphrase)
+
+
+async def register(place: "Place", out: Output, link: str, handle: str | None) -> None:
+    """Make the account and tell who it is."""
+    identity = await Client.register(place.home, link, handle=handle, passphrase=place.passphrase)
+    name = f"handle {identity.handle}, " if identity.handle else ""
+    out.shown(
+        identity, f"registered at {identity.relay}: {name}account {identity.account}, role {identity.role}"
+    )
+
+
+async def whoami(place: "Place", out: Output, *, with_link: bool) -> None:
+    """Tell who the folder is; the contact link only if asked for, since it lets others in."""
+    async with _open(place) as client:
+        identity = client.whoami()
+        shown = identity.as_json()
+        lines = [f"{key:8}{value}" for key, value in shown.items() if key != "type" and value is not None]
+        if with_link:
+            shown["link"] = await client.contact_link()
+            lines.append(f"{'link':8}{shown['link']}")
+        out.result("\n".join(lines), shown)
+
+
+async def _tell_unreached(client: Client, error: RelayUnreachable) -> None:
+    waiting = client.outbox_size()
+    what = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
+    error.add_note(f"{what} in the outbox and go out with the next call that reaches the relay")
+
+
+async def send_text(place: "Place", out: Output, to: str, text: str, patience_seconds: float) -> None:
+    """Send one text."""
+    async with _open(place) as client:
+        try:
+            message = await client.send(to, text, patience_seconds=patience_seconds)
+        except RelayUnreachable as error:
+            await _tell_unreached(client, error)
+            raise
+        out.shown(message, f"{message.state.value} {message.id}")
+
+
+async def send_file(place: "Place", out: Output, to: str, path: Path, patience_seconds: float) -> None:
+    """Send one file, with a bar while it goes up."""
+    async with _open(place) as client:
+        with progress_bar(path.name, of_bytes=True) as bar:
+            try:
+                message = await client.send(to, file=path, progress=bar.at, patience_seconds=patience_seconds)
+            except RelayUnreachable as error:
+                await _tell_unreached(client, error)
+                raise
+        out.shown(message, f"{message.state.value} {message.id}")
+
+
+async def send_lines(place: "Place", out: Output, to: str, patience_seconds: float) -> None:
+    """Send each line of standard input."""
+    lines = _Lines(sys.stdin.buffer)
+    async with _open(place) as client:
+        with progress_bar("lines", of_bytes=False) as bar:
+            try:
+                report = await client.send_lines(
+                    to,
+                    aiter(lines) if lines.can_wait else iter(lines),
+                    on_accepted=lambda count: bar.at(count, lines.taken),
+                    patience_seconds=patience_seconds,
+                )
+            except RelayUnreachable as error:
+                await _tell_unreached(client, error)
+                raise
+    out.result(
+        f"{report.accepted} accepted, {report.refused} refused, {lines.empty} empty lines left out",
+        {
+            "type": "sent",
+            "accepted": report.accepted,
+            "refused": report.refused,
+            "empty": lines.empty,
+            "first_id": report.first_id,
+            "last_id": report.last_id,
+        },
+    )
+    if report.refused:
+        out.fail("not_sent", f"{report.refused} of {lines.taken} messages were refused: see `history`", 1)
+
+
+class _Lines:
+    """The lines of standard input as texts, without empty ones; a pipe is waited for without stopping the program."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.taken = 0
+        self.empty = 0
+        self._number = 0
+        try:
+            mode = os.fstat(stream.fileno()).st_mode
+        except (io.UnsupportedOperation, AttributeError):  # a stream in memory
+            mode = stat.S_IFREG
+        self.can_wait = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stream.isatty()
+
+    def _text(self, line: bytes) -> str | None:
+        self._number += 1
+        try:
+            text = line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"line {self._number} of standard input is not UTF-8") from error
+        if not text.strip():
+            self.empty += 1
+            return None
+        self.taken += 1
+        return text
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._stream:
+            if (text := self._text(line)) is not None:
+                yield text
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), self._stream
+        )
+        try:
+            while True:
+                try:
+                    line = await reader.readline()
+                except ValueError as error:
+                    raise UsageError(
+                        f"line {self._number + 1} of standard input is longer than {MAX_LINE_BYTES} bytes"
+                    ) from error
+                if not line:
+                    return
+                if (text := self._text(line)) is not None:
+                    yield text
+        finally:
+            transport.close()
+
+
+async def listen(
+    place: "Place", out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
+) -> None:
+    """Print what comes until told to stop, by Ctrl-C or SIGTERM, or until caught up."""
+    if patience_seconds is None and until_caught_up:
+        patience_seconds = CATCH_UP_PATIENCE_SECONDS
+    task = asyncio.ensure_future(_print_events(place, out, until_caught_up, patience_seconds, events=events))
+    loop = asyncio.get_running_loop()
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _print_events(
+    place: "Place", out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
+) -> None:
+    async with _open(place) as client:
+        if not out.as_json and not until_caught_up:
+            out.warn(
+                f"listening as {one_line(client.whoami().handle or client.whoami().account)}; Ctrl-C stops"
+            )
+        async for event in client.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds):
+            if isinstance(event, Message):
+                event = await _fetched(event, out)
+            elif isinstance(event, CaughtUp) and not events:
+                continue
+            out.shown(event, plain_event(event))
+            sys.stdout.flush()
+
+
+async def _fetched(message: Message, out: Output) -> Message:
+    """With its file on this machine; one that is gone or damaged is told, and the message shown without."""
+    if message.file is None or message.file.path is not None:
+        return message
+    try:
+        return await message.fetch()
+    except (FileUnavailable, FileDamaged) as error:
+        out.warn(f"{code_of(error)}: the file {message.file.name} of message {message.id}: {error}")
+        return message
+
+
+def plain_event(event: Event) -> str | None:
+    """The event as people read it."""
+    match event:
+        case Message():
+            return plain_message(event)
+        case CaughtUp():
+            return None
+        case Missed(count=count, reason=reason):
+            return f"! {count} envelopes will not come: {reason}"
+        case Gap(name=name, count=count):
+            return f"! {count} messages of {one_line(name)} are not here (yet)"
+        case Unopened(reason=reason):
+            return f"! a message could not be opened: {one_line(reason)}"
+        case Warned(kind=kind, detail=detail):
+            return f"! {kind}: {one_line(detail)}"
+
+
+def plain_message(message: Message) -> str:
+    """One message as people read it: time, author, and what it holds."""
+    if message.file is not None:
+        place = message.file.path or "not fetched"
+        body = f"file {one_line(message.file.name)} ({message.file.size_bytes} bytes): {place}"
+    elif message.text is not None:
+        body = printable(message.text).replace("\n", "\n    ")
+    else:
+        body = "(made by a newer version: update to read it)"
+    state = f" [{message.state.value}]" if message.outgoing and message.state is not State.ACCEPTED else ""
+    author = "me" if message.outgoing else one_line(message.name)
+    return f"{iso_time(message.sent_at_ms)} {author}:{state} {body}"
+
+
+async def history(place: "Place", out: Output, with_: str, limit: int | None) -> None:
+    """Print a conversation."""
+    async with _open(place) as client:
+        for message in await client.history(with_, limit=limit):
+            out.shown(message, plain_message(message))
+
+
+async def verify(place: "Place", out: Output, with_: str) -> None:
+    """Print the safety number as rows of four groups, and as QR code."""
+    async with _open(place) as client:
+        number = await client.safety_number(with_)
+    groups = [number.digits[start : start + 5] for start in range(0, len(number.digits), 5)]
+    shown = {
+        "type": "safety_number",
+        "account": number.account,
+        "name": number.name,
+        "digits": number.digits,
+        "qr": encode_bytes(number.qr_payload),
+    }
+    if out.as_json:
+        out.result(None, shown)
+        return
+    rows = ["  ".join(groups[start : start + 4]) for start in range(0, len(groups), 4)]
+    lines = [f"Safety number with {one_line(number.name)}:", "", *(f"    {row}" for row in rows), ""]
+    out.result("\n".join(lines) + "\n" + _qr(number.qr_payload), shown)
+
+
+def _qr(payload: bytes) -> str:
+    import segno
+
+    text = io.StringIO()
+    segno.make(payload, error="m", micro=False).terminal(out=text, compact=True)
+    return (
+        text.getvalue()
+        + "Compare the digits, or scan the code, with the other person: the same on both sides is safe."
+    )
