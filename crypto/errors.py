@@ -8,6 +8,7 @@
     - StaleKey              older than one already seen, or than its lifetime (A11)
     - ManifestRefused       a manifest that breaks a rule of the chain
         - ManifestRollback  an older version than the one known: ignored, never shown
+        - ManifestGap       versions between the known one and this are missing: fetch them
         - ManifestFork      two manifests of one version: sending stops, both are shown
         - SplitView         a peer saw a manifest of ours that we never made (A10)
     - UnknownDevice         a device that its account's newest manifest does not list
@@ -16,7 +17,8 @@
         - TooFarAhead       a counter beyond the forward limit
     - CopiedState           a used number with an unseen envelope: somebody has our state (B4)
     - TooLarge              content that no envelope can hold
-    - SessionExpired        the session may not send any more; a new set-up is needed
+    - NoSession             nothing to encrypt with: fetch a bundle and start one
+        - SessionExpired    the active one was not answered in time: the same
 
 A failure never carries key material, plaintext or the offending bytes.
 """
@@ -30,8 +32,10 @@ __all__ = [
     "InvalidKey",
     "InvalidSignature",
     "ManifestFork",
+    "ManifestGap",
     "ManifestRefused",
     "ManifestRollback",
+    "NoSession",
     "Replayed",
     "SessionExpired",
     "SplitView",
@@ -88,6 +92,14 @@ class ManifestRollback(ManifestRefused):
     """A chain that ends below the version already known."""
 
 
+class ManifestGap(ManifestRefused):
+    """Versions are missing between the known one and one that is named; carries the known version."""
+
+    def __init__(self, message: str, known_version: int) -> None:
+        super().__init__(message)
+        self.known_version = known_version
+
+
 class ManifestFork(ManifestRefused):
     """Two different manifests of one version; carries both signed objects as evidence."""
 
@@ -125,5 +137,9 @@ class TooLarge(CryptoError):
     """The content does not fit into an envelope of MAX_ENVELOPE_BYTES."""
 
 
-class SessionExpired(CryptoError):
+class NoSession(CryptoError):
+    """There is no session with this device; fetch a bundle and start one."""
+
+
+class SessionExpired(NoSession):
     """The set-up was not answered within its lifetime; fetch a bundle and start anew."""

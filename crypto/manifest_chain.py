@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from .errors import (
     InvalidSignature,
     ManifestFork,
+    ManifestGap,
     ManifestRefused,
     ManifestRollback,
-    SplitView,
     UnknownDevice,
 )
 from .manifest import DeviceEntry, Manifest, SignedManifest
@@ -62,27 +62,29 @@ class VerifiedManifest:
         return self.chain[index] if 0 <= index < len(self.chain) else None
 
     def since(self, version: int) -> tuple[SignedManifest, ...]:
-        """What a peer lacks that knows `version` (0: none, then all from the last root-signed one)."""
-        newer = tuple(signed for signed in self.chain if signed.manifest.version > version)
-        if len(newer) < len(self.chain):
-            return newer
-        last_root = max(index for index, signed in enumerate(self.chain) if not signed.signer)
-        return self.chain[last_root:]
+        """What a peer lacks that knows `version` of this account."""
+        return tuple(signed for signed in self.chain if signed.manifest.version > version)
 
-    def require_own(self, version: int, manifest_hash: bytes) -> None:
-        """Raise SplitView if a peer was shown a manifest of ours that we never made (A10).
+    def leading_to(self, version: int) -> tuple[SignedManifest, ...]:
+        """What a stranger needs to believe `version` and all later ones: from the last root-signed one up to it."""
+        starts = [
+            index
+            for index, signed in enumerate(self.chain)
+            if not signed.signer and signed.manifest.version <= version
+        ]
+        return self.chain[starts[-1] if starts else 0 :]
 
-        For one's own chain, brought up to date first: a version above it was not made by us either.
+    def require(self, version: int, manifest_hash: bytes) -> SignedManifest:
+        """The manifest of this version and hash.
+
+        Raises ManifestGap if the version is above the known ones, ManifestRefused if it is not on this chain.
         """
+        if version > self.version:
+            raise ManifestGap(f"version {version} is newer than the known {self.version}", self.version)
         signed = self.signed(version)
         if signed is None or signed.hash != manifest_hash:
-            raise SplitView(f"a peer was shown another version {version} of this account's devices")
-
-    def require_known(self, version: int, manifest_hash: bytes) -> None:
-        """Raise ManifestRefused unless the version that a peer names as its own is on the known chain."""
-        signed = self.signed(version)
-        if signed is None or signed.hash != manifest_hash:
-            raise ManifestRefused(f"version {version} is not on the known chain of this account")
+            raise ManifestRefused(f"another version {version} than the one on the known chain")
+        return signed
 
 
 def verify_chain(
@@ -92,9 +94,9 @@ def verify_chain(
 
     `chain` is in ascending order without gaps. It may overlap what is known; what overlaps must be the same.
     At first contact (`known` None) it starts with a root-signed manifest. Raises ManifestRollback if it ends
-    below the known version, ManifestFork for a validly signed other manifest of a known version,
-    ManifestRefused, InvalidEncoding, InvalidKey or InvalidSignature for what breaks a rule. On any of
-    them keep `known`.
+    below the known version, ManifestGap if versions are missing, ManifestFork for a validly signed
+    other manifest of a known version, ManifestRefused, InvalidEncoding, InvalidKey or InvalidSignature for what
+    breaks a rule. On any of them keep `known`.
     """
     if not chain:
         raise ManifestRefused("a chain has at least one manifest")
@@ -119,7 +121,7 @@ def _step(walked: VerifiedManifest, signed: SignedManifest) -> VerifiedManifest:
     """Compare with the known manifest of that version, or append as the next one."""
     version = signed.manifest.version
     if version > walked.version + 1:
-        raise ManifestRefused(f"versions between {walked.version} and {version} are missing")
+        raise ManifestGap(f"versions between {walked.version} and {version} are missing", walked.version)
     same_version = walked.signed(version)
     if same_version is not None:
         if same_version.hash != signed.hash:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from crypto import labels
 from crypto.errors import InvalidEncoding
 from crypto.transcript import parse_transcript, transcript
 
+CRYPTO = Path(labels.__file__).parent
 LABELS = {name: value for name, value in vars(labels).items() if name.isupper()}
 
 
@@ -22,6 +24,13 @@ def test_b7_no_label_is_a_prefix_of_another(first: str, second: str) -> None:
 @pytest.mark.parametrize("name", sorted(LABELS))
 def test_b7_every_label_has_the_one_form(name: str) -> None:
     assert re.fullmatch(rb"tokenim/v1 [a-z0-9 -]+\x00", LABELS[name])
+
+
+@pytest.mark.parametrize("name", sorted(LABELS))
+def test_b7_every_label_is_used_and_none_is_written_elsewhere(name: str) -> None:
+    sources = {path.name: path.read_text() for path in CRYPTO.glob("*.py") if path.name != "labels.py"}
+    assert any(re.search(rf"\b(labels\.)?{name}\b", text) for text in sources.values())
+    assert not [file for file, text in sources.items() if 'b"tokenim/v1' in text]
 
 
 def test_the_layout_is_label_suite_then_length_and_bytes() -> None:
