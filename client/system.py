@@ -5,6 +5,24 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """The moments at which a test stops the process, to see that nothing is lost or doubled."""
+
+    DRAFTED = "drafted"  # a message is kept, not encrypted
+    ENCRYPTED = "encrypted"  # in the transaction: the envelope is finished, nothing is committed
+    ENCRYPTION_COMMITTED = "encryption-committed"  # state and envelope are kept, the network has seen nothing
+    SUBMITTED = "submitted"  # the envelope is with the relay, its answer is not here
+    ACCEPTED = "accepted"  # the answer is here, not kept
+    DECRYPTED = "decrypted"  # in the transaction: the plaintext is there, nothing is committed
+    DECRYPTION_COMMITTED = "decryption-committed"  # plaintext and state are kept, the ack is not sent
+    ACKNOWLEDGED = "acknowledged"
+
+
+def _pass_by(step: Step) -> None:
+    """The product stops at no step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,20 +30,22 @@ class System:
     """What the client takes from its machine; tests bring their own.
 
     `now_ms`: milliseconds since 1970 UTC. `monotonic_seconds`: for intervals. `random`: that many random bytes.
-    `sleep`: waits seconds.
+    `sleep`: waits seconds. `reached`: told at each Step, on whatever thread it happens.
     """
 
     now_ms: Callable[[], int]
     monotonic_seconds: Callable[[], float]
     random: Callable[[int], bytes]
     sleep: Callable[[float], Awaitable[None]]
+    reached: Callable[[Step], None] = _pass_by
 
 
-def this_machine() -> System:
+def this_machine(reached: Callable[[Step], None] = _pass_by) -> System:
     """The real one."""
     return System(
         now_ms=lambda: time.time_ns() // 1_000_000,
         monotonic_seconds=time.monotonic,
         random=os.urandom,
         sleep=asyncio.sleep,
+        reached=reached,
     )

@@ -1,0 +1,141 @@
+"""What is inside an envelope once it is open: one MessagePack array; docs/protocol.md, "Contents".
+
+[type, conversation id, message id, counter, previous hash, sent_at_ms, expires_after_seconds, introduction, body]
+A type that is not known is kept whole and shown as such; fields after the body are ignored, so that contents can grow.
+"""
+
+import hashlib
+from enum import IntEnum
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from crypto.errors import InvalidEncoding
+from relay.wire import limits
+from relay.wire.transcripts import transcript
+
+DIRECT_CONVERSATION_LABEL: Final = b"tokenim/v1 direct conversation\x00"
+MESSAGE_ID_BYTES: Final = 16
+CONVERSATION_ID_BYTES: Final = 32
+BLOB_KEY_BYTES: Final = 32
+MAX_TEXT_CHARACTERS: Final = 50_000  # at most 200,000 B of UTF-8: fits an envelope with everything around it
+MAX_NAME_CHARACTERS: Final = 255
+
+
+class ContentType(IntEnum):
+    """What a body is; other numbers are unknown, not wrong."""
+
+    EMPTY = 0  # nothing to show: lets the ratchet turn, or carries an introduction alone
+    TEXT = 1
+    FILE = 2
+
+
+class Introduction(msgspec.Struct, frozen=True, array_like=True):
+    """How the recipient can answer: the sender's delivery token of class `contact`, and the name the sender claims."""
+
+    token: Annotated[
+        bytes, Meta(min_length=limits.DELIVERY_TOKEN_BYTES, max_length=limits.DELIVERY_TOKEN_BYTES)
+    ]
+    handle: Annotated[str, Meta(max_length=limits.MAX_HANDLE_CHARACTERS)] = ""
+
+    def __repr__(self) -> str:
+        return f"Introduction(handle={self.handle!r})"
+
+
+class Text(msgspec.Struct, frozen=True, array_like=True):
+    """The body of a text."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+
+
+class FilePointer(msgspec.Struct, frozen=True, array_like=True):
+    """The body of a file: where its blob is, the key that opens it, and what it must be."""
+
+    blob_id: Annotated[bytes, Meta(min_length=limits.BLOB_ID_BYTES, max_length=limits.BLOB_ID_BYTES)]
+    key: Annotated[bytes, Meta(min_length=BLOB_KEY_BYTES, max_length=BLOB_KEY_BYTES)]
+    size_bytes: Annotated[int, Meta(ge=0, le=limits.MAX_BLOB_BYTES)]
+    """Of the plain file."""
+    ciphertext_sha256: Annotated[bytes, Meta(min_length=limits.HASH_BYTES, max_length=limits.HASH_BYTES)]
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+    media_type: Annotated[str, Meta(min_length=1, max_length=127)]
+
+    def __repr__(self) -> str:
+        return f"FilePointer(name={self.name!r}, size_bytes={self.size_bytes})"
+
+
+class Content(msgspec.Struct, frozen=True, array_like=True):
+    """One content. `counter` numbers what the sending device sends to this conversation, from 1.
+
+    `previous_hash` is SHA-256 of the encoded content before (empty for the first).
+    """
+
+    type: Annotated[int, Meta(ge=0, le=65_535)]
+    conversation_id: Annotated[
+        bytes, Meta(min_length=CONVERSATION_ID_BYTES, max_length=CONVERSATION_ID_BYTES)
+    ]
+    message_id: Annotated[bytes, Meta(min_length=MESSAGE_ID_BYTES, max_length=MESSAGE_ID_BYTES)]
+    counter: Annotated[int, Meta(ge=1, le=2**53)]
+    previous_hash: Annotated[bytes, Meta(max_length=limits.HASH_BYTES)]
+    sent_at_ms: Annotated[int, Meta(ge=0, le=2**53)]
+    expires_after_seconds: Annotated[int, Meta(ge=0, le=2**32)]
+    """0: never."""
+    introduction: Introduction | None
+    body: msgspec.Raw
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_content: Final = msgspec.msgpack.Decoder(Content)
+_text: Final = msgspec.msgpack.Decoder(Text)
+_file: Final = msgspec.msgpack.Decoder(FilePointer)
+EMPTY_BODY: Final = _encoder.encode(None)
+
+
+def direct_conversation(one: bytes, other: bytes) -> bytes:
+    """The 32 B id of the conversation of two accounts: both compute it, nobody has to hand it out."""
+    first, second = sorted((one, other))
+    return hashlib.sha256(transcript(DIRECT_CONVERSATION_LABEL, first, second)).digest()
+
+
+def encode_content(content: Content) -> bytes:
+    """The bytes that are encrypted."""
+    return _encoder.encode(content)
+
+
+def encode_body(body: Text | FilePointer) -> bytes:
+    """The bytes of a body."""
+    return _encoder.encode(body)
+
+
+def content_hash(encoded: bytes) -> bytes:
+    """32 B: what the sender's next content names as its predecessor."""
+    return hashlib.sha256(encoded).digest()
+
+
+def decode_content(encoded: bytes) -> Content:
+    """The content; raises InvalidEncoding."""
+    try:
+        content = _content.decode(encoded)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidEncoding("what opened is not a content") from error
+    if len(content.previous_hash) not in (0, limits.HASH_BYTES) or (
+        (content.counter == 1) != (not content.previous_hash)
+    ):
+        raise InvalidEncoding("the first content alone has no predecessor")
+    return content
+
+
+def decode_text(body: bytes) -> str:
+    """The text of a body; raises InvalidEncoding."""
+    try:
+        return _text.decode(body).text
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidEncoding("not the body of a text") from error
+
+
+def decode_file(body: bytes) -> FilePointer:
+    """The file pointer of a body; raises InvalidEncoding."""
+    try:
+        return _file.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidEncoding("not the body of a file") from error

@@ -1,0 +1,1 @@
+"""The encrypted store of one account: SQLCipher, one writing thread, numbered migrations."""

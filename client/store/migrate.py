@@ -1,0 +1,45 @@
+"""Brings a store's schema to the newest version: one transaction for each numbered file, so a kill leaves old or new.
+
+The version stands in `PRAGMA user_version`; a store of a newer one is refused.
+"""
+
+from importlib import resources
+from typing import Any
+
+from client.errors import StoreTooNew
+
+
+def migrations() -> list[tuple[int, str]]:
+    """(version, SQL) of each file `NNNN_name.sql`, ascending."""
+    folder = resources.files(__package__) / "migrations"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
+    return [(int(file.name[:4]), file.read_text("utf-8")) for file in files]
+
+
+def migrate(connection: Any) -> None:
+    """Run what is missing on an open connection (no transaction open). Raises StoreTooNew."""
+    steps = migrations()
+    # The lock first: of two processes that open a new store, one makes it and the other sees it made.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        newest = steps[-1][0]
+        if version > newest:
+            raise StoreTooNew(
+                f"this folder was written by a newer version (schema {version}, known {newest}): upgrade"
+            )
+        for number, sql in steps:
+            if number > version:
+                for statement in _statements(sql):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _statements(sql: str) -> list[str]:
+    """The statements of a file; `executescript` would commit on its own. No statement here holds a semicolon within."""
+    lines = [line for line in sql.splitlines() if not line.lstrip().startswith("--")]
+    return [statement for statement in (part.strip() for part in "\n".join(lines).split(";")) if statement]
