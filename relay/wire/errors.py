@@ -5,6 +5,8 @@ RelayError
 │   ├── MalformedFrame
 │   ├── MalformedRequest
 │   ├── UnsupportedMedia
+│   ├── UnsupportedVersion
+│   ├── RangeInvalid
 │   └── TooLarge
 ├── OutOfTurn                     a frame that may not come now
 ├── Unauthenticated               unknown device, bad signature, used nonce and stale time are one answer
@@ -18,6 +20,7 @@ RelayError
 │   ├── PrekeyConflict
 │   └── OffsetConflict
 ├── ManifestInvalid               a manifest that its chain does not allow
+├── ChecksumMismatch              what was uploaded is not what was named
 ├── SequenceAhead                 the client has seen more than the relay ever gave
 ├── QuotaExceeded
 │   ├── MailboxFull
@@ -72,6 +75,20 @@ class UnsupportedMedia(Malformed):
 
     code, http_status = "unsupported_media", 415
     detail = "this content type or encoding is not taken here"
+
+
+class UnsupportedVersion(Malformed):
+    """Tus-Resumable is missing or not 1.0.0 (status: tus 1.0.0)."""
+
+    code, http_status = "unsupported_version", 412
+    detail = "uploads speak tus 1.0.0: send Tus-Resumable: 1.0.0"
+
+
+class RangeInvalid(Malformed):
+    """No byte of the range is in the blob; Content-Range tells its length (RFC 9110)."""
+
+    code, http_status = "range_invalid", 416
+    detail = "the range begins behind the end"
 
 
 class TooLarge(Malformed):
@@ -163,6 +180,13 @@ class ManifestInvalid(RelayError):
 
     code, http_status = "manifest_invalid", 422
     detail = "the manifest breaks a rule of its chain"
+
+
+class ChecksumMismatch(RelayError):
+    """The bytes of a blob, or of one chunk, do not have the hash that was named (status: tus 1.0.0, checksum)."""
+
+    code, http_status = "checksum_mismatch", 460
+    detail = "these bytes do not have the hash that was named: what they were to complete is removed"
 
 
 class SequenceAhead(RelayError):
