@@ -23,7 +23,8 @@ ROOMS: dict[str, set[str]] = {
     "observe": set(),
     "ports": {"wire"},
     "session": {"ports", "wire", "observe"},
-    "services": {"ports", "wire", "observe"},
+    # Services hold settings, and let relay.session.proof say whether a signature proves its device.
+    "services": {"config", "session", "ports", "wire", "observe"},
     "flow": {"session", "services", "ports", "wire", "observe"},
     "adapters": {"ports", "wire", "observe"},
     "config": {"wire"},

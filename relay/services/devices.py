@@ -1,0 +1,137 @@
+"""Who asks: devices by id, from memory, and the proof that a request or a socket is theirs.
+
+Knows nothing of what they may do. An unknown device and a bad signature take the same steps.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from relay.ports.accounts import AccountStore
+from relay.ports.bus import AccountChanged, Announcement, Bus, DeviceRevoked, ManifestChanged
+from relay.ports.clock import Clock
+from relay.session.proof import RequestProof, check_time, verify_as
+from relay.wire import limits
+from relay.wire.errors import Unauthenticated
+from relay.wire.transcripts import http_request_transcript, websocket_transcript
+
+REMEMBERED: Final = 50_000
+_NO_ACCOUNT: Final = bytes(limits.ACCOUNT_ID_BYTES)
+_DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device of a current manifest, and what its account is: 16 B id, 32 B account id, 32 B Ed25519 key."""
+
+    device_id: bytes
+    account_id: bytes
+    signing_key: bytes
+    role: str
+    suspended: bool
+
+
+class Devices:
+    """Finds devices and checks their signatures; remembers REMEMBERED of them, unknown ids too."""
+
+    def __init__(self, accounts: AccountStore, *, bus: Bus, clock: Clock, origin: str) -> None:
+        self._accounts = accounts
+        self._clock = clock
+        self._origin = origin
+        self._known: OrderedDict[bytes, KnownDevice] = OrderedDict()
+        self._unknown: dict[bytes, None] = {}
+        self._of_account: dict[bytes, set[bytes]] = {}
+        self._generation = 0  # grows when something is forgotten: a read that began before is not remembered
+        bus.subscribe(DeviceRevoked, self._hear)
+        bus.subscribe(ManifestChanged, self._hear)
+        bus.subscribe(AccountChanged, self._hear)
+
+    def _hear(self, announcement: Announcement) -> None:
+        match announcement:
+            case DeviceRevoked(device_id):
+                self.forget((device_id,))
+            case ManifestChanged(account_id) | AccountChanged(account_id):
+                self.forget_account(account_id)
+            case _:
+                raise TypeError(f"not subscribed to {type(announcement).__name__}")
+
+    def forget(self, device_ids: Iterable[bytes]) -> None:
+        """What is remembered of these devices is stale, and so is which ids are unknown."""
+        self._generation += 1
+        self._unknown.clear()
+        for device_id in device_ids:
+            device = self._known.pop(device_id, None)
+            if device is not None:
+                others = self._of_account[device.account_id]
+                others.discard(device_id)
+                if not others:
+                    del self._of_account[device.account_id]
+
+    def forget_account(self, account_id: bytes) -> None:
+        """What is remembered of this account's devices is stale."""
+        self.forget(tuple(self._of_account.get(account_id, ())))
+
+    async def find(self, device_id: bytes) -> KnownDevice | None:
+        """The device of this id, or None."""
+        if (known := self._known.get(device_id)) is not None:
+            self._known.move_to_end(device_id)
+            return known
+        if device_id in self._unknown:
+            return None
+        generation = self._generation
+        device = await self._accounts.device(device_id)
+        account = await self._accounts.account(device.account_id if device else _NO_ACCOUNT)
+        if device is None or account is None:
+            if generation == self._generation and len(self._unknown) < REMEMBERED:
+                self._unknown[device_id] = None
+            return None
+        found = KnownDevice(
+            device_id, account.account_id, device.signing_key, account.role, account.suspended
+        )
+        if generation == self._generation:
+            self._remember(found)
+        return found
+
+    def _remember(self, device: KnownDevice) -> None:
+        self._known[device.device_id] = device
+        self._of_account.setdefault(device.account_id, set()).add(device.device_id)
+        if len(self._known) > REMEMBERED:
+            self.forget((next(iter(self._known)),))
+
+    async def _prove(self, device_id: bytes, transcript: bytes, signature: bytes) -> KnownDevice:
+        device = await self.find(device_id)
+        verify_as(device.signing_key if device else None, transcript, signature)
+        if device is None:  # verify_as has raised
+            raise Unauthenticated
+        return device
+
+    async def prove_request(
+        self, proof: RequestProof, *, method: str, target: str, body_hash: bytes, upload_offset: int | None
+    ) -> KnownDevice:
+        """The device that signed this HTTP request; its nonce is used up, durably. Raises Unauthenticated.
+
+        `target` is the request target exactly as sent; `body_hash` 32 B SHA-256, or the word `streamed`.
+        """
+        check_time(proof.time_ms, self._clock.now_ms())
+        transcript = http_request_transcript(
+            method=method,
+            target=target,
+            body_hash=body_hash,
+            origin=self._origin,
+            device_id=proof.device_id,
+            time_ms=proof.time_ms,
+            nonce=proof.nonce,
+            upload_offset=upload_offset,
+        )
+        device = await self._prove(proof.device_id, transcript, proof.signature)
+        expires_at_ms = self._clock.now_ms() + limits.NONCE_KEPT_SECONDS * 1_000
+        await self._accounts.spend_nonce(device.device_id, proof.nonce, expires_at_ms=expires_at_ms)
+        return device
+
+    async def prove_socket(self, device_id: bytes, *, challenge: bytes, signature: bytes) -> KnownDevice:
+        """The device that signed this connection's 32 B challenge. Raises Unauthenticated."""
+        transcript = websocket_transcript(origin=self._origin, device_id=device_id, challenge=challenge)
+        device = await self._prove(device_id, transcript, signature)
+        await self._accounts.mark_seen(device_id, day=self._clock.now_ms() // _DAY_MS)
+        return device

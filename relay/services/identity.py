@@ -1,0 +1,209 @@
+"""Accounts: registering by invite, the chain of device manifests, handles. Verifies every signature before the store sees it.
+
+Cannot add a device by itself: it has no code path that needs a user's private key. docs/protocol.md, "Identity and manifests".
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from relay.ports.accounts import Account, AccountStore, HandleBinding, Registration
+from relay.ports.bus import AccountChanged, Bus, DeviceRevoked, ManifestChanged
+from relay.ports.clock import Clock
+from relay.services.devices import Devices, KnownDevice
+from relay.services.reach import Reach
+from relay.services.roles import Role
+from relay.session.proof import is_ed25519_key, is_x25519_key, verify_signature
+from relay.wire import limits
+from relay.wire.errors import (
+    HandleInvalid,
+    MalformedRequest,
+    ManifestConflict,
+    ManifestInvalid,
+    NotAllowed,
+    NotFound,
+    Unauthenticated,
+)
+from relay.wire.manifests import Manifest, SignedManifest, parse_manifest
+from relay.wire.resources import RegisterRequest
+
+_HANDLE: Final = re.compile(
+    rf"[a-z0-9][a-z0-9._-]{{{limits.MIN_HANDLE_CHARACTERS - 1},{limits.MAX_HANDLE_CHARACTERS - 1}}}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A part of an account's manifests, in order, and the newest version there is."""
+
+    manifests: tuple[SignedManifest, ...]
+    latest: int
+
+
+def check_handle(handle: str) -> None:
+    """Raise HandleInvalid unless it is one."""
+    if _HANDLE.fullmatch(handle) is None:
+        raise HandleInvalid
+
+
+def _check_signature(key: bytes, message: bytes, signature: bytes, told: str) -> None:
+    try:
+        verify_signature(key, message, signature)
+    except Unauthenticated as error:
+        raise ManifestInvalid(told) from error
+
+
+def _check_keys(manifest: Manifest) -> None:
+    """Keys are keys (A7), and each device has signed that it belongs to this account."""
+    if not is_ed25519_key(manifest.root_key):
+        raise ManifestInvalid("the manifest's root key is not an Ed25519 key")
+    account_id = manifest.account_id
+    for device in manifest.devices:
+        if not is_ed25519_key(device.signing_key) or not is_x25519_key(device.identity_key):
+            raise ManifestInvalid("a device's key is not one of its kind")
+        _check_signature(
+            device.signing_key,
+            device.signed_transcript(account_id),
+            device.signature,
+            "a device has not signed its keys for this account",
+        )
+
+
+def verify_first(manifest: Manifest, signed: SignedManifest) -> None:
+    """Raise ManifestInvalid unless it is a version 1, signed by the root key, with good keys."""
+    if manifest.version != 1 or signed.signer:
+        raise ManifestInvalid("an account begins with version 1, signed by the root key")
+    _check_keys(manifest)
+    _check_signature(
+        manifest.root_key, signed.body, signed.signature, "the root key has not signed this manifest"
+    )
+
+
+def verify_next(manifest: Manifest, signed: SignedManifest, current: Account) -> None:
+    """Raise unless it follows `current`, signed by the root key or a manager of the *current* manifest (A13).
+
+    ManifestConflict: not the next version after this hash; ManifestInvalid: a key or signature.
+    """
+    if manifest.account_id != current.account_id:
+        raise ManifestInvalid("the manifest is of another account")
+    if manifest.version != current.manifest_version + 1 or manifest.previous_hash != current.manifest_hash:
+        raise ManifestConflict
+    if signed.signer:
+        signer = next((device for device in current.devices if device.device_id == signed.signer), None)
+        if signer is None or not signer.flags & 1:
+            raise ManifestInvalid("the signer is not a manager of the current manifest")
+        key = signer.signing_key
+    else:
+        key = manifest.root_key
+    _check_keys(manifest)
+    _check_signature(key, signed.body, signed.signature, "the signer has not signed this manifest")
+
+
+class Identity:
+    """The accounts of this relay."""
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        *,
+        devices: Devices,
+        reach: Reach,
+        bus: Bus,
+        clock: Clock,
+        registration_open: bool,
+        owner_joined: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._accounts = accounts
+        self._devices = devices
+        self._reach = reach
+        self._bus = bus
+        self._clock = clock
+        self._registration_open = registration_open
+        self._owner_joined = owner_joined
+
+    async def register(self, request: RegisterRequest) -> Account:
+        """Make the account, all or nothing; the same manifest again, the same answer.
+
+        Raises NotAllowed (the relay takes nobody), InviteInvalid, ManifestInvalid, ManifestConflict, Conflict,
+        HandleInvalid, HandleTaken, MalformedRequest.
+        """
+        if not self._registration_open:
+            raise NotAllowed("this relay takes no new accounts")
+        if request.handle is not None:
+            check_handle(request.handle)
+        elif request.public_token is not None:
+            raise MalformedRequest("public_token needs a handle")
+        signed = request.manifest.signed_manifest()
+        manifest = parse_manifest(signed.body)
+        verify_first(manifest, signed)
+        account = await self._accounts.register(
+            Registration(
+                manifest=manifest,
+                signed=signed,
+                role=Role.MEMBER,
+                invite_hash=sha256(request.invite).digest(),
+                handle=request.handle,
+                public_token=request.public_token,
+            ),
+            now_ms=self._clock.now_ms(),
+        )
+        self._devices.forget(device.device_id for device in account.devices)
+        self._reach.forget(account.account_id)
+        if account.role == Role.OWNER:
+            self._owner_joined()
+        return account
+
+    async def account(self, account_id: bytes) -> Account:
+        """The account; raises NotFound."""
+        account = await self._accounts.account(account_id)
+        if account is None:
+            raise NotFound
+        return account
+
+    async def advance(self, signer: KnownDevice, signed: SignedManifest) -> Account:
+        """Put the signer's account's next manifest in place; removed devices lose everything in the same commit (D6)."""
+        manifest = parse_manifest(signed.body)
+        current = await self.account(signer.account_id)
+        if manifest.hash != current.manifest_hash:
+            verify_next(manifest, signed, current)
+        change = await self._accounts.advance_manifest(manifest, signed, now_ms=self._clock.now_ms())
+        if change.added or change.removed or change.account.manifest_version != current.manifest_version:
+            account_id = change.account.account_id
+            self._devices.forget((*change.added, *change.removed))
+            self._devices.forget_account(account_id)
+            self._reach.forget(account_id)
+            for device_id in change.removed:
+                self._bus.publish(DeviceRevoked(device_id))
+            self._bus.publish(ManifestChanged(account_id, change.account.manifest_version))
+        return change.account
+
+    async def chain(self, account_id: bytes, from_version: int) -> Chain:
+        """At most MAX_MANIFESTS_PER_ANSWER manifests from this version on. The caller has asked Reach."""
+        manifests = await self._accounts.manifests(
+            account_id, from_version=from_version, limit=limits.MAX_MANIFESTS_PER_ANSWER
+        )
+        return Chain(manifests, (await self.account(account_id)).manifest_version)
+
+    async def set_handle(self, owner: KnownDevice, handle: str, public_token: bytes | None) -> None:
+        """Bind the handle, and say who may find the account by it; raises HandleInvalid, HandleTaken, QuotaExceeded."""
+        check_handle(handle)
+        await self._accounts.set_handle(owner.account_id, handle, public_token, now_ms=self._clock.now_ms())
+        self._handle_changed(owner)
+
+    async def release_handle(self, owner: KnownDevice) -> None:
+        """The account has no handle any more."""
+        await self._accounts.release_handle(owner.account_id)
+        self._handle_changed(owner)
+
+    def _handle_changed(self, owner: KnownDevice) -> None:
+        self._reach.forget(owner.account_id)
+        self._bus.publish(AccountChanged(owner.account_id, suspended=owner.suspended))
+
+    async def find(self, handle: str) -> tuple[bytes, bytes]:
+        """Account id and public token of a handle; NotAllowed for one that nobody has or whose owner is not to be found (C6)."""
+        binding: HandleBinding | None = await self._accounts.find_handle(handle)
+        if binding is None or binding.public_token is None:
+            raise NotAllowed
+        return binding.account_id, binding.public_token

@@ -1,0 +1,109 @@
+"""How much in how short a time: the generic cell rate algorithm, in memory only. Knows keys, not what they stand for.
+
+Nothing of this is stored: an address prefix, or who asks for whose keys, must be on no disk.
+"""
+
+import hashlib
+import ipaddress
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from relay.config import Rate, RateSettings
+from relay.wire.errors import RateLimited
+
+MAX_KEYS: Final = 100_000  # of one limit; then those that are used up least are forgotten first
+
+
+class Gcra:
+    """`burst` at once for each key, then one in `seconds_per_unit`."""
+
+    def __init__(self, *, burst: int, seconds_per_unit: float, monotonic_ms: Callable[[], int]) -> None:
+        self._unit_ms = seconds_per_unit * 1_000
+        self._tolerance_ms = self._unit_ms * (burst - 1)
+        self._monotonic_ms = monotonic_ms
+        self._arrivals: dict[Hashable, float] = {}  # theoretical arrival time of the next unit, ms
+
+    def retry_after_ms(self, key: Hashable) -> int:
+        """0 if a unit may be taken now, else for how long not."""
+        late_ms = self._arrivals.get(key, 0.0) - self._tolerance_ms - self._monotonic_ms()
+        return max(0, int(late_ms) + 1) if late_ms > 0 else 0
+
+    def take(self, key: Hashable) -> int:
+        """Take a unit and return 0, or take none and return for how many ms there is none."""
+        if wait_ms := self.retry_after_ms(key):
+            return wait_ms
+        now_ms = self._monotonic_ms()
+        arrival_ms = max(self._arrivals.pop(key, 0.0), now_ms) + self._unit_ms
+        if len(self._arrivals) >= MAX_KEYS:
+            self._forget(now_ms)
+        self._arrivals[key] = arrival_ms
+        return 0
+
+    def _forget(self, now_ms: int) -> None:
+        """Make room: what is as good as new goes, else the half that was used least recently (keys are in that order)."""
+        for key in [key for key, arrival_ms in self._arrivals.items() if arrival_ms <= now_ms]:
+            del self._arrivals[key]
+        if len(self._arrivals) >= MAX_KEYS:
+            for key in list(self._arrivals)[: MAX_KEYS // 2]:
+                del self._arrivals[key]
+
+
+def address_prefix(address: str) -> bytes | None:
+    """IPv4 /24 or IPv6 /48 of an address; None for loopback (this machine, or a proxy on it) and for what is none."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    if parsed.is_loopback:
+        return None
+    return parsed.packed[:3] if parsed.version == 4 else parsed.packed[:6]
+
+
+class Rates:
+    """The limits on HTTP requests. Each method takes one unit or raises RateLimited."""
+
+    def __init__(
+        self, settings: RateSettings, *, monotonic_ms: Callable[[], int], randomness: Callable[[int], bytes]
+    ) -> None:
+        def limit(rate: Rate) -> Gcra:
+            return Gcra(burst=rate.burst, seconds_per_unit=1 / rate.per_second, monotonic_ms=monotonic_ms)
+
+        self._device = limit(settings.device)
+        self._address = limit(settings.address)
+        self._registration = limit(settings.registration)
+        self._lookup = limit(settings.lookup)
+        self._upload = limit(settings.upload)
+        self._key = randomness(32)
+
+    @staticmethod
+    def _take(limit: Gcra, key: Hashable) -> None:
+        if wait_ms := limit.take(key):
+            raise RateLimited(retry_after_ms=wait_ms)
+
+    def _take_address(self, limit: Gcra, address: str | None) -> None:
+        prefix = address_prefix(address) if address else None
+        if prefix is not None:
+            # Under a key of this process: a memory dump of the limits names nobody's network.
+            self._take(limit, hashlib.blake2b(prefix, key=self._key, digest_size=16).digest())
+
+    def take_device(self, device_id: bytes) -> None:
+        """A signed request of this device."""
+        self._take(self._device, device_id)
+
+    def take_address(self, address: str | None) -> None:
+        """A request from this address."""
+        self._take_address(self._address, address)
+
+    def take_registration(self, address: str | None) -> None:
+        """A try to register from this address."""
+        self._take_address(self._registration, address)
+
+    def take_lookup(self, device_id: bytes) -> None:
+        """A handle looked up by this device."""
+        self._take(self._lookup, device_id)
+
+    def take_upload(self, device_id: bytes) -> None:
+        """A blob begun by this device."""
+        self._take(self._upload, device_id)

@@ -1,0 +1,41 @@
+"""Every service of one relay as one value: what app.py builds, and what handlers find in the application."""
+
+from dataclasses import dataclass
+
+from relay.config import Settings
+from relay.observe.counters import Counters
+from relay.observe.logs import EventLog
+from relay.ports.bus import Bus
+from relay.ports.clock import Clock, Randomness
+from relay.ports.store import Store
+from relay.session.proof import RelayKey
+
+from .blobs import Blobs
+from .devices import Devices
+from .identity import Identity
+from .invites import Invites
+from .prekeys import Prekeys
+from .rate_limit import Rates
+from .reach import Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One relay. `origin` is the public origin that clients sign; `key` signs the relay's document."""
+
+    settings: Settings
+    origin: str
+    key: RelayKey
+    clock: Clock
+    randomness: Randomness
+    log: EventLog
+    counters: Counters
+    bus: Bus
+    store: Store
+    rates: Rates
+    devices: Devices
+    reach: Reach
+    identity: Identity
+    invites: Invites
+    prekeys: Prekeys
+    blobs: Blobs

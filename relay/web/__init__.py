@@ -1,0 +1,1 @@
+"""The HTTP skin: the only room that imports aiohttp's server."""

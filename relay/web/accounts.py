@@ -1,0 +1,129 @@
+"""Accounts over HTTP: registering, manifests, handle, delivery tokens. Thin: models in, one service, models out."""
+
+from typing import Final, cast
+
+from aiohttp import web
+
+from relay.ports.accounts import Account
+from relay.ports.delivery_tokens import DeliveryToken, TokenClass
+from relay.services.roles import Operation, require
+from relay.wire import limits
+from relay.wire import resources as models
+from relay.wire.resources import (
+    AccountAnswer,
+    DeliveryTokenRequest,
+    DeliveryTokensAnswer,
+    HandleAnswer,
+    HandleRequest,
+    ManifestObject,
+    ManifestRequest,
+    ManifestsAnswer,
+    RegisterRequest,
+)
+
+from .call import Call, answer, nothing
+from .middleware import client_address
+
+_CREATED: Final = 201
+
+
+def _told(account: Account) -> AccountAnswer:
+    return AccountAnswer(
+        account_id=account.account_id,
+        role=account.role,
+        handle=account.handle,
+        manifest_version=account.manifest_version,
+    )
+
+
+async def register(call: Call) -> web.StreamResponse:
+    """POST /v1/accounts."""
+    services = call.services
+    address = client_address(call.request, forwarded_for=services.settings.forwarded_for)
+    services.rates.take_registration(address)
+    account = await services.identity.register(call.read(RegisterRequest))
+    return answer(_told(account), status=_CREATED)
+
+
+async def own_account(call: Call) -> web.StreamResponse:
+    """GET /v1/accounts/self."""
+    return answer(_told(await call.services.identity.account(call.signer.account_id)))
+
+
+async def advance_manifest(call: Call) -> web.StreamResponse:
+    """POST /v1/accounts/self/manifests."""
+    require(call.signer, Operation.CHANGE_MANIFEST)
+    signed = call.read(ManifestRequest).manifest.signed_manifest()
+    return answer(_told(await call.services.identity.advance(call.signer, signed)))
+
+
+async def manifests(call: Call) -> web.StreamResponse:
+    """GET /v1/accounts/{account_id}/manifests?from=N: by a delivery token, or signed by a device of the account."""
+    account_id = call.path_id("account_id", limits.ACCOUNT_ID_BYTES)
+    from_version = call.query_int("from", 1, least=1)
+    if call.device is None or call.device.account_id != account_id:
+        # An own device may always read its chain, a suspended account's too.
+        await call.services.reach.require(account_id, call.delivery_token(), None)
+    chain = await call.services.identity.chain(account_id, from_version)
+    return answer(
+        ManifestsAnswer(
+            manifests=[ManifestObject.of(signed) for signed in chain.manifests], latest=chain.latest
+        )
+    )
+
+
+async def set_handle(call: Call) -> web.StreamResponse:
+    """PUT /v1/handle."""
+    require(call.signer, Operation.SET_HANDLE)
+    request = call.read(HandleRequest)
+    await call.services.identity.set_handle(call.signer, request.handle, request.public_token)
+    return nothing()
+
+
+async def release_handle(call: Call) -> web.StreamResponse:
+    """DELETE /v1/handle."""
+    require(call.signer, Operation.SET_HANDLE)
+    await call.services.identity.release_handle(call.signer)
+    return nothing()
+
+
+async def find_handle(call: Call) -> web.StreamResponse:
+    """GET /v1/handles/{handle}."""
+    require(call.signer, Operation.LOOK_UP_HANDLE)
+    call.services.rates.take_lookup(call.signer.device_id)
+    account_id, public_token = await call.services.identity.find(call.request.match_info["handle"])
+    return answer(HandleAnswer(account_id=account_id, public_token=public_token))
+
+
+async def add_delivery_token(call: Call) -> web.StreamResponse:
+    """POST /v1/delivery-tokens."""
+    require(call.signer, Operation.MANAGE_TOKENS)
+    request = call.read(DeliveryTokenRequest)
+    token = DeliveryToken(request.token_hash, TokenClass[request.token_class.upper()], request.expires_at_ms)
+    await call.services.reach.add_token(call.signer, token)
+    return nothing()
+
+
+async def list_delivery_tokens(call: Call) -> web.StreamResponse:
+    """GET /v1/delivery-tokens."""
+    require(call.signer, Operation.MANAGE_TOKENS)
+    tokens = await call.services.reach.list_tokens(call.signer.account_id)
+    return answer(
+        DeliveryTokensAnswer(
+            tokens=[
+                models.DeliveryToken(
+                    token_hash=token.token_hash,
+                    token_class=cast(models.TokenClass, token.token_class.name.lower()),
+                    expires_at_ms=token.expires_at_ms,
+                )
+                for token in tokens
+            ]
+        )
+    )
+
+
+async def remove_delivery_token(call: Call) -> web.StreamResponse:
+    """DELETE /v1/delivery-tokens/{token_hash}."""
+    require(call.signer, Operation.MANAGE_TOKENS)
+    await call.services.reach.remove_token(call.signer, call.path_bytes("token_hash", limits.HASH_BYTES))
+    return nothing()

@@ -1,0 +1,26 @@
+"""Whether the process lives (`/health`) and whether it can take work (`/ready`). Says which part fails, not why."""
+
+from typing import Final
+
+from aiohttp import web
+
+from relay.wire.errors import RelayError
+from relay.wire.resources import HealthAnswer
+
+from .call import Call, answer
+
+_NOT_READY: Final = 503
+
+
+async def health(_call: Call) -> web.StreamResponse:
+    """GET /health: the event loop turns."""
+    return answer(HealthAnswer(status="ok"))
+
+
+async def ready(call: Call) -> web.StreamResponse:
+    """GET /ready: the store reads and commits."""
+    try:
+        await call.services.store.check()
+    except RelayError as error:
+        return answer(HealthAnswer(status="not_ready", reasons=[f"store: {error.code}"]), status=_NOT_READY)
+    return answer(HealthAnswer(status="ok"))

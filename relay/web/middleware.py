@@ -1,0 +1,110 @@
+"""Around every request: its id, the address's rate limit, what is refused unread, and errors as problem documents.
+
+An answer never says more than the error's own words; a bug is logged with the request's id and answered without detail.
+"""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from relay.wire.errors import NotFound, RelayError, Unauthenticated, UnsupportedMedia
+from relay.wire.links import encode_id
+from relay.wire.resources import Problem
+
+from .call import REQUEST_ID, SERVICES
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
+
+
+def problem(error: RelayError, request_id: str, *, status: int | None = None) -> web.Response:
+    """RFC 9457 problem document of the error."""
+    status = error.http_status if status is None else status
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Checksum Mismatch"  # 460 is of tus, not of the registry
+    body = Problem(
+        type=f"urn:tokenim:error:{error.code}",
+        title=title,
+        status=status,
+        code=error.code,
+        detail=str(error),
+        retryable=error.retryable,
+        request_id=request_id,
+    )
+    answer = web.Response(
+        body=body.model_dump_json().encode(),
+        status=status,
+        reason=title,
+        content_type="application/problem+json",
+    )
+    if error.retry_after_ms > 0:
+        answer.headers["Retry-After"] = str(-(-error.retry_after_ms // 1_000))
+    if isinstance(error, Unauthenticated):
+        answer.headers["WWW-Authenticate"] = "TokenIM-Ed25519"
+    return answer
+
+
+def client_address(request: web.Request, *, forwarded_for: bool) -> str | None:
+    """The address that rate limits count, kept nowhere: the socket's peer, or what the trusted proxy saw."""
+    if forwarded_for:
+        hops = request.headers.getall("X-Forwarded-For", [])
+        if hops:
+            return hops[-1].rpartition(",")[2].strip()
+    return request.remote
+
+
+def _refuse_unread(request: web.Request) -> None:
+    """Compressed bodies are never taken: nothing of them is decompressed, so none is a bomb (F15)."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("compressed bodies are not taken")
+
+
+async def complete_headers(request: web.Request, answer: web.StreamResponse) -> None:
+    """Signal before an answer's headers go out: what every answer carries."""
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if REQUEST_ID in request:
+        answer.headers["TokenIM-Request-Id"] = request[REQUEST_ID]
+
+
+@web.middleware
+async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The one middleware."""
+    services = request.app[SERVICES]
+    request_id = request[REQUEST_ID] = encode_id(services.randomness(10))
+    try:
+        _refuse_unread(request)
+        services.rates.take_address(client_address(request, forwarded_for=services.settings.forwarded_for))
+        return await handler(request)
+    except RelayError as error:
+        services.counters.add(f"refused_{error.code}")
+        return problem(error, request_id)
+    except web.HTTPException as error:
+        # The router's own: no such path, or no such method on it.
+        answer = problem(NotFound(), request_id, status=error.status)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+    except ConnectionError:
+        raise  # the client went away: nobody reads an answer
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is a bug of ours)
+        route = request.match_info.route.resource
+        services.counters.add("refused_internal")
+        services.log.failure(
+            "bug",
+            error,
+            request_id=request_id,
+            method=request.method,
+            route=route.canonical if route else "none",
+        )
+        return problem(RelayError(), request_id)

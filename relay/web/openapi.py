@@ -1,0 +1,109 @@
+"""`/v1/openapi.json`: an OpenAPI 3.1 description made from the route table and the models, so neither can drift."""
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from relay.wire.resources import Problem
+
+from .call import TOKEN_HEADER, Route, Signing
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+_DESCRIPTION: Final = "The HTTP API of a TokenIM relay; docs/protocol.md says what each request means."
+_SIGNED: Final[dict[str, list[str]]] = {"signed": []}
+
+
+def _models(routes: Sequence[Route]) -> list[type[BaseModel]]:
+    found: dict[type[BaseModel], None] = {Problem: None}
+    for route in routes:
+        for model in (route.request, route.answer):
+            if model is not None:
+                found[model] = None
+    return list(found)
+
+
+def _schema(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}
+
+
+def _security(signing: Signing) -> list[dict[str, list[str]]]:
+    match signing:
+        case Signing.NONE:
+            return []
+        case Signing.OPTIONAL:
+            return [{}, _SIGNED, {"token": []}]
+        case Signing.REQUIRED | Signing.STREAMED:
+            return [_SIGNED]
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    in_query = [
+        {"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}} for name in route.query
+    ]
+    in_headers = [
+        {"name": name, "in": "header", "schema": {"type": "string"}} for name in route.request_headers
+    ]
+    return in_path + in_query + in_headers
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    good: dict[str, Any] = {"description": route.summary}
+    if route.answer is not None:
+        good["content"] = {"application/json": {"schema": _schema(route.answer)}}
+    elif route.answer_media is not None:
+        good["content"] = {route.answer_media: {}}
+    refused = {
+        "description": "refused",
+        "content": {"application/problem+json": {"schema": _schema(Problem)}},
+    }
+    operation: dict[str, Any] = {
+        "operationId": f"{route.method.lower()}_{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "summary": route.summary,
+        "security": _security(route.signing),
+        "responses": {str(route.status): good, "4XX": refused, "5XX": refused},
+    }
+    if parameters := _parameters(route):
+        operation["parameters"] = parameters
+    if route.request is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _schema(route.request)}},
+        }
+    elif route.request_media is not None:
+        operation["requestBody"] = {"required": True, "content": {route.request_media: {}}}
+    return operation
+
+
+def describe(routes: Sequence[Route]) -> dict[str, Any]:
+    """The document of these routes."""
+    _, schemas = models_json_schema(
+        [(model, "serialization") for model in _models(routes)], ref_template=_REFERENCE
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "TokenIM relay", "version": version("tokenim"), "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {
+                "signed": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "TokenIM-Ed25519: a device's signature over the request (docs/protocol.md, Authentication)",
+                },
+                "token": {"type": "apiKey", "in": "header", "name": TOKEN_HEADER},
+            },
+        },
+    }

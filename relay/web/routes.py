@@ -1,0 +1,206 @@
+"""Every route of the relay, in one table: the router and the API's description are made from it."""
+
+import json
+from typing import Final
+
+from aiohttp import web
+
+from relay.wire import resources as models
+
+from . import accounts, blobs, health, prekeys, wellknown
+from .call import TOKEN_HEADER, Call, Route, Signing, serve
+from .openapi import describe
+
+_TUS: Final = "Tus-Resumable"
+_OCTETS: Final = "application/octet-stream"
+
+
+async def openapi(_call: Call) -> web.StreamResponse:
+    """GET /v1/openapi.json."""
+    return web.Response(body=_DESCRIPTION, content_type="application/json")
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        "GET",
+        "/.well-known/tokenim",
+        wellknown.relay_document,
+        Signing.NONE,
+        "what this relay is, signed in the header TokenIM-Signature",
+        answer=models.RelayDocument,
+    ),
+    Route("GET", "/health", health.health, Signing.NONE, "the process lives", answer=models.HealthAnswer),
+    Route(
+        "GET",
+        "/ready",
+        health.ready,
+        Signing.NONE,
+        "the relay can take work, or 503",
+        answer=models.HealthAnswer,
+    ),
+    Route(
+        "GET", "/v1/openapi.json", openapi, Signing.NONE, "this description", answer_media="application/json"
+    ),
+    Route(
+        "POST",
+        "/v1/accounts",
+        accounts.register,
+        Signing.NONE,
+        "register with an invite and manifest 1",
+        request=models.RegisterRequest,
+        answer=models.AccountAnswer,
+        status=201,
+    ),
+    Route(
+        "GET",
+        "/v1/accounts/self",
+        accounts.own_account,
+        Signing.REQUIRED,
+        "the own account",
+        answer=models.AccountAnswer,
+    ),
+    Route(
+        "POST",
+        "/v1/accounts/self/manifests",
+        accounts.advance_manifest,
+        Signing.REQUIRED,
+        "put the next manifest in place",
+        request=models.ManifestRequest,
+        answer=models.AccountAnswer,
+    ),
+    Route(
+        "GET",
+        "/v1/accounts/{account_id}/manifests",
+        accounts.manifests,
+        Signing.OPTIONAL,
+        "manifests from a version on: with a delivery token, or signed by an own device",
+        answer=models.ManifestsAnswer,
+        query=("from",),
+        request_headers=(TOKEN_HEADER,),
+    ),
+    Route(
+        "POST",
+        "/v1/accounts/{account_id}/bundles",
+        prekeys.claim,
+        Signing.REQUIRED,
+        "one set of prekeys for each device",
+        request=models.ClaimRequest,
+        answer=models.BundlesAnswer,
+    ),
+    Route(
+        "PUT",
+        "/v1/handle",
+        accounts.set_handle,
+        Signing.REQUIRED,
+        "take a handle, and say whether it finds the account",
+        request=models.HandleRequest,
+        status=204,
+    ),
+    Route(
+        "DELETE", "/v1/handle", accounts.release_handle, Signing.REQUIRED, "give the handle back", status=204
+    ),
+    Route(
+        "GET",
+        "/v1/handles/{handle}",
+        accounts.find_handle,
+        Signing.REQUIRED,
+        "whom a handle names, if they want to be found",
+        answer=models.HandleAnswer,
+    ),
+    Route(
+        "POST",
+        "/v1/delivery-tokens",
+        accounts.add_delivery_token,
+        Signing.REQUIRED,
+        "add a delivery token, as its hash",
+        request=models.DeliveryTokenRequest,
+        status=204,
+    ),
+    Route(
+        "GET",
+        "/v1/delivery-tokens",
+        accounts.list_delivery_tokens,
+        Signing.REQUIRED,
+        "the own delivery tokens, as hashes",
+        answer=models.DeliveryTokensAnswer,
+    ),
+    Route(
+        "DELETE",
+        "/v1/delivery-tokens/{token_hash}",
+        accounts.remove_delivery_token,
+        Signing.REQUIRED,
+        "remove a delivery token",
+        status=204,
+    ),
+    Route(
+        "POST",
+        "/v1/prekeys",
+        prekeys.append,
+        Signing.REQUIRED,
+        "append signed prekeys",
+        request=models.PrekeysRequest,
+        answer=models.PrekeyStockAnswer,
+    ),
+    Route(
+        "GET",
+        "/v1/prekeys",
+        prekeys.stock,
+        Signing.REQUIRED,
+        "what is in stock",
+        answer=models.PrekeyStockAnswer,
+    ),
+    Route("OPTIONS", "/v1/blobs", blobs.options, Signing.NONE, "what of tus is spoken here", status=204),
+    Route(
+        "POST",
+        "/v1/blobs",
+        blobs.create,
+        Signing.REQUIRED,
+        "begin an upload",
+        request_headers=(_TUS, "Upload-Length", "Upload-Metadata"),
+        status=201,
+    ),
+    Route(
+        "HEAD",
+        "/v1/blobs/{blob_id}",
+        blobs.status,
+        Signing.REQUIRED,
+        "how far an upload is",
+        request_headers=(_TUS,),
+    ),
+    Route(
+        "PATCH",
+        "/v1/blobs/{blob_id}",
+        blobs.append,
+        Signing.STREAMED,
+        "go on with an upload",
+        request_headers=(_TUS, "Upload-Offset", "Upload-Checksum"),
+        request_media="application/offset+octet-stream",
+        status=204,
+    ),
+    Route(
+        "DELETE",
+        "/v1/blobs/{blob_id}",
+        blobs.remove,
+        Signing.REQUIRED,
+        "remove a blob",
+        request_headers=(_TUS,),
+        status=204,
+    ),
+    Route(
+        "GET",
+        "/v1/blobs/{blob_id}",
+        blobs.download,
+        Signing.NONE,
+        "a complete blob, or a Range of it",
+        request_headers=("Range", "If-Range"),
+        answer_media=_OCTETS,
+    ),
+)
+
+_DESCRIPTION: Final = json.dumps(describe(ROUTES), separators=(",", ":")).encode()
+
+
+def add_routes(app: web.Application) -> None:
+    """Put every route into the application's router."""
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, serve(route))
