@@ -11,12 +11,17 @@ from relay.ports.store import Store
 from relay.session.proof import RelayKey
 
 from .blobs import Blobs
+from .connections import Connections
 from .devices import Devices
 from .identity import Identity
 from .invites import Invites
+from .long_poll import LongPoll
+from .mailbox import Mailboxes
 from .prekeys import Prekeys
 from .rate_limit import Rates
 from .reach import Reach
+from .running import Running
+from .wakeup import Wakeup
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +44,8 @@ class Services:
     invites: Invites
     prekeys: Prekeys
     blobs: Blobs
+    running: Running
+    wakeup: Wakeup
+    mailboxes: Mailboxes
+    long_poll: LongPoll
+    connections: Connections

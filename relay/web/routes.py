@@ -7,7 +7,7 @@ from aiohttp import web
 
 from relay.wire import resources as models
 
-from . import accounts, blobs, health, prekeys, wellknown
+from . import accounts, blobs, envelopes, health, mailbox, prekeys, websocket, wellknown
 from .call import TOKEN_HEADER, Call, Route, Signing, serve
 from .openapi import describe
 
@@ -148,6 +148,50 @@ ROUTES: Final[tuple[Route, ...]] = (
         Signing.REQUIRED,
         "what is in stock",
         answer=models.PrekeyStockAnswer,
+    ),
+    Route(
+        "GET",
+        "/v1/connect",
+        websocket.connect,
+        Signing.NONE,
+        "the WebSocket, subprotocol tokenim.v1",
+        status=101,
+    ),
+    Route(
+        "POST",
+        "/v1/envelopes",
+        envelopes.submit,
+        Signing.OPTIONAL,
+        "submit: with delivery tokens, or signed for own devices",
+        request=models.SubmitRequest,
+        answer=models.SubmitAnswer,
+    ),
+    Route(
+        "GET",
+        "/v1/mailbox",
+        mailbox.poll,
+        Signing.REQUIRED,
+        "take the mailbox: what waits above `after`, or nothing after `wait_seconds`",
+        answer=models.MailboxAnswer,
+        query=("after", "wait_seconds"),
+    ),
+    Route(
+        "POST",
+        "/v1/mailbox/ack",
+        mailbox.acknowledge,
+        Signing.REQUIRED,
+        "acknowledge, which deletes",
+        request=models.AckRequest,
+        status=204,
+    ),
+    Route(
+        "GET",
+        "/v1/mailbox/quarantine",
+        mailbox.quarantine,
+        Signing.REQUIRED,
+        "envelopes that were delivered too often without an acknowledgement",
+        answer=models.QuarantineAnswer,
+        query=("after",),
     ),
     Route("OPTIONS", "/v1/blobs", blobs.options, Signing.NONE, "what of tus is spoken here", status=204),
     Route(

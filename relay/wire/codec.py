@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from . import limits
 from .errors import MalformedFrame, TooLarge
-from .frames import ClientFrame, Frame, RelayFrame
+from .frames import ClientFrame, EnvelopeClass, Frame, RelayFrame
 
 SUBPROTOCOL = "tokenim.v1"
 
@@ -23,6 +23,7 @@ _from_relay = msgspec.msgpack.Decoder(
     Annotated[tuple[RelayFrame, ...], Meta(min_length=1, max_length=limits.MAX_FRAMES_PER_MESSAGE)]
 )
 _encoder = msgspec.msgpack.Encoder()
+_DELIVER_HEAD = bytes((0x96, 11))  # an array of 6, the first the type
 
 
 def _decode(
@@ -53,13 +54,28 @@ def encode_frame(frame: Frame) -> bytes:
     return _encoder.encode(frame)
 
 
-def join_frames(encoded: Sequence[bytes]) -> bytes:
-    """A message from 1 to 64 encoded frames: the MessagePack array header (fixarray or array 16) before them."""
-    count = len(encoded)
+def deliver_head(sequence: int) -> bytes:
+    """A `deliver` frame up to its sequence, which each target of a fan-out has its own of; `deliver_tail` is the rest."""
+    return _DELIVER_HEAD + _encoder.encode(sequence)
+
+
+def deliver_tail(
+    envelope_id: bytes, received_at_ms: int, envelope_class: EnvelopeClass, ciphertext: bytes
+) -> bytes:
+    """What follows the sequence in a `deliver` frame: encoded once for all targets of a ciphertext."""
+    return _encoder.encode((envelope_id, received_at_ms, envelope_class, ciphertext))[1:]
+
+
+def message_head(count: int) -> bytes:
+    """What stands before `count` encoded frames in a message: the MessagePack array header (fixarray or array 16)."""
     if not 1 <= count <= limits.MAX_FRAMES_PER_MESSAGE:
         raise ValueError(f"a message holds 1 to {limits.MAX_FRAMES_PER_MESSAGE} frames, got {count}")
-    header = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return header + b"".join(encoded)
+    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+
+
+def join_frames(encoded: Sequence[bytes]) -> bytes:
+    """A message from 1 to 64 encoded frames."""
+    return message_head(len(encoded)) + b"".join(encoded)
 
 
 def encode_message(frames: Sequence[Frame]) -> bytes:

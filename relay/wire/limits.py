@@ -54,6 +54,7 @@ MAX_LONG_POLL_ENVELOPES: Final = 256
 MAX_CLOCK_SKEW_MS: Final = 90_000
 NONCE_KEPT_SECONDS: Final = 180
 AUTHENTICATE_WITHIN_SECONDS: Final = 10
+NOT_READING_SECONDS: Final = 30  # without taking one byte of what waits for it: closed
 PING_SECONDS: Final = 30  # a connection that answers no ping for two of them is gone
 
 # Accounts, manifests, reach.

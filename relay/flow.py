@@ -1,0 +1,120 @@
+"""The corridor: what happens to a message that came in by a WebSocket, steps 2 to 6 of seven, in the order they happen.
+
+1 frame in (web/websocket.py) · 2 parse · 3 take its turn · 4 authorise · 5 store · 6 wake · 7 deliver (services/delivery.py)
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from relay.ports.clock import Clock
+from relay.services.connections import Connections
+from relay.services.devices import KnownDevice
+from relay.services.mailbox import Mailboxes, Permitted, Reached
+from relay.services.running import Running
+from relay.services.wakeup import Wakeup
+from relay.session.machine import advance
+from relay.session.session import Session
+from relay.wire.codec import decode_from_client
+from relay.wire.errors import RelayError, ShuttingDown
+from relay.wire.frames import Accepted, Ack, Anonymous, Authenticate, Refused, Resume, Submit
+
+
+class Flow:
+    """The way of each message of this node."""
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        mailboxes: Mailboxes,
+        wakeup: Wakeup,
+        running: Running,
+        clock: Clock,
+    ) -> None:
+        self._connections = connections
+        self._mailboxes = mailboxes
+        self._wakeup = wakeup
+        self._running = running
+        self._clock = clock
+
+    async def receive(self, message: bytes, session: Session) -> None:
+        """Take one message; returns when the relay may read the next, which can be before the answers are out."""
+        submits: list[Submit] = []
+        try:
+            for frame in decode_from_client(message):  # 2 parse
+                session.state = advance(session.state, frame)  # 3 take its turn
+                match frame:
+                    case Submit():
+                        submits.append(frame)
+                    case Ack():
+                        if session.delivery is not None:  # it is, in the state RESUMED
+                            session.delivery.ack(frame.up_to, frame.also)
+                    case Authenticate():
+                        await self._connections.authenticate(session, frame)
+                    case Anonymous():
+                        self._connections.admit_anonymous(session)
+                    case Resume():
+                        await self._connections.resume(session, frame)
+            if submits:
+                await self._submit(session, submits, len(message))
+        except RelayError as error:
+            session.end(error.code, error.retry_after_ms)
+        await session.relief()
+
+    async def _submit(self, session: Session, submits: Sequence[Submit], size: int) -> None:
+        reached: Reached = {}
+        judged: list[Permitted | Refused] = []
+        for submit in submits:
+            try:
+                judged.append(await self._judge(submit, session.signer, reached))
+            except RelayError as error:
+                judged.append(Refused(submit.request_id, error.code, error.retry_after_ms))
+        session.in_flight_frames += len(submits)
+        session.in_flight_bytes += size
+        session.last_answer = self._running.begin(self._answer(session, judged, size, session.last_answer))
+
+    async def _judge(self, submit: Submit, signer: KnownDevice | None, reached: Reached) -> Permitted:
+        if self._connections.stopping:
+            raise ShuttingDown
+        permitted = await self._mailboxes.authorise(submit, signer, reached)  # 4 authorise
+        if not permitted.is_durable:
+            self._wakeup.relay(permitted.submission, self._clock.now_ms())
+        return permitted
+
+    async def _answer(
+        self,
+        session: Session,
+        judged: Sequence[Permitted | Refused],
+        size: int,
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        answers: Sequence[Permitted | Refused] = judged
+        try:
+            await self._mailboxes.store([one for one in judged if isinstance(one, Permitted)])  # 5 store
+        except RelayError as error:
+            answers = [
+                Refused(one.request_id, error.code, error.retry_after_ms)
+                if isinstance(one, Permitted)
+                else one
+                for one in judged
+            ]
+        if before is not None and not before.done():
+            await asyncio.wait((before,))  # nothing had to be stored: the earlier answers go first
+        for one in answers:
+            if isinstance(one, Refused):
+                session.send(one)
+                continue
+            session.send(one.accepted())  # durable from here on
+            if one.appended is not None:
+                self._wakeup.announce(one.submission, one.appended)  # 6 wake, 7 deliver
+        session.in_flight_frames -= len(judged)
+        session.in_flight_bytes -= size
+        session.relieve()
+
+    async def submit(self, submit: Submit, signer: KnownDevice | None) -> Accepted:
+        """Steps 4 to 6 for one submit that came by HTTP; raises what refuses it as a whole."""
+        permitted = await self._judge(submit, signer, {})
+        await self._mailboxes.store((permitted,))
+        if permitted.appended is not None:
+            self._wakeup.announce(permitted.submission, permitted.appended)
+        return permitted.accepted()

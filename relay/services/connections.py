@@ -1,0 +1,114 @@
+"""Every open WebSocket of this node: how it is opened, proved, given its mailbox and closed; docs/protocol.md, "Delivery".
+
+Knows no bytes on the wire and no submit: those go through the flow.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from relay.ports.clock import Clock, Randomness
+from relay.ports.mailboxes import MailboxStore
+from relay.services.delivery import Delivery
+from relay.services.devices import Devices
+from relay.services.running import Running
+from relay.services.wakeup import Wakeup
+from relay.session.machine import State
+from relay.session.session import Line, Session
+from relay.wire import limits
+from relay.wire.codec import encode_frame
+from relay.wire.errors import NotAllowed, ShuttingDown, Unauthenticated
+from relay.wire.frames import Authenticate, Challenge, Notice, NoticeKind, Ready, Resume
+
+FINISH_WITHIN_SECONDS: Final = 5
+"""So long are submits and acknowledgements under way waited for at a shutdown."""
+
+
+class Connections:
+    """Opens and closes sessions; `stopping` is set when the relay takes no more work."""
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        store: MailboxStore,
+        wakeup: Wakeup,
+        running: Running,
+        clock: Clock,
+        randomness: Randomness,
+        limits_digest: Callable[[], bytes],
+    ) -> None:
+        self._devices = devices
+        self._store = store
+        self._wakeup = wakeup
+        self._running = running
+        self._clock = clock
+        self._randomness = randomness
+        self._limits_digest = limits_digest
+        self._sessions: set[Session] = set()
+        self.stopping = False
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(self, line: Line) -> Session:
+        """A connection came: the relay speaks first."""
+        challenge = self._randomness(limits.CHALLENGE_BYTES)
+        session = Session(line, connection_id=self._randomness(16), challenge=challenge)
+        self._sessions.add(session)
+        session.send(Challenge(challenge, self._clock.now_ms()))
+        if self.stopping:
+            session.end(ShuttingDown.code)
+        return session
+
+    def close(self, session: Session) -> None:
+        """The connection is gone. Submits under way are finished; nobody hears of it."""
+        session.close("gone")
+        self._sessions.discard(session)
+        if session.signer is not None:
+            self._wakeup.leave(session)
+        if session.delivery is not None:
+            session.delivery.stop()
+            self._wakeup.release(session.device_id, session.delivery)
+
+    def expire(self, session: Session) -> None:
+        """The time to answer the challenge is over."""
+        if session.state is State.CHALLENGED:
+            session.end(Unauthenticated.code)
+
+    def admit_anonymous(self, session: Session) -> None:
+        """Nobody in particular: may submit with delivery tokens."""
+        session.send(Ready(self._limits_digest(), 0))
+
+    async def authenticate(self, session: Session, frame: Authenticate) -> None:
+        """A device, if it signed this connection's challenge; raises Unauthenticated, NotAllowed if suspended."""
+        device = await self._devices.prove_socket(
+            frame.device_id, challenge=session.challenge, signature=frame.signature
+        )
+        if device.suspended:
+            raise NotAllowed
+        mailbox = await self._store.state(device.device_id)
+        if session.state is not State.CLOSED:
+            session.signer = device
+            self._wakeup.enter(session)
+            session.send(Ready(self._limits_digest(), mailbox.next_sequence))
+
+    async def resume(self, session: Session, frame: Resume) -> None:
+        """Give the connection its mailbox, away from an older one; raises SequenceAhead."""
+        delivery = Delivery(session.device_id, session, self._store, self._clock, self._running.begin)
+        session.delivery = delivery
+        self._wakeup.take(session.device_id, session.connection_id, delivery)
+        await delivery.begin(frame.after)
+
+    async def stop(self) -> None:
+        """Take no more submits, finish those under way, tell everybody and close."""
+        self.stopping = True
+        notice = encode_frame(Notice(NoticeKind.SHUTTING_DOWN))
+        for session in tuple(self._sessions):
+            session.notify(notice)
+        try:
+            async with self._clock.timeout(FINISH_WITHIN_SECONDS):
+                await self._running.drain()
+        except TimeoutError:
+            await self._running.cancel()
+        for session in tuple(self._sessions):
+            session.close(ShuttingDown.code)

@@ -1,0 +1,204 @@
+"""Who is connected to this node, who has which mailbox, and who must look because something came. Announces no content.
+
+docs/protocol.md, "Delivery", 9 and 10. The bus carries hints between nodes; the store alone is the truth.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from relay.ports.bus import (
+    AccountChanged,
+    Announcement,
+    Bus,
+    DeviceRevoked,
+    MailboxFilling,
+    MailboxTaken,
+    ManifestChanged,
+    NewMail,
+    PrekeysLow,
+)
+from relay.ports.mailboxes import Appended, Submission
+from relay.wire.codec import deliver_tail, encode_frame
+from relay.wire.frames import EnvelopeClass, Notice, NoticeKind
+
+_NOBODY: Final[tuple["Present", ...]] = ()
+
+
+class Present(Protocol):
+    """A connection of a known device; it gets notices whether or not it has the mailbox."""
+
+    @property
+    def device_id(self) -> bytes:
+        """16 B."""
+
+    @property
+    def account_id(self) -> bytes:
+        """32 B."""
+
+    def notify(self, frame: bytes) -> None:
+        """Queue an encoded notice, or drop it if the peer does not read."""
+
+    def end(self, code: str) -> None:
+        """Refuse and close."""
+
+
+class Holder(Protocol):
+    """Whoever has a mailbox: a delivery to a socket, or a long poll."""
+
+    def offer(self, sequence: int, tail: bytes) -> None:
+        """An envelope was committed."""
+
+    def offer_ephemeral(self, tail: bytes) -> None:
+        """An ephemeral envelope came."""
+
+    def look(self) -> None:
+        """Something was committed elsewhere."""
+
+    def replaced(self) -> None:
+        """A newer one has the mailbox."""
+
+
+class Wakeup:
+    """One for each node."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._by_device: dict[bytes, tuple[Present, ...]] = {}
+        self._by_account: dict[bytes, tuple[Present, ...]] = {}
+        self._holders: dict[bytes, tuple[bytes, Holder]] = {}  # device id → connection id, holder
+        self._announced: set[bytes] = (
+            set()
+        )  # connection ids of own announcements that the bus has not brought back
+        for kind in (
+            AccountChanged,
+            NewMail,
+            MailboxTaken,
+            DeviceRevoked,
+            ManifestChanged,
+            MailboxFilling,
+            PrekeysLow,
+        ):
+            bus.subscribe(kind, self._hear)
+
+    # Who is here
+
+    def enter(self, connection: Present) -> None:
+        """A connection proved its device."""
+        for index, key in (
+            (self._by_device, connection.device_id),
+            (self._by_account, connection.account_id),
+        ):
+            index[key] = (*index.get(key, _NOBODY), connection)
+
+    def leave(self, connection: Present) -> None:
+        """It is gone; without effect if it never entered."""
+        for index, key in (
+            (self._by_device, connection.device_id),
+            (self._by_account, connection.account_id),
+        ):
+            rest = tuple(one for one in index.get(key, _NOBODY) if one is not connection)
+            if rest:
+                index[key] = rest
+            else:
+                index.pop(key, None)
+
+    def take(self, device_id: bytes, connection_id: bytes, holder: Holder) -> None:
+        """The mailbox goes to `holder`; an older one, here or on another node, is replaced."""
+        before = self._holders.get(device_id)
+        self._holders[device_id] = (connection_id, holder)
+        if before is not None:
+            before[1].replaced()
+        self._announced.add(connection_id)
+        self._bus.publish(MailboxTaken(device_id, connection_id))
+
+    def release(self, device_id: bytes, holder: Holder) -> None:
+        """`holder` is gone; without effect if a newer one has the mailbox."""
+        held = self._holders.get(device_id)
+        if held is not None and held[1] is holder:
+            del self._holders[device_id]
+
+    # What came
+
+    def announce(self, submission: Submission, appended: Appended) -> None:
+        """Hand what was committed to those connected here; tell the other nodes of the rest."""
+        absent: list[bytes] = []
+        tails: list[bytes | None] = [None] * len(submission.ciphertexts)
+        for (device_id, index), sequence in zip(submission.targets, appended.sequences, strict=True):
+            if not sequence:
+                continue
+            held = self._holders.get(device_id)
+            if held is None:
+                absent.append(device_id)
+                continue
+            tail = tails[index]
+            if tail is None:
+                tail = tails[index] = deliver_tail(
+                    submission.envelope_id,
+                    appended.received_at_ms,
+                    EnvelopeClass.DURABLE,
+                    submission.ciphertexts[index],
+                )
+            held[1].offer(sequence, tail)
+        if absent:
+            self._bus.publish(NewMail(tuple(absent)))
+
+    def relay(self, submission: Submission, received_at_ms: int) -> None:
+        """Hand an ephemeral envelope to those of its targets that are connected."""
+        tails = [
+            deliver_tail(submission.envelope_id, received_at_ms, EnvelopeClass.EPHEMERAL, ciphertext)
+            for ciphertext in submission.ciphertexts
+        ]
+        for device_id, index in submission.targets:
+            held = self._holders.get(device_id)
+            if held is not None:
+                held[1].offer_ephemeral(tails[index])
+
+    def _hear(self, announcement: Announcement) -> None:
+        match announcement:
+            case NewMail(device_ids):
+                self._look(device_ids)
+            case MailboxTaken(device_id, connection_id):
+                self._hear_taken(device_id, connection_id)
+            case DeviceRevoked(device_id):
+                self._revoke(device_id)
+            case AccountChanged(account_id, suspended):
+                for connection in self._by_account.get(account_id, _NOBODY) if suspended else _NOBODY:
+                    connection.end("not_allowed")
+            case ManifestChanged(account_id, version):
+                self._notify(self._by_account.get(account_id, _NOBODY), NoticeKind.MANIFEST_CHANGED, version)
+            case MailboxFilling(device_id, envelopes, size, full):
+                kind = NoticeKind.MAILBOX_FULL if full else NoticeKind.MAILBOX_NEARLY_FULL
+                self._notify(self._by_device.get(device_id, _NOBODY), kind, envelopes, size)
+            case PrekeysLow(device_id, kind, left):
+                self._notify(self._by_device.get(device_id, _NOBODY), NoticeKind.PREKEYS_LOW, kind, left)
+            case _:
+                raise TypeError(f"not subscribed to {type(announcement).__name__}")
+
+    def _look(self, device_ids: Iterable[bytes]) -> None:
+        for device_id in device_ids:
+            held = self._holders.get(device_id)
+            if held is not None:
+                held[1].look()
+
+    def _hear_taken(self, device_id: bytes, connection_id: bytes) -> None:
+        if connection_id in self._announced:
+            self._announced.discard(connection_id)
+            return
+        held = self._holders.pop(device_id, None)
+        if held is not None:
+            held[1].replaced()
+
+    def _revoke(self, device_id: bytes) -> None:
+        notice = encode_frame(Notice(NoticeKind.DEVICE_REVOKED, (device_id,)))
+        for connection in self._by_device.get(device_id, _NOBODY):
+            connection.notify(notice)
+            connection.end("device_revoked")
+        held = self._holders.pop(device_id, None)
+        if held is not None:
+            held[1].replaced()
+
+    @staticmethod
+    def _notify(connections: Iterable[Present], kind: NoticeKind, *data: int | bytes) -> None:
+        frame = encode_frame(Notice(kind, data))
+        for connection in connections:
+            connection.notify(frame)

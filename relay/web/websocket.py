@@ -1,0 +1,164 @@
+"""GET /v1/connect: bytes in, bytes out, size-capped and nothing understood; docs/protocol.md, "The WebSocket protocol".
+
+What is ready at the end of a turn of the event loop goes out as one WebSocket message. Frames are written to the
+transport here, not by aiohttp's `send_bytes`: that is a coroutine, and with a task for each message it would be a third of
+the work. What the peer does not read stays bounded: deliveries pause, and nothing more is read from it.
+"""
+
+import asyncio
+import struct
+from typing import Final
+
+from aiohttp import WSMsgType, web
+
+from relay.flow import Flow
+from relay.ports.clock import Clock, Timer
+from relay.services.running import Running
+from relay.session.session import Session
+from relay.wire import limits
+from relay.wire.codec import SUBPROTOCOL
+from relay.wire.errors import CLOSE_CODES, MalformedFrame, MalformedRequest
+
+from .call import Call
+
+FLOW: Final = web.AppKey("flow", Flow)
+
+CLOSE_WITHIN_SECONDS: Final = 5
+LOOK_EVERY_SECONDS: Final = 0.1
+"""How often a connection with unsent bytes is looked at."""
+
+_BINARY: Final = 0x82  # RFC 6455 section 5.2: FIN, opcode 2; a server does not mask
+
+
+def frame_head(size: int) -> bytes:
+    """The head of a whole, unmasked binary frame of `size` bytes; RFC 6455 section 5.2."""
+    if size < 126:
+        return bytes((_BINARY, size))
+    if size < 65_536:
+        return struct.pack("!BBH", _BINARY, 126, size)
+    return struct.pack("!BBQ", _BINARY, 127, size)
+
+
+class WebSocketLine:
+    """Writes a session's outbox to its WebSocket."""
+
+    __slots__ = (
+        "_clock",
+        "_closing",
+        "_loop",
+        "_response",
+        "_running",
+        "_session",
+        "_stuck",
+        "_timer",
+        "_transport",
+    )
+
+    def __init__(
+        self, response: web.WebSocketResponse, transport: asyncio.Transport, *, clock: Clock, running: Running
+    ) -> None:
+        self._response = response
+        self._transport = transport
+        self._clock = clock
+        self._running = running
+        self._loop = asyncio.get_running_loop()
+        self._session: Session | None = None
+        self._closing = False
+        self._timer: Timer | None = None  # while the peer has something to read
+        self._stuck = (0, 0)  # unsent bytes when last looked at, and since when they are as many
+
+    def carry(self, session: Session) -> None:
+        """The session whose frames go out here."""
+        self._session = session
+
+    def ready(self) -> None:
+        """Send at the end of this turn of the loop."""
+        self._loop.call_soon(self._flush)
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def _flush(self) -> None:
+        transport = self._transport
+        if self._session is None or self._closing or transport.is_closing() or self._response.closed:
+            return
+        for parts in self._session.outbox.take():
+            message = b"".join(parts)
+            transport.write(frame_head(len(message)) + message)
+        if self._timer is None and (unsent := transport.get_write_buffer_size()):
+            self._stuck = (unsent, self._clock.monotonic_ms())
+            self._timer = self._clock.call_later(LOOK_EVERY_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Something was unsent: go on if the peer reads, end a connection that does not."""
+        self._timer = None
+        if self._session is None or self._closing or self._transport.is_closing():
+            return
+        unsent, now_ms = self._transport.get_write_buffer_size(), self._clock.monotonic_ms()
+        if unsent != self._stuck[0]:
+            self._stuck = (unsent, now_ms)
+        elif now_ms - self._stuck[1] >= limits.NOT_READING_SECONDS * 1_000:
+            self._session.end("not_reading")
+            return
+        if unsent:
+            self._timer = self._clock.call_later(LOOK_EVERY_SECONDS, self._look)
+        self._session.has_read()
+
+    def end(self, code: str) -> None:
+        """Send what waits, then close."""
+        if self._closing or self._response.closed:
+            return
+        self._flush()
+        self._closing = True
+        self._running.begin(self._close(code))
+
+    async def _close(self, code: str) -> None:
+        try:
+            async with self._clock.timeout(CLOSE_WITHIN_SECONDS):
+                await self._response.close(
+                    code=CLOSE_CODES.get(code, CLOSE_CODES["internal"]), message=code.encode()
+                )
+        except (TimeoutError, ConnectionError):
+            self._transport.abort()
+
+    def detach(self) -> None:
+        """The connection is gone."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+async def connect(call: Call) -> web.WebSocketResponse:
+    """Serve one connection until it ends."""
+    request, services = call.request, call.services
+    clock, connections, flow = services.clock, services.connections, request.app[FLOW]
+    asked = request.headers.get("Sec-WebSocket-Protocol", "")
+    if SUBPROTOCOL not in (word.strip() for word in asked.split(",")):
+        raise MalformedRequest(f"connect by WebSocket with the subprotocol {SUBPROTOCOL}")
+    response = web.WebSocketResponse(
+        timeout=CLOSE_WITHIN_SECONDS,
+        heartbeat=limits.PING_SECONDS,
+        protocols=(SUBPROTOCOL,),
+        compress=False,
+        max_msg_size=limits.MAX_MESSAGE_BYTES + 1,  # aiohttp refuses what has as many bytes
+    )
+    await response.prepare(request)
+    transport = request.transport
+    if transport is None:
+        return response
+    line = WebSocketLine(response, transport, clock=clock, running=services.running)
+    session = connections.open(line)
+    line.carry(session)
+    deadline = clock.call_later(limits.AUTHENTICATE_WITHIN_SECONDS, lambda: connections.expire(session))
+    try:
+        async for message in response:
+            if message.type is WSMsgType.BINARY:
+                await flow.receive(message.data, session)
+            else:
+                session.end(MalformedFrame.code)
+    finally:
+        deadline.cancel()
+        line.detach()
+        connections.close(session)
+    return response
