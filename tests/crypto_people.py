@@ -73,6 +73,7 @@ class Person:
         self.refresh(now_ms, stock=stock)
         self.peers: dict[bytes, PeerSessions] = {}
         self.known: dict[bytes, VerifiedManifest] = {}
+        self.chains_opened = 0
 
     def first_manifest(self, now_ms: int) -> VerifiedManifest:
         entry = device_entry(self.device, added_at_ms=now_ms, manager=True)
@@ -124,6 +125,7 @@ class Person:
         peer = self.peers.get(account) or PeerSessions(b"", b"")
         result = sessions.receive(peer, place, envelope, now_ms=now_ms)
         self.peers[account] = result.sessions
+        self.chains_opened += result.info.opened_chain
         return result.plaintext
 
     def receive_setup(self, envelope: bytes, now_ms: int = NOW_MS) -> SetupReceived:
@@ -142,6 +144,7 @@ class Person:
         )
         self.peers[values.account_id] = result.sessions
         self.prekeys = result.prekeys
+        self.chains_opened += result.info.opened_chain
         self.known[values.account_id] = result.peer_manifest
         return result
 
