@@ -149,7 +149,7 @@ class Bundle:
             raise InvalidKey("a bundle without signed prekey, ML-KEM key or sealing key") from error
         return cls(*required, by_kind.get(KeyKind.ONE_TIME))
 
-    def keys(self) -> tuple[SignedKey, ...]:
+    def all_keys(self) -> tuple[SignedKey, ...]:
         """All keys that are there."""
         always = self.signed, self.kem, self.sealing
         return always if self.one_time is None else (*always, self.one_time)
