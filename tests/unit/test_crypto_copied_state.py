@@ -37,6 +37,16 @@ def test_b4_a_copy_in_use_within_one_chain_is_an_alarm() -> None:
         bob.open(alice.seal(b"from the copy"))
 
 
+def test_b4_two_chains_under_one_header_key_are_an_alarm_even_with_a_fresh_number() -> None:
+    alice, bob = warm_pair()
+    copied = alice.state
+    bob.open(alice.seal(b"opens the real chain"))
+    alice.state = copied
+    alice.seal(b"number 0 of the copy's chain")
+    with pytest.raises(CopiedState, match="different ratchet keys"):
+        bob.open(alice.seal(b"number 1 of the copy's chain"))
+
+
 def test_b4_a_copy_that_opens_the_next_chain_betrays_itself() -> None:
     alice, bob = warm_pair()
     bob.open(alice.seal(b"0"))

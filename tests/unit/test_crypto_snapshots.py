@@ -134,3 +134,10 @@ def test_values_that_no_state_has_are_refused(path: tuple[int, ...], value: obje
 def test_deeply_nested_input_is_refused() -> None:
     with pytest.raises(InvalidEncoding):
         decode_state(bytes((SNAPSHOT_VERSION,)) + b"\x91" * 100_000)
+
+
+def test_another_encoding_of_the_same_state_is_refused() -> None:
+    """One state has one encoding: here the first key says its length in two bytes instead of one."""
+    assert BUSY[1:4] == b"\x94\xc4\x20"
+    with pytest.raises(InvalidEncoding, match="canonical"):
+        decode_state(BUSY[:2] + b"\xc5\x00\x20" + BUSY[4:])
