@@ -9,45 +9,18 @@ A test fails when a document and the code differ. Knows what the code says, neve
 import inspect
 import re
 import sys
-import tokenize
-from collections.abc import Callable, Iterable, Mapping
-from enum import IntEnum
-from io import StringIO
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 import msgspec.inspect as shapes
 
+from docs.http_tables import routes_table
+from docs.markdown import members_table, one_line, remarks_in, snake, span, table
+from relay.session.machine import NEXT, State
 from relay.wire import errors, frames, limits
 
 BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    heads = list(heads)
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-
-
-def snake(name: str) -> str:
-    """CaughtUp is caught_up."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-def first_sentence_of(thing: type) -> str:
-    """The docstring on one line."""
-    return " ".join((inspect.getdoc(thing) or "").split())
-
-
-def remarks_in(thing: ModuleType | type) -> dict[str, str]:
-    """NAME → what the comment at the end of its line says."""
-    remarks: dict[str, str] = {}
-    for token in tokenize.generate_tokens(StringIO(inspect.getsource(thing)).readline):
-        if token.type == tokenize.COMMENT and (named := re.match(r"\s*([A-Z][A-Z0-9_]*)\b", token.line)):
-            remarks[named[1]] = token.string.removeprefix("#").strip()
-    return remarks
 
 
 def limits_table() -> str:
@@ -84,14 +57,7 @@ def meaning_of(error: type[errors.RelayError]) -> str:
     """When it is answered; the root of the tree stands for what nobody meant to happen."""
     if error is errors.RelayError:
         return "A defect of the relay. The answer holds a request id and no detail."
-    return first_sentence_of(error)
-
-
-def span(low: int | None, high: int | None) -> str:
-    """A range of lengths or values, as short as it can be said."""
-    if low == high and low is not None:
-        return f"{low:,}"
-    return f"{low or 0:,}–{high:,}" if high is not None else f"≥ {low or 0:,}"
+    return one_line(error)
 
 
 def shape(kind: shapes.Type) -> str:
@@ -105,7 +71,7 @@ def shape(kind: shapes.Type) -> str:
         case shapes.BoolType():
             return "bool"
         case shapes.IntType():
-            return f"int {number(kind.ge)}–{number(kind.le)}" if kind.le is not None else integer(kind.ge)
+            return "int" if kind.ge is None and kind.le is None else f"int {span(kind.ge, kind.le)}"
         case shapes.EnumType() | shapes.StructType():
             return f"[{snake(kind.cls.__name__)}](#{snake(kind.cls.__name__)})"
         case shapes.VarTupleType():
@@ -116,18 +82,6 @@ def shape(kind: shapes.Type) -> str:
             return " or ".join(shape(choice) for choice in kind.types)
         case _:
             raise TypeError(f"no MessagePack form is known for {kind}")
-
-
-def integer(low: float | None) -> str:
-    """An integer without an upper bound."""
-    return "int" if low is None else f"int ≥ {number(low)}"
-
-
-def number(value: float | None) -> str:
-    """A bound; large ones as a power of two, as the text around the table writes them."""
-    powers = {2**32 - 1: "2³² − 1", 2**53: "2⁵³", 2**63 - 1: "2⁶³ − 1"}
-    exact = int(value or 0)
-    return powers.get(exact, f"{exact:,}")
 
 
 def fields_of(cls: type) -> str:
@@ -148,15 +102,13 @@ def frames_table() -> str:
     for direction, group in (("→ relay", frames.CLIENT_FRAMES), ("→ client", frames.RELAY_FRAMES)):
         for frame in group:
             code = str(frame.__struct_config__.tag)
-            rows.append(
-                [code, f"`{snake(frame.__name__)}`", direction, fields_of(frame), first_sentence_of(frame)]
-            )
+            rows.append([code, f"`{snake(frame.__name__)}`", direction, fields_of(frame), one_line(frame)])
     parts = [
-        f"\n#### {snake(part.__name__)}\n\n{first_sentence_of(part)} An array of: {fields_of(part)}\n"
+        f"\n#### {snake(part.__name__)}\n\n{one_line(part)} An array of: {fields_of(part)}\n"
         for part in (frames.Target, frames.Grant, frames.ManifestVersion)
     ]
     numbers = [
-        f"\n#### {snake(kind.__name__)}\n\n{first_sentence_of(kind)}\n\n{members_table(kind)}"
+        f"\n#### {snake(kind.__name__)}\n\n{one_line(kind)}\n\n{members_table(kind)}"
         for kind in (frames.EnvelopeClass, frames.Outcome, frames.NoticeKind, frames.MissedReason)
     ]
     return (
@@ -164,29 +116,37 @@ def frames_table() -> str:
     )
 
 
-def members_table(kind: type[IntEnum]) -> str:
-    """The numbers of an enumeration."""
-    remarks = remarks_in(kind)
-    return table(
-        ["number", "name", ""], ([str(m.value), f"`{m.name.lower()}`", remarks.get(m.name, "")] for m in kind)
-    )
+def states_table() -> str:
+    """What may come in each state of a connection, and where it leads; all else is out of turn."""
+    meanings = remarks_in(State)
+    rows = [
+        [
+            f"`{state.value}`",
+            meanings[state.name],
+            "<br>".join(
+                f"`{snake(frame.__name__)}` → `{after.value}`"
+                for (at, frame), after in NEXT.items()
+                if at is state
+            )
+            or "–",
+        ]
+        for state in State
+    ]
+    return table(["state", "", "what may come, and the state after it"], rows)
 
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "frames": frames_table,
+    "states": states_table,
+    "routes": routes_table,
     "errors": errors_table,
     "limits": limits_table,
 }
 
 
 def renewed(document: str) -> str:
-    """The document with each generated block as the code has it now."""
-
-    def renew(block: re.Match[str]) -> str:
-        make = TABLES.get(block["name"])
-        return f"{block[1]}\n{make()}\n{block[3]}" if make else block[0]
-
-    return BLOCK.sub(renew, document)
+    """The document with each generated block as the code has it now; a block that nobody makes is a KeyError."""
+    return BLOCK.sub(lambda block: f"{block[1]}\n{TABLES[block['name']]()}\n{block[3]}", document)
 
 
 def documents() -> list[Path]:

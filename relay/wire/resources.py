@@ -143,7 +143,7 @@ class DeliveryTokensAnswer(Answer):
 
 
 class PrekeysRequest(Request):
-    """POST /v1/prekeys: signed keys (prekeys.py), each id above the highest accepted of its kind."""
+    """POST /v1/prekeys: signed keys, each id above the highest accepted of its kind."""
 
     keys: Annotated[list[Base64Url], Field(min_length=1, max_length=limits.MAX_PREKEYS_PER_APPEND)]
 
