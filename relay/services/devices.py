@@ -5,31 +5,21 @@ Knows nothing of what they may do. An unknown device and a bad signature take th
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from relay.ports.accounts import AccountStore
 from relay.ports.bus import AccountChanged, Announcement, Bus, DeviceRevoked, ManifestChanged
 from relay.ports.clock import Clock
-from relay.session.proof import RequestProof, check_time, verify_as
+from relay.session.proof import KnownDevice, RequestProof, check_time, verify_as
 from relay.wire import limits
 from relay.wire.errors import Unauthenticated
 from relay.wire.transcripts import http_request_transcript, websocket_transcript
 
+__all__ = ["Devices", "KnownDevice"]
+
 REMEMBERED: Final = 50_000
 _NO_ACCOUNT: Final = bytes(limits.ACCOUNT_ID_BYTES)
 _DAY_MS: Final = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class KnownDevice:
-    """A device of a current manifest, and what its account is: 16 B id, 32 B account id, 32 B Ed25519 key."""
-
-    device_id: bytes
-    account_id: bytes
-    signing_key: bytes
-    role: str
-    suspended: bool
 
 
 class Devices:

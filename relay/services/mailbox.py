@@ -3,7 +3,6 @@
 Knows no sender of a sealed envelope: a grant opens a mailbox, whoever shows it. docs/protocol.md, "Delivery", 1 to 3 and 8.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -133,7 +132,7 @@ class Mailboxes:
                 outcomes.append(None)
                 targets.append((target.device_id, target.ciphertext))
             if number % TARGETS_A_TURN == TARGETS_A_TURN - 1:
-                await asyncio.sleep(0)
+                await self._clock.sleep(0)
         submission = Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, tuple(targets))
         return Permitted(
             submit.request_id,

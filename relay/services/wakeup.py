@@ -111,7 +111,7 @@ class Wakeup:
         self._announced.add(connection_id)
         self._bus.publish(MailboxTaken(device_id, connection_id))
 
-    def release(self, device_id: bytes, holder: Holder) -> None:
+    def release(self, device_id: bytes, holder: object) -> None:
         """`holder` is gone; without effect if a newer one has the mailbox."""
         held = self._holders.get(device_id)
         if held is not None and held[1] is holder:

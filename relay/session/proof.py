@@ -30,6 +30,17 @@ Its private key is known to all, so a signature that it does make is refused as 
 
 
 @dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device of a current manifest, and what its account is: 16 B id, 32 B account id, 32 B Ed25519 key."""
+
+    device_id: bytes
+    account_id: bytes
+    signing_key: bytes
+    role: str
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RequestProof:
     """The parsed Authorization header of a signed request."""
 

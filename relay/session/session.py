@@ -1,16 +1,16 @@
 """One connection as the relay's rooms see it: where it stands, who it is, and what is on its way out. Knows no socket."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Final, Protocol
 
-from relay.services.delivery import Delivery
-from relay.services.devices import KnownDevice
 from relay.wire import limits
 from relay.wire.codec import encode_frame
 from relay.wire.frames import Frame, Refused
 
 from .machine import State
 from .outbox import Outbox
+from .proof import KnownDevice
 
 MAX_IN_FLIGHT_FRAMES: Final = 256
 MAX_IN_FLIGHT_BYTES: Final = 4 * limits.MAX_MESSAGE_BYTES
@@ -28,6 +28,19 @@ class Line(Protocol):
 
     def end(self, code: str) -> None:
         """Send what is in the outbox, then close with the close code of this error code. Without effect the second time."""
+
+
+class Feed(Protocol):
+    """What brings a mailbox to a session that has it."""
+
+    def ack(self, up_to: int, also: Collection[int] = ()) -> None:
+        """The client has these sequences safely; raises SequenceAhead."""
+
+    def has_read(self) -> None:
+        """The peer took bytes that waited for it."""
+
+    def stop(self) -> None:
+        """Deliver no more."""
 
 
 class Session:
@@ -53,7 +66,7 @@ class Session:
         self.challenge = challenge
         self.state = State.CHALLENGED
         self.signer: KnownDevice | None = None  # None until authenticated, and on an anonymous connection
-        self.delivery: Delivery | None = None  # from `resume` on
+        self.delivery: Feed | None = None  # from `resume` on
         self.outbox = Outbox(line.ready)
         self.in_flight_frames = 0
         self.in_flight_bytes = 0
