@@ -56,10 +56,19 @@ class LocalPrekey:
 
     @classmethod
     def load(
-        cls, kind: KeyKind, key_class: KeyClass, key_id: int, made_at_ms: int, seed: bytes
+        cls,
+        kind: KeyKind,
+        key_class: KeyClass,
+        key_id: int,
+        made_at_ms: int,
+        seed: bytes,
+        *,
+        uploaded: bool = False,
+        retired_at_ms: int | None = None,
     ) -> "LocalPrekey":
         """From the seed of its private half: 32 B, of an ML-KEM key 64 B."""
-        return cls(kind, key_class, key_id, made_at_ms, _LOADERS[kind](seed))
+        secret = _LOADERS[kind](seed)
+        return cls(kind, key_class, key_id, made_at_ms, secret, uploaded, retired_at_ms)
 
     def signed(self, device: LocalDevice) -> SignedKey:
         """The public half under the device's signature: the same bytes each time."""
