@@ -52,15 +52,13 @@ SMALL_BUCKETS_BYTES: Final = (256, 512, 1_024)  # then PADMÉ
 
 # Ratchet
 MAX_FORWARD_JUMP: Final = 10_000  # numbers skipped at once: a mailbox's worth
-MAX_SKIPPED_KEYS: Final = (
-    2_000  # the newest of a session; doubleratchet spec, #deletion-of-skipped-message-keys
-)
-MAX_RECEIVING_CHAINS: Final = 5  # the current one and older ones
+MAX_SKIPPED_KEYS: Final = 2_000  # message keys of a session, the newest ones
+MAX_RECEIVING_CHAINS: Final = 5  # of a session: the current one and older ones
 MAX_USED_NUMBERS: Final = 2_000  # of a session, to tell a repeated envelope from a copied state
 MAX_MESSAGE_NUMBER: Final = 2**32 - 1
-SKIPPED_KEY_LIFETIME_MS: Final = 45 * DAY_MS
-KEM_STEP_AFTER_ROOT_STEPS: Final = 20  # a party that opens a chain offers a post-quantum step after these …
-KEM_STEP_AFTER_MS: Final = DAY_MS  # … or after this time
+SKIPPED_KEY_LIFETIME_MS: Final = 45 * DAY_MS  # 45 days; of closed chains too
+KEM_STEP_AFTER_ROOT_STEPS: Final = 20  # a step is offered on the next chain after these
+KEM_STEP_AFTER_MS: Final = DAY_MS  # or after this time
 
 # Blobs
 BLOB_KEY_BYTES: Final = 32
