@@ -58,7 +58,7 @@ kills: dev ## kill -9 the relay at random and check what it promised: [N=500]
 	@TOKENIM_KILLS=$(N) $(BIN)/python -m pytest -q --timeout 0 -k "kill and f1" tests/faults
 
 wheel: dev ## build the wheel, install it into an empty environment, start the relay from it
-	@$(BIN)/python -m pytest -q tests/architecture/test_wheel.py
+	@$(BIN)/python -m pytest -q tests/journeys/test_built_wheel.py
 
 lock: dev ## take the newest versions that pyproject.toml allows, with their hashes
 	@echo 'uv' | $(UV) pip compile - --upgrade $(LOCKED) -o requirements-uv.lock >/dev/null
