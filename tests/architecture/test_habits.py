@@ -1,0 +1,77 @@
+"""Habits that keep mistakes out: labels that cannot be confused, checks that cannot be ignored, nothing half-done."""
+
+import ast
+import re
+from collections import Counter
+
+import pytest
+
+from tests.architecture.source import ROOT, name_of, product_files, tracked_files, tree_of
+
+LABEL_START = b"tokenim/v1 "
+LABEL_HOMES = ("crypto/labels.py", "relay/wire/transcripts.py")
+# Labels of what never leaves one client's folder stand beside their only use.
+LOCAL_LABELS = ("client/contents.py", "client/store/key_file.py")
+MARK = re.compile(rf"\b(?:{'TO'}DO|{'FIX'}ME|{'X'}XX)\b")
+
+
+def labels_in(tree: ast.Module) -> list[bytes]:
+    """Every byte string that begins like a label."""
+    values = (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes)
+    )
+    return [value for value in values if value.startswith(LABEL_START)]
+
+
+def test_labels_stand_in_their_homes_alone():
+    allowed = {*LABEL_HOMES, *LOCAL_LABELS}
+    assert [
+        name_of(path) for path in product_files() if labels_in(tree_of(path)) and name_of(path) not in allowed
+    ] == []
+
+
+@pytest.mark.parametrize("path", [path for path in product_files() if labels_in(tree_of(path))], ids=name_of)
+def test_b7_a_label_stands_once_and_ends_in_its_only_zero_byte(path):
+    labels = labels_in(tree_of(path))
+    assert [label for label, times in Counter(labels).items() if times > 1] == []
+    assert [
+        label for label in labels if not re.fullmatch(rb"tokenim/v1 [a-z0-9][a-z0-9 -]*\x00", label)
+    ] == []
+
+
+def test_b7_no_label_of_one_package_means_something_else_in_another():
+    homes = {
+        name_of(path): set(labels_in(tree_of(path))) for path in product_files() if labels_in(tree_of(path))
+    }
+    shared = homes["crypto/labels.py"] & homes["relay/wire/transcripts.py"]
+    assert shared == {b"tokenim/v1 manifest\x00", b"tokenim/v1 device\x00", b"tokenim/v1 prekey\x00"}
+    for local in LOCAL_LABELS:
+        assert not homes[local] & (homes["crypto/labels.py"] | homes["relay/wire/transcripts.py"])
+
+
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_what_verifies_raises_and_never_answers_yes_or_no(path):
+    functions = [
+        node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    answers = {
+        f.name: ast.unparse(f.returns)
+        for f in functions
+        if f.name.lstrip("_").startswith("verify_") and f.returns
+    }
+    assert {name: answer for name, answer in answers.items() if "bool" in answer} == {}, (
+        "a bool can be ignored"
+    )
+
+
+def test_nothing_is_marked_as_half_done():
+    texts = {
+        path: path.read_text(encoding="utf-8", errors="ignore")
+        for path in tracked_files()
+        if path.suffix != ".lock"
+    }
+    assert [
+        name_of(path) for path, text in texts.items() if path != ROOT / "LICENSE" and MARK.search(text)
+    ] == []
