@@ -1,0 +1,97 @@
+"""Opens the database file: durable at each commit, one process at a time. Knows no table."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+STATEMENT_CACHE: Final = 256
+BUSY_TIMEOUT_SECONDS: Final = 5.0
+CHECKPOINT_PAGES: Final = 2_000
+"""WAL pages after which a commit copies them back; more cost longer stalls, fewer more writing."""
+
+_WRITER_PRAGMAS: Final = (
+    "PRAGMA auto_vacuum = INCREMENTAL",  # works on an empty file only, so before the WAL
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # NORMAL would lose the last commits when the power goes
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA trusted_schema = OFF",
+    f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -32000",  # KiB
+)
+_READER_PRAGMAS: Final = (
+    "PRAGMA query_only = ON",
+    "PRAGMA wal_autocheckpoint = 0",  # only the writer checkpoints (a race in SQLite before 3.51.3 otherwise)
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cache_size = -16000",
+)
+
+
+class StoreUnusable(Exception):
+    """The database cannot be opened; the message is one line for the operator, with what to do."""
+
+
+@contextmanager
+def only_process(database: Path) -> Iterator[None]:
+    """Hold the right to this database; raises StoreUnusable if another process has it. The kernel frees it on a kill."""
+    lock = os.open(database.with_name(database.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreUnusable(
+                f"another relay is running on {database.parent}: stop it, or choose another data folder"
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+@asynccontextmanager
+async def open_writer(database: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """The one connection that writes and checkpoints; transactions are begun by hand."""
+    async with _open(database, _WRITER_PRAGMAS) as connection:
+        ((mode,),) = await connection.execute_fetchall("PRAGMA journal_mode")
+        if mode != "wal":
+            raise StoreUnusable(
+                f"{database.parent} is on a file system that cannot do SQLite's WAL: use a local disk"
+            )
+        yield connection
+
+
+@asynccontextmanager
+async def open_reader(database: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """A connection that only reads; each statement sees everything committed before it began."""
+    async with _open(database, _READER_PRAGMAS) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _open(database: Path, pragmas: tuple[str, ...]) -> AsyncIterator[aiosqlite.Connection]:
+    connecting = aiosqlite.connect(
+        database, isolation_level=None, cached_statements=STATEMENT_CACHE, timeout=BUSY_TIMEOUT_SECONDS
+    )
+    try:
+        connection = await connecting
+    except sqlite3.Error as error:
+        raise StoreUnusable(
+            f"cannot open {database}: {error}; check that this user may write there"
+        ) from error
+    try:
+        try:
+            for pragma in pragmas:
+                await connection.execute_fetchall(pragma)
+        except sqlite3.DatabaseError as error:
+            raise StoreUnusable(
+                f"cannot use {database}: {error}; restore it from a backup if it is damaged"
+            ) from error
+        yield connection
+    finally:
+        await connection.close()

@@ -1,0 +1,259 @@
+"""What one group commit does to mailboxes: all appends, then all attempts and acknowledgements, in few statements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from relay.ports.mailboxes import Appended, AppendResult, MailboxLevel, Quotas, Submission
+from relay.wire import limits
+from relay.wire.errors import NotFound, SequenceAhead
+from relay.wire.frames import Outcome
+
+from . import missed, multi_row
+from .mailbox_calls import Acknowledgement, Append, Attempt
+from .mailbox_counters import Counters, MailboxCounters
+from .records import Records
+from .writer import Transaction
+
+_ENVELOPE_COLUMNS = 9
+
+
+@dataclass(slots=True, eq=False)
+class _Rows:
+    """Rows of a group on their way to the file."""
+
+    envelopes: list[object] = field(default_factory=list)
+    shared: list[object] = field(default_factory=list)
+    waiting: list[object] = field(default_factory=list)
+
+
+class MailboxGroup:
+    """Applies waiting calls in the writer's transaction; their futures are not its business."""
+
+    def __init__(self, counters: MailboxCounters, records: Records, quotas: Quotas) -> None:
+        self._counters = counters
+        self._records = records
+        self._quotas = quotas
+        self._nearly_envelopes = quotas.envelopes * quotas.nearly_full_percent // 100
+        self._nearly_bytes = quotas.bytes * quotas.nearly_full_percent // 100
+        self._next_shared = 0
+
+    async def append(self, transaction: Transaction, appends: Sequence[Append]) -> int:
+        """Set the result of each, in order; how many envelopes were stored."""
+        device_ids = {
+            target[0] for append in appends for each in append.submissions for target in each.targets
+        }
+        await self._counters.load(transaction, device_ids)
+        known = self._counters.known
+        asked: list[object] = []
+        for append in appends:
+            for submission in append.submissions:
+                envelope_id = submission.envelope_id
+                for device_id, _ in submission.targets:
+                    if (counters := known.get(device_id)) is not None:
+                        asked += (counters.number, envelope_id)
+        stands = await self._records.find(transaction, asked)
+        rows = _Rows()
+        stored = 0
+        for append in appends:
+            levels: dict[bytes, MailboxLevel] = {}
+            answers: list[Appended] = []
+            for submission, digests in zip(append.submissions, append.digests, strict=True):
+                answer = await self._place(
+                    transaction, submission, digests, append.now_ms, stands, rows, levels
+                )
+                stored += sum(map(bool, answer.sequences))
+                answers.append(answer)
+            append.result = AppendResult(tuple(answers), tuple(levels.values()))
+        await self._insert(transaction, rows)
+        return stored
+
+    async def _place(
+        self,
+        transaction: Transaction,
+        submission: Submission,
+        digests: Sequence[bytes],
+        now_ms: int,
+        stands: dict[tuple[int, bytes], bytes],
+        rows: _Rows,
+        levels: dict[bytes, MailboxLevel],
+    ) -> Appended:
+        """Decide for each target of one submission, and note the rows."""
+        known = self._counters.known
+        quota_envelopes, quota_bytes = self._quotas.envelopes, self._quotas.bytes
+        envelope_id, ciphertexts = submission.envelope_id, submission.ciphertexts
+        outcomes: list[Outcome] = []
+        sequences: list[int] = []
+        taken: list[tuple[Counters, int, int]] = []
+        for device_id, index in submission.targets:
+            counters = known.get(device_id)
+            sequence = 0
+            if counters is None:
+                outcome = Outcome.UNKNOWN_DEVICE
+            elif (digest := stands.get((counters.number, envelope_id))) is not None:
+                outcome = Outcome.STORED if digest == digests[index] else Outcome.CONFLICT
+            else:
+                size = len(ciphertexts[index])
+                if counters.envelopes >= quota_envelopes or counters.bytes + size > quota_bytes:
+                    await self._make_room(transaction, counters, now_ms, rows)
+                if counters.envelopes >= quota_envelopes or counters.bytes + size > quota_bytes:
+                    outcome = Outcome.MAILBOX_FULL
+                    levels[device_id] = MailboxLevel(device_id, counters.envelopes, counters.bytes, full=True)
+                else:
+                    outcome = Outcome.STORED
+                    counters.given_up_to = sequence = counters.given_up_to + 1
+                    counters.envelopes += 1
+                    counters.bytes += size
+                    stands[counters.number, envelope_id] = digests[index]
+                    taken.append((counters, index, sequence))
+                    if (
+                        counters.envelopes >= self._nearly_envelopes or counters.bytes >= self._nearly_bytes
+                    ) and (
+                        counters.envelopes - 1 < self._nearly_envelopes
+                        and counters.bytes - size < self._nearly_bytes
+                    ):
+                        levels[device_id] = MailboxLevel(
+                            device_id, counters.envelopes, counters.bytes, full=False
+                        )
+            outcomes.append(outcome)
+            sequences.append(sequence)
+        if taken:
+            await self._note(transaction, submission, digests, now_ms, taken, rows)
+        return Appended(tuple(outcomes), tuple(sequences), now_ms)
+
+    async def _note(
+        self,
+        transaction: Transaction,
+        submission: Submission,
+        digests: Sequence[bytes],
+        now_ms: int,
+        taken: Sequence[tuple[Counters, int, int]],
+        rows: _Rows,
+    ) -> None:
+        """The rows of one submission; a ciphertext that goes to several mailboxes is stored once."""
+        expires_at_ms = now_ms + submission.ttl_seconds * 1_000
+        copies: dict[int, int | None] = {}
+        if len(taken) > 1:
+            targets: dict[int, int] = {}
+            for _, index, _ in taken:
+                targets[index] = targets.get(index, 0) + 1
+            for index, count in targets.items():
+                if count > 1:
+                    copies[index] = number = await self._new_shared_number(transaction)
+                    rows.shared += (number, submission.ciphertexts[index])
+                    rows.waiting += (number, count)
+        for counters, index, sequence in taken:
+            ciphertext = submission.ciphertexts[index]
+            shared_number = copies.get(index)
+            rows.envelopes += (
+                counters.number,
+                sequence,
+                expires_at_ms,
+                len(ciphertext),
+                now_ms,
+                submission.envelope_id,
+                digests[index],
+                shared_number,
+                ciphertext if shared_number is None else None,
+            )
+
+    async def _new_shared_number(self, transaction: Transaction) -> int:
+        if not self._next_shared:
+            ((highest,),) = await transaction.rows(
+                "SELECT coalesce(max(shared_number), 0) FROM shared_ciphertexts"
+            )
+            self._next_shared = highest + 1
+        self._next_shared += 1
+        return self._next_shared - 1
+
+    async def _make_room(
+        self, transaction: Transaction, counters: Counters, now_ms: int, rows: _Rows
+    ) -> None:
+        """A full mailbox may hold expired envelopes: look before refusing. What was placed so far has to be in the file."""
+        await self._insert(transaction, rows)
+        await missed.expire(transaction, counters, now_ms)
+
+    @staticmethod
+    async def _insert(transaction: Transaction, rows: _Rows) -> None:
+        for count, parameters in multi_row.chunks(rows.shared, 2):
+            await transaction.rows(
+                f"INSERT INTO shared_ciphertexts SELECT * FROM {multi_row.values(count, 2)} WHERE column1 NOT NULL",  # noqa: S608
+                parameters,
+            )
+        for count, parameters in multi_row.chunks(rows.waiting, 2):
+            await transaction.rows(
+                f"INSERT INTO shared_waiting SELECT * FROM {multi_row.values(count, 2)} WHERE column1 NOT NULL",  # noqa: S608
+                parameters,
+            )
+        for count, parameters in multi_row.chunks(rows.envelopes, _ENVELOPE_COLUMNS):
+            await transaction.rows(
+                f"""INSERT INTO envelopes (device_number, sequence, expires_at_ms, bytes, received_at_ms, envelope_id, digest,
+                                           shared_number, ciphertext)
+                    SELECT * FROM {multi_row.values(count, _ENVELOPE_COLUMNS)} WHERE column1 NOT NULL""",  # noqa: S608
+                parameters,
+            )
+        rows.shared, rows.waiting, rows.envelopes = [], [], []
+
+    async def settle(
+        self, transaction: Transaction, acks: Sequence[Acknowledgement], attempts: Sequence[Attempt]
+    ) -> None:
+        """Count attempts, then delete what is acknowledged; sets `error` or `result` of each."""
+        await self._counters.load(
+            transaction, [*(ack.device_id for ack in acks), *(attempt.device_id for attempt in attempts)]
+        )
+        changed: dict[int, Counters] = {}
+        for attempt in attempts:
+            await self._count(transaction, attempt, changed)
+        ranges: list[object] = []
+        for ack in acks:
+            counters = self._counters.known.get(ack.device_id)
+            if counters is None:
+                ack.error = NotFound("there is no such device")
+            elif max(ack.up_to, *ack.also, 0) > counters.given_up_to:
+                ack.error = SequenceAhead()
+            else:
+                changed[counters.number] = counters
+                ranges += (counters.number, 0, ack.up_to, 0)
+                for single in ack.also:
+                    ranges += (counters.number, single, single, 1)
+                if counters.has_missed:
+                    left = missed.without(
+                        await missed.ranges_of(transaction, counters.number), ack.up_to, ack.also
+                    )
+                    await missed.replace_ranges(transaction, counters, left)
+        by_number = {counters.number: counters for counters in changed.values()}
+        for count, parameters in multi_row.chunks(ranges, 4):
+            for number, size in await transaction.rows(
+                f"""DELETE FROM envelopes WHERE envelope_number IN (
+                        SELECT e.envelope_number FROM {multi_row.values(count, 4)} AS range
+                        CROSS JOIN envelopes AS e INDEXED BY envelopes_by_mailbox
+                            ON e.device_number = range.column1 AND e.sequence BETWEEN range.column2 AND range.column3
+                            AND e.quarantined <= range.column4)
+                    RETURNING device_number, bytes""",  # noqa: S608
+                parameters,
+            ):
+                counters = by_number[number]
+                counters.envelopes -= 1
+                counters.bytes -= size
+        await self._counters.save(transaction, changed.values())
+
+    async def _count(self, transaction: Transaction, attempt: Attempt, changed: dict[int, Counters]) -> None:
+        counters = self._counters.known.get(attempt.device_id)
+        if counters is None:
+            attempt.error = NotFound("there is no such device")
+            return
+        ((lowest,),) = await transaction.rows(
+            "SELECT min(sequence) FROM envelopes WHERE device_number = ? AND quarantined = 0",
+            (counters.number,),
+        )
+        if lowest != attempt.sequence:
+            return
+        if counters.attempt_sequence != attempt.sequence:
+            counters.attempt_sequence, counters.attempts = attempt.sequence, 0
+        counters.attempts += 1
+        changed[counters.number] = counters
+        if counters.attempts > limits.MAX_DELIVERY_ATTEMPTS:
+            await transaction.rows(
+                "UPDATE envelopes SET quarantined = 1 WHERE device_number = ? AND sequence = ?",
+                (counters.number, attempt.sequence),
+            )
+            attempt.result = True

@@ -1,0 +1,109 @@
+"""The whole store in one SQLite file: opened, brought up to date, and closed in reverse."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from relay.ports.mailboxes import Quotas
+from relay.wire import limits
+from relay.wire.errors import Unavailable
+
+from .accounts import SqliteAccounts
+from .blobs import SqliteBlobs
+from .connection import StoreUnusable, only_process, open_reader, open_writer
+from .delivery_tokens import SqliteDeliveryTokens
+from .invites import SqliteInvites
+from .mailboxes import SqliteMailboxes
+from .migrate import Migration, migrate, shipped_migrations
+from .prekeys import SqlitePrekeys, drop_one_time_keys
+from .reader import Reader
+from .reserve import Reserve
+from .writer import Transaction, Writer, WriterCounts, open_group_writer
+
+RESERVE_BYTES: Final = 16_777_216
+DEFAULT_QUOTAS: Final = Quotas(
+    limits.MAILBOX_ENVELOPES, limits.MAILBOX_BYTES, limits.MAILBOX_NEARLY_FULL_PERCENT
+)
+_RECLAIM_PAGES: Final = 1_000  # 2 to 12 ms
+
+__all__ = ["DEFAULT_QUOTAS", "SqliteStore", "StoreUnusable", "open_sqlite_store"]
+
+
+class SqliteStore:
+    """Store on one SQLite file. Open it by `open_sqlite_store`."""
+
+    def __init__(self, writer: Writer, reader: Reader, reserve: Reserve, quotas: Quotas) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._reserve = reserve
+        self.mailboxes = SqliteMailboxes(writer, reader, quotas)
+        self.accounts = SqliteAccounts(writer, reader, self.mailboxes.forget)
+        self.invites = SqliteInvites(writer, reader)
+        self.delivery_tokens = SqliteDeliveryTokens(writer, reader)
+        self.prekeys = SqlitePrekeys(writer, reader)
+        self.blobs = SqliteBlobs(writer, reader)
+
+    @property
+    def failed(self) -> asyncio.Event:
+        """Set once the disk has failed."""
+        return self._writer.failed
+
+    @property
+    def counts(self) -> WriterCounts:
+        """Commits, statements and operations of the writer so far."""
+        return self._writer.counts
+
+    async def check(self) -> None:
+        """Raise Unavailable unless the store can read and has not failed."""
+        if self._writer.failed.is_set():
+            raise Unavailable("the store has failed: the relay must be started again")
+        await self._reader.one("SELECT 1 FROM accounts LIMIT 1")
+
+    async def reclaim(self) -> None:
+        """Give a bounded number of free pages back, and take up envelopes again when there is room for the reserve."""
+        ((free,),) = await self._reader.rows("PRAGMA freelist_count")
+        if free:
+
+            async def shrink(transaction: Transaction) -> None:
+                await transaction.rows(f"PRAGMA incremental_vacuum({_RECLAIM_PAGES})")
+
+            await self._writer.run(shrink, frees=True, single=True)
+        if self._reserve.restore():
+            self._writer.room_found()
+
+    async def mark_restored(self) -> None:
+        """A new epoch in every mailbox, and unused one-time keys dropped."""
+
+        async def operation(transaction: Transaction) -> None:
+            await self.mailboxes.jump(transaction)
+            await drop_one_time_keys(transaction)
+
+        await self._writer.run(operation)
+
+
+@asynccontextmanager
+async def open_sqlite_store(
+    database: Path,
+    *,
+    quotas: Quotas = DEFAULT_QUOTAS,
+    reserve_bytes: int = RESERVE_BYTES,
+    migrations: Sequence[Migration] | None = None,
+) -> AsyncIterator[SqliteStore]:
+    """The store in the file `database`, made if it is not there.
+
+    Raises StoreUnusable with one line for the operator: another process has it, it is newer, damaged, or not to be
+    written.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(only_process(database))
+        writing = await stack.enter_async_context(open_writer(database))
+        await migrate(writing, shipped_migrations() if migrations is None else migrations)
+        reading = await stack.enter_async_context(open_reader(database))
+        reserve = Reserve(database.with_name(database.name + ".reserve"), reserve_bytes)
+        writer = await stack.enter_async_context(open_group_writer(writing, reserve))
+        store = SqliteStore(writer, Reader(reading), reserve, quotas)
+        await store.mailboxes.open()
+        reserve.restore()
+        yield store

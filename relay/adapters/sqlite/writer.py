@@ -1,0 +1,266 @@
+"""One writer behind a group commit: whatever arrives while a commit runs shares the next one.
+
+An operation's result is told after the commit of its group only. After an error of the disk nothing is accepted any
+more: what a failed fsync has done to earlier pages is unknown, so the process must start again from the file.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar
+
+import aiosqlite
+
+from relay.wire.errors import RelayError, StorageFull, Unavailable
+
+from .reserve import Reserve
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+Row: TypeAlias = tuple[Any, ...]
+
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+@dataclass(slots=True)
+class WriterCounts:
+    """What the writer has done since it was opened; tests and metrics read it."""
+
+    commits: int = 0
+    statements: int = 0
+    operations: int = 0
+
+
+class Transaction:
+    """What an operation may do inside its group's transaction. `freeing_only`: the disk is full, only shrink."""
+
+    def __init__(self, connection: aiosqlite.Connection, counts: WriterCounts, *, freeing_only: bool) -> None:
+        self._connection = connection
+        self._counts = counts
+        self.freeing_only = freeing_only
+        self._after_commit: list[Callable[[], None]] = []
+        self._after_failure: list[Callable[[RelayError], None]] = []
+
+    async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Run one statement; one hop to the database's thread, whatever it does."""
+        self._counts.statements += 1
+        return list(await self._connection.execute_fetchall(statement, parameters))  # type: ignore[arg-type]
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call when the group is durable."""
+        self._after_commit.append(call)
+
+    def after_failure(self, call: Callable[[RelayError], None]) -> None:
+        """Call when the group was rolled back for good: nothing of it happened."""
+        self._after_failure.append(call)
+
+    def committed(self) -> None:
+        """The group is durable."""
+        for call in self._after_commit:
+            call()
+
+    def failed(self, error: RelayError) -> None:
+        """The group was rolled back."""
+        for call in self._after_failure:
+            call(error)
+
+
+Operation: TypeAlias = Callable[[Transaction], Awaitable[T]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    operation: Operation[Any]
+    frees: bool
+    single: bool
+    done: asyncio.Future[Any]
+    result: object = None
+    error: Exception | None = None
+
+
+@dataclass(eq=False)
+class Writer:
+    """Runs operations in groups. Open it by `open_group_writer`; `failed` is set when the disk has failed."""
+
+    connection: aiosqlite.Connection
+    reserve: Reserve
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+    counts: WriterCounts = field(default_factory=WriterCounts)
+    on_rollback: list[Callable[[], None]] = field(default_factory=list)
+    _queue: list[_Waiting] = field(default_factory=list)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _closing: bool = False
+    _full: bool = False
+
+    async def run(self, operation: Operation[T], *, frees: bool = False, single: bool = False) -> T:
+        """The operation's result, durable.
+
+        `frees`: also run when the disk is full (it makes room, or nobody could get in to make some). `single`: it
+        writes by one statement at most, or refuses before it writes; others get a savepoint, so that a refusal
+        half-way leaves nothing behind. Raises what the operation raises, Unavailable, StorageFull.
+        """
+        waiting = self.enqueue(operation, frees=frees, single=single)
+        result: T = await waiting
+        return result
+
+    def enqueue(self, operation: Operation[T], *, frees: bool, single: bool) -> "asyncio.Future[T]":
+        """The same without waiting; a caller that gives up does not undo it."""
+        if self._closing or self.failed.is_set():
+            raise Unavailable
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(operation, frees, single, done))
+        self._wake.set()
+        return done
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk was full at the last try, and no room has been found since."""
+        return self._full
+
+    def room_found(self) -> None:
+        """The reserve stands again: take envelopes again."""
+        self._full = False
+
+    async def work(self) -> None:
+        """Commit group after group until `close`; always ends with nobody waiting."""
+        group: list[_Waiting] = []
+        try:
+            while not (self._closing and not self._queue):
+                await self._wake.wait()
+                self._wake.clear()
+                await asyncio.sleep(0)  # whoever became ready in the same turn joins the group
+                while self._queue:
+                    group, self._queue = self._queue, []
+                    await self._commit(group)
+        finally:
+            self._closing = True
+            for waiting in group + self._queue:
+                if not waiting.done.done():
+                    waiting.done.set_exception(Unavailable())
+                    waiting.done.exception()  # seen: its caller may be gone
+
+    def close(self) -> None:
+        """Take no more; `work` ends after what is queued."""
+        self._closing = True
+        self._wake.set()
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        if self.failed.is_set():
+            self._refuse(group, Unavailable())
+            return
+        had_room = not self._full
+        error = await self._attempt(group, may_come_again=had_room)
+        if isinstance(error, StorageFull) and had_room:
+            # A second time, and only what makes room: the reserve's bytes are for this.
+            error = await self._attempt(group, may_come_again=False)
+        if error is not None:
+            self._refuse(group, error)
+
+    async def _attempt(self, group: list[_Waiting], *, may_come_again: bool) -> RelayError | None:
+        """Run the group in a transaction of its own and tell the results; or nothing of it happened, and why."""
+        transaction = Transaction(self.connection, self.counts, freeing_only=self._full)
+        try:
+            await transaction.rows("BEGIN IMMEDIATE")
+            for waiting in group:
+                await self._perform(transaction, waiting)
+            await transaction.rows("COMMIT")
+        except Exception as error:  # noqa: BLE001  # each is told to those who wait; none may end the writer
+            refusal = self._judge(error)
+            await self._roll_back(transaction)
+            if not (may_come_again and isinstance(refusal, StorageFull)):
+                transaction.failed(refusal)
+            return refusal
+        self.counts.commits += 1
+        self.counts.operations += len(group)
+        transaction.committed()
+        for waiting in group:
+            if waiting.done.cancelled():
+                continue
+            if waiting.error is None:
+                waiting.done.set_result(waiting.result)
+            else:
+                waiting.done.set_exception(waiting.error)
+        return None
+
+    async def _roll_back(self, transaction: Transaction) -> None:
+        for forget in self.on_rollback:
+            forget()
+        try:
+            if self.connection.in_transaction:
+                await transaction.rows("ROLLBACK")
+        except sqlite3.Error as error:
+            self._judge(error)
+            self.failed.set()
+
+    async def _perform(self, transaction: Transaction, waiting: _Waiting) -> None:
+        waiting.result, waiting.error = None, None
+        if transaction.freeing_only and not waiting.frees:
+            waiting.error = StorageFull()
+            return
+        if not waiting.single:
+            await transaction.rows("SAVEPOINT operation")
+        try:
+            waiting.result = await waiting.operation(transaction)
+        except RelayError as error:
+            waiting.error = error
+        except Exception as error:
+            # A bug in this operation. Its group is not to blame, unless there is no savepoint to go back to.
+            broken_store = (
+                isinstance(error, sqlite3.Error) and _primary_code(error) != sqlite3.SQLITE_CONSTRAINT
+            )
+            if waiting.single or broken_store:
+                raise
+            waiting.error = error
+        if waiting.single:
+            return
+        if waiting.error is not None:
+            await transaction.rows("ROLLBACK TO operation")
+            for forget in self.on_rollback:
+                forget()
+        await transaction.rows("RELEASE operation")
+
+    def _judge(self, error: Exception) -> RelayError:
+        """What the waiting callers are told; a broken disk ends all accepting, a full one gives up the reserve."""
+        if not isinstance(error, sqlite3.Error) or _primary_code(error) == sqlite3.SQLITE_CONSTRAINT:
+            _log.error("store_operation_failed", exc_info=error)
+            return Unavailable()
+        code = _primary_code(error)
+        if code == sqlite3.SQLITE_FULL:
+            if not self._full:
+                _log.error("storage_full")
+            self._full = True
+            self.reserve.release()
+            return StorageFull()
+        if code not in _BUSY:
+            # Whatever is not understood is treated like an error of the disk.
+            _log.critical(
+                "store_failed", extra={"sqlite_error": getattr(error, "sqlite_errorname", "unknown")}
+            )
+            self.failed.set()
+        return Unavailable()
+
+    @staticmethod
+    def _refuse(group: list[_Waiting], error: RelayError) -> None:
+        for waiting in group:
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
+                waiting.done.exception()
+
+
+@asynccontextmanager
+async def open_group_writer(connection: aiosqlite.Connection, reserve: Reserve) -> AsyncIterator[Writer]:
+    """A writer at work; at the end what is queued is committed, and its task is over."""
+    writer = Writer(connection, reserve)
+    task = asyncio.create_task(writer.work(), name="store-writer")
+    try:
+        yield writer
+    finally:
+        writer.close()
+        await task
