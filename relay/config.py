@@ -6,6 +6,7 @@ Frozen; an unknown name is refused together with the nearest known one.
 
 import difflib
 import ipaddress
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -212,6 +213,11 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
             _merge(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
         )
     return merged
+
+
+def process_environment() -> Mapping[str, str]:
+    """The environment of this process."""
+    return os.environ
 
 
 def load_settings(

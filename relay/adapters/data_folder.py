@@ -79,6 +79,11 @@ class DataFolder:
         """The owner invite's secret, until it is used."""
         return self.path / "owner-invite"
 
+    @property
+    def origin_file(self) -> Path:
+        """The public origin of the last start."""
+        return self.path / "origin"
+
     def signing_seed(self, random: Callable[[int], bytes]) -> bytes:
         """32 B Ed25519 seed of the relay, made at the first start. Raises StartRefused."""
         return self._secret(self.key_file, _KEY_MARK, _SEED_BYTES, random)
@@ -90,6 +95,16 @@ class DataFolder:
     def forget_owner_invite(self) -> None:
         """Remove the owner invite's secret: it is used."""
         self.owner_invite_file.unlink(missing_ok=True)
+
+    def remember_origin(self, origin: str) -> None:
+        """Keep the public origin of this start, for invites made while no relay runs. Raises StartRefused."""
+        with refusals(self.origin_file):
+            self.origin_file.write_text(origin + "\n", "utf-8")
+
+    def remembered_origin(self) -> str | None:
+        """The public origin of the last start, if there was one."""
+        with refusals(self.origin_file):
+            return self.origin_file.read_text("utf-8").strip() if self.origin_file.exists() else None
 
     def _secret(self, path: Path, mark: str, length: int, random: Callable[[int], bytes]) -> bytes:
         with refusals(path):

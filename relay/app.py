@@ -1,0 +1,248 @@
+"""The composition root: chooses adapters, opens them in order, makes the services, serves, and closes all in reverse.
+
+Nothing else knows which store, bus or file system is behind a port.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO, TypeAlias
+
+from relay.adapters.data_folder import DataFolder, StartRefused
+from relay.adapters.disk_blobs import open_disk_blobs
+from relay.adapters.memory_bus import open_memory_bus
+from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
+from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.config import Settings, split_listen
+from relay.control.channel import open_control
+from relay.control.commands import Commands
+from relay.flow import Flow
+from relay.observe.counters import Counters
+from relay.observe.logs import EventLog, take_library_records
+from relay.ports.blob_files import BlobFiles
+from relay.ports.bus import Bus
+from relay.ports.clock import Clock, Randomness
+from relay.ports.mailboxes import Quotas
+from relay.ports.store import Store
+from relay.services.blobs import Blobs
+from relay.services.connections import Connections
+from relay.services.devices import Devices
+from relay.services.identity import Identity
+from relay.services.invites import Invites
+from relay.services.long_poll import LongPoll
+from relay.services.mailbox import Mailboxes
+from relay.services.prekeys import Prekeys
+from relay.services.rate_limit import Rates
+from relay.services.reach import Reach
+from relay.services.running import Running
+from relay.services.services import Services
+from relay.services.wakeup import Wakeup
+from relay.session.proof import RelayKey
+from relay.web.server import CannotListen, listening, make_application, open_server, url_of
+from relay.wire import limits
+from relay.wire.links import InviteLink
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a relay takes from the machine that it runs on."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    randomness: Randomness = system_randomness
+    log_stream: TextIO = field(default_factory=lambda: sys.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a relay keeps."""
+
+    store: Store
+    files: BlobFiles
+
+
+OpenState: TypeAlias = Callable[[DataFolder, Settings, Clock], AbstractAsyncContextManager[State]]
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A relay that runs: where it listens, and the owner invite as long as nobody has used it."""
+
+    url: str
+    services: Services
+    owner_invite: InviteLink | None
+
+
+def quotas_of(settings: Settings) -> Quotas:
+    """The mailboxes' quotas."""
+    return Quotas(
+        envelopes=settings.limits.mailbox_envelopes,
+        bytes=settings.limits.mailbox_bytes,
+        nearly_full_percent=limits.MAILBOX_NEARLY_FULL_PERCENT,
+    )
+
+
+@asynccontextmanager
+async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
+    """SQLite and blob files under the data folder; raises StartRefused."""
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(
+                open_sqlite_store(folder.database, quotas=quotas_of(settings))
+            )
+            files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
+        except StoreUnusable as error:
+            raise StartRefused(str(error)) from error
+        yield State(store, files)
+
+
+def compose(
+    settings: Settings,
+    machine: Machine,
+    state: State,
+    bus: Bus,
+    key: RelayKey,
+    origin: str,
+    folder: DataFolder,
+) -> Services:
+    """Every service, over these ports."""
+    clock, randomness, store = machine.clock, machine.randomness, state.store
+    log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
+    digest = limits.limits_digest(settings.limits.advertised())
+    running = Running(lambda error: log.failure("work_failed", error))
+    devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
+    reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
+    wakeup = Wakeup(bus)
+    return Services(
+        settings=settings,
+        origin=origin,
+        key=key,
+        clock=clock,
+        randomness=randomness,
+        log=log,
+        counters=Counters(),
+        bus=bus,
+        store=store,
+        rates=Rates(settings.rates, monotonic_ms=clock.monotonic_ms, randomness=randomness),
+        devices=devices,
+        reach=reach,
+        identity=Identity(
+            store.accounts,
+            devices=devices,
+            reach=reach,
+            bus=bus,
+            clock=clock,
+            registration_open=settings.registration == "invite",
+            owner_joined=folder.forget_owner_invite,
+        ),
+        invites=Invites(
+            store.invites, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
+        ),
+        prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
+        blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
+        running=running,
+        wakeup=wakeup,
+        mailboxes=Mailboxes(
+            store.mailboxes,
+            reach,
+            bus=bus,
+            clock=clock,
+            max_ttl_seconds=settings.limits.max_ttl_seconds,
+            anonymous_submit=settings.anonymous_submit,
+        ),
+        long_poll=LongPoll(store.mailboxes, wakeup, clock=clock, randomness=randomness),
+        connections=Connections(
+            devices=devices,
+            store=store.mailboxes,
+            wakeup=wakeup,
+            running=running,
+            clock=clock,
+            randomness=randomness,
+            limits_digest=lambda: digest,
+        ),
+    )
+
+
+def flow_of(services: Services) -> Flow:
+    """The way of each message, over these services."""
+    return Flow(
+        connections=services.connections,
+        mailboxes=services.mailboxes,
+        wakeup=services.wakeup,
+        running=services.running,
+        clock=services.clock,
+    )
+
+
+async def _owner_invite(folder: DataFolder, services: Services) -> InviteLink | None:
+    """The invite that makes the owner, until it is used: the same at each start."""
+    if await services.store.accounts.accounts_count() and not folder.owner_invite_file.exists():
+        return None
+    secret = folder.owner_invite(services.randomness)
+    if await services.invites.ensure_owner(secret):
+        return services.invites.link(secret)
+    folder.forget_owner_invite()
+    return None
+
+
+@asynccontextmanager
+async def open_relay(
+    settings: Settings,
+    folder: DataFolder,
+    machine: Machine | None = None,
+    *,
+    open_state: OpenState = open_sqlite_state,
+) -> AsyncIterator[Relay]:
+    """A relay on an opened data folder, serving until the block ends, drained then. Raises StartRefused."""
+    machine = machine or Machine()
+    host, port = split_listen(settings.listen)
+    async with AsyncExitStack() as stack:
+        try:
+            listener = stack.enter_context(listening(host, port))
+        except CannotListen as error:
+            raise StartRefused(str(error), exit_code=2) from error
+        url = url_of(listener)
+        key = RelayKey(folder.signing_seed(machine.randomness))
+        state = await stack.enter_async_context(open_state(folder, settings, machine.clock))
+        bus = await stack.enter_async_context(open_memory_bus())
+        services = compose(settings, machine, state, bus, key, settings.origin or url, folder)
+        stack.callback(take_library_records(services.log))
+        invite = await _owner_invite(folder, services)
+        folder.remember_origin(services.origin)
+        await stack.enter_async_context(
+            open_server(
+                make_application(services, flow_of(services)), listener, drain_seconds=settings.drain_seconds
+            )
+        )
+        commands = Commands(services.invites)
+        await stack.enter_async_context(open_control(folder.path, commands, services.log))
+        services.log.info("started", url=url)
+        yield Relay(url, services, invite)
+        services.log.info("stopping")
+
+
+@asynccontextmanager
+async def open_invites(
+    settings: Settings, folder: DataFolder, machine: Machine | None = None
+) -> AsyncIterator[Commands]:
+    """The commands on a data folder that no relay runs on; its lock is the caller's. Raises StartRefused."""
+    machine = machine or Machine()
+    key = RelayKey(folder.signing_seed(machine.randomness))
+    async with open_sqlite_state(folder, settings, machine.clock) as state:
+        host, port = split_listen(settings.listen)
+        origin = settings.origin or folder.remembered_origin() or f"http://{host}:{port}"
+        yield Commands(
+            Invites(
+                state.store.invites,
+                clock=machine.clock,
+                randomness=machine.randomness,
+                origin=origin,
+                signing_key=key.public,
+            )
+        )
+
+
+def data_folder_of(settings: Settings) -> Path:
+    """The data folder as an absolute path."""
+    return settings.data.expanduser().absolute()

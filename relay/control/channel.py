@@ -1,0 +1,121 @@
+"""The unix socket (0600) in the data folder: one line of JSON asks, one answers, then the connection ends.
+
+Who can open it can open the data folder; there is no other check. The path is taken through a descriptor of the folder,
+because the kernel allows 107 bytes for a socket's path.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from relay.observe.logs import EventLog
+from relay.wire.errors import MalformedRequest, RelayError
+
+from .commands import Commands
+
+NAME: Final = "control.sock"
+_LINE_BYTES: Final = 65_536
+_WITHIN_SECONDS: Final = 30.0
+
+
+class NoRelay(Exception):
+    """No relay runs on this data folder."""
+
+
+class CommandRefused(Exception):
+    """The running relay refused; `code` as on the wire."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+@contextmanager
+def _short_path(folder: Path) -> Iterator[str]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{NAME}"
+    finally:
+        os.close(descriptor)
+
+
+def _bind(folder: Path) -> socket.socket:
+    (folder / NAME).unlink(
+        missing_ok=True
+    )  # of a relay that was killed: the folder's lock says it is not there
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        with _short_path(folder) as path:
+            listener.bind(path)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.umask(mask)
+    return listener
+
+
+@asynccontextmanager
+async def open_control(folder: Path, commands: Commands, log: EventLog) -> AsyncIterator[None]:
+    """Answer commands on the folder's socket until the block ends."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(_WITHIN_SECONDS):
+                reply = await _reply(reader, commands, log)
+                writer.write(json.dumps(reply).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, sock=_bind(folder), limit=_LINE_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()
+        (folder / NAME).unlink(missing_ok=True)
+
+
+async def _reply(reader: asyncio.StreamReader, commands: Commands, log: EventLog) -> dict[str, Any]:
+    try:
+        try:
+            request = json.loads(await reader.readline())
+            name, arguments = request["command"], request["arguments"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise MalformedRequest("a command is one line of JSON with `command` and `arguments`") from error
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise MalformedRequest("a command is a name with a table of arguments")
+        return {"ok": await commands.run(name, arguments)}
+    except RelayError as error:
+        return {"error": {"code": error.code, "detail": str(error)}}
+    except Exception as error:  # noqa: BLE001  (a bug, told to the log; the command line gets a code)
+        log.failure("control_bug", error)
+        return {"error": {"code": RelayError.code, "detail": RelayError.detail}}
+
+
+def ask(folder: Path, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The running relay's answer; raises NoRelay, CommandRefused."""
+    try:
+        with _short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_WITHIN_SECONDS)
+            connection.connect(path)
+            connection.sendall(
+                json.dumps({"command": command, "arguments": dict(arguments)}).encode() + b"\n"
+            )
+            with connection.makefile("rb") as stream:
+                line = stream.readline()
+    except (FileNotFoundError, NotADirectoryError, ConnectionError, TimeoutError) as error:
+        raise NoRelay from error
+    if not line:
+        raise NoRelay
+    reply = json.loads(line)
+    if "error" in reply:
+        raise CommandRefused(reply["error"]["code"], reply["error"]["detail"])
+    answer: dict[str, Any] = reply["ok"]
+    return answer

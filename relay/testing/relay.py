@@ -1,0 +1,62 @@
+"""The relay of a test: a data folder of its own, port 0, a clock and randomness that may be the test's."""
+
+import io
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from relay.adapters.data_folder import open_data_folder
+from relay.app import Machine, Relay, open_relay
+from relay.config import load_settings
+from relay.services.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class TestRelay:
+    """A relay that runs until its block ends; `log` holds what it logged so far."""
+
+    __test__ = False  # pytest: not a test
+
+    url: str
+    owner_invite: str | None
+    folder: Path
+    services: Services = field(repr=False)
+    log: io.StringIO = field(repr=False)
+
+    async def invite(self, *, role: str = "member", uses: int = 1) -> str:
+        """A new invite link."""
+        return str(await self.services.invites.create(role=role, uses=uses, ttl_seconds=None))
+
+
+def _told(relay: Relay, folder: Path, log: io.StringIO) -> TestRelay:
+    invite = None if relay.owner_invite is None else str(relay.owner_invite)
+    return TestRelay(relay.url, invite, folder, relay.services, log)
+
+
+@asynccontextmanager
+async def open_test_relay(
+    *,
+    folder: Path | None = None,
+    machine: Machine | None = None,
+    **settings: Any,
+) -> AsyncIterator[TestRelay]:
+    """A relay on a free port of loopback, in `folder` (default: a new one, removed at the end).
+
+    `settings` are those of relay.config by name; nested ones as tables, like `limits={"mailbox_envelopes": 3}`.
+    """
+    log = io.StringIO()
+    machine = replace(machine or Machine(), log_stream=log)
+    async with AsyncExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokenim-relay-")))
+        data = stack.enter_context(open_data_folder(folder))
+        effective = load_settings(
+            file=None,
+            environment={},
+            command_line={"listen": "127.0.0.1:0", "drain_seconds": 2.0, **settings, "data": folder},
+        )
+        relay = await stack.enter_async_context(open_relay(effective, data, machine))
+        yield _told(relay, folder, log)

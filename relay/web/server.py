@@ -1,0 +1,96 @@
+"""The listening socket and aiohttp's server on it: opened whole, drained and closed at the end. Logs no request."""
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from relay.flow import Flow
+from relay.services.services import Services
+from relay.wire import limits
+
+from .call import SERVICES
+from .middleware import around, complete_headers
+from .routes import add_routes
+from .websocket import FLOW
+
+BACKLOG = 1_024
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; one line that says what to do."""
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens on host and port (0 picks one); raises CannotListen."""
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise CannotListen(f"cannot listen on {where}: there is no such host: correct --listen") from error
+    with socket.socket(family, kind) as listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setblocking(False)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            hints = {
+                errno.EADDRINUSE: "another process has this port: stop it, or choose another by --listen (port 0 picks one)",
+                errno.EACCES: "this user may not use this port: choose one above 1023 by --listen",
+                errno.EADDRNOTAVAIL: "this machine does not have this address: correct --listen",
+            }
+            hint = hints.get(error.errno or 0, "correct --listen")
+            raise CannotListen(
+                f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}"
+            ) from error
+        yield listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """http://host:port of a listening socket; a wildcard address is named by the loopback one."""
+    host, port = listener.getsockname()[:2]
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (compared, not bound)
+    return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
+
+
+async def _close_connections(app: web.Application) -> None:
+    await app[SERVICES].connections.stop()
+
+
+def make_application(services: Services, flow: Flow) -> web.Application:
+    """The relay's application: every route, with the middleware around it."""
+    app = web.Application(middlewares=[around], client_max_size=limits.MAX_REQUEST_BODY_BYTES)
+    app[SERVICES] = services
+    app[FLOW] = flow
+    app.on_response_prepare.append(complete_headers)
+    app.on_shutdown.append(_close_connections)
+    add_routes(app)
+    return app
+
+
+@asynccontextmanager
+async def open_server(
+    app: web.Application, listener: socket.socket, *, drain_seconds: float
+) -> AsyncIterator[None]:
+    """Serve until the block ends; then take nothing new, let what runs finish within `drain_seconds`, and close."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # it would hold addresses, and paths that are capabilities
+        auto_decompress=False,  # a compressed body is refused, never unpacked
+        shutdown_timeout=drain_seconds,
+        handle_signals=False,
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        await runner.cleanup()

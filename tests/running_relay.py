@@ -1,0 +1,62 @@
+"""A relay in this process with a clock that the test moves, and devices that are registered on it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from relay.adapters.system_clock import SystemClock
+from relay.app import Machine
+from relay.testing import TestRelay, open_test_relay
+from tests.raw_device import RawDevice
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, moved: timers run as they do, what time it is can jump."""
+
+    def __init__(self) -> None:
+        self._shift_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self._shift_ms
+
+    def jump(self, *, seconds: float) -> None:
+        self._shift_ms += round(seconds * 1_000)
+
+
+@dataclass
+class World:
+    """One relay and an HTTP client."""
+
+    relay: TestRelay
+    session: aiohttp.ClientSession
+    clock: ShiftedClock
+    devices: list[RawDevice] = field(default_factory=list)
+
+    def device(self, *, of: RawDevice | None = None, **fields: Any) -> RawDevice:
+        """A device that nobody knows yet; `of`: another one of that account."""
+        if of is not None:
+            fields["root"] = of.root
+        device = RawDevice(self.relay.url, self.session, clock_ms=self.clock.now_ms(), **fields)
+        self.devices.append(device)
+        return device
+
+    async def member(self, *, role: str = "member", handle: str | None = None) -> RawDevice:
+        """The device of a new account."""
+        device = self.device()
+        answered = await device.register(await self.relay.invite(role=role), handle=handle)
+        assert answered.status == 201, answered.body
+        return device
+
+
+@asynccontextmanager
+async def open_world(**options: Any) -> AsyncIterator[World]:
+    """A relay of `relay.testing` with these options."""
+    clock = ShiftedClock()
+    async with (
+        open_test_relay(machine=Machine(clock=clock), **options) as relay,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        yield World(relay, session, clock)
