@@ -256,6 +256,7 @@ class KemPrivateKey:
         return self.expanded().decapsulate(ciphertext)
 
 
+@lru_cache(maxsize=256)  # a key is checked with its bundle, then used: parsing costs as much as encapsulating
 def _load_kem_public(public: bytes) -> MLKEM768PublicKey:
     _require_length("ML-KEM-768 public key", public, limits.KEM_PUBLIC_KEY_BYTES)
     try:
