@@ -1,0 +1,256 @@
+"""Accounts, devices, manifests, handles and nonces in memory."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration
+from relay.ports.delivery_tokens import DeliveryToken, TokenClass
+from relay.wire.errors import Conflict, HandleTaken, ManifestConflict, NotFound, Unauthenticated
+from relay.wire.manifests import Manifest, ManifestDevice, SignedManifest
+
+from .delivery_tokens import check_room
+from .image import AccountRow, Gate, Image, Mailbox
+from .invites import good_invite, spend_invite
+
+
+def _account(image: Image, account_id: bytes) -> Account:
+    row = image.accounts[account_id]
+    devices = sorted(
+        (device for device in image.devices.values() if device.account_id == account_id),
+        key=lambda device: device.device_id,
+    )
+    handle = next((each.handle for each in image.handles.values() if each.account_id == account_id), None)
+    return Account(
+        account_id=account_id,
+        role=row.role,
+        suspended=row.suspended,
+        handle=handle,
+        created_at_ms=row.created_at_ms,
+        manifest_version=len(row.manifests),
+        manifest_hash=row.manifest_hash,
+        devices=tuple(devices),
+    )
+
+
+def _check_free(image: Image, devices: Sequence[ManifestDevice], gone: Sequence[bytes] = ()) -> None:
+    """Raise Conflict if an id or key belongs to another device that stays."""
+    others = [device for device in image.devices.values() if device.device_id not in gone]
+    for device in devices:
+        if any(
+            device.device_id == other.device_id
+            or device.signing_key == other.signing_key
+            or device.identity_key == other.identity_key
+            for other in others
+        ):
+            raise Conflict("a device id or key of this manifest belongs to another device")
+
+
+def _add(image: Image, account_id: bytes, devices: Sequence[ManifestDevice]) -> None:
+    for each in devices:
+        image.devices[each.device_id] = Device(
+            each.device_id, account_id, each.signing_key, each.identity_key, each.flags, each.added_at_ms
+        )
+        image.mailboxes[each.device_id] = Mailbox()
+
+
+def _remove(image: Image, device_id: bytes) -> None:
+    del image.devices[device_id]
+    del image.mailboxes[device_id]
+    image.shelves.pop(device_id, None)
+    image.seen_days.pop(device_id, None)
+    for key in [key for key in image.nonces if key[0] == device_id]:
+        del image.nonces[key]
+
+
+def _check_handle(image: Image, account_id: bytes, handle: str) -> None:
+    binding = image.handles.get(handle)
+    if binding is not None and binding.account_id != account_id:
+        raise HandleTaken
+
+
+def _unbind(image: Image, account_id: bytes) -> None:
+    for binding in [each for each in image.handles.values() if each.account_id == account_id]:
+        del image.handles[binding.handle]
+        if binding.public_token is not None:
+            image.tokens.get(account_id, {}).pop(sha256(binding.public_token).digest(), None)
+
+
+def _bind(image: Image, account_id: bytes, handle: str, public_token: bytes | None) -> None:
+    _unbind(image, account_id)
+    image.handles[handle] = HandleBinding(handle, account_id, public_token)
+    if public_token is not None:
+        token = DeliveryToken(sha256(public_token).digest(), TokenClass.PUBLIC)
+        image.tokens.setdefault(account_id, {})[token.token_hash] = token
+
+
+class MemoryAccounts:
+    """AccountStore in memory."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._image = gate.image
+
+    async def register(self, registration: Registration, *, now_ms: int) -> Account:
+        """Make the account, all or nothing."""
+        image, manifest, signed = self._image, registration.manifest, registration.signed
+        account_id = manifest.account_id
+
+        def change() -> Account:
+            if (row := image.accounts.get(account_id)) is not None:
+                if row.manifests[0] != signed:
+                    raise ManifestConflict("this account is registered with another manifest")
+                return _account(image, account_id)
+            role = registration.role
+            if registration.invite_hash is not None:
+                role = good_invite(image, registration.invite_hash, now_ms).role
+            _check_free(image, manifest.devices)
+            if registration.handle is not None:
+                _check_handle(image, account_id, registration.handle)
+            if registration.invite_hash is not None:
+                spend_invite(image, registration.invite_hash, now_ms)
+            image.accounts[account_id] = AccountRow(role, now_ms, manifest.hash, [signed])
+            _add(image, account_id, manifest.devices)
+            if registration.handle is not None:
+                _bind(image, account_id, registration.handle, registration.public_token)
+            return _account(image, account_id)
+
+        return await self._gate.commit(change)
+
+    async def account(self, account_id: bytes) -> Account | None:
+        """The account, or None."""
+        self._gate.check()
+        return _account(self._image, account_id) if account_id in self._image.accounts else None
+
+    async def device(self, device_id: bytes) -> Device | None:
+        """The device, or None."""
+        self._gate.check()
+        return self._image.devices.get(device_id)
+
+    async def accounts_count(self) -> int:
+        """How many accounts there are."""
+        self._gate.check()
+        return len(self._image.accounts)
+
+    async def advance_manifest(
+        self, manifest: Manifest, signed: SignedManifest, *, now_ms: int
+    ) -> ManifestChange:
+        """Put the next manifest in place if it follows the current one."""
+        image, account_id = self._image, manifest.account_id
+
+        def change() -> ManifestChange:
+            row = self._row(account_id)
+            if row.manifests[-1] == signed:
+                return ManifestChange(_account(image, account_id), (), ())
+            if manifest.version != len(row.manifests) + 1 or manifest.previous_hash != row.manifest_hash:
+                raise ManifestConflict
+            current = {device.device_id: device for device in _account(image, account_id).devices}
+            added = [device for device in manifest.devices if device.device_id not in current]
+            kept = [device for device in manifest.devices if device.device_id in current]
+            removed = tuple(device_id for device_id in current if manifest.device(device_id) is None)
+            for device in kept:
+                known = current[device.device_id]
+                if (known.signing_key, known.identity_key) != (device.signing_key, device.identity_key):
+                    raise Conflict("a device of this manifest comes back with other keys: give it a new id")
+            _check_free(image, added, removed)
+            for device_id in removed:
+                _remove(image, device_id)
+            for device in kept:
+                known = current[device.device_id]
+                image.devices[device.device_id] = Device(
+                    known.device_id,
+                    account_id,
+                    known.signing_key,
+                    known.identity_key,
+                    device.flags,
+                    known.added_at_ms,
+                )
+            _add(image, account_id, added)
+            row.manifests.append(signed)
+            row.manifest_hash = manifest.hash
+            return ManifestChange(
+                _account(image, account_id), tuple(each.device_id for each in added), removed
+            )
+
+        return await self._gate.commit(change)
+
+    async def manifests(
+        self, account_id: bytes, *, from_version: int, limit: int
+    ) -> tuple[SignedManifest, ...]:
+        """The manifests from this version on."""
+        self._gate.check()
+        row = self._image.accounts.get(account_id)
+        start = max(from_version, 1) - 1
+        return () if row is None else tuple(row.manifests[start : start + limit])
+
+    async def set_handle(
+        self, account_id: bytes, handle: str, public_token: bytes | None, *, now_ms: int
+    ) -> None:
+        """Bind the handle and its public token."""
+
+        def change() -> None:
+            self._row(account_id)
+            _check_handle(self._image, account_id, handle)
+            if public_token is not None:
+                old = next(
+                    (each for each in self._image.handles.values() if each.account_id == account_id), None
+                )
+                if old is None or old.public_token is None:
+                    check_room(self._image, account_id, sha256(public_token).digest(), now_ms)
+            _bind(self._image, account_id, handle, public_token)
+
+        await self._gate.commit(change)
+
+    async def find_handle(self, handle: str) -> HandleBinding | None:
+        """Who has this handle, or None."""
+        self._gate.check()
+        return self._image.handles.get(handle)
+
+    async def release_handle(self, account_id: bytes) -> None:
+        """The account has no handle any more."""
+        await self._gate.commit(lambda: _unbind(self._image, account_id))
+
+    async def set_suspended(self, account_id: bytes, suspended: bool) -> None:
+        """Mark the account."""
+
+        def change() -> None:
+            self._row(account_id).suspended = suspended
+
+        await self._gate.commit(change)
+
+    async def mark_seen(self, device_id: bytes, *, day: int) -> None:
+        """Note the day."""
+
+        def change() -> None:
+            if device_id in self._image.devices:
+                self._image.seen_days[device_id] = max(day, self._image.seen_days.get(device_id, 0))
+
+        await self._gate.commit(change)
+
+    async def spend_nonce(self, device_id: bytes, nonce: bytes, *, expires_at_ms: int) -> None:
+        """Use a nonce up."""
+
+        def change() -> None:
+            if (device_id, nonce) in self._image.nonces:
+                raise Unauthenticated
+            self._image.nonces[device_id, nonce] = expires_at_ms
+
+        await self._gate.commit(change)
+
+    async def remove_expired_nonces(self, *, now_ms: int, limit: int) -> int:
+        """Forget expired nonces."""
+
+        def change() -> int:
+            gone = [key for key, expires_at_ms in self._image.nonces.items() if expires_at_ms <= now_ms][
+                :limit
+            ]
+            for key in gone:
+                del self._image.nonces[key]
+            return len(gone)
+
+        return await self._gate.commit(change)
+
+    def _row(self, account_id: bytes) -> AccountRow:
+        row = self._image.accounts.get(account_id)
+        if row is None:
+            raise NotFound("there is no such account")
+        return row

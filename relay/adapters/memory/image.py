@@ -1,0 +1,124 @@
+"""What a memory store holds, and the gate through which every change is committed."""
+
+import copy
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from relay.ports.accounts import Device, HandleBinding
+from relay.ports.blobs import Blob
+from relay.ports.delivery_tokens import DeliveryToken
+from relay.ports.invites import Invite
+from relay.ports.mailboxes import MissedRange, StoredEnvelope
+from relay.wire.errors import Unavailable
+from relay.wire.manifests import SignedManifest
+from relay.wire.prekeys import PrekeyKind, SignedPrekey
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class AccountRow:
+    """An account; its devices are in `Image.devices`."""
+
+    role: str
+    created_at_ms: int
+    manifest_hash: bytes
+    manifests: list[SignedManifest]
+    suspended: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Shelf:
+    """A device's prekeys."""
+
+    keys: list[SignedPrekey] = field(default_factory=list)
+    highest: dict[PrekeyKind, int] = field(default_factory=lambda: dict.fromkeys(PrekeyKind, 0))
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One envelope of a mailbox."""
+
+    envelope: StoredEnvelope
+    expires_at_ms: int
+    quarantined: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """An idempotency record: 16 B digest; `settled_at_ms` once the envelope was acknowledged or has expired."""
+
+    digest: bytes
+    settled_at_ms: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Mailbox:
+    """A device's mailbox; `waiting` in ascending order of sequences."""
+
+    given_up_to: int = 0
+    waiting: dict[int, Waiting] = field(default_factory=dict)
+    missed: list[MissedRange] = field(default_factory=list)
+    records: dict[bytes, Record] = field(default_factory=dict)
+    attempt_sequence: int = 0
+    attempts: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Image:
+    """Everything that is committed."""
+
+    accounts: dict[bytes, AccountRow] = field(default_factory=dict)
+    devices: dict[bytes, Device] = field(default_factory=dict)
+    seen_days: dict[bytes, int] = field(default_factory=dict)
+    handles: dict[str, HandleBinding] = field(default_factory=dict)
+    invites: dict[bytes, Invite] = field(default_factory=dict)
+    tokens: dict[bytes, dict[bytes, DeliveryToken]] = field(default_factory=dict)
+    nonces: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    shelves: dict[bytes, Shelf] = field(default_factory=dict)
+    mailboxes: dict[bytes, Mailbox] = field(default_factory=dict)
+    blobs: dict[bytes, Blob] = field(default_factory=dict)
+
+
+async def _no_delay() -> None:
+    """Commit at once."""
+
+
+class Gate:
+    """A change happens whole, at one moment, between `before` and `after`; a crash at either loses or keeps it whole.
+
+    `before` and `after` stand for the time of a commit and of its answer; a simulation gives its own, with delays and
+    crashes. A change checks first and raises before it has changed anything.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        before: Callable[[], Awaitable[None]] = _no_delay,
+        after: Callable[[], Awaitable[None]] = _no_delay,
+    ) -> None:
+        self.image = image
+        self._before = before
+        self._after = after
+        self.closed = False
+
+    async def commit(self, change: Callable[[], T]) -> T:
+        """The change's result once it is committed; raises what it raises, or Unavailable after a crash."""
+        self.check()
+        await self._before()
+        self.check()
+        result = change()
+        await self._after()
+        self.check()
+        return result
+
+    def check(self) -> None:
+        """Raise Unavailable after a crash or closing."""
+        if self.closed:
+            raise Unavailable
+
+    def crash(self) -> Image:
+        """End here: whoever waits gets Unavailable. What was committed, to open again."""
+        self.closed = True
+        return copy.deepcopy(self.image)

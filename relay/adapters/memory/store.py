@@ -1,0 +1,72 @@
+"""The whole store in memory. `crash` gives what was committed; opening that image again is a restart."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from relay.ports.mailboxes import Quotas
+from relay.wire import limits
+
+from .accounts import MemoryAccounts
+from .blobs import MemoryBlobs
+from .delivery_tokens import MemoryDeliveryTokens
+from .image import Gate, Image
+from .invites import MemoryInvites
+from .mailboxes import MemoryMailboxes, jump
+from .prekeys import MemoryPrekeys, drop_one_time_keys
+
+
+async def _at_once() -> None:
+    """No delay."""
+
+
+class MemoryStore:
+    """Store in memory. Open it by `open_memory_store`."""
+
+    def __init__(self, gate: Gate, quotas: Quotas) -> None:
+        self._gate = gate
+        self.failed = asyncio.Event()
+        self.accounts = MemoryAccounts(gate)
+        self.invites = MemoryInvites(gate)
+        self.delivery_tokens = MemoryDeliveryTokens(gate)
+        self.prekeys = MemoryPrekeys(gate)
+        self.mailboxes = MemoryMailboxes(gate, quotas)
+        self.blobs = MemoryBlobs(gate)
+
+    async def check(self) -> None:
+        """Raise Unavailable after a crash."""
+        self._gate.check()
+
+    async def reclaim(self) -> None:
+        """Memory is given back by itself."""
+
+    async def mark_restored(self) -> None:
+        """A new epoch in every mailbox, and unused one-time keys dropped."""
+
+        def change() -> None:
+            jump(self._gate.image)
+            drop_one_time_keys(self._gate.image)
+
+        await self._gate.commit(change)
+
+    def crash(self) -> Image:
+        """End as a kill would: calls that wait get Unavailable. What was committed, for `open_memory_store`."""
+        self.failed.set()
+        return self._gate.crash()
+
+
+@asynccontextmanager
+async def open_memory_store(
+    image: Image | None = None,
+    *,
+    quotas: Quotas | None = None,
+    before_commit: Callable[[], Awaitable[None]] = _at_once,
+    after_commit: Callable[[], Awaitable[None]] = _at_once,
+) -> AsyncIterator[MemoryStore]:
+    """A store, empty or with what `crash` gave; the two hooks stand for the time a commit and its answer take."""
+    gate = Gate(image or Image(), before_commit, after_commit)
+    default = Quotas(limits.MAILBOX_ENVELOPES, limits.MAILBOX_BYTES, limits.MAILBOX_NEARLY_FULL_PERCENT)
+    try:
+        yield MemoryStore(gate, quotas or default)
+    finally:
+        gate.closed = True
