@@ -153,7 +153,7 @@ class BlobOpener:
         is_final = index == self.segments - 1
         padded = aes256gcm_open(keys.aes_key, keys.nonce(index, is_final), sealed, b"")
         true_bytes = min(max(self._true_length - index * BLOB_SEGMENT_BYTES, 0), len(padded))
-        if padded.count(0, true_bytes) != len(padded) - true_bytes:
+        if padded[true_bytes:].strip(b"\0"):
             raise Undecryptable("the padding of the blob is not all zeros")
         return padded[:true_bytes]
 

@@ -5,7 +5,6 @@ every message, so that a step copies little. Nothing here knows the root chain o
 doubleratchet spec, #symmetric-key-ratchet; docs/protocol.md, "Ratchet".
 """
 
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from . import labels
@@ -13,6 +12,7 @@ from .errors import CopiedState, Replayed, SessionExpired, TooFarAhead, Undecryp
 from .headers import HeaderKey
 from .limits import AEAD_KEY_BYTES, AEAD_NONCE_BYTES, MAX_FORWARD_JUMP, MAX_MESSAGE_NUMBER, MAX_SKIPPED_KEYS
 from .primitives import hkdf_sha256, hmac_sha256, hmac_sha256_twice
+from .secret_value import SecretValue, replace
 from .skipped_keys import NO_SKIPPED_KEYS, SkippedKeys
 from .used_numbers import NONE_USED, UsedNumbers
 
@@ -34,17 +34,16 @@ _CHAIN_KEY_CONSTANT: Final = b"\x02"
 _AES_KEY_AND_NONCE_BYTES: Final = AEAD_KEY_BYTES + AEAD_NONCE_BYTES
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SessionSecrets:
+class SessionSecrets(SecretValue, frozen=True, eq=False):
     """What a session set-up agrees on (docs/protocol.md, "Session set-up"); A is who started it."""
 
     session_id: bytes
     """32 B: the hash of the set-up transcript."""
-    root_key: bytes = field(repr=False)
+    root_key: bytes
     """32 B: RK₀."""
-    header_key_a: bytes = field(repr=False)
+    header_key_a: bytes
     """32 B: HK_A, of A's first chain."""
-    next_header_key_b: bytes = field(repr=False)
+    next_header_key_b: bytes
     """32 B: NHK_B, of B's first chain."""
 
 
@@ -64,26 +63,24 @@ def derive_ephemeral_key(first_chain_key: bytes) -> bytes:
     return hkdf_sha256(b"", first_chain_key, labels.EPHEMERAL_KEY, AEAD_KEY_BYTES)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SendingOpening:
+class SendingOpening(SecretValue, frozen=True, eq=False):
     """What all messages of a sending chain share."""
 
     header_key: HeaderKey
     ratchet_public: bytes
     """32 B."""
     previous_length: int
-    ephemeral_key: bytes = field(repr=False)
+    ephemeral_key: bytes
     kem_flags: int
-    kem_block: bytes = field(repr=False)
+    kem_block: bytes
     """[1,184 B offer] ‖ [1,088 B ciphertext]; rides on every message of the chain."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SendingChain:
+class SendingChain(SecretValue, frozen=True, eq=False):
     """The chain that messages are sent on until the peer opens its next one."""
 
     opening: SendingOpening
-    chain_key: bytes = field(repr=False)
+    chain_key: bytes
     number: int = 0
     """Of the next message."""
     ephemeral_number: int = 0
@@ -103,18 +100,16 @@ class SendingChain:
         return SendingChain(self.opening, self.chain_key, self.number, self.ephemeral_number + 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReceivingOpening:
+class ReceivingOpening(SecretValue, frozen=True, eq=False):
     """What all messages of a receiving chain share."""
 
     header_key: HeaderKey
     ratchet_public: bytes
     """32 B."""
-    ephemeral_key: bytes = field(repr=False)
+    ephemeral_key: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ChainClosing:
+class ChainClosing(SecretValue, frozen=True, eq=False):
     """What is known since the peer opened its next chain."""
 
     length: int
@@ -125,8 +120,7 @@ class ChainClosing:
 STILL_OPEN: Final = ChainClosing(MAX_MESSAGE_NUMBER + 1, 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReceivingChain:
+class ReceivingChain(SecretValue, frozen=True, eq=False):
     """A chain of the peer: the current one, or an older one with messages that may still come.
 
     An older chain keeps its key only until its last message: no key is derived before it is needed, so that closing
@@ -134,7 +128,7 @@ class ReceivingChain:
     """
 
     opening: ReceivingOpening
-    chain_key: bytes = field(repr=False)
+    chain_key: bytes
     """32 B; empty once the chain is closed and every key was derived."""
     number: int = 0
     """The lowest number whose key was not derived."""

@@ -7,7 +7,7 @@ is set up, nor which of several sessions an envelope belongs to.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from . import labels
@@ -44,6 +44,7 @@ from .root_chain import (
     open_receiving_chain,
     open_sending_chain,
 )
+from .secret_value import SecretValue, replace
 from .transcript import transcript, u32
 from .used_numbers import FINGERPRINT_BYTES, RECORDS_IN_PAGE
 
@@ -67,6 +68,11 @@ _BODY_OVERHEAD: Final = LENGTH_BYTES + AEAD_TAG_BYTES
 _MINIMUM_BYTES: Final = _BLOCK_AT + _BODY_OVERHEAD
 _FINGERPRINT_END: Final = len(ENVELOPE_START) + FINGERPRINT_BYTES
 _NEXT_CHAIN: Final = -1
+_TRIAL_ORDER: Final = (
+    (_NEXT_CHAIN,),
+    *((0, _NEXT_CHAIN, *range(1, chains)) for chains in range(1, MAX_RECEIVING_CHAINS + 1)),
+)
+"""By the number of receiving chains: the newest, the next, then older ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,15 +102,14 @@ class AssociatedData:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RatchetState:
+class RatchetState(SecretValue, frozen=True, eq=False):
     """One side of a session between two devices, at one moment."""
 
     session_id: bytes
-    root: RootChain = field(repr=False)
-    sending: SendingChain | None = field(repr=False)
+    root: RootChain
+    sending: SendingChain | None
     """None from the peer's newest chain on, until the next send opens the answer to it."""
-    receiving: tuple[ReceivingChain, ...] = field(repr=False)
+    receiving: tuple[ReceivingChain, ...]
     """Newest first, at most MAX_RECEIVING_CHAINS."""
 
     @property
@@ -193,7 +198,7 @@ def find_header(state: RatchetState, envelope: bytes) -> OpenedHeader | None:
     if len(envelope) < _MINIMUM_BYTES or not envelope.startswith(ENVELOPE_START):
         raise InvalidEncoding("not a ratchet envelope of this suite")
     nonce, sealed = envelope[len(ENVELOPE_START) : _HEADER_AT], envelope[_HEADER_AT:_BLOCK_AT]
-    for index in _trial_order(len(state.receiving)):
+    for index in _TRIAL_ORDER[len(state.receiving)]:
         chain_key = (
             state.root.next_receiving if index == _NEXT_CHAIN else state.receiving[index].opening.header_key
         )
@@ -305,10 +310,6 @@ def _require_same_session(state: RatchetState, ad: AssociatedData) -> None:
 def _overhead(kem_flags: int) -> int:
     """Bytes of an envelope without padding beyond its content."""
     return _MINIMUM_BYTES + block_length(kem_flags)
-
-
-def _trial_order(chains: int) -> tuple[int, ...]:
-    return (0, _NEXT_CHAIN, *range(1, chains)) if chains else (_NEXT_CHAIN,)
 
 
 def _within_limits(receiving: tuple[ReceivingChain, ...]) -> tuple[ReceivingChain, ...]:

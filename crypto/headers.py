@@ -5,14 +5,14 @@ bytes. One header key gives two AES-256 keys: one for headers, one for the KEM b
 doubleratchet spec, #double-ratchet-with-header-encryption; docs/protocol.md, "Ratchet".
 """
 
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, NamedTuple
 
 from . import labels
 from .errors import InvalidEncoding
 from .limits import AEAD_KEY_BYTES, AEAD_TAG_BYTES, KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_KEY_BYTES, SUITE
-from .primitives import aes256gcm_open, aes256gcm_seal, hkdf_sha256
+from .primitives import AeadKey, hkdf_sha256
+from .secret_value import SecretValue
 
 __all__ = [
     "ENVELOPE_START",
@@ -53,18 +53,17 @@ _BLOCK_BYTES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HeaderKey:
+class HeaderKey(SecretValue, frozen=True, eq=False):
     """The two AES-256 keys of one 32 B header key; each is used with the envelope's random nonce."""
 
-    header_aes_key: bytes = field(repr=False)
-    block_aes_key: bytes = field(repr=False)
+    headers: AeadKey
+    blocks: AeadKey
 
 
 def derive_header_key(raw: bytes) -> HeaderKey:
     """HKDF of a 32 B header key: 32 B AES key of headers ‖ 32 B AES key of KEM blocks."""
     keys = hkdf_sha256(b"", raw, labels.HEADER_KEYS, 2 * AEAD_KEY_BYTES)
-    return HeaderKey(keys[:AEAD_KEY_BYTES], keys[AEAD_KEY_BYTES:])
+    return HeaderKey(AeadKey(keys[:AEAD_KEY_BYTES]), AeadKey(keys[AEAD_KEY_BYTES:]))
 
 
 class Header(NamedTuple):
@@ -93,12 +92,12 @@ def seal_header(
 ) -> bytes:
     """64 B."""
     plain = _LAYOUT.pack(ratchet_public, previous_length, number, flags, 0, _RESERVED)
-    return aes256gcm_seal(key.header_aes_key, nonce, plain, ENVELOPE_START)
+    return key.headers.seal(nonce, plain, ENVELOPE_START)
 
 
 def open_header(key: HeaderKey, nonce: bytes, sealed: bytes) -> Header:
     """Raise Undecryptable if it is not of this key, InvalidEncoding for unknown flags or reserved bytes in use."""
-    plain = aes256gcm_open(key.header_aes_key, nonce, sealed, ENVELOPE_START)
+    plain = key.headers.open(nonce, sealed, ENVELOPE_START)
     ratchet_public, previous_length, number, flags, reserved, rest = _LAYOUT.unpack(plain)
     if reserved or rest != _RESERVED or flags & ~_KNOWN_FLAGS:
         raise InvalidEncoding("the header has unknown flags or uses reserved bytes")
@@ -112,13 +111,13 @@ def block_length(flags: int) -> int:
 
 def seal_block(key: HeaderKey, nonce: bytes, block: bytes) -> bytes:
     """[1,184 B offer] ‖ [1,088 B ciphertext], sealed; nothing if the block is empty."""
-    return aes256gcm_seal(key.block_aes_key, nonce, block, ENVELOPE_START) if block else b""
+    return key.blocks.seal(nonce, block, ENVELOPE_START) if block else b""
 
 
 def open_block(key: HeaderKey, nonce: bytes, sealed: bytes, flags: int) -> KemBlock:
     """Raise Undecryptable if the block was not sealed with this key and nonce."""
     if not sealed:
         return KemBlock(b"", b"")
-    plain = aes256gcm_open(key.block_aes_key, nonce, sealed, ENVELOPE_START)
+    plain = key.blocks.open(nonce, sealed, ENVELOPE_START)
     split = KEM_PUBLIC_KEY_BYTES if flags & HAS_KEM_OFFER else 0
     return KemBlock(plain[:split], plain[split:])

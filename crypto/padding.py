@@ -73,6 +73,6 @@ def unpad(padded: bytes) -> bytes:
     end = LENGTH_BYTES + int.from_bytes(padded[:LENGTH_BYTES], "big")
     if len(padded) < LENGTH_BYTES or end > len(padded):
         raise InvalidEncoding("the padded content is shorter than it says")
-    if padded.count(0, end) != len(padded) - end:
+    if padded[end:].strip(b"\0"):
         raise InvalidEncoding("the padding is not all zeros")
     return padded[LENGTH_BYTES:end]

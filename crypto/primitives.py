@@ -32,6 +32,7 @@ from . import limits
 from .errors import InvalidEncoding, InvalidKey, InvalidSignature, Undecryptable, UnsupportedBuild
 
 __all__ = [
+    "AeadKey",
     "HpkePrivateKey",
     "KemPrivateKey",
     "RandomBytes",
@@ -292,6 +293,38 @@ def aes256gcm_open(key: bytes, nonce: bytes, ciphertext: bytes, ad: bytes) -> by
         return AESGCM(key).decrypt(nonce, ciphertext, ad)
     except (InvalidTag, ValueError) as error:
         raise Undecryptable("does not open") from error
+
+
+class AeadKey:
+    """An AES-256-GCM key for many messages: its 32 B, and the library's object, made at first use and kept.
+
+    No repr and no comparison of secrets.
+    """
+
+    __slots__ = ("_cipher", "key_bytes")
+
+    def __init__(self, key_bytes: bytes) -> None:
+        _require_length("AES-256 key", key_bytes, limits.AEAD_KEY_BYTES)
+        self.key_bytes: Final = key_bytes
+        self._cipher: AESGCM | None = None
+
+    def __repr__(self) -> str:
+        return "AeadKey(…)"
+
+    def seal(self, nonce: bytes, plaintext: bytes, ad: bytes) -> bytes:
+        """Ciphertext ‖ 16 B tag; the 12 B nonce must be random or new."""
+        if self._cipher is None:
+            self._cipher = AESGCM(self.key_bytes)
+        return self._cipher.encrypt(nonce, plaintext, ad)
+
+    def open(self, nonce: bytes, ciphertext: bytes, ad: bytes) -> bytes:
+        """Plaintext, or Undecryptable."""
+        if self._cipher is None:
+            self._cipher = AESGCM(self.key_bytes)
+        try:
+            return self._cipher.decrypt(nonce, ciphertext, ad)
+        except (InvalidTag, ValueError) as error:
+            raise Undecryptable("does not open") from error
 
 
 # HPKE base mode with X-Wing

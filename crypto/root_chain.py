@@ -7,7 +7,7 @@ encapsulation and mixes its secret into the step that opens that chain. As chain
 doubleratchet spec, #diffie-hellman-ratchet; docs/protocol.md, "Post-quantum steps". Knows nothing of messages.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from . import labels
@@ -31,6 +31,7 @@ from .primitives import (
     x25519,
     x25519_keypair,
 )
+from .secret_value import SecretValue
 
 __all__ = [
     "DEFAULT_SCHEDULE",
@@ -62,12 +63,11 @@ class KemSchedule:
 DEFAULT_SCHEDULE: Final = KemSchedule()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RootChain:
+class RootChain(SecretValue, frozen=True, eq=False):
     """The slow half of a session's state: changes when a chain is opened, never with a message."""
 
-    root_key: bytes = field(repr=False)
-    own_private: bytes = field(repr=False)
+    root_key: bytes
+    own_private: bytes
     """32 B X25519; empty until the initiator's first send."""
     peer_public: bytes
     """32 B X25519; empty until the responder opened a first message."""
@@ -77,9 +77,9 @@ class RootChain:
     """How many numbered messages the newest sending chain had that the peer has answered."""
     steps_since_kem: int
     last_kem_at_ms: int
-    offered: KemPrivateKey | None = field(repr=False)
+    offered: KemPrivateKey | None
     """The private key of the offer on the sending chain, until the peer's next chain was opened."""
-    peer_offer: bytes = field(repr=False)
+    peer_offer: bytes
     """1,184 B; to be answered by the next sending chain; empty if there is none."""
 
 

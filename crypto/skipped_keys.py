@@ -6,20 +6,20 @@ how many may be kept: the double ratchet decides that. doubleratchet spec, #dele
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import Final
+
+from .secret_value import SecretValue
 
 __all__ = ["KEY_BYTES", "NO_SKIPPED_KEYS", "SkippedKeys", "SkippedRange"]
 
 KEY_BYTES: Final = 32
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SkippedRange:
+class SkippedRange(SecretValue, frozen=True, eq=False):
     """Message keys of consecutive numbers of one chain: `first`, `first` + 1, …"""
 
     first: int
-    keys: bytes = field(repr=False)
+    keys: bytes
     """32 B a key."""
     stored_at_ms: int
 
@@ -29,8 +29,7 @@ class SkippedRange:
         return len(self.keys) // KEY_BYTES
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SkippedKeys:
+class SkippedKeys(SecretValue, frozen=True, eq=False):
     """The skipped message keys of one receiving chain; ranges ascend and do not overlap."""
 
     ranges: tuple[SkippedRange, ...] = ()

@@ -21,7 +21,7 @@ from .double_ratchet import RatchetState
 from .errors import InvalidEncoding
 from .headers import HeaderKey, block_length
 from .limits import AEAD_TAG_BYTES, MAX_MESSAGE_NUMBER, MAX_RECEIVING_CHAINS, MAX_SKIPPED_KEYS
-from .primitives import KemPrivateKey
+from .primitives import AeadKey, KemPrivateKey
 from .root_chain import RootChain
 from .skipped_keys import KEY_BYTES, SkippedKeys, SkippedRange
 from .used_numbers import RECORD_BYTES, UsedNumbers
@@ -115,10 +115,10 @@ def encode_state(state: RatchetState) -> bytes:
                 root.root_key,
                 root.own_private,
                 root.peer_public,
-                root.next_sending.header_aes_key,
-                root.next_sending.block_aes_key,
-                root.next_receiving.header_aes_key,
-                root.next_receiving.block_aes_key,
+                root.next_sending.headers.key_bytes,
+                root.next_sending.blocks.key_bytes,
+                root.next_receiving.headers.key_bytes,
+                root.next_receiving.blocks.key_bytes,
                 root.previous_length,
                 root.steps_since_kem,
                 root.last_kem_at_ms,
@@ -154,8 +154,8 @@ def decode_state(snapshot: bytes) -> RatchetState:
 def _sending_fields(chain: SendingChain) -> tuple[object, ...]:
     opening = chain.opening
     return (
-        opening.header_key.header_aes_key,
-        opening.header_key.block_aes_key,
+        opening.header_key.headers.key_bytes,
+        opening.header_key.blocks.key_bytes,
         opening.ratchet_public,
         opening.previous_length,
         opening.ephemeral_key,
@@ -170,8 +170,8 @@ def _sending_fields(chain: SendingChain) -> tuple[object, ...]:
 def _receiving_fields(chain: ReceivingChain) -> tuple[object, ...]:
     opening, closing, used = chain.opening, chain.closing, chain.used
     return (
-        opening.header_key.header_aes_key,
-        opening.header_key.block_aes_key,
+        opening.header_key.headers.key_bytes,
+        opening.header_key.blocks.key_bytes,
         opening.ratchet_public,
         opening.ephemeral_key,
         chain.chain_key,
@@ -191,8 +191,8 @@ def _root(fields: _Root) -> RootChain:
         root_key=fields.root_key,
         own_private=fields.own_private,
         peer_public=fields.peer_public,
-        next_sending=HeaderKey(fields.next_sending_header, fields.next_sending_block),
-        next_receiving=HeaderKey(fields.next_receiving_header, fields.next_receiving_block),
+        next_sending=_header_key(fields.next_sending_header, fields.next_sending_block),
+        next_receiving=_header_key(fields.next_receiving_header, fields.next_receiving_block),
         previous_length=fields.previous_length,
         steps_since_kem=fields.steps_since_kem,
         last_kem_at_ms=fields.last_kem_at_ms,
@@ -205,7 +205,7 @@ def _sending(fields: _Sending) -> SendingChain:
     sealed_bytes = len(fields.kem_block) + AEAD_TAG_BYTES if fields.kem_block else 0
     _require(sealed_bytes == block_length(fields.kem_flags))
     opening = SendingOpening(
-        header_key=HeaderKey(fields.header_key, fields.block_key),
+        header_key=_header_key(fields.header_key, fields.block_key),
         ratchet_public=fields.ratchet_public,
         previous_length=fields.previous_length,
         ephemeral_key=fields.ephemeral_key,
@@ -228,7 +228,7 @@ def _receiving(fields: _Receiving) -> ReceivingChain:
     ranges = tuple(SkippedRange(each.first, each.keys, each.stored_at_ms) for each in fields.skipped)
     return ReceivingChain(
         ReceivingOpening(
-            HeaderKey(fields.header_key, fields.block_key), fields.ratchet_public, fields.ephemeral_key
+            _header_key(fields.header_key, fields.block_key), fields.ratchet_public, fields.ephemeral_key
         ),
         fields.chain_key,
         fields.number,
@@ -237,6 +237,10 @@ def _receiving(fields: _Receiving) -> ReceivingChain:
         UsedNumbers.from_records(fields.used),
         closing,
     )
+
+
+def _header_key(headers: bytes, blocks: bytes) -> HeaderKey:
+    return HeaderKey(AeadKey(headers), AeadKey(blocks))
 
 
 def _require(holds: bool) -> None:

@@ -7,8 +7,9 @@ raise a false alarm, and who holds the copied state gains nothing by repeating a
 The newest records are kept; docs/protocol.md, "Ratchet".
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from .secret_value import SecretValue
 
 __all__ = ["FINGERPRINT_BYTES", "NONE_USED", "RECORDS_IN_PAGE", "RECORD_BYTES", "UsedNumbers"]
 
@@ -18,8 +19,7 @@ RECORDS_IN_PAGE: Final = 50
 _PAGE_BYTES: Final = RECORDS_IN_PAGE * RECORD_BYTES
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class UsedNumbers:
+class UsedNumbers(SecretValue, frozen=True, eq=False):
     """(number, fingerprint) records of one receiving chain, in order of use.
 
     Full pages are shared by all later states; only the last one, at most 600 B, is copied when a record is added.

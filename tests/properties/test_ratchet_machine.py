@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from crypto import double_ratchet, headers, limits
+from crypto import double_ratchet, limits
 from crypto.double_ratchet import RatchetState, decrypt, encrypt, forget_expired
 from crypto.errors import CopiedState, CryptoError, Replayed, Undecryptable
+from crypto.primitives import AeadKey
 from crypto.root_chain import KemSchedule
 from crypto.snapshots import decode_state, encode_state
 from tests.ratchet_pair import End, start_pair
@@ -82,7 +83,7 @@ class RatchetMachine(RuleBasedStateMachine):
             return real(key, nonce, plaintext, ad)
 
         self.patch.setattr(double_ratchet, "aes256gcm_seal", recording)
-        self.patch.setattr(headers, "aes256gcm_seal", recording)
+        self.patch.setattr(AeadKey, "seal", lambda key, *rest: recording(key.key_bytes, *rest))
 
     def teardown(self) -> None:
         if not hasattr(self, "clients"):

@@ -1,7 +1,5 @@
 """A copy of old state that somebody uses betrays itself, and reads nothing once the session has healed."""
 
-from dataclasses import replace
-
 import pytest
 
 from crypto import limits
@@ -10,6 +8,7 @@ from crypto.errors import (
     Replayed,
     Undecryptable,
 )
+from crypto.secret_value import replace
 from tests.ratchet_pair import End, warm_pair
 
 DAY_MS = limits.DAY_MS

@@ -1,7 +1,6 @@
 """The ratchet under loss, reordering, repetition, alteration, floods and copied states."""
 
 import random as stdlib_random
-from dataclasses import replace
 
 import pytest
 
@@ -24,6 +23,7 @@ from crypto.errors import (
     Undecryptable,
 )
 from crypto.headers import ENVELOPE_START, HAS_KEM_OFFER, HeaderKey, seal_header
+from crypto.secret_value import replace
 from crypto.snapshots import encode_state
 from tests.ratchet_pair import End, secrets_of, start_pair, warm_pair
 

@@ -1,10 +1,9 @@
 """Ephemeral messages: lost ones leave nothing behind, and none is shown twice (B14)."""
 
-from dataclasses import replace
-
 import pytest
 
 from crypto.errors import Replayed, Undecryptable
+from crypto.secret_value import replace
 from crypto.snapshots import encode_state
 from tests.ratchet_pair import start_pair, warm_pair
 

@@ -1,7 +1,6 @@
 """Post-quantum steps: ML-KEM secrets enter the root chain, whatever the relay loses, reorders or repeats (B11)."""
 
 import random as stdlib_random
-from dataclasses import replace
 
 import pytest
 
@@ -11,6 +10,7 @@ from crypto.errors import CryptoError, InvalidKey, Replayed, Undecryptable
 from crypto.headers import HAS_KEM_CIPHERTEXT, HAS_KEM_OFFER
 from crypto.padding import is_bucket
 from crypto.root_chain import KemSchedule
+from crypto.secret_value import replace
 from tests.ratchet_pair import End, start_pair, warm_pair
 
 EVERY_TURN = KemSchedule(root_steps=0)

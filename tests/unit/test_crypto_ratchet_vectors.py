@@ -26,7 +26,7 @@ def from_hex(text: str) -> bytes:
 
 
 def keys_of(key: HeaderKey) -> dict[str, str]:
-    return {"header": key.header_aes_key.hex(), "block": key.block_aes_key.hex()}
+    return {"header": key.headers.key_bytes.hex(), "block": key.blocks.key_bytes.hex()}
 
 
 def test_labels_and_buckets() -> None:

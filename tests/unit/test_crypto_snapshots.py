@@ -1,7 +1,5 @@
 """Snapshots: a state and its bytes are one and the same, and nothing else passes for one."""
 
-from dataclasses import fields, is_dataclass
-
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -9,7 +7,8 @@ from hypothesis import strategies as st
 
 from crypto.errors import InvalidEncoding
 from crypto.limits import DAY_MS
-from crypto.primitives import KemPrivateKey
+from crypto.primitives import AeadKey, KemPrivateKey
+from crypto.secret_value import SecretValue
 from crypto.snapshots import SNAPSHOT_VERSION, decode_state, encode_state
 from tests.ratchet_pair import End, start_pair, warm_pair
 
@@ -33,8 +32,10 @@ def content(value: object) -> object:
     """A state as nested tuples, to compare: secrets have no == of their own."""
     if isinstance(value, KemPrivateKey):
         return value.seed
-    if is_dataclass(value):
-        return tuple(content(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, AeadKey):
+        return value.key_bytes
+    if isinstance(value, SecretValue):
+        return tuple(content(getattr(value, field)) for field in value.__struct_fields__)
     if isinstance(value, tuple):
         return tuple(map(content, value))
     return value

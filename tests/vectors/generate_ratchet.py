@@ -211,7 +211,7 @@ class replaced:  # noqa: N801 - reads as a word in a with statement
 
 
 def keys_of(key: HeaderKey) -> JsonObject:
-    return {"header": key.header_aes_key.hex(), "block": key.block_aes_key.hex()}
+    return {"header": key.headers.key_bytes.hex(), "block": key.blocks.key_bytes.hex()}
 
 
 def flipped(envelope: bytes, position: int) -> bytes:
