@@ -33,17 +33,19 @@ MAX_DEVICES_PER_ACCOUNT: Final = 16
 MAX_MANIFEST_VERSION: Final = 2**53 - 1  # the most that every JSON number holds exactly
 
 # Prekeys
-ONE_TIME_STOCK: Final = 100  # of each one-time kind, kept at the relay
-PREKEY_ROTATION_MS: Final = 6 * DAY_MS  # due after this, so that a daily look keeps it within 7 days (A3)
-MAX_KEY_AGE_MS: Final = 45 * DAY_MS  # refused when older, and the device is shown as dormant
-RETIRED_KEY_LIFETIME_MS: Final = 45 * DAY_MS  # private keys: 7 d + retries 7 d + TTL 30 d, rounded up
+ONE_TIME_STOCK: Final = 100  # one-time keys of each kind, kept at the relay
+PREKEY_ROTATION_MS: Final = 6 * DAY_MS  # 6 days: a daily look then replaces them within 7
+MAX_KEY_AGE_MS: Final = 45 * DAY_MS  # 45 days: rotating keys that are older are refused
+RETIRED_KEY_LIFETIME_MS: Final = (
+    45 * DAY_MS
+)  # 45 days: 7 to the set-up, 7 of retries, 30 in the mailbox, rounded up
 MAX_CLOCK_SKEW_MS: Final = DAY_MS  # a key made later than this after now is refused
 
 # Sessions
-MAX_UNANSWERED_SESSION_MS: Final = 7 * DAY_MS  # from the fetch of the bundle
-MAX_ARCHIVED_SESSIONS: Final = 5
-ARCHIVED_SESSION_LIFETIME_MS: Final = 45 * DAY_MS
-MAX_SETUP_NUMBER_JUMP: Final = 1_000
+MAX_UNANSWERED_SESSION_MS: Final = 7 * DAY_MS  # 7 days from the fetch of the bundle
+MAX_ARCHIVED_SESSIONS: Final = 5  # beside the active one
+ARCHIVED_SESSION_LIFETIME_MS: Final = 45 * DAY_MS  # 45 days
+MAX_SETUP_NUMBER_JUMP: Final = 1_000  # above the highest number used
 MAX_SETUP_MANIFESTS: Final = 64  # that one set-up envelope may carry
 
 # Envelopes and padding
