@@ -10,12 +10,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from relay import __version__
-from relay.config import ConfigInvalid, Settings, effective, load_settings, process_environment
+
+if TYPE_CHECKING:
+    from relay.adapters.data_folder import DataFolder
+    from relay.config import Settings
 
 REFUSED: Final = 1
 USAGE: Final = 2
@@ -26,7 +29,9 @@ def _fail(line: str, exit_code: int) -> NoReturn:
     sys.exit(exit_code)
 
 
-def _settings(config: Path | None, command_line: Mapping[str, Any]) -> Settings:
+def _settings(config: Path | None, command_line: Mapping[str, Any]) -> "Settings":
+    from relay.config import ConfigInvalid, load_settings, process_environment
+
     try:
         return load_settings(file=config, environment=process_environment(), command_line=command_line)
     except ConfigInvalid as error:
@@ -62,7 +67,7 @@ def serve(data: Path | None, listen: str | None, config: Path | None) -> None:
         _fail(str(error), error.exit_code)
 
 
-async def _serve(settings: Settings, folder: Any) -> None:
+async def _serve(settings: "Settings", folder: "DataFolder") -> None:
     from relay.app import open_relay
 
     stop = asyncio.Event()
@@ -107,7 +112,7 @@ def _run_command(
     settings = _settings(config, {"data": data})
     path = data_folder_of(settings)
 
-    async def here(folder: Any) -> dict[str, Any]:
+    async def here(folder: "DataFolder") -> dict[str, Any]:
         async with open_invites(settings, folder) as commands:
             return await commands.run(command, arguments)
 
@@ -187,6 +192,8 @@ def config_group() -> None:
 @_as_json
 def config_show(data: Path | None, config: Path | None, as_json: bool) -> None:
     """Print every setting as it is in effect."""
+    from relay.config import effective
+
     for name, (value, description) in effective(_settings(config, {"data": data})).items():
         shown = str(value) if isinstance(value, Path) else value
         if as_json:

@@ -89,7 +89,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Path = Field(Path("tokenim-data"), description="folder of everything that the relay keeps")
-    listen: str = Field("127.0.0.1:8787", description="HOST:PORT to listen on; port 0 picks a free one")
+    listen: str = Field("127.0.0.1:8080", description="HOST:PORT to listen on; port 0 picks a free one")
     origin: str | None = Field(
         None,
         description="public origin that clients use and sign, like https://chat.example; default: the address listened on",
@@ -141,7 +141,7 @@ def split_listen(listen: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT` or `[IPv6]:PORT`; raises ValueError."""
     host, colon, port = listen.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("an address to listen on is HOST:PORT, like 127.0.0.1:8787")
+        raise ValueError("an address to listen on is HOST:PORT, like 127.0.0.1:8080")
     if host.startswith("["):
         host = str(ipaddress.IPv6Address(host.strip("[]")))
     elif ":" in host:
@@ -164,7 +164,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _explain(error: ValidationError, origin_of: str) -> ConfigInvalid:
-    first = error.errors(include_url=False, include_input=False)[0]
+    rows = error.errors(include_url=False, include_input=False)
+    first = next((row for row in rows if row["type"] == "extra_forbidden"), rows[0])
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         return ConfigInvalid(f"{origin_of}: there is no setting `{name}`{_nearest(name, _known_names())}")
@@ -229,8 +230,8 @@ def load_settings(
         layers.append((str(file), _from_file(file)))
     layers.append(("environment", _from_environment(environment)))
     layers.append(("command line", {k: v for k, v in (command_line or {}).items() if v is not None}))
-    merged: dict[str, Any] = {}
     settings = Settings()
+    merged = settings.model_dump()  # so that of a rate, say, one half can be set
     for where, layer in layers:
         merged = _merge(merged, layer)
         try:

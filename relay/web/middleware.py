@@ -18,6 +18,7 @@ from .call import REQUEST_ID, SERVICES
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HEADERS: Final = {
+    "Server": "tokenim-relay",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",

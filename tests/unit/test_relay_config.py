@@ -1,0 +1,92 @@
+"""Settings: the order of their sources, and what is refused in which words."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.config import ConfigInvalid, effective, load_settings, split_listen
+from relay.wire import limits
+
+
+def load(file: Path | None = None, environment: dict[str, str] | None = None, **command_line: object):
+    return load_settings(file=file, environment=environment or {}, command_line=command_line)
+
+
+def test_each_source_overrides_the_one_below(tmp_path: Path):
+    file = tmp_path / "relay.toml"
+    file.write_text(
+        'listen = "127.0.0.1:1"\norigin = "https://file.example"\n[limits]\nmailbox_envelopes = 5\n'
+    )
+    environment = {"TOKENIM_RELAY_LISTEN": "127.0.0.1:2", "TOKENIM_RELAY_LIMITS__BLOB_TTL_SECONDS": "61"}
+
+    assert load(file).listen == "127.0.0.1:1"
+    assert load(file, environment).listen == "127.0.0.1:2"
+    settings = load(file, environment, listen="127.0.0.1:3", data=None)
+    assert (settings.listen, settings.origin) == ("127.0.0.1:3", "https://file.example")
+    assert (settings.limits.mailbox_envelopes, settings.limits.blob_ttl_seconds) == (5, 61)
+    assert settings.limits.mailbox_bytes == limits.MAILBOX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('listn = "127.0.0.1:1"', "there is no setting `listn`; did you mean `listen`?"),
+        ("[limits]\nmailbox_envelope = 5", "did you mean `limits.mailbox_envelopes`?"),
+        ("[rates.device]\nburts = 5", "`rates.device.burts`"),
+        (
+            "[limits]\nmailbox_envelopes = 0",
+            "`limits.mailbox_envelopes`: Input should be greater than or equal to 1",
+        ),
+        ("[limits]\nmax_ttl_seconds = 2592001", "less than or equal to 2592000"),
+        ('origin = "https://chat.example/"', "without a path or a slash at the end"),
+        ('origin = "ftp://chat.example"', "an origin is scheme://host"),
+        ('listen = "8080"', "HOST:PORT"),
+        ('listen = "::1:8080"', "in brackets"),
+        ('listen = "127.0.0.1:65536"', "HOST:PORT"),
+        ("listen =", "not TOML"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, text: str, told: str):
+    file = tmp_path / "relay.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigInvalid) as refused:
+        load(file)
+    assert told in str(refused.value)
+    assert str(file) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_variable_of_the_environment_is_refused_and_others_are_not_ours():
+    with pytest.raises(ConfigInvalid, match="did you mean `TOKENIM_RELAY_LISTEN`"):
+        load(environment={"TOKENIM_RELAY_LISTNE": "127.0.0.1:1"})
+    assert load(environment={"TOKENIM_HOME": "/nowhere", "PATH": "/bin"}).listen == "127.0.0.1:8080"
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path):
+    with pytest.raises(ConfigInvalid, match="there is no such file: correct --config"):
+        load(tmp_path / "nothing.toml")
+
+
+def test_every_setting_has_a_description_and_is_shown():
+    shown = effective(load())
+    assert {"listen", "limits.mailbox_bytes", "rates.registration.burst"} <= shown.keys()
+    assert all(description for _, description in shown.values())
+
+
+def test_what_is_advertised_is_every_limit_of_the_wire_with_the_operators_in_place():
+    settings = load(limits={"mailbox_envelopes": 7})
+    advertised = settings.limits.advertised()
+    assert advertised.keys() == limits.ADVERTISED.keys()
+    assert advertised["mailbox_envelopes"] == 7
+
+
+@pytest.mark.parametrize(
+    ("listen", "parsed"),
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:80", ("::1", 80)),
+        ("relay.example:443", ("relay.example", 443)),
+    ],
+)
+def test_addresses_to_listen_on(listen: str, parsed: tuple[str, int]):
+    assert split_listen(listen) == parsed
