@@ -29,6 +29,7 @@ from relay.ports.store import Store
 from relay.services.blobs import Blobs
 from relay.services.connections import Connections
 from relay.services.devices import Devices
+from relay.services.housekeeping import open_housekeeping
 from relay.services.identity import Identity
 from relay.services.invites import Invites
 from relay.services.long_poll import LongPoll
@@ -213,6 +214,14 @@ async def open_relay(
         await stack.enter_async_context(
             open_server(
                 make_application(services, flow_of(services)), listener, drain_seconds=settings.drain_seconds
+            )
+        )
+        await stack.enter_async_context(
+            open_housekeeping(
+                state.store,
+                state.files,
+                clock=machine.clock,
+                failed=lambda error: services.log.failure("housekeeping_failed", error),
             )
         )
         commands = Commands(services.invites)

@@ -81,7 +81,23 @@ async def _serve(settings: "Settings", folder: "DataFolder") -> None:
         if sys.stdout.isatty():
             click.echo(f"Data is in {folder.path}. Ctrl-C stops the relay.")
         sys.stdout.flush()
-        await stop.wait()
+        await _until_told_or_broken(stop, relay.services.store.failed)
+
+
+async def _until_told_or_broken(stop: asyncio.Event, store_failed: asyncio.Event) -> None:
+    """Return when told to stop; raises StartRefused once the disk has failed under the store (F5)."""
+    from relay.adapters.data_folder import StartRefused
+
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, store_failed)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if store_failed.is_set():
+        raise StartRefused(
+            "the disk failed while storing; nothing unstored was accepted: check the disk, then start the relay again"
+        )
 
 
 def print_invite(link: str) -> None:

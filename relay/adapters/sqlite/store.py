@@ -63,8 +63,10 @@ class SqliteStore:
 
     async def reclaim(self) -> None:
         """Give a bounded number of free pages back, and take up envelopes again when there is room for the reserve."""
-        ((free,),) = await self._reader.rows("PRAGMA freelist_count")
-        if free:
+        ((free, pages),) = await self._reader.rows(
+            "SELECT f.freelist_count, p.page_count FROM pragma_freelist_count AS f, pragma_page_count AS p"
+        )
+        if free > max(_RECLAIM_PAGES, pages // 4):  # fewer will be used again soon
 
             async def shrink(transaction: Transaction) -> None:
                 await transaction.rows(f"PRAGMA incremental_vacuum({_RECLAIM_PAGES})")

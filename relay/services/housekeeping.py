@@ -1,0 +1,113 @@
+"""Removes what has expired, a bounded piece at a time, for as long as the relay runs. One fault does not end it.
+
+Nothing depends on it being in time: what has expired is refused by whoever reads it. It only gives the room back.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from relay.ports.blob_files import BlobFiles
+from relay.ports.clock import Clock
+from relay.ports.store import Store
+
+ROUND_SECONDS: Final = 30
+PAUSE_SECONDS: Final = 0.02  # between two steps: others write in the meantime
+STEP_ROWS: Final = 1_000
+STEPS_A_ROUND: Final = 20
+
+
+class Housekeeping:
+    """The chores of one relay."""
+
+    def __init__(
+        self, store: Store, files: BlobFiles, *, clock: Clock, failed: Callable[[BaseException], None]
+    ) -> None:
+        """`failed` is told what a chore raises; the chore is tried again in the next round."""
+        self._store = store
+        self._files = files
+        self._clock = clock
+        self._failed = failed
+        self._listed = b""
+        self._chores: tuple[Callable[[], Awaitable[int]], ...] = (
+            self._nonces,
+            self._records,
+            self._tokens,
+            self._invites,
+            self._blobs,
+            self._orphans,
+        )
+
+    async def run(self) -> None:
+        """Round after round, until it is cancelled."""
+        while True:
+            await self.round()
+            await self._clock.sleep(ROUND_SECONDS)
+
+    async def round(self) -> None:
+        """Each chore, until it finds nothing more or has had its steps."""
+        await self._careful(self._sweep)
+        for chore in self._chores:
+            await self._careful(lambda chore=chore: self._repeat(chore))  # type: ignore[misc]
+        await self._careful(self._store.reclaim)
+
+    async def _careful(self, chore: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await chore()
+        except Exception as error:  # noqa: BLE001  # whatever it is: the other chores go on, and this one later
+            self._failed(error)
+
+    async def _repeat(self, chore: Callable[[], Awaitable[int]]) -> None:
+        for _ in range(STEPS_A_ROUND):
+            if not await chore():
+                return
+            await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _sweep(self) -> None:
+        """Envelopes are looked at in turns: a step that finds none says nothing of the next."""
+        for _ in range(STEPS_A_ROUND):
+            await self._store.mailboxes.expire(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+            await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _nonces(self) -> int:
+        return await self._store.accounts.remove_expired_nonces(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+
+    async def _records(self) -> int:
+        return await self._store.mailboxes.remove_old_records(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+
+    async def _tokens(self) -> int:
+        return await self._store.delivery_tokens.remove_expired(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+
+    async def _invites(self) -> int:
+        return await self._store.invites.remove_expired(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+
+    async def _blobs(self) -> int:
+        expired = await self._store.blobs.expired(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+        for blob_id in expired:
+            await self._store.blobs.remove(blob_id)
+            await self._files.remove(blob_id)
+        return len(expired)
+
+    async def _orphans(self) -> int:
+        """Files whose blob is gone: a kill came between the two."""
+        listed = await self._files.list(after=self._listed, limit=STEP_ROWS)
+        self._listed = listed[-1] if len(listed) == STEP_ROWS else b""
+        for blob_id in set(listed) - await self._store.blobs.known(listed):
+            await self._files.remove(blob_id)
+        return len(listed) if self._listed else 0
+
+
+@asynccontextmanager
+async def open_housekeeping(
+    store: Store, files: BlobFiles, *, clock: Clock, failed: Callable[[BaseException], None]
+) -> AsyncIterator[Housekeeping]:
+    """Housekeeping at work until the block ends."""
+    housekeeping = Housekeeping(store, files, clock=clock, failed=failed)
+    task = asyncio.create_task(housekeeping.run(), name="housekeeping")
+    try:
+        yield housekeeping
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
