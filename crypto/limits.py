@@ -36,9 +36,7 @@ MAX_MANIFEST_VERSION: Final = 2**53 - 1  # the most that every JSON number holds
 ONE_TIME_STOCK: Final = 100  # one-time keys of each kind, kept at the relay
 PREKEY_ROTATION_MS: Final = 6 * DAY_MS  # 6 days: a daily look then replaces them within 7
 MAX_KEY_AGE_MS: Final = 45 * DAY_MS  # 45 days: rotating keys that are older are refused
-RETIRED_KEY_LIFETIME_MS: Final = (
-    45 * DAY_MS
-)  # 45 days: 7 to the set-up, 7 of retries, 30 in the mailbox, rounded up
+RETIRED_KEY_LIFETIME_MS: Final = 45 * DAY_MS  # 45 days: 7 of use, 7 of retries, 30 in the mailbox
 MAX_CLOCK_SKEW_MS: Final = DAY_MS  # a key made later than this after now is refused
 
 # Sessions

@@ -117,6 +117,8 @@ def receive_setup(
     values = content.values
     if (peer.account_id, peer.device_id) != (values.account_id, values.device_id):
         raise InvalidKey("the set-up names another device")
+    if values.device_id == local.device_id:
+        raise InvalidKey("a set-up by this device itself")
     known = _walk(peer_manifest, content)
     named = known.require(values.manifest.version, values.manifest.hash).manifest
     known.device(values.device_id)

@@ -213,7 +213,8 @@ def encrypt(
         schedule=schedule,
     )
     if pending is not None:
-        manifests = own.leading_to(pending.values.manifest.version)
+        # Who changed devices that often sends the newest; a stranger then has to ask the relay for the rest.
+        manifests = own.leading_to(pending.values.manifest.version)[-limits.MAX_SETUP_MANIFESTS :]
         content = SetupContent(pending.values, message, manifests, proof)
         message = seal_setup(content, pending.sealing, peer.account_id, peer.device_id)
     following = Session(session.facts, ratchet, pending, sent=True, received=session.received)

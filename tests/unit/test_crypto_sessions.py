@@ -5,6 +5,10 @@ import pytest
 from crypto import limits, sessions
 from crypto.errors import (
     CryptoError,
+    InvalidEncoding,
+    InvalidKey,
+    ManifestGap,
+    ManifestRefused,
     NoSession,
     Replayed,
     SessionExpired,
@@ -312,12 +316,68 @@ def test_a_stale_own_chain_asks_before_it_alarms(alice: Person, bob: Person) -> 
     content = open_setup(alice.send(bob, b"hello"), bob.prekeys, bob.account, bob.device.device_id)
     peer = bob.sessions_with(alice)
     arguments = (None, bob.prekeys)
-    with pytest.raises(CryptoError) as caught:
+    with pytest.raises(ManifestGap):
         receive_setup(
             peer, content, bob.device, bob.manifest, *arguments, own_is_current=False, now_ms=NOW_MS
         )
-    assert type(caught.value).__name__ == "ManifestGap"
     result = receive_setup(
         peer, content, bob.device, current, *arguments, own_is_current=False, now_ms=NOW_MS
     )
     assert result.plaintext == b"hello"
+
+
+def test_an_account_with_a_long_chain_still_reaches_who_knows_it(alice: Person, bob: Person) -> None:
+    for _ in range(70):
+        signed = alice.next_manifest([alice.device], signer=alice.device)
+        alice.manifest = verify_chain(alice.account, alice.manifest, [signed])
+    alice.start(bob)
+    envelope = alice.send(bob, b"hello")
+    with pytest.raises(ManifestRefused):
+        bob.receive(envelope)
+    bob.known[alice.account] = verify_chain(alice.account, None, alice.manifest.chain[:20])
+    assert bob.receive(envelope) == b"hello"
+    assert bob.known[alice.account].version == 71
+
+
+def test_manifests_that_are_missing_between_are_asked_for(alice: Person, bob: Person) -> None:
+    bob.known[alice.account] = alice.manifest
+    for signer in (alice.device, None):
+        alice.manifest = verify_chain(
+            alice.account, alice.manifest, [alice.next_manifest([alice.device], signer=signer)]
+        )
+    alice.start(bob)
+    with pytest.raises(ManifestGap) as caught:
+        bob.receive(alice.send(bob, b"hello"))
+    assert caught.value.known_version == 1
+
+
+def test_a_set_up_by_the_device_itself_is_refused(alice: Person) -> None:
+    alice.start(alice)
+    with pytest.raises(InvalidKey):
+        alice.receive(alice.send(alice, b"to myself"))
+
+
+def test_an_ephemeral_message_may_be_the_first(alice: Person, bob: Person) -> None:
+    alice.start(bob)
+    peer, typing = sessions.encrypt(
+        alice.sessions_with(bob),
+        b"typing",
+        alice.manifest,
+        now_ms=NOW_MS,
+        random=alice.random,
+        ephemeral=True,
+    )
+    alice.peers[bob.account] = peer
+    result = bob.receive_setup(typing)
+    assert (result.plaintext, result.info.ephemeral) == (b"typing", True)
+    assert bob.receive(alice.send(bob, b"text")) == b"text"
+
+
+def test_what_no_session_opens_is_undecryptable(alice: Person, bob: Person) -> None:
+    alice.start(bob)
+    bob.receive(alice.send(bob, b"hello"))
+    envelope = bob.send(alice, b"for alice")
+    with pytest.raises(Undecryptable):
+        bob.receive(envelope)
+    with pytest.raises(InvalidEncoding):
+        bob.receive(envelope[:-1])
