@@ -12,6 +12,7 @@ from typing import TextIO, TypeAlias
 
 from relay.adapters.data_folder import DataFolder, StartRefused
 from relay.adapters.disk_blobs import open_disk_blobs
+from relay.adapters.memory.store import open_memory_store
 from relay.adapters.memory_bus import open_memory_bus
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
@@ -95,6 +96,13 @@ async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock
             files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
         except StoreUnusable as error:
             raise StartRefused(str(error)) from error
+        yield State(store, files)
+
+
+@asynccontextmanager
+async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Clock) -> AsyncIterator[State]:
+    """A store that forgets at the end, for tests of clients; blobs are files all the same."""
+    async with open_memory_store(quotas=quotas_of(settings)) as store, open_disk_blobs(folder.blobs) as files:
         yield State(store, files)
 
 

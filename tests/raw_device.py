@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,10 +70,14 @@ class RawDevice:
     key: SigningKey = field(default_factory=SigningKey.generate)
     identity: PrivateKey = field(default_factory=PrivateKey.generate)
     device_id: bytes = field(default_factory=lambda: os.urandom(16))
-    clock_ms: int = 0
+    clock: Callable[[], int] = lambda: 0
     base: str | None = None  # where requests go, if not to the origin
     prekey_ids: dict[PrekeyKind, int] = field(default_factory=dict)
     made: list[SignedManifest] = field(default_factory=list)
+
+    @property
+    def clock_ms(self) -> int:
+        return self.clock()
 
     @property
     def account_id(self) -> bytes:
@@ -197,12 +201,13 @@ class RawDevice:
         self.prekey_ids[kind] = max(key_id, self.prekey_ids.get(kind, 0))
         x25519 = kind in (PrekeyKind.SIGNED, PrekeyKind.ONE_TIME)
         public = bytes(PrivateKey.generate().public_key) if x25519 else os.urandom(KEY_BYTES[kind])
-        unsigned = SignedPrekey(kind, key_class, key_id, self.clock_ms, b"", public, b"")
+        made_at_ms = self.clock_ms
+        unsigned = SignedPrekey(kind, key_class, key_id, made_at_ms, b"", public, b"")
         signature = self.key.sign(unsigned.signed_transcript(self.account_id, self.device_id)).signature
         return (
             bytes((kind, key_class))
             + key_id.to_bytes(4, "big")
-            + self.clock_ms.to_bytes(8, "big")
+            + made_at_ms.to_bytes(8, "big")
             + signature
             + public
         )

@@ -18,12 +18,22 @@ class ShiftedClock(SystemClock):
 
     def __init__(self) -> None:
         self._shift_ms = 0
+        self._passed_ms = 0
 
     def now_ms(self) -> int:
         return super().now_ms() + self._shift_ms
 
+    def monotonic_ms(self) -> int:
+        return super().monotonic_ms() + self._passed_ms
+
     def jump(self, *, seconds: float) -> None:
+        """Somebody sets the clock."""
         self._shift_ms += round(seconds * 1_000)
+
+    def let_pass(self, *, seconds: float) -> None:
+        """Time passes; no timer comes due by it."""
+        self.jump(seconds=seconds)
+        self._passed_ms += round(seconds * 1_000)
 
 
 @dataclass
@@ -39,7 +49,7 @@ class World:
         """A device that nobody knows yet; `of`: another one of that account."""
         if of is not None:
             fields["root"] = of.root
-        device = RawDevice(self.relay.url, self.session, clock_ms=self.clock.now_ms(), **fields)
+        device = RawDevice(self.relay.url, self.session, clock=self.clock.now_ms, **fields)
         self.devices.append(device)
         return device
 

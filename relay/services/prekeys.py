@@ -19,7 +19,7 @@ from relay.wire.errors import MalformedRequest, RateLimited, Unauthenticated
 from relay.wire.prekeys import PrekeyClass, PrekeyKind, SignedPrekey, parse_prekey
 
 _TELL_AT: Final = (limits.PREKEYS_LOW, 0)
-_VERIFIED_AT_ONCE: Final = 32  # then others have their turn: 202 signatures take 12 ms
+_VERIFIED_AT_ONCE: Final = 32  # then others have their turn: 203 signatures take 12 ms
 
 
 class Prekeys:

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from relay.adapters.data_folder import open_data_folder
-from relay.app import Machine, Relay, open_relay
+from relay.app import Machine, OpenState, Relay, open_memory_state, open_relay, open_sqlite_state
 from relay.config import load_settings
 from relay.services.services import Services
+
+_OPEN: Final[dict[str, OpenState]] = {"memory": open_memory_state, "sqlite": open_sqlite_state}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,14 @@ def _told(relay: Relay, folder: Path, log: io.StringIO) -> TestRelay:
 @asynccontextmanager
 async def open_test_relay(
     *,
+    store: Literal["memory", "sqlite"] = "memory",
     folder: Path | None = None,
     machine: Machine | None = None,
     **settings: Any,
 ) -> AsyncIterator[TestRelay]:
     """A relay on a free port of loopback, in `folder` (default: a new one, removed at the end).
+
+    With the memory store, accounts and mailboxes are gone at the end whatever the folder.
 
     `settings` are those of relay.config by name; nested ones as tables, like `limits={"mailbox_envelopes": 3}`.
     """
@@ -58,5 +63,5 @@ async def open_test_relay(
             environment={},
             command_line={"listen": "127.0.0.1:0", "drain_seconds": 2.0, **settings, "data": folder},
         )
-        relay = await stack.enter_async_context(open_relay(effective, data, machine))
+        relay = await stack.enter_async_context(open_relay(effective, data, machine, open_state=_OPEN[store]))
         yield _told(relay, folder, log)
