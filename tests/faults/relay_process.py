@@ -1,0 +1,144 @@
+"""`tokenim-relay serve` as a process that a test starts, kills and starts again."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+READY_WITHIN_SECONDS = 30.0
+STOP_WITHIN_SECONDS = 15.0
+
+
+class RelayDied(Exception):
+    """The relay ended before it was ready; holds the end of its log."""
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody has now: the relay comes back at the same address after each kill."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def command() -> list[str]:
+    """The installed command of this environment."""
+    return [str(Path(sys.executable).with_name("tokenim-relay"))]
+
+
+class RelayProcess:
+    """One data folder and one address; at most one process at a time. Its output goes to `log`."""
+
+    def __init__(
+        self,
+        data: Path,
+        log: Path,
+        *,
+        program: Sequence[str] | None = None,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.data = data
+        self.log = log
+        self.port = free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.invite = ""
+        self._program = [*(program or command()), "serve", "--data", str(data)]
+        self._arguments = arguments
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        if self._process is None:
+            raise RuntimeError("the relay does not run")
+        return self._process.pid
+
+    async def start(self) -> float:
+        """Start it and wait for `ready`; returns the seconds that took. Raises RelayDied."""
+        began = time.monotonic()
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._program,
+                "--listen",
+                f"127.0.0.1:{self.port}",
+                *self._arguments,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+            )
+        try:
+            async with asyncio.timeout(READY_WITHIN_SECONDS):
+                await self._until_ready()
+        except TimeoutError:
+            await self.kill()
+            raise RelayDied(f"not ready after {READY_WITHIN_SECONDS} s:\n{self.end_of_log()}") from None
+        took = time.monotonic() - began
+        self._reader = asyncio.create_task(self._drain())
+        return took
+
+    async def _until_ready(self) -> None:
+        while line := await self._line():
+            word, _, rest = line.partition(" ")
+            if word == "invite":
+                self.invite = rest.strip()
+            elif word == "ready":
+                return
+        code = await self._process.wait() if self._process else None
+        raise RelayDied(f"ended with {code} before it was ready:\n{self.end_of_log()}")
+
+    async def _line(self) -> str:
+        if self._process is None or self._process.stdout is None:
+            return ""
+        line = await self._process.stdout.readline()
+        with self.log.open("ab") as log:
+            log.write(line)
+        return line.decode()
+
+    async def _drain(self) -> None:
+        while await self._line():
+            pass
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code. Killed if it does not end in time (then -9)."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.returncode is None:
+            process.send_signal(number)
+        try:
+            async with asyncio.timeout(STOP_WITHIN_SECONDS):
+                code = await process.wait()
+        except TimeoutError:
+            process.kill()
+            code = await process.wait()
+        if self._reader is not None:
+            await self._reader
+            self._reader = None
+        return code
+
+    async def __aenter__(self) -> "RelayProcess":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    def end_of_log(self) -> str:
+        """Its last lines, for the message of a failed test."""
+        lines = (
+            self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+        )
+        return "\n".join(lines[-20:])
