@@ -59,9 +59,14 @@ class Ledger:
     # What senders see.
 
     def submitted(self, sender: str, mailbox: str, envelope_id: bytes, digest: bytes) -> None:
-        """The sender is about to submit; the first time gives the envelope its place in the sender's order."""
-        if (mailbox, envelope_id) in self._sent:
+        """The sender is about to submit; the first time, or the first since a refusal, gives the place in its order."""
+        if (before := self._sent.get((mailbox, envelope_id))) is not None:
             self.resubmits += 1
+            if before.answer is not Answer.REFUSED:
+                return
+            before.answer = Answer.NONE
+            before.place = self._places[sender, mailbox]
+            self._places[sender, mailbox] += 1
             return
         place = self._places[sender, mailbox]
         self._places[sender, mailbox] += 1

@@ -47,7 +47,7 @@ class RelayProcess:
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.invite = ""
-        self._program = [*(program or command()), "serve", "--data", str(data)]
+        self.program = list(program or command())
         self._arguments = arguments
         self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
@@ -65,7 +65,10 @@ class RelayProcess:
         began = time.monotonic()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._program,
+                *self.program,
+                "serve",
+                "--data",
+                str(self.data),
                 "--listen",
                 f"127.0.0.1:{self.port}",
                 *self._arguments,

@@ -188,6 +188,11 @@ class Socket:
         for message in codec.batches([codec.encode_frame(frame) for frame in frames]):
             await self._websocket.send_bytes(message)
 
+    @property
+    def more_at_hand(self) -> bool:
+        """Whether the next frame came with the last one."""
+        return bool(self._received)
+
     async def receive(self) -> RelayFrame:
         """The next frame; raises Disconnected."""
         while not self._received:

@@ -1,0 +1,179 @@
+"""F1: kills the relay at random moments under load, starts it again, and checks what it promised.
+
+python -m tests.faults.kills --n 500 --seed 1
+"""
+
+import argparse
+import asyncio
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import aiohttp
+
+from relay.wire.links import parse_invite
+from tests.faults.checker import Ledger
+from tests.faults.load import Mailbox, PrekeyMarket, Recipient, Sender
+from tests.faults.relay_process import RelayProcess
+from tests.faults.wire_client import register
+
+DRAIN_SECONDS = 60.0
+LEAST_LIFE_SECONDS = 0.02
+MOST_LIFE_SECONDS = 0.6
+
+
+@dataclass(slots=True)
+class Cast:
+    """Who takes part: three mailboxes (one that is read at the end only), four senders, askers for prekeys."""
+
+    ledger: Ledger
+    senders: list[Sender]
+    live: list[Recipient]
+    asleep: Recipient
+    market: PrekeyMarket
+    random: Random = field(repr=False)
+
+    @property
+    def recipients(self) -> list[Recipient]:
+        """All of them."""
+        return [*self.live, self.asleep]
+
+
+async def assemble(
+    http: aiohttp.ClientSession, link: str, random: Random, *, asleep_limit: int | None
+) -> Cast:
+    """Registers everybody; `link` is an invite with at least six uses left."""
+    devices = [await register(http, link, random) for _ in range(6)]
+    boxes = [Mailbox(name, device) for name, device in zip(("ann", "ben", "eve"), devices, strict=False)]
+    ledger = Ledger()
+
+    def sender(name: str, targets: Sequence[Mailbox], limit: int | None = None) -> Sender:
+        return Sender(name, targets, ledger, Random(random.random()), limit=limit)
+
+    return Cast(
+        ledger,
+        [
+            sender("to ann", boxes[:1]),
+            sender("also to ann", boxes[:1]),
+            sender("fan-out", boxes[:2]),
+            sender("to eve", boxes[2:], asleep_limit),
+        ],
+        [Recipient(box, ledger) for box in boxes[:2]],
+        Recipient(boxes[2], ledger),
+        PrekeyMarket(devices[0], devices[3:], ledger, Random(random.random())),
+        random,
+    )
+
+
+async def invite(relay: RelayProcess, uses: int) -> str:
+    """A link that registers so many accounts, from the running relay."""
+    process = await asyncio.create_subprocess_exec(
+        *relay.program,
+        "invite",
+        "create",
+        "--data",
+        str(relay.data),
+        "--uses",
+        str(uses),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    link = output.decode().split()[-1] if output.split() else ""
+    parse_invite(link)
+    return link
+
+
+async def live_and_die(relay: RelayProcess, http: aiohttp.ClientSession, cast: Cast) -> None:
+    """One life of the relay under load, ended by SIGKILL at a random moment."""
+    parts: list[Sender | Recipient | PrekeyMarket] = [*cast.senders, *cast.live, cast.market]
+    runs = [asyncio.create_task(part.run(http, relay.origin)) for part in parts]
+    await asyncio.sleep(cast.random.uniform(LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS))
+    await relay.kill()
+    await asyncio.gather(*runs)
+
+
+async def settle(relay: RelayProcess, http: aiohttp.ClientSession, cast: Cast) -> None:
+    """The relay stays up: everything gets its answer, everything is delivered and acknowledged."""
+    for sender in cast.senders:
+        sender.stop.set()
+    async with asyncio.timeout(DRAIN_SECONDS):
+        await asyncio.gather(*(sender.run(http, relay.origin) for sender in cast.senders))
+        readers = [asyncio.create_task(recipient.run(http, relay.origin)) for recipient in cast.recipients]
+        try:
+            for recipient in cast.recipients:
+                await recipient.caught_up.wait()
+        finally:
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+    for recipient in cast.recipients:
+        await recipient.quarantined(http, relay.origin, cast.random)
+
+
+def check_integrity(data: Path, ledger: Ledger) -> None:
+    """`PRAGMA integrity_check` of each database that the stopped relay left."""
+    for database in data.glob("*.sqlite3"):
+        with closing(sqlite3.connect(database)) as connection:
+            ledger.integrity(connection.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+async def run(relay: RelayProcess, kills: int, seed: int, *, tell: bool = False) -> Ledger:
+    """So many kills; the ledger of the whole run. Does not judge it."""
+    random = Random(seed)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as http, relay:
+        await relay.start()
+        cast = await assemble(http, await invite(relay, 6), random, asleep_limit=5_000)
+        for number in range(kills):
+            await live_and_die(relay, http, cast)
+            cast.ledger.restarted(await relay.start())
+            if tell and (number + 1) % 25 == 0:
+                print(
+                    f"{number + 1} of {kills} kills, {cast.ledger.counts()['accepted']} accepted",
+                    file=sys.stderr,
+                )
+        await settle(relay, http, cast)
+        if (code := await relay.stop()) != 0:
+            cast.ledger.integrity(f"the relay ended with {code} after SIGTERM")
+        check_integrity(relay.data, cast.ledger)
+    return cast.ledger
+
+
+def closing_line(ledger: Ledger, kills: int, seed: int, seconds: float) -> str:
+    """All numbers of a run, each counted."""
+    counts = ledger.counts()
+    return (
+        f"{kills} kills (seed {seed}) in {seconds:.0f} s: {counts['submitted']} submitted, {counts['accepted']} accepted, "
+        f"{counts['refused']} refused, {counts['resubmitted']} submitted again, {counts['delivered']} delivered, "
+        f"{counts['redelivered']} redelivered, {counts['one_time_keys']} one-time keys, "
+        f"slowest restart {ledger.slowest_restart():.2f} s; {counts['lost']} lost, {counts['twice']} twice, "
+        f"{len(ledger.violations())} broken promises"
+    )
+
+
+def main() -> int:
+    """0 if every promise was kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n", type=int, default=50, help="how many kills")
+    parser.add_argument(
+        "--seed", type=int, default=time.time_ns() % 2**32, help="the same seed, the same moments"
+    )
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="tokenim-kills-") as folder:
+        relay = RelayProcess(Path(folder) / "data", Path(folder) / "relay.log")
+        ledger = asyncio.run(run(relay, arguments.n, arguments.seed, tell=True))
+    for violation in ledger.violations()[:20]:
+        print(violation, file=sys.stderr)
+    print(closing_line(ledger, arguments.n, arguments.seed, time.monotonic() - began))
+    return 1 if ledger.violations() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
