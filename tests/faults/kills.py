@@ -35,14 +35,14 @@ class Cast:
     ledger: Ledger
     senders: list[Sender]
     live: list[Recipient]
-    asleep: Recipient
-    market: PrekeyMarket
+    asleep: list[Recipient]
+    market: PrekeyMarket | None
     random: Random = field(repr=False)
 
     @property
     def recipients(self) -> list[Recipient]:
         """All of them."""
-        return [*self.live, self.asleep]
+        return [*self.live, *self.asleep]
 
 
 async def assemble(
@@ -65,10 +65,22 @@ async def assemble(
             sender("to eve", boxes[2:], asleep_limit),
         ],
         [Recipient(box, ledger) for box in boxes[:2]],
-        Recipient(boxes[2], ledger),
+        [Recipient(boxes[2], ledger)],
         PrekeyMarket(devices[0], devices[3:], ledger, Random(random.random())),
         random,
     )
+
+
+async def sleeping_cast(http: aiohttp.ClientSession, link: str, random: Random) -> Cast:
+    """Three mailboxes that nobody reads during the load, within their quota, one sender each; three uses of `link`."""
+    devices = [await register(http, link, random) for _ in range(3)]
+    boxes = [Mailbox(name, device) for name, device in zip(("ann", "ben", "eve"), devices, strict=True)]
+    ledger = Ledger()
+    senders = [
+        Sender(f"to {box.name}", [box], ledger, Random(random.random()), limit=9_000, largest_bytes=1024)
+        for box in boxes
+    ]
+    return Cast(ledger, senders, [], [Recipient(box, ledger) for box in boxes], None, random)
 
 
 async def invite(relay: RelayProcess, uses: int) -> str:
@@ -91,7 +103,9 @@ async def invite(relay: RelayProcess, uses: int) -> str:
 
 async def live_and_die(relay: RelayProcess, http: aiohttp.ClientSession, cast: Cast) -> None:
     """One life of the relay under load, ended by SIGKILL at a random moment."""
-    parts: list[Sender | Recipient | PrekeyMarket] = [*cast.senders, *cast.live, cast.market]
+    parts: list[Sender | Recipient | PrekeyMarket] = [*cast.senders, *cast.live]
+    if cast.market is not None:
+        parts.append(cast.market)
     runs = [asyncio.create_task(part.run(http, relay.origin)) for part in parts]
     await asyncio.sleep(cast.random.uniform(LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS))
     await relay.kill()

@@ -92,6 +92,10 @@ class Sender:
         self._requests[number] = envelope_id
         return submit_of(number, envelope_id, ciphertext, [mailbox.device for mailbox in self.targets])
 
+    def forget_unanswered(self) -> None:
+        """Give up what has no answer: it may be there or not."""
+        self.unanswered.clear()
+
     @property
     def finished(self) -> bool:
         """Nothing is to be sent and nothing waits for an answer."""

@@ -1,0 +1,93 @@
+"""F3: cuts the power of the relay's disk under load; nothing that was accepted may be gone.
+
+    python -m tests.faults.power_loss [--rounds 3] [--seed 1]
+
+The same with synchronous=NORMAL must lose envelopes: that proves that the rig can see a missing fsync.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import aiohttp
+
+from tests.faults.checker import Ledger
+from tests.faults.kills import check_integrity, invite, settle, sleeping_cast
+from tests.faults.mounts import LoopDisk, NotPossible, loop_disk
+from tests.faults.relay_process import RelayProcess
+
+LOAD_SECONDS = 1.0
+LAST_GASP_SECONDS = 0.2
+
+
+async def one_round(disk: LoopDisk, folder: Path, seed: int, program: Sequence[str] | None) -> Ledger:
+    """Load, power cut, and what is there afterwards."""
+    random = Random(seed)
+    relay = RelayProcess(disk.path / f"data-{seed}", folder / "relay.log", program=program)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as http,
+        relay,
+    ):
+        await relay.start()
+        cast = await sleeping_cast(http, await invite(relay, 3), random)
+        await relay.stop()  # accounts are on the disk in either mode: it is about envelopes
+        await relay.start()
+        runs = [asyncio.create_task(sender.run(http, relay.origin)) for sender in cast.senders]
+        await asyncio.sleep(LOAD_SECONDS * random.uniform(0.5, 1.5))
+        disk.cut_power()
+        await asyncio.sleep(LAST_GASP_SECONDS)  # an `accepted` that comes now would be a lie, and is counted
+        await relay.kill()
+        await asyncio.gather(*runs)
+        disk.unmount()
+        disk.mount()
+        for sender in cast.senders:
+            sender.forget_unanswered()  # nobody tries again: only what was accepted has to be there
+        cast.ledger.restarted(await relay.start())
+        await settle(relay, http, cast)
+        await relay.stop()
+        check_integrity(relay.data, cast.ledger)
+    return cast.ledger
+
+
+def main() -> int:
+    """0 if nothing accepted was lost, and the broken relay did lose; 0 with the reason where it cannot be tried."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    broken = [sys.executable, "-m", "tests.faults.broken_relay", "synchronous-normal"]
+    lost = {"full": 0, "normal": 0}
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="tokenim-power-") as name:
+        folder = Path(name)
+        try:
+            with loop_disk(folder) as disk:
+                for number in range(arguments.seed, arguments.seed + arguments.rounds):
+                    ledger = asyncio.run(one_round(disk, folder, number, None))
+                    for violation in ledger.violations()[:20]:
+                        print(violation, file=sys.stderr)
+                        failed = True
+                    counts = ledger.counts()
+                    lost["full"] += counts["lost"]
+                    print(f"power cut {number}: {counts['accepted']} accepted, {counts['lost']} lost")
+                ledger = asyncio.run(one_round(disk, folder, arguments.seed + arguments.rounds, broken))
+                lost["normal"] = ledger.counts()["lost"]
+                print(
+                    f"with synchronous=NORMAL: {ledger.counts()['accepted']} accepted, {lost['normal']} lost"
+                )
+        except NotPossible as reason:
+            print(f"power loss was not tried: {reason}")
+            return 0
+    if not lost["normal"]:
+        print("the rig saw no loss where there must be one: it proves nothing", file=sys.stderr)
+        failed = True
+    print(f"{arguments.rounds} power cuts: {lost['full']} accepted envelopes lost")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
