@@ -49,13 +49,13 @@ check: dev ## style, types, import arrows, file sizes, documents in step
 	@$(BIN)/python -m pytest -q tests/architecture
 
 demo: install ## two people, a relay that is killed, real text and a picture: nothing lost, twice or readable
-	@$(BIN)/python bench/demo.py
+	@$(BIN)/python -m bench.demo
 
 bench: install ## measure this machine: [ONLY=name]
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 kills: dev ## kill -9 the relay at random and check what it promised: [N=500]
-	@TOKENIM_KILLS=$(N) $(BIN)/python -m pytest -q --timeout 0 -k "kill and f1" tests/faults
+	@$(BIN)/python -m tests.faults.kills --n $(N)
 
 wheel: dev ## build the wheel, install it into an empty environment, start the relay from it
 	@$(BIN)/python -m pytest -q tests/journeys/test_built_wheel.py

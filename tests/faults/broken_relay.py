@@ -1,6 +1,6 @@
 """`tokenim-relay` with one promise broken on purpose, to prove that the fault tests would see it.
 
-    python -m tests.faults.broken_relay early-accept|synchronous-normal serve --data …
+    python tests/faults/broken_relay.py early-accept|synchronous-normal serve --data …
 
 The product has no such switch: this program alters it from outside before it starts.
 """
@@ -9,6 +9,7 @@ import asyncio
 import sys
 
 from relay.adapters.sqlite import connection, writer
+
 from relay.wire.errors import RelayError
 
 LATE_SECONDS = 0.05

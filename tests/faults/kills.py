@@ -17,7 +17,6 @@ from random import Random
 
 import aiohttp
 
-from relay.wire.links import parse_invite
 from tests.faults.checker import Ledger
 from tests.faults.load import Mailbox, PrekeyMarket, Recipient, Sender
 from tests.faults.relay_process import RelayProcess
@@ -83,24 +82,6 @@ async def sleeping_cast(http: aiohttp.ClientSession, link: str, random: Random) 
     return Cast(ledger, senders, [], [Recipient(box, ledger) for box in boxes], None, random)
 
 
-async def invite(relay: RelayProcess, uses: int) -> str:
-    """A link that registers so many accounts, from the running relay."""
-    process = await asyncio.create_subprocess_exec(
-        *relay.program,
-        "invite",
-        "create",
-        "--data",
-        str(relay.data),
-        "--uses",
-        str(uses),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    link = output.decode().split()[-1] if output.split() else ""
-    parse_invite(link)
-    return link
-
-
 async def live_and_die(relay: RelayProcess, http: aiohttp.ClientSession, cast: Cast) -> None:
     """One life of the relay under load, ended by SIGKILL at a random moment."""
     parts: list[Sender | Recipient | PrekeyMarket] = [*cast.senders, *cast.live]
@@ -143,7 +124,7 @@ async def run(relay: RelayProcess, kills: int, seed: int, *, tell: bool = False)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector) as http, relay:
         await relay.start()
-        cast = await assemble(http, await invite(relay, 6), random, asleep_limit=5_000)
+        cast = await assemble(http, await relay.create_invite(6), random, asleep_limit=5_000)
         for number in range(kills):
             await live_and_die(relay, http, cast)
             cast.ledger.restarted(await relay.start())

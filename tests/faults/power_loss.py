@@ -16,9 +16,9 @@ from random import Random
 import aiohttp
 
 from tests.faults.checker import Ledger
-from tests.faults.kills import check_integrity, invite, settle, sleeping_cast
+from tests.faults.kills import check_integrity, settle, sleeping_cast
 from tests.faults.mounts import LoopDisk, NotPossible, loop_disk
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, broken_relay
 
 LOAD_SECONDS = 1.0
 LAST_GASP_SECONDS = 0.2
@@ -33,7 +33,7 @@ async def one_round(disk: LoopDisk, folder: Path, seed: int, program: Sequence[s
         relay,
     ):
         await relay.start()
-        cast = await sleeping_cast(http, await invite(relay, 3), random)
+        cast = await sleeping_cast(http, await relay.create_invite(3), random)
         await relay.stop()  # accounts are on the disk in either mode: it is about envelopes
         await relay.start()
         runs = [asyncio.create_task(sender.run(http, relay.origin)) for sender in cast.senders]
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    broken = [sys.executable, "-m", "tests.faults.broken_relay", "synchronous-normal"]
+    broken = broken_relay("synchronous-normal")
     lost = {"full": 0, "normal": 0}
     failed = False
     with tempfile.TemporaryDirectory(prefix="tokenim-power-") as name:

@@ -30,6 +30,11 @@ def command() -> list[str]:
     return [str(Path(sys.executable).with_name("tokenim-relay"))]
 
 
+def broken_relay(how: str) -> list[str]:
+    """The command of broken_relay.py, which breaks one promise: `early-accept` or `synchronous-normal`."""
+    return [sys.executable, str(Path(__file__).with_name("broken_relay.py")), how]
+
+
 class RelayProcess:
     """One data folder and one address; at most one process at a time. Its output goes to `log`."""
 
@@ -107,6 +112,23 @@ class RelayProcess:
     async def _drain(self) -> None:
         while await self._line():
             pass
+
+    async def create_invite(self, uses: int = 1) -> str:
+        """A further link, made through the running relay."""
+        process = await asyncio.create_subprocess_exec(
+            *self.program,
+            "invite",
+            "create",
+            "--data",
+            str(self.data),
+            "--uses",
+            str(uses),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            raise RelayDied(f"`invite create` ended with {process.returncode}")
+        return output.decode().split()[-1]
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

@@ -231,3 +231,17 @@ def _in_parts(scanner: LeakScanner, parts: Iterator[tuple[str, bytes]]) -> list[
     for where, data in parts:
         findings += scanner.scan(data, where)
     return findings
+
+
+IDENTITY_TABLES = frozenset(
+    {
+        "accounts",
+        "manifests",
+        "devices",
+        "handles",
+        "delivery_tokens",
+        "nonces",  # of signed requests, for 180 s: that a device fetched or acknowledged something, not what it sent
+        "blobs",  # whose quota a blob uses; not for whom it is
+    }
+)
+"""Where the relay has to know who somebody is. Nothing in them says who wrote to whom."""

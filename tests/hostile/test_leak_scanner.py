@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.hostile import relay_files
 from tests.hostile.leak_scanner import LeakScanner
+from tests.hostile.planting import NothingToPlantIn, plant_everywhere
 from tests.hostile.relay_files import RelayFiles, copy_relay_files, find_sender, find_text
 
 LINE = b'the quick brown "fox" jumps over\xc2\xa0it'
@@ -143,3 +144,19 @@ def test_a_database_that_never_holds_still_is_said_so(data, tmp_path, monkeypatc
     monkeypatch.setattr(relay_files, "_is_whole", lambda database: False)
     with pytest.raises(relay_files.CopyFailed, match="changed"):
         copy_relay_files(data[0], tmp_path)
+
+
+def test_what_is_planted_is_found_in_every_place(data, tmp_path):
+    files = copy_relay_files(data[0], tmp_path)
+    name = b"the-sender-of-this-test"
+    places = plant_everywhere(files, LINE, name, {"accounts"})
+    assert places == {"envelopes", "relay.db-wal", "ab", "relay.log", "new-file"}
+    text, names = find_text(files, LeakScanner({"line": LINE})), LeakScanner({"name": name})
+    assert places <= {hit.where.split()[0] for hit in text}
+    assert places <= {hit.where.split()[0] for hit in find_sender(files, names, {"accounts"})}
+
+
+def test_an_empty_relay_is_no_place_to_plant_in(data, tmp_path):
+    data[1].execute("DELETE FROM envelopes")
+    with pytest.raises(NothingToPlantIn):
+        plant_everywhere(copy_relay_files(data[0], tmp_path), LINE, b"the-sender-of-this-test", {"accounts"})

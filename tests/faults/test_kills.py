@@ -1,0 +1,27 @@
+"""F1: a relay that is killed at random keeps every promise, and the loop would see it if it did not."""
+
+import pytest
+
+from tests.faults import kills
+from tests.faults.checker import CheckFailed
+from tests.faults.relay_process import RelayProcess, broken_relay
+
+KILLS = 10
+
+
+async def test_f1_kill_nine_at_random_loses_doubles_and_reorders_nothing(tmp_path):
+    ledger = await kills.run(RelayProcess(tmp_path / "data", tmp_path / "log"), KILLS, seed=1)
+    counts = ledger.counts()
+    print(kills.closing_line(ledger, KILLS, 1, 0))
+    assert ledger.violations() == []
+    assert counts["restarts"] == KILLS
+    assert counts["accepted"] > 100
+    assert counts["resubmitted"] > 0, "no kill hit an unanswered submit"
+    assert counts["one_time_keys"] > 0
+
+
+async def test_f1_the_loop_sees_a_relay_that_answers_before_the_commit(tmp_path):
+    relay = RelayProcess(tmp_path / "data", tmp_path / "log", program=broken_relay("early-accept"))
+    ledger = await kills.run(relay, 5, seed=2)
+    with pytest.raises(CheckFailed, match="accepted and never delivered"):
+        ledger.verify()
