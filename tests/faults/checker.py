@@ -109,6 +109,12 @@ class Ledger:
         """The relay told a gap: what it names is not lost in silence, but it is lost."""
         self._views.setdefault(mailbox, _View()).told_missing.append((first, last))
 
+    def forgotten(self, mailbox: str, sequence: int) -> None:
+        """The relay says that it never delivered what the recipient has taken."""
+        self._views.setdefault(mailbox, _View()).wrong.append(
+            f"{mailbox}: the relay forgot sequence {sequence}"
+        )
+
     # What else is promised.
 
     def one_time_key(self, device: str, kind: int, key_id: int) -> None:

@@ -188,27 +188,39 @@ class Recipient:
         """Until the connection is gone or the task is cancelled."""
         self.caught_up.clear()
         try:
-            async with connected(http, origin, self.mailbox.device) as socket:
-                await socket.send([Resume(self.committed)])
-                unacknowledged = 0
-                while True:
-                    frame = await socket.receive()
-                    if isinstance(frame, Deliver):
-                        self._note(frame)
-                        unacknowledged += 1
-                    elif isinstance(frame, Missed):
-                        self._ledger.missed(self.mailbox.name, frame.from_sequence, frame.to_sequence)
-                        self.committed = max(self.committed, frame.to_sequence)
-                        unacknowledged += 1
-                    elif isinstance(frame, CaughtUp):
-                        self.caught_up.set()
-                    elif not isinstance(frame, Notice):
-                        raise Unexpected(f"{self.mailbox.name} got {frame}")
-                    if unacknowledged and (unacknowledged >= self._ack_after or not socket.more_at_hand):
-                        await socket.send([Ack(self.committed)])
-                        unacknowledged = 0
+            while True:
+                async with connected(http, origin, self.mailbox.device) as socket:
+                    await self._converse(socket)
         except GONE:
             return
+
+    async def _converse(self, socket: Socket) -> None:
+        """Returns if the relay knows nothing of what it has delivered before."""
+        await socket.send([Resume(self.committed)])
+        unacknowledged = 0
+        while True:
+            frame = await socket.receive()
+            match frame:
+                case Deliver():
+                    self._note(frame)
+                    unacknowledged += 1
+                case Missed(from_sequence=first, to_sequence=last):
+                    self._ledger.missed(self.mailbox.name, first, last)
+                    self.committed = max(self.committed, last)
+                    unacknowledged += 1
+                case CaughtUp():
+                    self.caught_up.set()
+                case Refused(code="sequence_ahead"):
+                    self._ledger.forgotten(self.mailbox.name, self.committed)
+                    self.committed = 0
+                    return
+                case Notice():
+                    pass
+                case _:
+                    raise Unexpected(f"{self.mailbox.name} got {frame}")
+            if unacknowledged and (unacknowledged >= self._ack_after or not socket.more_at_hand):
+                await socket.send([Ack(self.committed)])
+                unacknowledged = 0
 
     def _note(self, frame: Deliver) -> None:
         digest = hashlib.sha256(frame.ciphertext).digest()

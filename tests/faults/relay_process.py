@@ -13,6 +13,12 @@ READY_WITHIN_SECONDS = 30.0
 STOP_WITHIN_SECONDS = 15.0
 
 
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a running process (proc(5), fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class RelayDied(Exception):
     """The relay ended before it was ready; holds the end of its log."""
 
@@ -52,6 +58,8 @@ class RelayProcess:
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.invite = ""
+        self.start_cpu_seconds = 0.0
+        """Processor time that the last start took until `ready`: what a busy machine does not change."""
         self.program = list(program or command())
         self._arguments = arguments
         self._environment = {**os.environ, **(environment or {})}
@@ -88,6 +96,7 @@ class RelayProcess:
             await self.kill()
             raise RelayDied(f"not ready after {READY_WITHIN_SECONDS} s:\n{self.end_of_log()}") from None
         took = time.monotonic() - began
+        self.start_cpu_seconds = _cpu_seconds(self._process.pid)
         self._reader = asyncio.create_task(self._drain())
         return took
 

@@ -109,6 +109,7 @@ def go_back_in_sequence(ledger):
         (give_a_sequence_twice, "two different envelopes"),
         (go_back_in_sequence, "after a higher one"),
         (lambda ledger: ledger.missed("box", 4, 5), "lost sequences 4 to 5"),
+        (lambda ledger: ledger.forgotten("box", 3), "forgot sequence 3"),
         (lambda ledger: ledger.one_time_key("dev", 2, 1), "given 2 times"),
         (lambda ledger: ledger.restarted(5.1), "5.1 s after the fault"),
         (lambda ledger: ledger.integrity("row 1 missing"), "row 1 missing"),

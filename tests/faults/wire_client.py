@@ -99,7 +99,9 @@ class Device:
 
     def prekey(self, kind: PrekeyKind, key_class: PrekeyClass, key_id: int, random: Random) -> bytes:
         """A signed prekey, whose key is noise."""
-        key = random.randbytes(KEY_BYTES[kind] - 1) + b"\x40"  # below 2^255 - 19, little-endian: a canonical X25519 key
+        key = (
+            random.randbytes(KEY_BYTES[kind] - 1) + b"\x40"
+        )  # below 2^255 - 19, little-endian: a canonical X25519 key
         made_at = (time.time_ns() // 1_000_000).to_bytes(8, "big")
         head = bytes((kind, key_class)), key_id.to_bytes(4, "big")
         signed = transcript(
