@@ -22,9 +22,9 @@ from .headers import (
     block_length,
     derive_header_key,
     open_block,
-    open_header,
     seal_block,
     seal_header,
+    try_open_header,
 )
 from .limits import (
     AEAD_NONCE_BYTES,
@@ -199,13 +199,9 @@ def find_header(state: RatchetState, envelope: bytes) -> OpenedHeader | None:
         raise InvalidEncoding("not a ratchet envelope of this suite")
     nonce, sealed = envelope[len(ENVELOPE_START) : _HEADER_AT], envelope[_HEADER_AT:_BLOCK_AT]
     for index in _TRIAL_ORDER[len(state.receiving)]:
-        chain_key = (
-            state.root.next_receiving if index == _NEXT_CHAIN else state.receiving[index].opening.header_key
-        )
-        try:
-            return OpenedHeader(index, open_header(chain_key, nonce, sealed))
-        except Undecryptable:
-            continue
+        key = state.root.next_receiving if index == _NEXT_CHAIN else state.receiving[index].opening.header_key
+        if (header := try_open_header(key, nonce, sealed)) is not None:
+            return OpenedHeader(index, header)
     return None
 
 

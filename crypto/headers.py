@@ -27,9 +27,9 @@ __all__ = [
     "block_length",
     "derive_header_key",
     "open_block",
-    "open_header",
     "seal_block",
     "seal_header",
+    "try_open_header",
 ]
 
 KIND_RATCHET: Final = 2
@@ -95,9 +95,11 @@ def seal_header(
     return key.headers.seal(nonce, plain, ENVELOPE_START)
 
 
-def open_header(key: HeaderKey, nonce: bytes, sealed: bytes) -> Header:
-    """Raise Undecryptable if it is not of this key, InvalidEncoding for unknown flags or reserved bytes in use."""
-    plain = key.headers.open(nonce, sealed, ENVELOPE_START)
+def try_open_header(key: HeaderKey, nonce: bytes, sealed: bytes) -> Header | None:
+    """The header, None if it is not of this key; raises InvalidEncoding for unknown flags or reserved bytes in use."""
+    plain = key.headers.try_open(nonce, sealed, ENVELOPE_START)
+    if plain is None:
+        return None
     ratchet_public, previous_length, number, flags, reserved, rest = _LAYOUT.unpack(plain)
     if reserved or rest != _RESERVED or flags & ~_KNOWN_FLAGS:
         raise InvalidEncoding("the header has unknown flags or uses reserved bytes")

@@ -319,12 +319,19 @@ class AeadKey:
 
     def open(self, nonce: bytes, ciphertext: bytes, ad: bytes) -> bytes:
         """Plaintext, or Undecryptable."""
+        plaintext = self.try_open(nonce, ciphertext, ad)
+        if plaintext is None:
+            raise Undecryptable("does not open")
+        return plaintext
+
+    def try_open(self, nonce: bytes, ciphertext: bytes, ad: bytes) -> bytes | None:
+        """Plaintext, or None: for the trial of many keys, where a miss is the rule."""
         if self._cipher is None:
             self._cipher = AESGCM(self.key_bytes)
         try:
             return self._cipher.decrypt(nonce, ciphertext, ad)
-        except (InvalidTag, ValueError) as error:
-            raise Undecryptable("does not open") from error
+        except (InvalidTag, ValueError):
+            return None
 
 
 # HPKE base mode with X-Wing

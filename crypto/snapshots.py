@@ -233,7 +233,7 @@ def _receiving(fields: _Receiving) -> ReceivingChain:
         fields.chain_key,
         fields.number,
         fields.ephemeral_number,
-        SkippedKeys(ranges),
+        SkippedKeys.of(ranges),
         UsedNumbers.from_records(fields.used),
         closing,
     )
