@@ -9,25 +9,38 @@ What is sent is first kept, then encrypted and kept finished, and only then hand
 acknowledged only after it is kept. Several processes may open one folder; the newest that listens has the mailbox.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+from crypto.primitives import require_supported_build
+
+from .errors import UsageError
+from .media import Progress
 from .message import Event, Identity, Message, SafetyNumber, SendReport
+from .open_account import OpenAccount
+from .outbox import Sending, text_message
+from .registration import parse_invite_link, prepare_home, register_account
+from .store.database import Database
 from .system import System, this_machine
 
-Progress = Callable[[int, int], None]
-"""Called with bytes done and bytes in all while a file goes up or comes down."""
+LINES_AT_ONCE: Final = 128
+LINES_UNDER_WAY: Final = 512
 
 
 class Client:
     """One account, as an async context manager. Make it with `Client.open`; register first with `Client.register`."""
 
     def __init__(self, home: str | PathLike[str], *, passphrase: str | None, system: System) -> None:
-        self._home = home
+        self._home = _folder(home)
         self._passphrase = passphrase
         self._system = system
+        self._stack = AsyncExitStack()
+        self._opened: OpenAccount | None = None
 
     @classmethod
     def open(
@@ -55,23 +68,45 @@ class Client:
         A passphrase wraps the store's key. Raises UsageError (not an invite), AccountExists, RelayUnreachable,
         RelayKeyChanged, Refused (`invite_invalid`, `handle_taken`, `handle_invalid`).
         """
-        raise NotImplementedError
+        require_supported_build()
+        system = system or this_machine()
+        invite = parse_invite_link(invite_link)
+        folder = _folder(home)
+        key = await asyncio.to_thread(prepare_home, folder, passphrase, system)
+        async with Database(folder, key) as database:
+            return await register_account(database, invite, handle, system)
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        require_supported_build()
+        async with AsyncExitStack() as stack:
+            self._opened = await stack.enter_async_context(
+                OpenAccount.open(self._home, self._passphrase, self._system)
+            )
+            self._stack = stack.pop_all()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        raise NotImplementedError
+        self._opened = None
+        await self._stack.aclose()
+
+    @property
+    def _account(self) -> OpenAccount:
+        if self._opened is None:
+            raise RuntimeError("enter the client first: `async with Client.open(home) as client`")
+        return self._opened
 
     def whoami(self) -> Identity:
         """Who this folder is; needs no relay."""
-        raise NotImplementedError
+        return self._account.account.identity()
 
     async def contact_link(self) -> str:
-        """A link by which anybody who has it can write to this account; the same one each time."""
-        raise NotImplementedError
+        """A link by which anybody who has it can write to this account; the same one each time.
+
+        Raises RelayUnreachable if the relay does not know it yet and is not reached.
+        """
+        return await self._account.contact_link()
 
     async def send(
         self,
@@ -86,9 +121,21 @@ class Client:
 
         Returns when the relay has it durably for every device of the recipient. Raises RelayUnreachable if the relay
         is not reached (again) within `patience_seconds`: the message then stays in the outbox and goes out with the
-        next call that reaches it. Raises UsageError, UnknownRecipient, NotSent, DevicesForked.
+        next call that reaches it. Raises UsageError, UnknownRecipient, NotSent, DevicesForked; Refused (`mailbox_full`,
+        `no_prekeys` …) for what stays in the outbox and is tried again.
         """
-        raise NotImplementedError
+        if (text is None) == (file is None):
+            raise UsageError("send a text or a file: one of them")
+        opened = self._account
+        recipient, account_id = await opened.recipient(to)
+        if file is not None:
+            message = await opened.sealed_file(_folder(file))
+        else:
+            if not text:
+                raise UsageError("the text is empty")
+            message = text_message(text)
+        sending = await opened.outbox.send(recipient, account_id, [message], progress=progress)
+        return await opened.finish(sending, patience_seconds)
 
     async def send_lines(
         self,
@@ -98,45 +145,110 @@ class Client:
         on_accepted: Callable[[int], None] | None = None,
         patience_seconds: float = 5.0,
     ) -> SendReport:
-        """Send many texts, each its own envelope, in order and pipelined; `on_accepted` gets the running count.
+        """Send many texts (also empty ones), each its own envelope, in order and pipelined.
 
-        Raises what `send` raises; lines taken before stay in the outbox, the iterable is not read further.
+        `on_accepted` gets the running count. Raises what `send` raises; lines taken before stay in the outbox, the
+        iterable is not read further.
         """
-        raise NotImplementedError
+        opened = self._account
+        recipient, account_id = await opened.recipient(to)
+        sending: Sending | None = None
+        try:
+            async for chunk in _chunks(lines):
+                messages = [text_message(line) for line in chunk]
+                if sending is None:
+                    sending = await opened.outbox.send(recipient, account_id, messages)
+                else:
+                    await opened.outbox.add_to(sending, recipient, account_id, messages)
+                await _settle(sending, LINES_UNDER_WAY, patience_seconds, on_accepted)
+            if sending is None:
+                return SendReport(0, 0, None, None)
+            await _settle(sending, 0, patience_seconds, on_accepted)
+        finally:
+            if sending is not None:
+                sending.close()
+        first, last = [await opened.message(n) for n in (sending.numbers[0], sending.numbers[-1])]
+        return SendReport(sending.waiter.accepted, sending.waiter.refused, first.id, last.id)
 
     async def flush(self, *, patience_seconds: float = 5.0) -> int:
-        """Send what waits in the outbox; returns how many messages the relay accepted. Raises RelayUnreachable."""
-        raise NotImplementedError
+        """Send what waits in the outbox; returns how many messages the relay accepted. Raises what `send` raises."""
+        sending = await self._account.outbox.everything()
+        try:
+            await sending.until(0, patience_seconds)
+        finally:
+            sending.close()
+        if sending.waiter.error is not None:
+            raise sending.waiter.error
+        return sending.waiter.accepted
 
-    def outbox_size(self) -> int:
+    async def outbox_size(self) -> int:
         """How many messages wait to be accepted by the relay."""
-        raise NotImplementedError
+        return await self._account.outbox.size()
 
-    def messages(
+    async def messages(
         self, *, until_caught_up: bool = False, patience_seconds: float | None = None
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Messages of others that were not given out before, as they come; see `events`."""
-        raise NotImplementedError
+        events = self.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Message):
+                    yield event
 
     def events(
         self, *, until_caught_up: bool = False, patience_seconds: float | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Take the mailbox and give what comes: messages, gaps, warnings, each once; reconnects by itself.
 
-        A message counts as given out when the next one is asked for (or the iteration ends normally), so one may
-        come again, under the same id, after the process was killed while it handled it. Stops after `CaughtUp` with
-        `until_caught_up`. Raises Replaced when another process takes the mailbox, and RelayUnreachable after
-        `patience_seconds` without a connection (None: never).
+        A message counts as given out when the next one is asked for, or the iteration ends; so one may come again,
+        under the same id, after the process was killed while it handled it. Stops after `CaughtUp` with
+        `until_caught_up`. One iteration at a time. Raises Replaced when another process takes the mailbox, and
+        RelayUnreachable after `patience_seconds` without a connection (None: never).
         """
-        raise NotImplementedError
+        return self._account.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds)
 
     async def history(self, with_: str, *, limit: int | None = None) -> list[Message]:
-        """The conversation with a handle, contact link or account id, oldest first; needs no relay for a known contact.
+        """The conversation with a handle, contact link or account id, oldest first; needs no relay.
 
         `limit` keeps the newest ones only. Raises UnknownRecipient.
         """
-        raise NotImplementedError
+        return await self._account.history(with_, limit)
 
     async def safety_number(self, with_: str) -> SafetyNumber:
-        """The number to compare with this contact. Raises UnknownRecipient."""
-        raise NotImplementedError
+        """The number to compare with this contact. Raises UnknownRecipient, and RelayUnreachable for a new handle."""
+        return await self._account.safety_number(with_)
+
+
+def _folder(path: str | PathLike[str]) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+async def _settle(
+    sending: Sending, most_left: int, patience_seconds: float, on_accepted: Callable[[int], None] | None
+) -> None:
+    """Wait until at most so many are undecided, in steps that `on_accepted` can tell; raise the first refusal."""
+    while True:
+        left = len(sending.waiter.left)
+        await sending.until(max(most_left, left - LINES_AT_ONCE), patience_seconds)
+        if sending.waiter.error is not None:
+            raise sending.waiter.error
+        if on_accepted is not None and len(sending.waiter.left) < left:
+            on_accepted(sending.waiter.accepted)
+        if len(sending.waiter.left) <= most_left:
+            return
+
+
+async def _chunks(lines: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[list[str], None]:
+    """Lines in groups of at most LINES_AT_ONCE; of an async source, what is there is not held back for more."""
+    chunk: list[str] = []
+    if isinstance(lines, AsyncIterable):
+        async for line in lines:
+            yield [line]
+        return
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == LINES_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -44,9 +44,9 @@ class Introduction(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Text(msgspec.Struct, frozen=True, array_like=True):
-    """The body of a text."""
+    """The body of a text; an empty one is a text too."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+    text: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
 
 
 class FilePointer(msgspec.Struct, frozen=True, array_like=True):

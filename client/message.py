@@ -54,16 +54,16 @@ class Message:
     text: str | None = None
     file: SharedFile | None = None
     refusal: str | None = None
-    _send: Callable[[str, str], Awaitable["Message"]] | None = field(default=None, repr=False, compare=False)
+    _reply: Callable[[str], Awaitable["Message"]] | None = field(default=None, repr=False, compare=False)
     _fetch: Callable[["Message"], Awaitable["Message"]] | None = field(
         default=None, repr=False, compare=False
     )
 
     async def reply(self, text: str) -> "Message":
-        """Send a text to the author of this message; raises what `Client.send` raises."""
-        if self._send is None:
+        """Send a text to the other side of this conversation; raises what `Client.send` raises."""
+        if self._reply is None:
             raise RuntimeError("this message belongs to no open client")
-        return await self._send(self.account, text)
+        return await self._reply(text)
 
     async def fetch(self) -> "Message":
         """This message with its file on this machine (`file.path`, `file.sha256`); again costs nothing.

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
@@ -140,16 +140,16 @@ class Transport:
         method: str,
         target: str,
         *,
-        content: Any = b"",
+        content: bytes = b"",
         headers: Mapping[str, str] | None = None,
         signed: bool = False,
         upload_offset: int | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request whose answer the caller reads; a refusal is raised as in `ask`.
 
-        `content` is bytes, or, for an upload from `upload_offset` on, a function that gives a fresh async iterator.
+        With `upload_offset` it is the PATCH of an upload: the offset is signed in the place of the content.
         """
-        body_hash = hashlib.sha256(content).digest() if isinstance(content, bytes) else STREAMED
+        body_hash = hashlib.sha256(content).digest() if upload_offset is None else STREAMED
         for is_last in (False, True):
             more = dict(headers or {})
             if signed:
@@ -158,7 +158,7 @@ class Transport:
                 async with self.pool(signed=signed).request(
                     method,
                     URL(self.origin + target, encoded=True),
-                    data=content if isinstance(content, bytes) else content(),
+                    data=content,
                     headers=more,
                     allow_redirects=False,
                 ) as response:

@@ -50,7 +50,7 @@ async def whoami(place: "Place", out: Output, *, with_link: bool) -> None:
 
 
 async def _tell_unreached(client: Client, error: RelayUnreachable) -> None:
-    waiting = client.outbox_size()
+    waiting = await client.outbox_size()
     what = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
     error.add_note(f"{what} in the outbox and go out with the next call that reaches the relay")
 

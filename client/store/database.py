@@ -56,7 +56,7 @@ class Transaction:
 
 
 class _Job:
-    __slots__ = ("function", "future", "loop", "writes")
+    __slots__ = ("function", "future", "joins", "loop", "writes")
 
     def __init__(
         self,
@@ -64,7 +64,9 @@ class _Job:
         future: "asyncio.Future[Any]",
         loop: asyncio.AbstractEventLoop,
         writes: bool,
+        joins: bool,
     ) -> None:
+        self.joins = joins
         self.function = function
         self.future = future
         self.loop = loop
@@ -119,12 +121,18 @@ class Database:
         """Run a job that only reads."""
         return await self._give(function, writes=False)
 
-    def _give(self, function: Callable[[Transaction], T], *, writes: bool) -> "asyncio.Future[T]":
+    def run_soon(self, function: Callable[[Transaction], None]) -> "asyncio.Future[None]":
+        """A small write that may share its transaction with others of this kind before and after it."""
+        return self._give(function, writes=True, joins=True)
+
+    def _give(
+        self, function: Callable[[Transaction], T], *, writes: bool, joins: bool = False
+    ) -> "asyncio.Future[T]":
         if self._thread is None:
             raise RuntimeError("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(function, future, loop, writes))
+        self._jobs.put(_Job(function, future, loop, writes, joins))
         return future
 
     # In the thread.
@@ -137,8 +145,18 @@ class Database:
             return
         _answer(loop, opened)
         try:
-            while (job := self._jobs.get()) is not None:
-                self._do(connection, job)
+            held: _Job | None = None
+            while (job := held or self._jobs.get()) is not None:
+                group, held, is_last = [job], None, False
+                while job.joins and not self._jobs.empty():
+                    following = self._jobs.get()
+                    if following is None or not following.joins:
+                        held, is_last = following, following is None
+                        break
+                    group.append(following)
+                self._do(connection, group)
+                if is_last:
+                    break
         finally:
             self._cache.clear()
             connection.close()
@@ -165,24 +183,31 @@ class Database:
             raise
         return connection
 
-    def _do(self, connection: Any, job: _Job) -> None:
+    def _do(self, connection: Any, group: Sequence[_Job]) -> None:
+        """Run a job, or several that may share, in one transaction."""
+        error: BaseException
         try:
-            connection.execute("BEGIN IMMEDIATE" if job.writes else "BEGIN")
+            connection.execute("BEGIN IMMEDIATE" if group[0].writes else "BEGIN")
             try:
                 self._forget_what_others_changed(connection)
-                result = job.function(Transaction(connection, self._cache))
+                transaction = Transaction(connection, self._cache)
+                results = [job.function(transaction) for job in group]
                 connection.execute("COMMIT")
             except BaseException:
                 self._cache.clear()
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        except sqlcipher.DatabaseError as error:
-            _answer(job.loop, job.future, error=_store_error(error, self._path))
-        except BaseException as error:  # noqa: BLE001  # carried to the caller, who raises it
-            _answer(job.loop, job.future, error=error)
+        except sqlcipher.DatabaseError as raised:
+            error = _store_error(raised, self._path)
+        except BaseException as raised:  # noqa: BLE001  # carried to the caller, who raises it
+            error = raised
         else:
-            _answer(job.loop, job.future, result)
+            for job, result in zip(group, results, strict=True):
+                _answer(job.loop, job.future, result)
+            return
+        for job in group:
+            _answer(job.loop, job.future, error=error)
 
     def _forget_what_others_changed(self, connection: Any) -> None:
         """The cache is good only while no other connection has committed."""

@@ -109,7 +109,7 @@ class StandIn:
         on_accepted(len(taken))
         return self.answer("send_lines", to, taken, patience_seconds)
 
-    def outbox_size(self):
+    async def outbox_size(self):
         return 3
 
     async def events(self, *, until_caught_up, patience_seconds):

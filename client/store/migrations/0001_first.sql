@@ -102,14 +102,17 @@ CREATE UNIQUE INDEX messages_once ON messages (account_id, message_id);
 CREATE INDEX messages_of_conversation ON messages (conversation_id, n);
 CREATE INDEX messages_not_given ON messages (n) WHERE given = 0;
 
--- Messages that are not encrypted yet, in the order they were sent.
+-- Messages that are not encrypted yet, in the order they were sent. `content`: it was encrypted before, for other
+-- devices or under an envelope id that is too old now, and goes out again as exactly this, not to `except_devices`.
 CREATE TABLE drafts (
     n INTEGER PRIMARY KEY AUTOINCREMENT,
     message_n INTEGER NOT NULL REFERENCES messages (n),
     recipient TEXT NOT NULL,
     account_id BLOB,
-    devices BLOB
+    content BLOB,
+    except_devices BLOB NOT NULL
 ) STRICT;
+CREATE INDEX drafts_of_message ON drafts (message_n);
 
 -- A file on its way up: the encrypted copy, and where the relay takes it.
 CREATE TABLE uploads (
@@ -126,6 +129,7 @@ CREATE TABLE outbox (
     envelope_id BLOB NOT NULL UNIQUE,
     message_n INTEGER NOT NULL REFERENCES messages (n),
     account_id BLOB NOT NULL,
+    content BLOB NOT NULL,
     targets BLOB NOT NULL,
     made_at_ms INTEGER NOT NULL
 ) STRICT;

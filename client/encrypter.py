@@ -1,0 +1,229 @@
+"""Turns drafts into finished envelopes, in order for each recipient; gets from the relay what that needs.
+
+It waits until the mailbox is drained when this client listens too: what waits there may answer a set-up.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from relay.wire.limits import BLOB_ID_BYTES
+from relay.wire.links import decode_id
+
+from .account import Account
+from .contents import decode_file, direct_conversation, encode_body
+from .deliveries import Deliveries
+from .encrypting import Encrypted, encrypt_drafts
+from .errors import (
+    ClientError,
+    MediaError,
+    NotSent,
+    Refused,
+    RelayUnreachable,
+    TrustError,
+    UnknownRecipient,
+    UsageError,
+)
+from .first_contact import Fetched, Missing, fetch
+from .media import Progress, create_upload, send_up
+from .message import State
+from .recipients import known_recipient, look_up, parse_recipient
+from .reconnect import Backoff
+from .store import history, queue
+from .store.database import Database, Transaction
+from .system import Step, System
+from .transport import Transport
+
+AT_ONCE: Final = 64  # messages in one transaction
+_ROUNDS: Final = 4  # of fetching, for one transaction
+_PAUSE_SECONDS: Final = 30.0
+_FOR_GOOD: Final = (UnknownRecipient, UsageError, MediaError)
+
+
+class Encrypter:
+    """The encrypting half of the outbox; `run` until cancelled, `wake` when there is a new draft."""
+
+    def __init__(
+        self,
+        account: Account,
+        transport: Transport,
+        database: Database,
+        system: System,
+        deliveries: Deliveries,
+        *,
+        drained: Callable[[], Awaitable[None]],
+        on_encrypted: Callable[[], None],
+    ) -> None:
+        self._account = account
+        self._transport = transport
+        self._database = database
+        self._system = system
+        self._deliveries = deliveries
+        self._drained = drained
+        self._on_encrypted = on_encrypted
+        self._wake = asyncio.Event()
+        self._paused: dict[str, float] = {}
+        self.progress: dict[int, Progress] = {}
+        """Who wants to know how far the upload of a message is."""
+
+    def wake(self, *, try_all: bool = False) -> None:
+        """There is something new; `try_all`: also for recipients that could not be served a moment ago."""
+        if try_all:
+            self._paused.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work off what is there, then wait."""
+        backoff = Backoff(self._system.random)
+        while True:
+            self._wake.clear()
+            try:
+                await self._drained()
+                while await self._next_batch():
+                    backoff.reset()
+            except RelayUnreachable as error:
+                self._deliveries.lost(error)
+                await self._nap(backoff.next_seconds())
+            else:
+                await self._nap(min(self._paused.values(), default=None))
+
+    async def _nap(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            self._paused.clear()
+
+    async def _next_batch(self) -> bool:
+        """Encrypt the oldest drafts of one recipient; False if there is none to be served now."""
+        drafts = await self._database.read(
+            lambda tx: queue.next_drafts(tx, AT_ONCE, without=self._paused.keys())
+        )
+        if not drafts:
+            return False
+        recipient = drafts[0].recipient
+        drafts = list(takewhile(lambda draft: draft.recipient == recipient, drafts))
+        try:
+            account_id = drafts[0].account_id or await self._resolve(recipient)
+            drafts = await self._upload_first(drafts)
+            await self._encrypt(account_id, drafts)
+        except RelayUnreachable:
+            raise
+        except _FOR_GOOD as error:
+            await self._give_up(drafts, error)
+        except (Refused, TrustError) as error:
+            if isinstance(error, Refused) and not error.retryable and error.reason != "unauthenticated":
+                await self._give_up(drafts, error)
+            else:
+                self._paused[recipient] = _PAUSE_SECONDS
+                self._deliveries.failed([draft.message_n for draft in drafts], error)
+        return True
+
+    async def _resolve(self, recipient: str) -> bytes:
+        """The account behind what the user typed; all that waits for it learns it."""
+        to = parse_recipient(recipient)
+        peer = await self._database.run(lambda tx: known_recipient(tx, to, self._account.origin))
+        if peer is None:
+            peer = await look_up(self._transport, self._database, str(to))
+        account_id = peer.account_id
+        conversation = direct_conversation(self._account.account_id, account_id)
+        await self._database.run(lambda tx: queue.name_recipient(tx, recipient, account_id, conversation))
+        return account_id
+
+    async def _upload_first(self, drafts: list[queue.Draft]) -> list[queue.Draft]:
+        """What can be encrypted now without breaking the order: up to the first file, or that file once it is up."""
+        uploads = await self._database.read(
+            lambda tx: {draft.n: queue.find_upload(tx, draft.message_n) for draft in drafts}
+        )
+        ready = list(takewhile(lambda draft: uploads[draft.n] is None, drafts))
+        if ready:
+            return ready
+        upload = uploads[drafts[0].n]
+        if upload is not None:
+            try:
+                await self._upload(upload)
+            except (MediaError, Refused) as error:
+                if isinstance(error, MediaError) or not error.retryable:
+                    await self._give_up(drafts[:1], error)
+                    return []
+                raise
+        return drafts[:1]
+
+    async def _upload(self, upload: queue.Upload) -> None:
+        number = upload.message_n
+        while True:
+            if upload.location is None:
+                location = await create_upload(self._transport, upload)
+                await self._database.run(partial(queue.place_upload, message_n=number, location=location))
+                upload = replace(upload, location=location)
+            if await send_up(self._transport, upload, self.progress.get(number, _nobody_asks)):
+                break
+            upload = replace(upload, location=None)
+        self._deliveries.found()
+        finished = upload
+        await self._database.run(lambda tx: _uploaded(tx, finished))
+        await asyncio.to_thread(Path(upload.spool).unlink, missing_ok=True)
+
+    async def _encrypt(self, account_id: bytes, drafts: list[queue.Draft]) -> None:
+        if not drafts:
+            return
+        fetched = Fetched()
+        for _ in range(_ROUNDS):
+            needed = fetched
+            result = await self._database.run(
+                lambda tx: encrypt_drafts(tx, account_id, drafts, needed, self._system)  # noqa: B023
+            )
+            if isinstance(result, Encrypted):
+                self._tell(result)
+                return
+            fetched = await self._get(result, fetched)
+        raise Refused("recipient_changes", "the recipient's devices change too quickly", retryable=True)
+
+    async def _get(self, missing: Missing, had: Fetched) -> Fetched:
+        more = await fetch(self._transport, self._database, self._account, self._system, missing)
+        self._deliveries.found()
+        return Fetched({**had.bundles, **more.bundles}, more.at_ms or had.at_ms)
+
+    def _tell(self, result: Encrypted) -> None:
+        for _ in result.messages:
+            self._system.reached(Step.ENCRYPTION_COMMITTED)
+        self._deliveries.accepted(result.done)
+        self._deliveries.failed(
+            result.refused, NotSent("the relay knows no device of this recipient (unknown_device)")
+        )
+        if result.messages:
+            self._on_encrypted()
+
+    async def _give_up(self, drafts: list[queue.Draft], error: ClientError) -> None:
+        """These will not go out: filed as refused, and told."""
+        reason = error.reason if isinstance(error, Refused) else error.code
+        numbers = [draft.message_n for draft in drafts]
+
+        def file(tx: Transaction) -> None:
+            history.set_state(tx, numbers, State.REFUSED, reason)
+            for number in numbers:
+                queue.remove_upload(tx, number)
+            queue.remove_drafts(tx, [draft.n for draft in drafts])
+
+        await self._database.run(file)
+        self._deliveries.failed(numbers, error)
+
+
+def _nobody_asks(done: int, total: int) -> None:
+    """Progress that nobody wants to see."""
+
+
+def _uploaded(tx: Transaction, upload: queue.Upload) -> None:
+    """The blob is at the relay: its message can name it now."""
+    row = history.find(tx, upload.message_n)
+    if row is not None and upload.location is not None:
+        pointer = decode_file(row.body)
+        named = msgspec.structs.replace(pointer, blob_id=decode_id(upload.location, BLOB_ID_BYTES))
+        history.set_body(tx, upload.message_n, encode_body(named))
+    queue.remove_upload(tx, upload.message_n)

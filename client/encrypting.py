@@ -1,0 +1,205 @@
+"""From drafts to finished envelopes, in one transaction: the new session state and the envelope, or neither (B13).
+
+Plain functions of a Transaction; they run in the store's thread and touch no network.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from crypto.errors import InvalidKey, InvalidSignature, StaleKey
+from crypto.limits import MAX_UNANSWERED_SESSION_MS
+from crypto.manifest_chain import VerifiedManifest
+from crypto.session_start import start_session
+from crypto.sessions import PeerSessions, encrypt
+from relay.wire.limits import ENVELOPE_ID_BYTES
+from relay.wire.links import encode_id
+
+from .account import Account, load_account
+from .contents import Content, Introduction, content_hash, direct_conversation, encode_content
+from .errors import DevicesForked, Refused
+from .first_contact import Fetched, Missing
+from .message import State, Warned
+from .store import facts, history, queue, tidings
+from .store.database import Transaction
+from .store.peers import Peer, find_peer, note_sent
+from .store.session_rows import all_sessions, save_sessions
+from .system import Step, System
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """Message numbers: finished for the network; complete without more; and refused for good."""
+
+    messages: list[int]
+    done: list[int]
+    refused: list[int]
+
+
+@dataclass(slots=True)
+class _Work:
+    """One transaction's work for one recipient: sessions change in here first."""
+
+    account: Account
+    peer: Peer
+    chain: VerifiedManifest
+    sessions: dict[bytes, PeerSessions]
+    now_ms: int
+    encrypted: list[int] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+
+    @property
+    def own(self) -> tuple[bytes, bytes]:
+        return self.account.account_id, self.account.device_id
+
+
+def encrypt_drafts(
+    tx: Transaction, account_id: bytes, drafts: list[queue.Draft], fetched: Fetched, system: System
+) -> Missing | Encrypted:
+    """Encrypt drafts for one account, in order; or say what has to be fetched first (then nothing changed).
+
+    Raises DevicesForked, and Refused `no_prekeys` if no device of the recipient has keys to start with.
+    """
+    account = load_account(tx)
+    peer = find_peer(tx, account_id)
+    if peer is not None and peer.forked:
+        raise DevicesForked(
+            f"{peer.name} is shown with two device lists: nothing is sent until you have talked"
+        )
+    if peer is None or peer.chain is None or peer.stale:
+        return Missing(account_id, chain=True)
+    drafts = [draft for draft in drafts if queue.draft_is_there(tx, draft.n)]
+    if not drafts:
+        return Encrypted([], [], [])
+    work = _Work(account, peer, peer.chain, {}, system.now_ms())
+    missing = _ready_sessions(tx, work, fetched, system)
+    if missing:
+        return Missing(account_id, devices=tuple(missing))
+    if not work.sessions:
+        raise Refused("no_prekeys", f"{peer.name} has published no keys to begin with", retryable=True)
+    for draft in drafts:
+        _encrypt_one(tx, work, draft, system)
+        system.reached(Step.ENCRYPTED)
+    save_sessions(
+        tx,
+        work.own,
+        {(account_id, device_id): sessions for device_id, sessions in work.sessions.items()},
+        work.now_ms,
+    )
+    queue.remove_drafts(tx, [draft.n for draft in drafts])
+    note_sent(tx, account_id, work.now_ms)
+    return Encrypted(work.encrypted, work.done, work.refused)
+
+
+def _ready_sessions(tx: Transaction, work: _Work, fetched: Fetched, system: System) -> list[bytes]:
+    """Put a session that can send for each listed device into `work`; the devices whose bundle is missing."""
+    missing = []
+    known = all_sessions(tx, work.own)
+    for entry in work.chain.manifest.devices:
+        key = work.chain.account_id, entry.device_id
+        sessions = known.get(key) or PeerSessions(*key)
+        if not _can_send(sessions, work.now_ms):
+            if entry.device_id not in fetched.bundles:
+                missing.append(entry.device_id)
+                continue
+            bundle = fetched.bundles[entry.device_id]
+            if bundle is None:
+                continue
+            try:
+                sessions = start_session(
+                    sessions,
+                    work.account.local,
+                    work.account.own,
+                    work.chain,
+                    bundle,
+                    fetched_at_ms=fetched.at_ms,
+                    now_ms=work.now_ms,
+                    random=system.random,
+                )
+            except StaleKey as error:
+                _warn(tx, "dormant_device", f"a device of {work.peer.name} is left out: {error}", work)
+                continue
+            except (InvalidKey, InvalidSignature) as error:
+                _warn(tx, "bad_prekeys", f"the relay gave wrong keys for {work.peer.name}: {error}", work)
+                continue
+        work.sessions[entry.device_id] = sessions
+    return missing
+
+
+def _can_send(sessions: PeerSessions, now_ms: int) -> bool:
+    active = sessions.active
+    if active is None:
+        return False
+    pending = active.pending
+    return pending is None or now_ms <= pending.fetched_at_ms + MAX_UNANSWERED_SESSION_MS
+
+
+def _warn(tx: Transaction, kind: str, detail: str, work: _Work) -> None:
+    tidings.tell(tx, Warned(kind, detail, encode_id(work.peer.account_id)))
+
+
+def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: System) -> None:
+    row = history.find(tx, draft.message_n)
+    if row is None:
+        return
+    conversation_id = direct_conversation(work.account.account_id, work.peer.account_id)
+    content = draft.content or _content(tx, work, row, conversation_id, system)
+    envelopes = []
+    for device_id, sessions in work.sessions.items():
+        if device_id in draft.except_devices:
+            continue
+        work.sessions[device_id], ciphertext = encrypt(
+            sessions, content, work.account.own, now_ms=work.now_ms, random=system.random
+        )
+        envelopes.append(queue.Envelope(device_id, ciphertext))
+    if not envelopes:
+        _file_without_envelope(tx, work, row)
+        return
+    queue.add_outgoing(
+        tx,
+        envelope_id=system.random(ENVELOPE_ID_BYTES),
+        message_n=row.n,
+        account_id=work.peer.account_id,
+        content=content,
+        envelopes=tuple(envelopes),
+        now_ms=work.now_ms,
+    )
+    history.set_encrypted(tx, row.n, conversation_id)
+    work.encrypted.append(row.n)
+
+
+def _file_without_envelope(tx: Transaction, work: _Work, row: history.MessageRow) -> None:
+    """No device is left that lacks it: those that have it are all, or the relay knows none that is listed."""
+    if row.state is State.ACCEPTED:
+        work.done.append(row.n)
+    else:
+        history.set_state(tx, [row.n], State.REFUSED, "unknown_device")
+        work.refused.append(row.n)
+
+
+def _content(
+    tx: Transaction, work: _Work, row: history.MessageRow, conversation_id: bytes, system: System
+) -> bytes:
+    """The content of a message, as the next that this device counts in the conversation."""
+    counter, previous_hash = history.own_counter(tx, conversation_id, work.peer.account_id)
+    introduction = None
+    if not work.peer.heard_since_send:
+        token, registered = facts.own_token(tx, "contact", system.random)
+        if registered:
+            introduction = Introduction(token, work.account.handle or "")
+    encoded = encode_content(
+        Content(
+            type=row.type,
+            conversation_id=conversation_id,
+            message_id=row.message_id,
+            counter=counter + 1,
+            previous_hash=previous_hash,
+            sent_at_ms=row.sent_at_ms,
+            expires_after_seconds=0,
+            introduction=introduction,
+            body=msgspec.Raw(row.body),
+        )
+    )
+    history.set_own_counter(tx, conversation_id, counter + 1, content_hash(encoded))
+    return encoded

@@ -1,0 +1,97 @@
+"""What the relay's answers to submits mean for what is kept. Functions of a Transaction.
+
+docs/protocol.md, "Delivery".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from relay.wire.frames import Grant, Outcome
+from relay.wire.links import encode_id
+
+from .connection import refusal
+from .errors import ClientError, NotSent, Refused
+from .message import State
+from .store import history, queue
+from .store.database import Transaction
+from .store.peers import find_peer, mark_stale
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer for one row: outcomes in the order of its envelopes, or the error of a submit refused as a whole."""
+
+    row: queue.Outgoing
+    outcomes: tuple[Outcome, ...]
+    is_behind: bool = False
+    error: Refused | None = None
+
+
+@dataclass(slots=True)
+class Filed:
+    """What became of messages (by number). `full`: (recipient, message, error) of what stays and is tried again."""
+
+    accepted: list[int] = field(default_factory=list)
+    refused: list[tuple[int, ClientError]] = field(default_factory=list)
+    full: list[tuple[bytes, int, ClientError]] = field(default_factory=list)
+    redrafted: bool = False
+
+
+def grant_for(tx: Transaction, account_id: bytes) -> Grant:
+    """The right to write to this account, as far as it is known here."""
+    peer = find_peer(tx, account_id)
+    if peer is None or peer.token is None:
+        return Grant(account_id, b"", 0)
+    return Grant(account_id, peer.token, 0 if peer.chain is None else peer.chain.version)
+
+
+def draft_anew(tx: Transaction, rows: Sequence[queue.Outgoing]) -> None:
+    """Encrypt these again, under other ids: after 7 days the relay may have forgotten the old ones."""
+    for row in rows:
+        _draft_again(tx, row, ())
+    queue.remove_outgoing(tx, [row.n for row in rows])
+
+
+def file_answers(tx: Transaction, answers: Sequence[Answer]) -> Filed:
+    """File answers in one transaction."""
+    filed = Filed()
+    for answer in answers:
+        _file_one(tx, answer, filed)
+    return filed
+
+
+def _file_one(tx: Transaction, answer: Answer, filed: Filed) -> None:
+    row, outcomes = answer.row, answer.outcomes
+    if Outcome.MAILBOX_FULL in outcomes:
+        # The row stays whole: for those that have it, the same bytes again get the same answer.
+        filed.full.append((row.account_id, row.message_n, refusal("mailbox_full")))
+        return
+    queue.remove_outgoing(tx, [row.n])
+    is_taken = Outcome.STORED in outcomes
+    if is_taken:
+        history.set_state(tx, [row.message_n], State.ACCEPTED)
+    if answer.is_behind or Outcome.UNKNOWN_DEVICE in outcomes:
+        # Devices came or went: fetch the list, then the message goes to those it did not go to.
+        mark_stale(tx, row.account_id)
+        tried = [one.device_id for one in row.envelopes]
+        _draft_again(tx, row, tried)
+        filed.redrafted = True
+    elif not is_taken:
+        code = answer.error.reason if answer.error is not None else outcomes[0].name.lower()
+        history.set_state(tx, [row.message_n], State.REFUSED, code)
+        filed.refused.append(
+            (row.message_n, NotSent(f"the relay does not take it for this recipient ({code})"))
+        )
+    if is_taken and not queue.is_waiting(tx, row.message_n):
+        filed.accepted.append(row.message_n)
+
+
+def _draft_again(tx: Transaction, row: queue.Outgoing, except_devices: Sequence[bytes]) -> None:
+    queue.add_draft(
+        tx,
+        row.message_n,
+        encode_id(row.account_id),
+        row.account_id,
+        content=row.content,
+        except_devices=except_devices,
+    )

@@ -1,0 +1,192 @@
+"""Takes the mailbox: bytes → frames → one transaction (plaintext, session state, how far) → ack. Reconnects by itself."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from relay.wire.frames import (
+    Ack,
+    CaughtUp,
+    Deliver,
+    Notice,
+    NoticeKind,
+    RelayFrame,
+    Resume,
+)
+from relay.wire.frames import (
+    Missed as MissedFrame,
+)
+from relay.wire.frames import (
+    Refused as RefusedFrame,
+)
+from relay.wire.links import encode_id
+
+from .account import Account
+from .connection import Connection, open_connection, refusal
+from .errors import ClientError, Refused, RelayMisbehaved, RelayUnreachable, TrustError
+from .message import Gap, Warned
+from .opening import take
+from .reconnect import Backoff
+from .store import facts, history, tidings
+from .store.database import Database, Transaction
+from .store.peers import find_peer
+from .system import Step, System
+from .together import run_together
+from .transport import Transport
+from .trust import adopt, fetch_chain, refresh
+
+_BATCHES_AHEAD: Final = 4  # WebSocket messages read while the ones before are opened
+_LONGEST_ROUND: Final = 512  # frames in one transaction
+
+
+class Inbox:
+    """The receiving side; `run` until cancelled or replaced.
+
+    `caught_up` is set while everything that waited at the last connection is here; `settled` also while there is no
+    connection; `news` is set when there may be something to give out.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        transport: Transport,
+        database: Database,
+        system: System,
+        *,
+        on_drafts: Callable[[], None],
+        on_prekeys_low: Callable[[], None],
+        on_caught_up: Callable[[], None],
+    ) -> None:
+        self._account = account
+        self._transport = transport
+        self._database = database
+        self._system = system
+        self._on_drafts = on_drafts
+        self._on_prekeys_low = on_prekeys_low
+        self._on_caught_up = on_caught_up
+        self.caught_up = asyncio.Event()
+        self.settled = asyncio.Event()
+        self.news = asyncio.Event()
+        self.lost_since: float | None = None
+        self.error: ClientError | None = None
+
+    async def run(self) -> None:
+        """Connect, take the mailbox, come back after a loss. Raises Replaced, and Refused if the relay refuses the device."""
+        backoff = Backoff(self._system.random)
+        self.lost_since = self._system.monotonic_seconds()
+        while True:
+            try:
+                async with open_connection(self._transport, self._account) as connection:
+                    backoff.reset()
+                    self.settled.clear()
+                    self.lost_since = self.error = None
+                    await self._converse(connection)
+            except (RelayUnreachable, RelayMisbehaved) as error:
+                await self._lost(error, backoff.next_seconds())
+            except Refused as error:
+                if not error.retryable and error.reason != "sequence_ahead":
+                    raise
+                await self._lost(error, backoff.next_seconds(max(error.retry_after_ms / 1_000, 1.0)))
+            finally:
+                self.caught_up.clear()
+
+    async def _lost(self, error: ClientError, wait_seconds: float) -> None:
+        if self.lost_since is None:
+            self.lost_since = self._system.monotonic_seconds()
+        self.error = error
+        self.news.set()
+        self.settled.set()
+        await self._system.sleep(wait_seconds)
+
+    async def _converse(self, connection: Connection) -> None:
+        after = await self._database.read(lambda tx: facts.number(tx, facts.COMMITTED_SEQUENCE))
+        await connection.send([Resume(after)])
+        batches: asyncio.Queue[tuple[RelayFrame, ...]] = asyncio.Queue(_BATCHES_AHEAD)
+        await run_together(self._read(connection, batches), self._work(connection, batches))
+
+    async def _read(self, connection: Connection, batches: "asyncio.Queue[tuple[RelayFrame, ...]]") -> None:
+        while True:
+            await batches.put(await connection.receive())
+
+    async def _work(self, connection: Connection, batches: "asyncio.Queue[tuple[RelayFrame, ...]]") -> None:
+        while True:
+            frames = list(await batches.get())
+            while not batches.empty() and len(frames) < _LONGEST_ROUND:
+                frames += batches.get_nowait()
+            mail = [frame for frame in frames if isinstance(frame, Deliver | MissedFrame)]
+            if mail:
+                await self._take(connection, mail)
+            for frame in frames:
+                await self._hear(frame)
+
+    async def _take(self, connection: Connection, mail: Sequence[Deliver | MissedFrame]) -> None:
+        """Commit, then ack; a device list that is missing is fetched in between."""
+        fetched: frozenset[bytes] = frozenset()
+        while True:
+            taken = await self._database.run(partial(take, frames=mail, system=self._system, fetched=fetched))
+            for _ in range(taken.messages):
+                self._system.reached(Step.DECRYPTION_COMMITTED)
+            self.news.set()
+            if taken.up_to:
+                await connection.send([Ack(taken.up_to)])
+                self._system.reached(Step.ACKNOWLEDGED)
+            if taken.answers_due:
+                self._on_drafts()
+            if taken.gap_of is None:
+                return
+            await self._fetch_chain(taken.gap_of)
+            fetched |= {taken.gap_of}
+
+    async def _fetch_chain(self, account_id: bytes) -> None:
+        """Get the device list that an envelope needs; if it cannot be had, the envelope counts as one that does not open."""
+        now_ms = self._system.now_ms()
+        try:
+            if account_id == self._account.account_id:
+                own = await self._database.read(lambda tx: self._account.own)
+                chain = await fetch_chain(self._transport, account_id, None, own)
+                self._account = self._account.with_chain(chain)
+                await self._database.run(lambda tx: adopt(tx, self._account, chain, now_ms))
+            else:
+                await refresh(self._transport, self._database, self._account, account_id, now_ms)
+        except (Refused, TrustError) as error:
+            detail = str(error)
+            await self._database.run(
+                lambda tx: tidings.tell(tx, Warned("devices_refused", detail, encode_id(account_id)))
+            )
+
+    async def _hear(self, frame: RelayFrame) -> None:
+        if isinstance(frame, CaughtUp):
+            await self._database.run(self._note_caught_up)
+            self._on_caught_up()
+            self.caught_up.set()
+            self.settled.set()
+            self.news.set()
+        elif isinstance(frame, RefusedFrame):
+            raise refusal(frame.code, frame.retry_after_ms)
+        elif isinstance(frame, Notice):
+            await self._notice(frame)
+
+    def _note_caught_up(self, tx: Transaction) -> None:
+        """Old private keys may go from now on; what senders counted and is not here is told."""
+        facts.set_number(tx, facts.CAUGHT_UP_AT_MS, self._system.now_ms())
+        for conversation_id, author, count in history.tell_absent(tx):
+            peer = find_peer(tx, author)
+            name = encode_id(author) if peer is None else peer.name
+            tidings.tell(tx, Gap(encode_id(conversation_id), encode_id(author), name, count))
+
+    async def _notice(self, notice: Notice) -> None:
+        match notice.kind:
+            case NoticeKind.PREKEYS_LOW:
+                self._on_prekeys_low()
+            case NoticeKind.MAILBOX_NEARLY_FULL | NoticeKind.MAILBOX_FULL | NoticeKind.QUARANTINED:
+                word = notice.kind.name.lower()
+                numbers = ", ".join(str(value) for value in notice.data if isinstance(value, int))
+                await self._database.run(
+                    lambda tx: tidings.tell(tx, Warned(word, f"the relay says: {word} ({numbers})"))
+                )
+                self.news.set()
+            case NoticeKind.RESTORED:
+                self._on_prekeys_low()
+            case _:
+                return

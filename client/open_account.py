@@ -1,0 +1,254 @@
+"""An account whose store is open: its parts, started when they are first needed and stopped in reverse."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from crypto.safety_number import safety_number
+from relay.wire.links import ContactLink, encode_id
+
+from .account import Account, load_account
+from .contents import ContentType, decode_file, direct_conversation, encode_body
+from .errors import UnknownRecipient, UsageError
+from .events import receive_events
+from .inbox import Inbox
+from .media import fetch_file, seal_file
+from .message import Event, Message, SafetyNumber
+from .outbox import NewMessage, Outbox, Sending, text_message
+from .prekey_care import PrekeyCare
+from .recipients import known_recipient, look_up, parse_recipient, remembered
+from .registration import register_token
+from .showing import Showing
+from .store import history, queue
+from .store.database import Database, Transaction
+from .store.key_file import load_key
+from .system import System
+from .transport import Transport
+
+_SPOOL_FOLDER: Final = "spool"
+_FILES_FOLDER: Final = "files"
+_SPOOL_KEPT_SECONDS: Final = 86_400
+_REPLY_PATIENCE_SECONDS: Final = 5.0
+
+
+class OpenAccount:
+    """The parts of an open client and what they do together. Made by `open`."""
+
+    def __init__(
+        self, home: Path, system: System, account: Account, database: Database, transport: Transport
+    ) -> None:
+        self.account: Final = account
+        self._home = home
+        self._system = system
+        self._database = database
+        self._transport = transport
+        self._showing = Showing(account, self._reply, self._fetch)
+        self.outbox: Final = Outbox(account, transport, database, system, drained=self._drained)
+        self._care = PrekeyCare(transport, database, account, system)
+        self._inbox = Inbox(
+            account,
+            transport,
+            database,
+            system,
+            on_drafts=self.outbox.wake,
+            on_prekeys_low=self._care.due,
+            on_caught_up=self._care.due,
+        )
+        self._listening: asyncio.Task[None] | None = None
+        self._caring: asyncio.Task[None] | None = None
+        self._iteration: AsyncGenerator[Event, None] | None = None
+        self._iteration_ended = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, home: Path, passphrase: str | None, system: System) -> AsyncIterator["OpenAccount"]:
+        """Open the store of the account in `home`; needs no relay."""
+        key = await asyncio.to_thread(load_key, home, passphrase)
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(Database(home, key))
+            account = await database.read(load_account)
+            transport = await stack.enter_async_context(Transport(account.origin, system, account))
+            opened = cls(home, system, account, database, transport)
+            await stack.enter_async_context(opened.outbox)
+            await opened._tidy_spool()
+            stack.push_async_callback(opened._stop_listening)
+            yield opened
+
+    # Listening.
+
+    def events(self, *, until_caught_up: bool, patience_seconds: float | None) -> AsyncGenerator[Event, None]:
+        """See `Client.events`."""
+        if self._iteration is not None:
+            raise RuntimeError("one iteration over the messages at a time")
+        self._iteration = self._iterate(until_caught_up, patience_seconds)
+        return self._iteration
+
+    async def _iterate(
+        self, until_caught_up: bool, patience_seconds: float | None
+    ) -> AsyncGenerator[Event, None]:
+        self._iteration_ended.clear()
+        try:
+            async with aclosing(
+                receive_events(
+                    self._inbox,
+                    self._listen(),
+                    self._database,
+                    self._system,
+                    self._showing.message,
+                    until_caught_up=until_caught_up,
+                    patience_seconds=patience_seconds,
+                )
+            ) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._iteration = None
+            self._iteration_ended.set()
+
+    def _listen(self) -> "asyncio.Task[None]":
+        """Take the mailbox, and from now on look after the prekeys and the outbox."""
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._inbox.run(), name="inbox")
+            self._listening.add_done_callback(lambda _: self._inbox.settled.set())
+            self._listening.add_done_callback(lambda _: self._inbox.news.set())
+        if self._caring is None:
+            self._caring = asyncio.create_task(self._care.run(), name="prekey-care")
+        self.outbox.wake()
+        return self._listening
+
+    async def _drained(self) -> None:
+        """What waits in the mailbox may change how to encrypt: it goes first, if this client listens."""
+        if self._listening is not None and not self._listening.done():
+            await self._inbox.settled.wait()
+
+    async def _stop_listening(self) -> None:
+        tasks = [task for task in (self._listening, self._caring) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        iteration = self._iteration
+        if iteration is None:
+            return
+        try:
+            await iteration.aclose()
+        except RuntimeError:
+            # Somebody waits in it at this moment: it ends by itself, now that nobody listens.
+            await self._iteration_ended.wait()
+
+    # People.
+
+    async def recipient(self, to: str) -> tuple[str, bytes | None]:
+        """(One name for them, account id if it is known). Raises UsageError, UnknownRecipient."""
+        parsed = parse_recipient(to)
+        peer = await self._database.run(lambda tx: known_recipient(tx, parsed, self.account.origin))
+        if peer is None:
+            if parsed == self.account.handle:
+                raise UsageError("this is your own name: choose somebody else")
+            return str(parsed), None
+        if peer.account_id == self.account.account_id:
+            raise UsageError("this is you: choose somebody else")
+        return encode_id(peer.account_id), peer.account_id
+
+    async def contact_link(self) -> str:
+        """See `Client.contact_link`."""
+        token = await register_token(self._transport, self._database, "link", self._system)
+        return str(ContactLink(self.account.origin, self.account.account_id, token))
+
+    async def safety_number(self, with_: str) -> SafetyNumber:
+        """See `Client.safety_number`."""
+        parsed = parse_recipient(with_)
+        try:
+            peer = await self._database.run(lambda tx: remembered(tx, parsed, self.account.origin))
+        except UnknownRecipient:
+            if not isinstance(parsed, str):
+                raise
+            peer = await look_up(self._transport, self._database, parsed)
+        digits = safety_number(self.account.account_id, peer.account_id)
+        return SafetyNumber(encode_id(peer.account_id), peer.name, digits, digits.encode())
+
+    # Messages.
+
+    async def message(self, number: int) -> Message:
+        """A message that is kept, by its row number."""
+
+        def show(tx: Transaction) -> Message:
+            row = history.find(tx, number)
+            if row is None:
+                raise UsageError("there is no such message")
+            return self._showing.message(tx, row)
+
+        return await self._database.read(show)
+
+    async def history(self, with_: str, limit: int | None) -> list[Message]:
+        """See `Client.history`."""
+        parsed = parse_recipient(with_)
+
+        def show(tx: Transaction) -> list[Message]:
+            peer = remembered(tx, parsed, self.account.origin)
+            conversation = direct_conversation(self.account.account_id, peer.account_id)
+            return [
+                self._showing.message(tx, row) for row in history.of_conversation(tx, conversation, limit)
+            ]
+
+        return await self._database.run(show)
+
+    async def _reply(self, account: str, text: str) -> Message:
+        recipient, account_id = await self.recipient(account)
+        sending = await self.outbox.send(recipient, account_id, [text_message(text)])
+        return await self.finish(sending, _REPLY_PATIENCE_SECONDS)
+
+    async def finish(self, sending: Sending, patience_seconds: float) -> Message:
+        """The first message of `sending` once it is accepted. Raises RelayUnreachable, or why it was refused."""
+        try:
+            await sending.until(0, patience_seconds)
+        finally:
+            sending.close()
+        if sending.waiter.error is not None:
+            raise sending.waiter.error
+        return await self.message(sending.numbers[0])
+
+    # Files.
+
+    async def sealed_file(self, path: Path) -> NewMessage:
+        """A file, encrypted into the spool. Raises UsageError, MediaError."""
+        spool = self._home / _SPOOL_FOLDER
+        await asyncio.to_thread(spool.mkdir, mode=0o700, exist_ok=True)
+        place = spool / self._system.random(16).hex()
+        sealed = await asyncio.to_thread(seal_file, path, place, self._system.random)
+        return NewMessage(
+            ContentType.FILE,
+            encode_body(sealed.pointer),
+            spool=str(sealed.spool),
+            length=sealed.length,
+            sha256=sealed.pointer.ciphertext_sha256,
+            file_path=str(path),
+            file_sha256=sealed.plain_sha256,
+        )
+
+    async def _fetch(self, number: int) -> Message:
+        """The message with its file on this machine."""
+        row = await self._database.read(lambda tx: history.find(tx, number))
+        if row is None or row.type != ContentType.FILE:
+            raise UsageError("this message has no file")
+        if row.file_path is None or not await asyncio.to_thread(Path(row.file_path).exists):
+            folder = self._home / _FILES_FOLDER / encode_id(row.message_id)
+            path, sha256 = await fetch_file(
+                self._transport, decode_file(row.body), folder, lambda done, total: None
+            )
+            await self._database.run(lambda tx: history.keep_file(tx, number, str(path), sha256))
+        return await self.message(number)
+
+    async def _tidy_spool(self) -> None:
+        """Encrypted copies whose message was never kept (the process died in between) go."""
+        needed = await self._database.read(queue.spools)
+        before_seconds = self._system.now_ms() / 1_000 - _SPOOL_KEPT_SECONDS
+
+        def tidy() -> None:
+            for path in (self._home / _SPOOL_FOLDER).glob("*"):
+                # Another process may be at work on a young one.
+                if str(path) not in needed and path.stat().st_mtime < before_seconds:
+                    path.unlink(missing_ok=True)
+
+        await asyncio.to_thread(tidy)

@@ -1,0 +1,191 @@
+"""What is on its way out, as one thing: drafts are encrypted, envelopes are submitted, callers wait for both.
+
+Nothing here holds a message: all of it is in the store, and goes on where it was after any crash.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from .account import Account
+from .contents import MAX_TEXT_CHARACTERS, MESSAGE_ID_BYTES, ContentType, Text, encode_body
+from .deliveries import Deliveries
+from .encrypter import Encrypter
+from .errors import NotSent, UsageError
+from .media import Progress
+from .message import State
+from .store import history, queue
+from .store.database import Database, Transaction
+from .submitter import Submitter
+from .system import Step, System
+from .transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """What the user wants to send."""
+
+    content_type: int
+    body: bytes
+    spool: str | None = None
+    """Of a file: its encrypted copy, with length and SHA-256."""
+    length: int = 0
+    sha256: bytes = b""
+    file_path: str | None = None
+    file_sha256: bytes | None = None
+
+
+def text_message(text: str) -> NewMessage:
+    """A text; raises UsageError if it is too long."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise UsageError(f"a text has at most {MAX_TEXT_CHARACTERS} characters: send it as a file")
+    return NewMessage(ContentType.TEXT, encode_body(Text(text)))
+
+
+class Outbox:
+    """Enter to start the workers (they do nothing until there is something to send), leave to stop them."""
+
+    def __init__(
+        self,
+        account: Account,
+        transport: Transport,
+        database: Database,
+        system: System,
+        *,
+        drained: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._account = account
+        self._database = database
+        self._system = system
+        self._deliveries = Deliveries(system)
+        self._submitter = Submitter(
+            transport, database, system, self._deliveries, on_redraft=self._wake_encrypter
+        )
+        self._encrypter = Encrypter(
+            account,
+            transport,
+            database,
+            system,
+            self._deliveries,
+            drained=drained,
+            on_encrypted=self._submitter.wake,
+        )
+        self._workers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    def _wake_encrypter(self) -> None:
+        self._encrypter.wake()
+
+    def wake(self) -> None:
+        """There is something to send, perhaps from an earlier time: work it off."""
+        if not self._workers:
+            self._workers = [
+                asyncio.create_task(self._encrypter.run(), name="encrypter"),
+                asyncio.create_task(self._submitter.run(), name="submitter"),
+            ]
+            for worker in self._workers:
+                worker.add_done_callback(self._deliveries.worker_ended)
+        self._encrypter.wake(try_all=True)
+        self._submitter.wake()
+
+    async def send(
+        self,
+        recipient: str,
+        account_id: bytes | None,
+        messages: Sequence[NewMessage],
+        *,
+        progress: Progress | None = None,
+    ) -> "Sending":
+        """Keep messages for a recipient; they are safe when this returns, and on their way."""
+        numbers = await self._database.run(lambda tx: self._add(tx, recipient, account_id, messages))
+        for _ in numbers:
+            self._system.reached(Step.DRAFTED)
+        if progress is not None:
+            self._encrypter.progress.update(dict.fromkeys(numbers, progress))
+        sending = Sending(self._database, self._deliveries, numbers)
+        self.wake()
+        return sending
+
+    async def add_to(
+        self, sending: "Sending", recipient: str, account_id: bytes | None, messages: Sequence[NewMessage]
+    ) -> None:
+        """More messages after those that `sending` waits for."""
+        numbers = await self._database.run(lambda tx: self._add(tx, recipient, account_id, messages))
+        sending.numbers += numbers
+        sending.waiter.add(numbers)
+        self.wake()
+
+    def _add(
+        self, tx: Transaction, recipient: str, account_id: bytes | None, messages: Sequence[NewMessage]
+    ) -> list[int]:
+        numbers = []
+        for message in messages:
+            number = history.add_outgoing(
+                tx,
+                account_id=self._account.account_id,
+                message_id=self._system.random(MESSAGE_ID_BYTES),
+                content_type=message.content_type,
+                body=message.body,
+                sent_at_ms=self._system.now_ms(),
+                file_path=message.file_path,
+                file_sha256=message.file_sha256,
+            )
+            queue.add_draft(tx, number, recipient, account_id)
+            if message.spool is not None:
+                queue.add_upload(
+                    tx, queue.Upload(number, message.spool, message.length, message.sha256, None)
+                )
+            numbers.append(number)
+        return numbers
+
+    async def size(self) -> int:
+        """How many messages wait for the relay."""
+        return await self._database.read(queue.waiting)
+
+    async def everything(self) -> "Sending":
+        """Wait for what is in the outbox now, whoever put it there."""
+        numbers = await self._database.read(queue.waiting_numbers)
+        sending = Sending(self._database, self._deliveries, numbers)
+        if numbers:
+            self.wake()
+        return sending
+
+
+class Sending:
+    """Messages that somebody waits for; `close` when not any more."""
+
+    def __init__(self, database: Database, deliveries: Deliveries, numbers: list[int]) -> None:
+        self._database = database
+        self._deliveries = deliveries
+        self.numbers = numbers
+        self.waiter = deliveries.watch(numbers)
+
+    async def until(self, most_left: int, patience_seconds: float) -> None:
+        """Return when at most so many are undecided. Raises RelayUnreachable out of patience."""
+        await self.waiter.until(most_left, patience_seconds, self._look)
+
+    async def _look(self) -> None:
+        left = list(self.waiter.left)
+        for number, (state, refusal) in (
+            await self._database.read(partial(history.decided, numbers=left))
+        ).items():
+            if state is State.REFUSED:
+                self._deliveries.failed([number], NotSent(f"the message was refused ({refusal})"))
+            else:
+                self._deliveries.accepted([number])
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        self._deliveries.forget(self.waiter)

@@ -1,0 +1,39 @@
+"""Single values, and the own delivery tokens."""
+
+from crypto.primitives import RandomBytes
+from relay.wire.limits import DELIVERY_TOKEN_BYTES
+
+from .database import Transaction
+
+COMMITTED_SEQUENCE = "committed_sequence"
+CAUGHT_UP_AT_MS = "caught_up_at_ms"
+
+
+def number(tx: Transaction, name: str) -> int:
+    """A number; 0 if it was never set."""
+    row = tx.one("SELECT value FROM facts WHERE name = ?", name)
+    return 0 if row is None else int.from_bytes(row[0], "big")
+
+
+def set_number(tx: Transaction, name: str, value: int) -> None:
+    """Keep a number."""
+    tx.run(
+        "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        name,
+        value.to_bytes(8, "big"),
+    )
+
+
+def own_token(tx: Transaction, token_class: str, random: RandomBytes) -> tuple[bytes, bool]:
+    """(The own 16 B delivery token of a class, made now if need be; whether the relay has it)."""
+    row = tx.one("SELECT token, registered FROM tokens WHERE class = ?", token_class)
+    if row is not None:
+        return row[0], bool(row[1])
+    token = random(DELIVERY_TOKEN_BYTES)
+    tx.run("INSERT INTO tokens (class, token, registered) VALUES (?, ?, 0)", token_class, token)
+    return token, False
+
+
+def token_registered(tx: Transaction, token_class: str) -> None:
+    """The relay has it."""
+    tx.run("UPDATE tokens SET registered = 1 WHERE class = ?", token_class)

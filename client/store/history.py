@@ -1,0 +1,243 @@
+"""Conversations and their messages: what the user said and was told, and what each sending device counted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from client.contents import Content, ContentType
+from client.message import State
+
+from .database import Transaction
+
+COLUMNS = (
+    "m.n, m.conversation_id, m.message_id, m.account_id, m.outgoing, m.type, m.body, m.sent_at_ms,"
+    " m.received_at_ms, m.state, m.refusal, m.file_path, m.file_sha256"
+)
+MAX_ABSENT_NOTED = 1_000  # of one device at once: a counter that jumps by a billion costs no more
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message as it is kept."""
+
+    n: int
+    conversation_id: bytes | None
+    message_id: bytes
+    account_id: bytes
+    outgoing: bool
+    type: int
+    body: bytes
+    sent_at_ms: int
+    received_at_ms: int | None
+    state: State
+    refusal: str | None
+    file_path: str | None
+    file_sha256: bytes | None
+
+
+def _rows(rows: Iterable[Sequence[Any]]) -> list[MessageRow]:
+    found = []
+    for row in rows:
+        n, conversation, message_id, author, outgoing, kind, body, sent_at, received_at, state, *rest = row
+        fields = conversation, message_id, author, bool(outgoing), kind, body, sent_at, received_at
+        refusal, path, sha256 = rest
+        found.append(MessageRow(n, *fields, State(state), refusal, path, sha256))
+    return found
+
+
+def add_outgoing(
+    tx: Transaction,
+    *,
+    account_id: bytes,
+    message_id: bytes,
+    content_type: int,
+    body: bytes,
+    sent_at_ms: int,
+    file_path: str | None = None,
+    file_sha256: bytes | None = None,
+) -> int:
+    """A message that the user just sent; its row number."""
+    return tx.insert(
+        "INSERT INTO messages (message_id, account_id, outgoing, type, body, sent_at_ms, state, given, file_path,"
+        " file_sha256) VALUES (?, ?, 1, ?, ?, ?, ?, 1, ?, ?)",
+        message_id,
+        account_id,
+        content_type,
+        body,
+        sent_at_ms,
+        State.QUEUED,
+        file_path,
+        file_sha256,
+    )
+
+
+def add_incoming(tx: Transaction, account_id: bytes, content: Content, received_at_ms: int) -> bool:
+    """A message that was opened; False if it is here already (its author sent it in another envelope before)."""
+    return (
+        tx.run(
+            "INSERT INTO messages (conversation_id, message_id, account_id, outgoing, type, body, sent_at_ms,"
+            " received_at_ms, state, given) VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
+            content.conversation_id,
+            content.message_id,
+            account_id,
+            content.type,
+            bytes(content.body),
+            content.sent_at_ms,
+            received_at_ms,
+            State.RECEIVED,
+        )
+        > 0
+    )
+
+
+def find(tx: Transaction, n: int) -> MessageRow | None:
+    """One message by its row number."""
+    rows = _rows(tx.all(f"SELECT {COLUMNS} FROM messages m WHERE m.n = ?", n))  # noqa: S608
+    return rows[0] if rows else None
+
+
+def find_by_id(tx: Transaction, account_id: bytes, message_id: bytes) -> MessageRow | None:
+    """One message by its author and id."""
+    rows = _rows(
+        tx.all(
+            f"SELECT {COLUMNS} FROM messages m WHERE m.account_id = ? AND m.message_id = ?",  # noqa: S608
+            account_id,
+            message_id,
+        )
+    )
+    return rows[0] if rows else None
+
+
+def of_conversation(tx: Transaction, conversation_id: bytes, limit: int | None) -> list[MessageRow]:
+    """Its messages, oldest first; the newest `limit`."""
+    rows = _rows(
+        tx.all(
+            f"SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = ? AND m.type <> ?"  # noqa: S608
+            " ORDER BY m.n DESC LIMIT ?",
+            conversation_id,
+            ContentType.EMPTY,
+            -1 if limit is None else limit,
+        )
+    )
+    return rows[::-1]
+
+
+def not_given(tx: Transaction, after: int, limit: int) -> list[MessageRow]:
+    """Messages of others that no application took yet, oldest first."""
+    return _rows(
+        tx.all(
+            f"SELECT {COLUMNS} FROM messages m WHERE m.given = 0 AND m.n > ? ORDER BY m.n LIMIT ?",  # noqa: S608
+            after,
+            limit,
+        )
+    )
+
+
+def mark_given(tx: Transaction, numbers: Iterable[int]) -> None:
+    """An application took these."""
+    tx.many("UPDATE messages SET given = 1 WHERE n = ?", [(n,) for n in numbers])
+
+
+def set_state(tx: Transaction, numbers: Iterable[int], state: State, refusal: str | None = None) -> None:
+    """Where these messages stand now."""
+    tx.many("UPDATE messages SET state = ?, refusal = ? WHERE n = ?", [(state, refusal, n) for n in numbers])
+
+
+def decided(tx: Transaction, numbers: Iterable[int]) -> dict[int, tuple[State, str | None]]:
+    """Of these messages, (state, refusal) of those for which nothing waits any more."""
+    rows = tx.all(
+        "SELECT n, state, refusal FROM messages WHERE n IN (SELECT value FROM json_each(?))"
+        " AND n NOT IN (SELECT message_n FROM drafts) AND n NOT IN (SELECT message_n FROM outbox)",
+        msgspec.json.encode(list(numbers)).decode(),
+    )
+    return {n: (State(state), refusal) for n, state, refusal in rows}
+
+
+def set_encrypted(tx: Transaction, n: int, conversation_id: bytes) -> None:
+    """A message that is finished for the network; its conversation is known by now."""
+    tx.run(
+        "UPDATE messages SET conversation_id = ?, state = CASE WHEN state = ? THEN ? ELSE state END WHERE n = ?",
+        conversation_id,
+        State.QUEUED,
+        State.ENCRYPTED,
+        n,
+    )
+
+
+def set_body(tx: Transaction, n: int, body: bytes) -> None:
+    """The body of a message that is not encrypted yet."""
+    tx.run("UPDATE messages SET body = ? WHERE n = ?", body, n)
+
+
+def keep_file(tx: Transaction, n: int, path: str, sha256: bytes) -> None:
+    """The file of this message lies here now."""
+    tx.run("UPDATE messages SET file_path = ?, file_sha256 = ? WHERE n = ?", path, sha256, n)
+
+
+def conversation_with(tx: Transaction, conversation_id: bytes) -> bytes | None:
+    """The other account of a conversation."""
+    row = tx.one("SELECT account_id FROM conversations WHERE id = ?", conversation_id)
+    return None if row is None else row[0]
+
+
+def own_counter(tx: Transaction, conversation_id: bytes, account_id: bytes) -> tuple[int, bytes]:
+    """(Number, hash) of the last content that this device sent to this conversation; (0, b"") before the first."""
+    row = tx.one("SELECT own_counter, own_hash FROM conversations WHERE id = ?", conversation_id)
+    if row is None:
+        tx.run("INSERT INTO conversations (id, account_id) VALUES (?, ?)", conversation_id, account_id)
+        return 0, b""
+    return row[0], row[1]
+
+
+def set_own_counter(tx: Transaction, conversation_id: bytes, counter: int, hash_: bytes) -> None:
+    """This device's last content there."""
+    tx.run(
+        "UPDATE conversations SET own_counter = ?, own_hash = ? WHERE id = ?", counter, hash_, conversation_id
+    )
+
+
+def count_incoming(
+    tx: Transaction, account_id: bytes, device_id: bytes, content: Content, hash_: bytes
+) -> bool:
+    """Note the counter of a content that was opened; False if it does not follow its device's previous one.
+
+    Numbers that were jumped over are noted as absent until they come. A device's first content is its base.
+    """
+    place = content.conversation_id, device_id
+    row = tx.one("SELECT counter, hash FROM counters WHERE conversation_id = ? AND device_id = ?", *place)
+    if row is not None and content.counter <= row[0]:
+        tx.run(
+            "DELETE FROM absent WHERE conversation_id = ? AND device_id = ? AND counter = ?",
+            *place,
+            content.counter,
+        )
+        return True
+    if row is not None and content.counter > row[0] + 1:
+        first = max(row[0] + 1, content.counter - MAX_ABSENT_NOTED)
+        tx.many(
+            "INSERT INTO absent (conversation_id, device_id, counter) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            [(*place, counter) for counter in range(first, content.counter)],
+        )
+    tx.run(
+        "INSERT INTO counters (conversation_id, device_id, account_id, counter, hash) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (conversation_id, device_id) DO UPDATE SET counter = excluded.counter, hash = excluded.hash",
+        *place,
+        account_id,
+        content.counter,
+        hash_,
+    )
+    return row is None or content.counter > row[0] + 1 or content.previous_hash == row[1]
+
+
+def tell_absent(tx: Transaction) -> list[tuple[bytes, bytes, int]]:
+    """(Conversation, author, how many) of what is absent and was not told before; it counts as told now."""
+    found = tx.all(
+        "SELECT a.conversation_id, c.account_id, count(*) FROM absent a"
+        " JOIN counters c ON c.conversation_id = a.conversation_id AND c.device_id = a.device_id"
+        " WHERE a.told = 0 GROUP BY a.conversation_id, c.account_id"
+    )
+    if found:
+        tx.run("UPDATE absent SET told = 1 WHERE told = 0")
+    return [(row[0], row[1], row[2]) for row in found]

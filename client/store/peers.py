@@ -1,0 +1,181 @@
+"""Other accounts as this client knows them: names, the token that reaches them, their verified chain of manifests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from client.account import decode_chain, encode_chain
+from crypto.errors import SignedObject
+from crypto.manifest_chain import VerifiedManifest
+from relay.wire.links import encode_id
+
+from .database import Transaction
+
+_COLUMNS = (
+    "account_id, chain, handle, claimed, token, accepted, heard_since_send, received_since_send,"
+    " last_sent_at_ms, stale, fork IS NOT NULL"
+)
+_TOKEN_RANK = {"public": 1, "link": 2, "contact": 3}
+"""A token that was given for longer is not replaced by one that was given to everybody."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Peer:
+    """One other account."""
+
+    account_id: bytes
+    chain: VerifiedManifest | None
+    handle: str | None
+    claimed: str | None
+    token: bytes | None = field(repr=False)
+    accepted: bool
+    """The user has written to them."""
+    heard_since_send: bool
+    received_since_send: int
+    last_sent_at_ms: int
+    stale: bool
+    """The relay named a newer manifest than `chain` has."""
+    forked: bool
+
+    @property
+    def name(self) -> str:
+        """How to call them: what was looked up, else what they claim, else the id."""
+        return self.handle or self.claimed or encode_id(self.account_id)
+
+
+def find_peer(tx: Transaction, account_id: bytes) -> Peer | None:
+    """The account of this id."""
+    cached = tx.cache.get((Peer, account_id))
+    if isinstance(cached, Peer):
+        return cached
+    return _of(tx, tx.one(f"SELECT {_COLUMNS} FROM peers WHERE account_id = ?", account_id))  # noqa: S608
+
+
+def find_by_handle(tx: Transaction, handle: str) -> Peer | None:
+    """The account that the relay's directory named for this handle, when it was last asked."""
+    return _of(tx, tx.one(f"SELECT {_COLUMNS} FROM peers WHERE handle = ?", handle))  # noqa: S608
+
+
+def find_by_claim(tx: Transaction, claimed: str) -> Peer | None:
+    """The account that calls itself so, if exactly one does."""
+    rows = tx.all(f"SELECT {_COLUMNS} FROM peers WHERE claimed = ? LIMIT 2", claimed)  # noqa: S608
+    return _of(tx, rows[0]) if len(rows) == 1 else None
+
+
+def accepted_peers(tx: Transaction) -> list[Peer]:
+    """Whom the user has written to."""
+    rows = tx.all(f"SELECT {_COLUMNS} FROM peers WHERE accepted = 1")  # noqa: S608
+    return [peer for peer in (_of(tx, row) for row in rows) if peer is not None]
+
+
+def _of(tx: Transaction, row: Sequence[Any] | None) -> Peer | None:
+    if row is None:
+        return None
+    account_id, chain, handle, claimed, token, accepted, heard, received, sent_at, stale, forked = row
+    peer = Peer(
+        account_id=account_id,
+        chain=None if chain is None else decode_chain(account_id, chain),
+        handle=handle,
+        claimed=claimed,
+        token=token,
+        accepted=bool(accepted),
+        heard_since_send=bool(heard),
+        received_since_send=received,
+        last_sent_at_ms=sent_at,
+        stale=bool(stale),
+        forked=bool(forked),
+    )
+    tx.cache[Peer, peer.account_id] = peer
+    return peer
+
+
+def _forget(tx: Transaction, account_id: bytes) -> None:
+    tx.cache.pop((Peer, account_id), None)
+
+
+def ensure_peer(tx: Transaction, account_id: bytes) -> None:
+    """Make the row if there is none."""
+    tx.run("INSERT INTO peers (account_id) VALUES (?) ON CONFLICT DO NOTHING", account_id)
+
+
+def learn_token(tx: Transaction, account_id: bytes, token: bytes, token_class: str) -> None:
+    """This token reaches them; it takes the place of one of a lower class or the same."""
+    ensure_peer(tx, account_id)
+    row = tx.one("SELECT token_class FROM peers WHERE account_id = ?", account_id)
+    if row[0] is None or _TOKEN_RANK[row[0]] <= _TOKEN_RANK[token_class]:
+        tx.run(
+            "UPDATE peers SET token = ?, token_class = ? WHERE account_id = ?", token, token_class, account_id
+        )
+        _forget(tx, account_id)
+
+
+def learn_handle(tx: Transaction, account_id: bytes, handle: str) -> None:
+    """The relay's directory says that this handle is theirs; whoever had it before has it no more."""
+    ensure_peer(tx, account_id)
+    for (other,) in tx.all("SELECT account_id FROM peers WHERE handle = ?", handle):
+        _forget(tx, other)
+    tx.run("UPDATE peers SET handle = NULL WHERE handle = ? AND account_id <> ?", handle, account_id)
+    tx.run("UPDATE peers SET handle = ? WHERE account_id = ?", handle, account_id)
+    _forget(tx, account_id)
+
+
+def learn_claim(tx: Transaction, account_id: bytes, claimed: str) -> None:
+    """They call themselves so."""
+    tx.run("UPDATE peers SET claimed = ? WHERE account_id = ?", claimed or None, account_id)
+    _forget(tx, account_id)
+
+
+def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
+    """Keep what was verified; it is the newest now."""
+    ensure_peer(tx, chain.account_id)
+    tx.run(
+        "UPDATE peers SET chain = ?, stale = 0 WHERE account_id = ?", encode_chain(chain), chain.account_id
+    )
+    _forget(tx, chain.account_id)
+
+
+def mark_stale(tx: Transaction, account_id: bytes) -> None:
+    """The relay names a newer manifest: fetch it before the next message."""
+    tx.run("UPDATE peers SET stale = 1 WHERE account_id = ?", account_id)
+    _forget(tx, account_id)
+
+
+def keep_fork(tx: Transaction, account_id: bytes, known: SignedObject, other: SignedObject) -> None:
+    """Two manifests of one version: both are kept as evidence, and nothing is sent any more."""
+    evidence = [(one.body, one.signature) for one in (known, other)]
+    tx.run("UPDATE peers SET fork = ? WHERE account_id = ?", msgspec.msgpack.encode(evidence), account_id)
+    _forget(tx, account_id)
+
+
+def note_sent(tx: Transaction, account_id: bytes, now_ms: int) -> None:
+    """The user (or this client for them) wrote to them."""
+    tx.run(
+        "UPDATE peers SET accepted = 1, heard_since_send = CASE WHEN last_sent_at_ms = 0 THEN 0"
+        " ELSE heard_since_send END, received_since_send = 0, last_sent_at_ms = ? WHERE account_id = ?",
+        now_ms,
+        account_id,
+    )
+    _forget(tx, account_id)
+
+
+def note_answer_due(tx: Transaction, account_id: bytes, now_ms: int) -> None:
+    """An empty message for them is drafted: count anew from here."""
+    tx.run(
+        "UPDATE peers SET received_since_send = 0, last_sent_at_ms = ? WHERE account_id = ?",
+        now_ms,
+        account_id,
+    )
+    _forget(tx, account_id)
+
+
+def note_received(tx: Transaction, account_id: bytes, count: int) -> None:
+    """So many messages of theirs were opened."""
+    tx.run(
+        "UPDATE peers SET heard_since_send = 1, received_since_send = received_since_send + ?"
+        " WHERE account_id = ?",
+        count,
+        account_id,
+    )
+    _forget(tx, account_id)

@@ -1,0 +1,223 @@
+"""What is on its way out: messages not encrypted yet (drafts), files going up, and finished envelopes."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from client.errors import StoreDamaged
+from relay.wire.limits import DEVICE_ID_BYTES
+from relay.wire.links import encode_id
+
+from .database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that waits to be encrypted. `content`: it was before, and goes out again so, not to `except_devices`."""
+
+    n: int
+    message_n: int
+    recipient: str
+    account_id: bytes | None
+    content: bytes | None = field(default=None, repr=False)
+    except_devices: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An encrypted copy of a file: where it lies, its length and SHA-256, and its place at the relay once it has one."""
+
+    message_n: int
+    spool: str
+    length: int
+    sha256: bytes
+    location: str | None
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The finished bytes for one device."""
+
+    device_id: Annotated[bytes, Meta(min_length=DEVICE_ID_BYTES, max_length=DEVICE_ID_BYTES)]
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Finished envelopes of one message, under one id."""
+
+    n: int
+    envelope_id: bytes
+    message_n: int
+    account_id: bytes
+    content: bytes = field(repr=False)
+    envelopes: tuple[Envelope, ...] = field(repr=False)
+    made_at_ms: int
+
+
+_envelopes: Final = msgspec.msgpack.Decoder(tuple[Envelope, ...])
+
+
+def add_draft(
+    tx: Transaction,
+    message_n: int,
+    recipient: str,
+    account_id: bytes | None,
+    *,
+    content: bytes | None = None,
+    except_devices: Iterable[bytes] = (),
+) -> None:
+    """Put a message at the end of what waits to be encrypted."""
+    tx.run(
+        "INSERT INTO drafts (message_n, recipient, account_id, content, except_devices) VALUES (?, ?, ?, ?, ?)",
+        message_n,
+        recipient,
+        account_id,
+        content,
+        b"".join(except_devices),
+    )
+
+
+def next_drafts(tx: Transaction, limit: int, without: Collection[str] = ()) -> list[Draft]:
+    """The oldest drafts, in order, for other recipients than those in `without`."""
+    return [
+        Draft(n, message_n, recipient, account_id, content, _split(devices))
+        for n, message_n, recipient, account_id, content, devices in tx.all(
+            "SELECT n, message_n, recipient, account_id, content, except_devices FROM drafts"
+            " WHERE recipient NOT IN (SELECT value FROM json_each(?)) ORDER BY n LIMIT ?",
+            msgspec.json.encode(list(without)).decode(),
+            limit,
+        )
+    ]
+
+
+def _split(devices: bytes) -> tuple[bytes, ...]:
+    return tuple(devices[at : at + DEVICE_ID_BYTES] for at in range(0, len(devices), DEVICE_ID_BYTES))
+
+
+def draft_is_there(tx: Transaction, n: int) -> bool:
+    """Whether it still waits (another process may have encrypted it meanwhile)."""
+    return tx.one("SELECT 1 FROM drafts WHERE n = ?", n) is not None
+
+
+def name_recipient(tx: Transaction, recipient: str, account_id: bytes, conversation_id: bytes) -> None:
+    """This name leads to this account: for all that waits for it."""
+    tx.run(
+        "UPDATE messages SET conversation_id = ? WHERE conversation_id IS NULL AND n IN"
+        " (SELECT message_n FROM drafts WHERE recipient = ?)",
+        conversation_id,
+        recipient,
+    )
+    tx.run(
+        "UPDATE drafts SET account_id = ?, recipient = ? WHERE recipient = ?",
+        account_id,
+        encode_id(account_id),
+        recipient,
+    )
+
+
+def remove_drafts(tx: Transaction, numbers: Iterable[int]) -> None:
+    """They are encrypted, or will never be."""
+    tx.many("DELETE FROM drafts WHERE n = ?", [(n,) for n in numbers])
+
+
+def add_upload(tx: Transaction, upload: Upload) -> None:
+    """A file that has to be at the relay before its message goes out."""
+    tx.run(
+        "INSERT INTO uploads (message_n, spool, length, sha256) VALUES (?, ?, ?, ?)",
+        upload.message_n,
+        upload.spool,
+        upload.length,
+        upload.sha256,
+    )
+
+
+def find_upload(tx: Transaction, message_n: int) -> Upload | None:
+    """The upload that this message waits for."""
+    row = tx.one(
+        "SELECT message_n, spool, length, sha256, location FROM uploads WHERE message_n = ?", message_n
+    )
+    return None if row is None else Upload(*row)
+
+
+def place_upload(tx: Transaction, message_n: int, location: str | None) -> None:
+    """The relay takes it there; None: begin anew."""
+    tx.run("UPDATE uploads SET location = ? WHERE message_n = ?", location, message_n)
+
+
+def remove_upload(tx: Transaction, message_n: int) -> None:
+    """The relay has it."""
+    tx.run("DELETE FROM uploads WHERE message_n = ?", message_n)
+
+
+def spools(tx: Transaction) -> set[str]:
+    """The encrypted copies that are still needed."""
+    return {row[0] for row in tx.all("SELECT spool FROM uploads")}
+
+
+def add_outgoing(
+    tx: Transaction,
+    *,
+    envelope_id: bytes,
+    message_n: int,
+    account_id: bytes,
+    content: bytes,
+    envelopes: tuple[Envelope, ...],
+    now_ms: int,
+) -> int:
+    """Finished envelopes; its row number, which is the order in which they go out."""
+    return tx.insert(
+        "INSERT INTO outbox (envelope_id, message_n, account_id, content, targets, made_at_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        envelope_id,
+        message_n,
+        account_id,
+        content,
+        msgspec.msgpack.encode(envelopes),
+        now_ms,
+    )
+
+
+def outgoing_after(tx: Transaction, after: int, limit: int) -> list[Outgoing]:
+    """Finished envelopes above a row number, in order. Raises StoreDamaged."""
+    try:
+        return [
+            Outgoing(n, envelope_id, message_n, account_id, content, _envelopes.decode(targets), made_at_ms)
+            for n, envelope_id, message_n, account_id, content, targets, made_at_ms in tx.all(
+                "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms FROM outbox"
+                " WHERE n > ? ORDER BY n LIMIT ?",
+                after,
+                limit,
+            )
+        ]
+    except msgspec.DecodeError as error:
+        raise StoreDamaged("an envelope in the outbox is damaged") from error
+
+
+def remove_outgoing(tx: Transaction, numbers: Iterable[int]) -> None:
+    """The relay has answered for them."""
+    tx.many("DELETE FROM outbox WHERE n = ?", [(n,) for n in numbers])
+
+
+def waiting_numbers(tx: Transaction) -> list[int]:
+    """The messages that wait for the relay, encrypted or not."""
+    return [row[0] for row in tx.all("SELECT message_n FROM drafts UNION SELECT message_n FROM outbox")]
+
+
+def waiting(tx: Transaction) -> int:
+    """How many messages wait for the relay, encrypted or not."""
+    return int(
+        tx.one("SELECT count(*) FROM (SELECT message_n FROM drafts UNION SELECT message_n FROM outbox)")[0]
+    )
+
+
+def is_waiting(tx: Transaction, message_n: int) -> bool:
+    """Whether a part of this message waits for the relay."""
+    row = tx.one(
+        "SELECT 1 FROM drafts WHERE message_n = ? UNION ALL SELECT 1 FROM outbox WHERE message_n = ?",
+        message_n,
+        message_n,
+    )
+    return row is not None

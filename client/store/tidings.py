@@ -1,0 +1,67 @@
+"""What the user should be told besides messages, kept until an application took it; and envelopes that did not open."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from client.errors import StoreDamaged
+from client.message import Gap, Missed, Unopened, Warned
+
+from .database import Transaction
+
+MAX_UNOPENED: Final = 1_000  # kept with their bytes; the oldest go first
+
+Tiding = Missed | Gap | Unopened | Warned
+_KINDS: Final[dict[str, type[Tiding]]] = {
+    "missed": Missed,
+    "gap": Gap,
+    "unopened": Unopened,
+    "warned": Warned,
+}
+_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+
+
+def tell(tx: Transaction, tiding: Tiding) -> None:
+    """Keep it for the user."""
+    tx.run(
+        "INSERT INTO tidings (kind, body) VALUES (?, ?)",
+        _NAMES[type(tiding)],
+        msgspec.msgpack.encode(tiding),
+    )
+
+
+def untold(tx: Transaction, after: int, limit: int) -> list[tuple[int, Tiding]]:
+    """What no application took yet, oldest first. Raises StoreDamaged."""
+    try:
+        return [
+            (n, msgspec.msgpack.decode(body, type=_KINDS[kind]))
+            for n, kind, body in tx.all(
+                "SELECT n, kind, body FROM tidings WHERE n > ? ORDER BY n LIMIT ?", after, limit
+            )
+        ]
+    except (msgspec.DecodeError, KeyError) as error:
+        raise StoreDamaged("a notice in the store is damaged") from error
+
+
+def mark_told(tx: Transaction, numbers: Iterable[int]) -> None:
+    """An application took these."""
+    tx.many("DELETE FROM tidings WHERE n = ?", [(n,) for n in numbers])
+
+
+def keep_unopened(tx: Transaction, *, envelope_id: bytes, envelope: bytes, reason: str, now_ms: int) -> None:
+    """An envelope that no key opened: kept, and told."""
+    tx.run(
+        "INSERT INTO unopened (envelope_id, received_at_ms, reason, envelope) VALUES (?, ?, ?, ?)",
+        envelope_id,
+        now_ms,
+        reason,
+        envelope,
+    )
+    tx.run("DELETE FROM unopened WHERE n <= (SELECT max(n) FROM unopened) - ?", MAX_UNOPENED)
+    tell(tx, Unopened(reason))
+
+
+def unopened_count(tx: Transaction) -> int:
+    """How many are kept."""
+    return int(tx.one("SELECT count(*) FROM unopened")[0])

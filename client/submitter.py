@@ -1,0 +1,201 @@
+"""Hands finished envelopes to the relay in order, many under way at once, and files what it answers.
+
+The same bytes under the same id until they are answered, for at most 7 days from when they were made; an anonymous
+connection, so that the relay does not learn who sends. docs/protocol.md, "Delivery".
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from relay.wire.frames import (
+    Accepted,
+    EnvelopeClass,
+    RelayFrame,
+    Submit,
+    Target,
+)
+from relay.wire.frames import (
+    Refused as RefusedFrame,
+)
+from relay.wire.limits import IDEMPOTENCY_SECONDS, MAX_TTL_SECONDS
+
+from .connection import Connection, open_connection, refusal
+from .deliveries import Deliveries
+from .errors import Refused, RelayMisbehaved, RelayUnreachable
+from .filing import Answer, Filed, draft_anew, file_answers, grant_for
+from .reconnect import Backoff
+from .store import queue
+from .store.database import Database
+from .system import Step, System
+from .together import run_together
+from .transport import Transport
+
+UNDER_WAY: Final = 192
+_READ_AT_ONCE: Final = 64
+_PAUSE_SECONDS: Final = 15.0  # of a recipient whose mailbox is full
+_MAX_REQUEST_ID: Final = 2**32 - 1
+
+
+class Submitter:
+    """The sending half of the outbox; `run` until cancelled, `wake` when there is something new."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        database: Database,
+        system: System,
+        deliveries: Deliveries,
+        *,
+        on_redraft: Callable[[], None],
+    ) -> None:
+        self._transport = transport
+        self._database = database
+        self._system = system
+        self._deliveries = deliveries
+        self._wake = asyncio.Event()
+        self._under_way: dict[int, queue.Outgoing] = {}
+        self._answered = asyncio.Event()
+        self._sent_up_to = 0
+        self._paused: dict[bytes, float] = {}
+        self._request_id = 0
+        self._on_redraft = on_redraft
+
+    def wake(self) -> None:
+        """Something was put into the outbox."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Connect when there is something to send, stay connected, come back after a loss."""
+        backoff = Backoff(self._system.random)
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not await self._database.read(lambda tx: queue.outgoing_after(tx, 0, 1)):
+                continue
+            try:
+                async with open_connection(self._transport, None) as connection:
+                    backoff.reset()
+                    self._deliveries.found()
+                    await self._converse(connection)
+            except RelayUnreachable as error:
+                self._deliveries.lost(error)
+                await self._system.sleep(backoff.next_seconds())
+            except (Refused, RelayMisbehaved) as error:
+                self._deliveries.lost(RelayUnreachable(str(error)))
+                wait_ms = error.retry_after_ms if isinstance(error, Refused) else 0
+                await self._system.sleep(backoff.next_seconds(max(wait_ms / 1_000, 1.0)))
+            finally:
+                # What was not answered goes out again, the same bytes under the same ids.
+                self._under_way.clear()
+                self._sent_up_to = 0
+                self._wake.set()
+
+    async def _converse(self, connection: Connection) -> None:
+        await run_together(self._send(connection), self._receive(connection))
+
+    async def _send(self, connection: Connection) -> None:
+        while True:
+            self._wake.clear()
+            rows = await self._database.read(
+                lambda tx: queue.outgoing_after(tx, self._sent_up_to, _READ_AT_ONCE)
+            )
+            if not rows:
+                await self._wait_for_more()
+                continue
+            self._sent_up_to = rows[-1].n
+            frames = await self._frames([row for row in rows if self._may_go(row)])
+            if frames:
+                await connection.send(frames)
+                for _ in frames:
+                    self._system.reached(Step.SUBMITTED)
+            while len(self._under_way) >= UNDER_WAY:
+                self._answered.clear()
+                await self._answered.wait()
+
+    async def _wait_for_more(self) -> None:
+        """Until something new is there, or a paused recipient may be tried again."""
+        now = self._system.monotonic_seconds()
+        due = min(self._paused.values(), default=None)
+        if due is None:
+            await self._wake.wait()
+            return
+        if due > now:
+            try:
+                async with asyncio.timeout(due - now):
+                    await self._wake.wait()
+                return
+            except TimeoutError:
+                pass
+        now = self._system.monotonic_seconds()
+        self._paused = {account: until for account, until in self._paused.items() if until > now}
+        self._sent_up_to = 0
+
+    def _may_go(self, row: queue.Outgoing) -> bool:
+        under_way = any(other.n == row.n for other in self._under_way.values())
+        return not under_way and row.account_id not in self._paused
+
+    async def _frames(self, rows: Sequence[queue.Outgoing]) -> list[Submit]:
+        """The rows as submits, with the newest grant; rows that are too old are encrypted anew."""
+        oldest_ms = self._system.now_ms() - IDEMPOTENCY_SECONDS * 1_000
+        expired = [row for row in rows if row.made_at_ms < oldest_ms]
+        if expired:
+            await self._database.run(partial(draft_anew, rows=expired))
+            self._on_redraft()
+        fresh = [row for row in rows if row.made_at_ms >= oldest_ms]
+        grants = await self._database.read(
+            lambda tx: {row.account_id: grant_for(tx, row.account_id) for row in fresh}
+        )
+        frames = []
+        for row in fresh:
+            self._request_id = self._request_id % _MAX_REQUEST_ID + 1
+            self._under_way[self._request_id] = row
+            frames.append(
+                Submit(
+                    request_id=self._request_id,
+                    envelope_id=row.envelope_id,
+                    envelope_class=EnvelopeClass.DURABLE,
+                    urgent=True,
+                    ttl_seconds=MAX_TTL_SECONDS,
+                    ciphertexts=tuple(one.ciphertext for one in row.envelopes),
+                    targets=tuple(Target(one.device_id, index, 0) for index, one in enumerate(row.envelopes)),
+                    grants=(grants[row.account_id],),
+                )
+            )
+        return frames
+
+    async def _receive(self, connection: Connection) -> None:
+        while True:
+            frames = await connection.receive()
+            answers = [answer for answer in map(self._answer, frames) if answer is not None]
+            for _ in answers:
+                self._system.reached(Step.ACCEPTED)
+            if answers:
+                self._tell(await self._database.run(partial(file_answers, answers=answers)))
+            self._answered.set()
+
+    def _answer(self, frame: RelayFrame) -> Answer | None:
+        if isinstance(frame, Accepted):
+            row = self._under_way.pop(frame.request_id, None)
+            if row is None or len(frame.outcomes) != len(row.envelopes):
+                raise RelayMisbehaved("the relay answered what was not asked")
+            return Answer(row, frame.outcomes, is_behind=bool(frame.manifest_behind))
+        if isinstance(frame, RefusedFrame):
+            row = self._under_way.pop(frame.request_id, None)
+            error = refusal(frame.code, frame.retry_after_ms)
+            if row is None or error.retryable:
+                raise error  # the relay cannot take it now: all of it again, later and in order
+            return Answer(row, (), error=error)
+        return None
+
+    def _tell(self, filed: Filed) -> None:
+        self._deliveries.accepted(filed.accepted)
+        for message_n, error in filed.refused:
+            self._deliveries.failed([message_n], error)
+        for account_id, message_n, error in filed.full:
+            self._paused[account_id] = self._system.monotonic_seconds() + _PAUSE_SECONDS
+            self._deliveries.failed([message_n], error)
+            self._wake.set()
+        if filed.redrafted:
+            self._on_redraft()

@@ -1,0 +1,121 @@
+"""Which device lists this client believes, in the client's own errors; what a new one means for what is kept.
+
+A rollback is ignored; a fork stops sending and is kept with both objects; an unknown device is refused. The rules of
+the chain are those of `crypto.manifest_chain`; docs/protocol.md, "Identity and manifests".
+"""
+
+from collections.abc import Sequence
+
+from crypto.errors import CryptoError, ManifestFork, ManifestRollback
+from crypto.manifest import SignedManifest
+from crypto.manifest_chain import VerifiedManifest, verify_chain
+from relay.wire.limits import MAX_MANIFESTS_PER_ANSWER
+from relay.wire.links import encode_id
+from relay.wire.resources import ManifestsAnswer
+
+from .account import Account, save_account
+from .errors import DevicesForked, DevicesRefused, RelayMisbehaved
+from .message import Warned
+from .store import tidings
+from .store.database import Database, Transaction
+from .store.peers import find_peer, keep_fork, save_chain
+from .store.session_rows import all_sessions, save_sessions
+from .transport import Transport
+
+
+def believe(
+    account_id: bytes, known: VerifiedManifest | None, chain: Sequence[SignedManifest]
+) -> VerifiedManifest:
+    """What is known after `chain` was seen; `known` itself after a rollback.
+
+    Raises DevicesForked (its cause has both manifests) or DevicesRefused: then nothing changes.
+    """
+    try:
+        return verify_chain(account_id, known, chain)
+    except ManifestRollback:
+        if known is None:
+            raise DevicesRefused("a device list that goes back in time") from None
+        return known
+    except ManifestFork as error:
+        raise DevicesForked(
+            f"two device lists of {encode_id(account_id)} in one version: somebody shows two views of it;"
+            " nothing is sent until you have talked to its owner"
+        ) from error
+    except CryptoError as error:
+        raise DevicesRefused(f"a device list of {encode_id(account_id)} is refused: {error}") from error
+
+
+async def fetch_chain(
+    transport: Transport, account_id: bytes, token: bytes | None, known: VerifiedManifest | None
+) -> VerifiedManifest:
+    """The account's chain from the relay, anonymously with a delivery token (signed, without one, for the own account).
+
+    It asks for the known version again, so that a fork shows. Raises what `believe` and `Transport.ask` raise.
+    """
+    newest = known
+    version = 1 if known is None else known.version
+    while True:
+        answered = await transport.ask(
+            "GET",
+            f"/v1/accounts/{encode_id(account_id)}/manifests?from={version}",
+            token=token,
+            signed=token is None,
+        )
+        answer = answered.read(ManifestsAnswer)
+        chain = [
+            SignedManifest(one.body, one.signer, one.signature)
+            for one in answer.manifests[:MAX_MANIFESTS_PER_ANSWER]
+        ]
+        if not chain:
+            if newest is None:
+                raise RelayMisbehaved("the relay knows the account, and no device list of it")
+            return newest
+        newest = believe(account_id, newest, chain)
+        last = chain[-1].manifest.version
+        if last >= answer.latest or last < version:
+            return newest
+        version = last + 1
+
+
+def adopt(tx: Transaction, account: Account, chain: VerifiedManifest, now_ms: int) -> None:
+    """Keep a verified chain of another account or the own one; what a removed device had opens nothing any more."""
+    if chain.account_id == account.account_id:
+        if chain.version > account.own.version:
+            save_account(tx, account.with_chain(chain))
+    else:
+        save_chain(tx, chain)
+    own = account.account_id, account.device_id
+    listed = {entry.device_id for entry in chain.manifest.devices}
+    removed = {
+        key: sessions.without_sessions()
+        for key, sessions in all_sessions(tx, own).items()
+        if key[0] == chain.account_id and key[1] not in listed and sessions.sessions()
+    }
+    if removed:
+        save_sessions(tx, own, removed, now_ms)
+
+
+def keep_evidence(tx: Transaction, account_id: bytes, error: DevicesForked) -> None:
+    """Both manifests of a fork, and a word to the user."""
+    fork = error.__cause__
+    peer = find_peer(tx, account_id)
+    if isinstance(fork, ManifestFork) and peer is not None and not peer.forked:
+        keep_fork(tx, account_id, fork.known, fork.other)
+        tidings.tell(tx, Warned("devices_forked", str(error), encode_id(account_id)))
+
+
+async def refresh(
+    transport: Transport, database: Database, account: Account, account_id: bytes, now_ms: int
+) -> VerifiedManifest:
+    """Fetch and keep the newest chain of another account. Raises DevicesForked (kept), DevicesRefused, Refused."""
+    peer = await database.read(lambda tx: find_peer(tx, account_id))
+    if peer is None or peer.token is None:
+        raise DevicesRefused(f"nothing here reaches {encode_id(account_id)}: ask for a contact link")
+    try:
+        chain = await fetch_chain(transport, account_id, peer.token, peer.chain)
+    except DevicesForked as error:
+        forked = error
+        await database.run(lambda tx: keep_evidence(tx, account_id, forked))
+        raise
+    await database.run(lambda tx: adopt(tx, account, chain, now_ms))
+    return chain
