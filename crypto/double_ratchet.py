@@ -7,11 +7,9 @@ is set up, nor which of several sessions an envelope belongs to.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from . import labels
-from .chains import ReceivingChain, SendingChain, SessionSecrets, body_key
+from .chains import ReceivingChain, body_key
 from .errors import CopiedState, InvalidEncoding, Undecryptable
 from .headers import (
     ENVELOPE_START,
@@ -20,7 +18,6 @@ from .headers import (
     SEALED_HEADER_BYTES,
     Header,
     block_length,
-    derive_header_key,
     open_block,
     seal_block,
     seal_header,
@@ -32,20 +29,18 @@ from .limits import (
     MAX_RECEIVING_CHAINS,
     MAX_SKIPPED_KEYS,
     MAX_USED_NUMBERS,
-    SKIPPED_KEY_LIFETIME_MS,
 )
 from .padding import LENGTH_BYTES, bucket_for, is_bucket, pad, unpad
 from .primitives import RandomBytes, aes256gcm_open, aes256gcm_seal
+from .ratchet_state import AssociatedData, RatchetState
 from .root_chain import (
     DEFAULT_SCHEDULE,
     KemSchedule,
-    RootChain,
     kem_flags_of_next_chain,
     open_receiving_chain,
     open_sending_chain,
 )
-from .secret_value import SecretValue, replace
-from .transcript import transcript, u32
+from .transcript import u32
 from .used_numbers import FINGERPRINT_BYTES, RECORDS_IN_PAGE
 
 __all__ = [
@@ -57,9 +52,6 @@ __all__ = [
     "decrypt_opened",
     "encrypt",
     "find_header",
-    "forget_expired",
-    "start_initiator",
-    "start_responder",
 ]
 
 _HEADER_AT: Final = len(ENVELOPE_START) + AEAD_NONCE_BYTES
@@ -73,49 +65,6 @@ _TRIAL_ORDER: Final = (
     *((0, _NEXT_CHAIN, *range(1, chains)) for chains in range(1, MAX_RECEIVING_CHAINS + 1)),
 )
 """By the number of receiving chains: the newest, the next, then older ones."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AssociatedData:
-    """Who speaks to whom in which session: authenticated with every message, sent with none."""
-
-    session_id: bytes
-    sender_account: bytes
-    sender_device: bytes
-    recipient_account: bytes
-    recipient_device: bytes
-    start: bytes = field(init=False, repr=False)
-    """The transcript of a message's associated data up to its last field, the envelope before the body."""
-
-    def __post_init__(self) -> None:
-        parties = (self.sender_account, self.sender_device, self.recipient_account, self.recipient_device)
-        object.__setattr__(self, "start", transcript(labels.MESSAGE, self.session_id, *parties))
-
-    def reversed(self) -> "AssociatedData":
-        """Of the messages in the other direction."""
-        return AssociatedData(
-            self.session_id,
-            self.recipient_account,
-            self.recipient_device,
-            self.sender_account,
-            self.sender_device,
-        )
-
-
-class RatchetState(SecretValue, frozen=True, eq=False):
-    """One side of a session between two devices, at one moment."""
-
-    session_id: bytes
-    root: RootChain
-    sending: SendingChain | None
-    """None from the peer's newest chain on, until the next send opens the answer to it."""
-    receiving: tuple[ReceivingChain, ...]
-    """Newest first, at most MAX_RECEIVING_CHAINS."""
-
-    @property
-    def can_send(self) -> bool:
-        """False for a responder that has not opened a first message yet."""
-        return bool(self.root.peer_public)
 
 
 class MessageInfo(NamedTuple):
@@ -134,16 +83,6 @@ class OpenedHeader(NamedTuple):
 
     chain_index: int
     header: Header
-
-
-def start_initiator(secrets: SessionSecrets, peer_signed_prekey: bytes, now_ms: int) -> RatchetState:
-    """The state of A, who fetched the bundle with this 32 B X25519 prekey; it can send at once."""
-    return _start(secrets, b"", peer_signed_prekey, now_ms)
-
-
-def start_responder(secrets: SessionSecrets, signed_prekey_private: bytes, now_ms: int) -> RatchetState:
-    """The state of B, whose signed prekey (32 B X25519 private key) the set-up used; it receives first."""
-    return _start(secrets, signed_prekey_private, b"", now_ms)
 
 
 def encrypt(
@@ -268,34 +207,6 @@ def decrypt_opened(
         opened_chain and bool(flags & HAS_KEM_CIPHERTEXT),
     )
     return RatchetState(state.session_id, root, sending, receiving), plaintext, info
-
-
-def forget_expired(state: RatchetState, now_ms: int) -> RatchetState:
-    """Without skipped keys and closed chains older than SKIPPED_KEY_LIFETIME_MS; itself if there are none."""
-    oldest_ms = now_ms - SKIPPED_KEY_LIFETIME_MS
-    checked = (chain.without_keys_before(oldest_ms) for chain in state.receiving)
-    kept = tuple(chain for chain in checked if chain is not None)
-    if len(kept) == len(state.receiving) and all(map(lambda a, b: a is b, kept, state.receiving)):
-        return state
-    return replace(state, receiving=kept)
-
-
-def _start(secrets: SessionSecrets, own_private: bytes, peer_public: bytes, now_ms: int) -> RatchetState:
-    key_a, key_b = derive_header_key(secrets.header_key_a), derive_header_key(secrets.next_header_key_b)
-    is_initiator = bool(peer_public)
-    root = RootChain(
-        root_key=secrets.root_key,
-        own_private=own_private,
-        peer_public=peer_public,
-        next_sending=key_a if is_initiator else key_b,
-        next_receiving=key_b if is_initiator else key_a,
-        previous_length=0,
-        steps_since_kem=0,
-        last_kem_at_ms=now_ms,
-        offered=None,
-        peer_offer=b"",
-    )
-    return RatchetState(secrets.session_id, root, None, ())
 
 
 def _require_same_session(state: RatchetState, ad: AssociatedData) -> None:

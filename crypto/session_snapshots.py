@@ -10,7 +10,6 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from . import limits
-from .double_ratchet import AssociatedData
 from .errors import InvalidEncoding
 from .keys import LocalDevice
 from .local_prekeys import SEED_BYTES, LocalPrekey, LocalPrekeys
@@ -18,6 +17,7 @@ from .manifest import SignedManifest
 from .manifest_chain import VerifiedManifest
 from .pqxdh import SetupValues
 from .prekeys import CLASSES, KeyClass, KeyKind, SignedKey
+from .ratchet_state import AssociatedData
 from .sessions import PeerSessions, PendingSetup, ReplayEntry, Session, SessionFacts
 from .snapshots import decode_state, encode_state
 

@@ -7,8 +7,8 @@ opened once (A4). On any failure nothing changes: values come in, values go out.
 from dataclasses import replace
 from typing import NamedTuple
 
-from . import double_ratchet, limits
-from .double_ratchet import AssociatedData, MessageInfo
+from . import double_ratchet, limits, ratchet_state
+from .double_ratchet import MessageInfo
 from .errors import (
     InvalidKey,
     ManifestGap,
@@ -27,6 +27,7 @@ from .manifest_chain import VerifiedManifest, verify_chain
 from .pqxdh import ManifestRef, Party, SetupValues, initiate, respond
 from .prekeys import Bundle, KeyClass, KeyKind, verify_bundle
 from .primitives import RandomBytes
+from .ratchet_state import AssociatedData
 from .sealed_first_message import SetupContent
 from .sessions import PeerSessions, PendingSetup, ReplayEntry, Session, SessionFacts, place
 
@@ -90,7 +91,7 @@ def start_session(
     )
     session = Session(
         _facts(local, peer, secrets.session_id, number, initiated=True),
-        double_ratchet.start_initiator(secrets, bundle.signed.key, now_ms),
+        ratchet_state.start_initiator(secrets, bundle.signed.key, now_ms),
         PendingSetup(values, bundle.sealing, fetched_at_ms),
     )
     return replace(place(peer, session, now_ms), seen_keys=seen)
@@ -139,7 +140,7 @@ def receive_setup(
         raise InvalidKey("the signed prekey is of another kind")
     facts = _facts(local, peer, secrets.session_id, values.setup_number, initiated=False)
     ratchet, plaintext, info = double_ratchet.decrypt(
-        double_ratchet.start_responder(secrets, signed.secret.private, now_ms),
+        ratchet_state.start_responder(secrets, signed.secret.private, now_ms),
         content.message,
         facts.receiving_ad,
         now_ms,

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
-from . import double_ratchet, limits
-from .double_ratchet import AssociatedData, MessageInfo, OpenedHeader, RatchetState
+from . import double_ratchet, limits, ratchet_state
+from .double_ratchet import MessageInfo, OpenedHeader
 from .errors import InvalidEncoding, NoSession, SessionExpired, Undecryptable
 from .local_prekeys import LocalPrekeys
 from .manifest_chain import VerifiedManifest
@@ -18,6 +18,7 @@ from .padding import bucket_for, is_bucket
 from .pqxdh import SetupValues
 from .prekeys import KeyClass, KeyKind, SignedKey
 from .primitives import RandomBytes
+from .ratchet_state import AssociatedData, RatchetState
 from .root_chain import DEFAULT_SCHEDULE, KemSchedule
 from .sealed_first_message import SetupContent, seal_setup
 
@@ -288,5 +289,5 @@ def forget_expired(peer: PeerSessions, prekeys: LocalPrekeys, *, now_ms: int) ->
 
 
 def _with_ratchet_cleaned(session: Session, now_ms: int) -> Session:
-    ratchet = double_ratchet.forget_expired(session.ratchet, now_ms)
+    ratchet = ratchet_state.forget_expired(session.ratchet, now_ms)
     return session if ratchet is session.ratchet else replace(session, ratchet=ratchet)

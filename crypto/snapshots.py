@@ -17,11 +17,11 @@ from .chains import (
     SendingChain,
     SendingOpening,
 )
-from .double_ratchet import RatchetState
 from .errors import InvalidEncoding
 from .headers import HeaderKey, block_length
 from .limits import AEAD_TAG_BYTES, MAX_MESSAGE_NUMBER, MAX_RECEIVING_CHAINS, MAX_SKIPPED_KEYS
 from .primitives import AeadKey, KemPrivateKey
+from .ratchet_state import RatchetState
 from .root_chain import RootChain
 from .skipped_keys import KEY_BYTES, SkippedKeys, SkippedRange
 from .used_numbers import RECORD_BYTES, UsedNumbers

@@ -7,12 +7,13 @@ for that inside ML-KEM and HPKE, which the library draws itself.
 import hashlib
 from dataclasses import dataclass, field
 
-from crypto import double_ratchet, limits, sessions
+from crypto import limits, sessions
 from crypto.keys import LocalDevice, RootKeyPair, account_id
 from crypto.local_prekeys import LocalPrekeys
 from crypto.manifest import SignedManifest, build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
 from crypto.prekeys import Bundle, KeyClass, KeyKind, SignedKey
+from crypto.ratchet_state import RatchetState
 from crypto.sealed_first_message import open_setup
 from crypto.session_start import SetupReceived, receive_setup, start_session
 from crypto.sessions import PeerSessions
@@ -163,7 +164,7 @@ class Person:
         return sign_manifest(body, signer.signing, signer.device_id)
 
 
-def ratchet_of(person: Person, peer: Person) -> double_ratchet.RatchetState:
+def ratchet_of(person: Person, peer: Person) -> RatchetState:
     """The active session's ratchet."""
     active = person.sessions_with(peer).active
     if active is None:

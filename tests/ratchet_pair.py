@@ -4,16 +4,9 @@ import hashlib
 from dataclasses import dataclass
 
 from crypto.chains import SessionSecrets
-from crypto.double_ratchet import (
-    AssociatedData,
-    MessageInfo,
-    RatchetState,
-    decrypt,
-    encrypt,
-    start_initiator,
-    start_responder,
-)
+from crypto.double_ratchet import MessageInfo, decrypt, encrypt
 from crypto.primitives import x25519_keypair
+from crypto.ratchet_state import AssociatedData, RatchetState, start_initiator, start_responder
 from crypto.root_chain import DEFAULT_SCHEDULE, KemSchedule
 
 ALICE_AD = ((b"A" * 32, b"a" * 16), (b"B" * 32, b"b" * 16))

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from crypto import double_ratchet, limits
-from crypto.double_ratchet import RatchetState, decrypt, encrypt, forget_expired
+from crypto.double_ratchet import decrypt, encrypt
 from crypto.errors import CopiedState, CryptoError, Replayed, Undecryptable
 from crypto.primitives import AeadKey
+from crypto.ratchet_state import RatchetState, forget_expired
 from crypto.root_chain import KemSchedule
 from crypto.snapshots import decode_state, encode_state
 from tests.ratchet_pair import End, start_pair

@@ -5,14 +5,7 @@ import random as stdlib_random
 import pytest
 
 from crypto import limits
-from crypto.double_ratchet import (
-    AssociatedData,
-    decrypt,
-    encrypt,
-    find_header,
-    forget_expired,
-    start_responder,
-)
+from crypto.double_ratchet import decrypt, encrypt, find_header
 from crypto.errors import (
     CopiedState,
     CryptoError,
@@ -23,6 +16,7 @@ from crypto.errors import (
     Undecryptable,
 )
 from crypto.headers import ENVELOPE_START, HAS_KEM_OFFER, HeaderKey, seal_header
+from crypto.ratchet_state import AssociatedData, forget_expired, start_responder
 from crypto.secret_value import replace
 from crypto.snapshots import encode_state
 from tests.ratchet_pair import End, secrets_of, start_pair, warm_pair

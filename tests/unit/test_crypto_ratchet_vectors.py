@@ -8,10 +8,11 @@ import pytest
 
 from crypto import errors, labels, root_chain
 from crypto.chains import SessionSecrets, body_key, chain_step, derive_ephemeral_key
-from crypto.double_ratchet import AssociatedData, decrypt, encrypt, start_initiator, start_responder
+from crypto.double_ratchet import decrypt, encrypt
 from crypto.headers import HeaderKey, derive_header_key, seal_header, try_open_header
 from crypto.padding import BUCKETS
 from crypto.primitives import KemPrivateKey, x25519_keypair
+from crypto.ratchet_state import AssociatedData, start_initiator, start_responder
 from crypto.snapshots import SNAPSHOT_VERSION, decode_state, encode_state
 from crypto.transcript import transcript
 

@@ -17,14 +17,7 @@ import pytest
 
 from crypto import root_chain
 from crypto.chains import SessionSecrets, body_key, chain_step
-from crypto.double_ratchet import (
-    AssociatedData,
-    RatchetState,
-    decrypt,
-    encrypt,
-    start_initiator,
-    start_responder,
-)
+from crypto.double_ratchet import decrypt, encrypt
 from crypto.errors import CryptoError
 from crypto.headers import (
     ENVELOPE_START,
@@ -37,6 +30,7 @@ from crypto.headers import (
 from crypto.limits import DAY_MS
 from crypto.padding import pad
 from crypto.primitives import aes256gcm_seal, ml_kem_768_encapsulate, x25519, x25519_keypair
+from crypto.ratchet_state import AssociatedData, RatchetState, start_initiator, start_responder
 from crypto.snapshots import decode_state, encode_state
 from crypto.transcript import u32
 

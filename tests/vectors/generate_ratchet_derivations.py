@@ -9,10 +9,10 @@ from typing import Any
 
 from crypto import labels
 from crypto.chains import body_key, chain_step, derive_ephemeral_key
-from crypto.double_ratchet import AssociatedData
 from crypto.headers import derive_header_key, seal_header
 from crypto.padding import BUCKETS
 from crypto.primitives import KemPrivateKey
+from crypto.ratchet_state import AssociatedData
 from crypto.root_chain import root_step
 from crypto.transcript import transcript
 from tests.vectors.generate_ratchet import RecordedBytes, keys_of
