@@ -7,11 +7,11 @@ dies when that step is reached for the 40th time (a step is reached once for eac
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from .errors import UsageError
-from .system import Step
+from .system import Step, System, this_machine
 
 VARIABLE: Final = "TOKENIM_KILL_AT"
 
@@ -34,3 +34,9 @@ def killed_at(spec: str) -> Callable[[Step], None]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return reached
+
+
+def machine(environment: Mapping[str, str]) -> System:
+    """The real machine; one that stops the process if the environment says so. Raises UsageError."""
+    spec = environment.get(VARIABLE)
+    return this_machine() if spec is None else this_machine(killed_at(spec))

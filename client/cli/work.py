@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from client.client import Client
 from client.errors import FileDamaged, FileUnavailable, RelayUnreachable, UsageError
 from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned, iso_time
+from client.rehearsal import machine
 from relay.wire.links import encode_bytes
 
 from .output import Output, code_of, one_line, printable, progress_bar
@@ -25,7 +26,7 @@ MAX_LINE_BYTES = 262_144  # more than an envelope holds
 
 
 def _open(place: "Place") -> Client:
-    return Client.open(place.home, passphrase=place.passphrase)
+    return Client.open(place.home, passphrase=place.passphrase, system=machine(os.environ))
 
 
 async def register(place: "Place", out: Output, link: str, handle: str | None) -> None:
