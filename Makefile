@@ -12,7 +12,7 @@ PORT ?= 8080
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)'
 
-.PHONY: help install dev run test check demo bench kills lock audit wheel clean
+.PHONY: help install dev run test check demo bench kills power lock audit wheel clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,8 +54,11 @@ demo: install ## two people, a relay that is killed, real text and a picture: no
 bench: install ## measure this machine: [ONLY=name]
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
-kills: dev ## kill -9 the relay at random and check what it promised: [N=500]
+kills: install ## kill -9 the relay at random and check what it promised: [N=500]
 	@$(BIN)/python -m tests.faults.kills --n $(N)
+
+power: install ## cut the power of the relay's disk under load (needs root and a loop disk; says so where it cannot)
+	@$(BIN)/python -m tests.faults.power_loss
 
 wheel: dev ## build the wheel, install it into an empty environment, start the relay from it
 	@$(BIN)/python -m pytest -q tests/journeys/test_built_wheel.py

@@ -68,7 +68,7 @@ MAX_INVITE_USES: Final = 10_000
 
 # Prekeys.
 ONE_TIME_PREKEYS: Final = 100  # of each kind in stock
-MAX_PREKEYS_PER_APPEND: Final = 203  # a full stock: 100 + 100 one-time keys, a last-resort, a signed and a sealing one
+MAX_PREKEYS_PER_APPEND: Final = 203  # 100 + 100 one-time keys, a last-resort, a signed, a sealing one
 PREKEYS_LOW: Final = 25
 PREKEY_BUDGET_BURST: Final = 6  # one-time keys for each (asking account, target device)
 PREKEY_BUDGET_SECONDS: Final = 600  # then one in this time
