@@ -69,7 +69,7 @@ class StandIn:
     raises: Exception | None
 
     @classmethod
-    def open(cls, home, *, passphrase=None):
+    def open(cls, home, *, passphrase=None, system=None):
         cls.calls.append(("open", home, passphrase))
         return cls()
 
