@@ -234,6 +234,16 @@ def test_a_predecessor_retires_when_the_relay_takes_its_successor(bob: Person) -
     assert len(both.forget_expired(caught_up_at_ms=last_day).keys) == 3
 
 
+def test_a_second_successor_does_not_keep_the_first_key_longer(bob: Person) -> None:
+    prekeys = LocalPrekeys()
+    for week in range(3):
+        now_ms = NOW_MS + week * 7 * DAY_MS
+        prekeys = refreshed(prekeys, now_ms, at_relay=(100, 100))
+        prekeys = prekeys.uploaded(prekeys.to_upload(bob.device), now_ms=now_ms)
+    retired = [prekeys.find(KeyKind.SIGNED, key_id).retired_at_ms for key_id in (1, 2, 3)]
+    assert retired == [NOW_MS + 7 * DAY_MS, NOW_MS + 14 * DAY_MS, None]
+
+
 def test_a_one_time_key_lives_until_used_or_45_days_after_it_left_the_stock(bob: Person) -> None:
     stock = refreshed(LocalPrekeys(), NOW_MS, at_relay=(97, 98))
     waiting = stock.stock_seen(KeyKind.ONE_TIME, (), now_ms=NOW_MS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from crypto import limits, sessions
+from crypto import labels, limits, sessions
 from crypto.errors import (
     CryptoError,
     InvalidEncoding,
@@ -22,9 +22,12 @@ from crypto.keys import LocalDevice
 from crypto.limits import DAY_MS
 from crypto.local_prekeys import LocalPrekeys
 from crypto.manifest_chain import verify_chain
-from crypto.padding import BUCKETS
+from crypto.padding import BUCKETS, bucket_for, pad
+from crypto.prekeys import KeyClass, KeyKind
+from crypto.primitives import hpke_seal
 from crypto.sealed_first_message import open_setup
 from crypto.session_start import receive_setup
+from crypto.transcript import transcript, u32
 from tests.crypto_people import NOW_MS, Person
 
 
@@ -298,6 +301,22 @@ def test_envelopes_that_are_cut_or_of_no_bucket_are_refused(alice: Person, bob: 
     envelope = alice.send(bob, b"hello")
     with pytest.raises(CryptoError):
         open_setup(envelope[:length], bob.prekeys, bob.account, bob.device.device_id)
+
+
+def test_a_set_up_envelope_of_no_bucket_is_refused_although_it_would_open(alice: Person, bob: Person) -> None:
+    alice.start(bob)
+    content = open_setup(alice.send(bob, b"hello"), bob.prekeys, bob.account, bob.device.device_id)
+    sealing = bob.relay.rotating[KeyKind.SEALING, KeyClass.ROTATING]
+    info = transcript(labels.SETUP_ENVELOPE, bob.account, bob.device.device_id, u32(sealing.key_id))
+    encoded = content.encode()
+    for extra, is_good in ((bucket_for(len(encoded) + 1_146) - 1_142, True), (len(encoded) + 5, False)):
+        sealed = hpke_seal(sealing.key, info, pad(encoded, extra))
+        envelope = b"\x01\x01" + u32(sealing.key_id) + sealed
+        if is_good:
+            assert open_setup(envelope, bob.prekeys, bob.account, bob.device.device_id) == content
+        else:
+            with pytest.raises(InvalidEncoding):
+                open_setup(envelope, bob.prekeys, bob.account, bob.device.device_id)
 
 
 def test_a_set_up_is_bound_to_the_recipient(alice: Person, bob: Person) -> None:
