@@ -1,0 +1,69 @@
+"""Durable envelopes a second through one relay, as a ratio to a bare server that stores nothing.
+
+50 sender–receiver pairs, window 16, 1 KiB. `tokenim-relay serve` with default settings on one core, the driver on the
+other; relay and floor in turns, three rounds.
+"""
+
+import asyncio
+import time
+from contextlib import AbstractContextManager
+
+from bench.driver import BrokenPromise, http, open_pairs
+from bench.results import Result
+from bench.served import Served, pinned_driver, serving_floor, serving_relay
+
+PAIRS = 50
+WARM_UP_SECONDS = 1.0
+MEASURE_SECONDS = 4.0
+ROUNDS = 3
+
+
+async def _measure(served: Served, *, is_floor: bool) -> tuple[float, float]:
+    """Delivered envelopes a second, and the server's processor seconds for 10,000 of them."""
+    async with http() as session:
+        pairs = await open_pairs(session, served, PAIRS, is_floor=is_floor)
+        async with asyncio.TaskGroup() as tasks:
+            for pair in pairs:
+                tasks.create_task(pair.send_window())
+                tasks.create_task(pair.receive())
+            await asyncio.sleep(WARM_UP_SECONDS)
+            before, cpu, began = (
+                sum(pair.delivered for pair in pairs),
+                served.cpu_seconds(),
+                time.perf_counter(),
+            )
+            await asyncio.sleep(MEASURE_SECONDS)
+            took = time.perf_counter() - began
+            count = sum(pair.delivered for pair in pairs) - before
+            cpu = served.cpu_seconds() - cpu
+            for pair in pairs:
+                pair.stopping = True
+        for pair in pairs:
+            if not pair.sent == pair.accepted == pair.delivered:
+                raise BrokenPromise(f"{pair.sent} sent, {pair.accepted} accepted, {pair.delivered} delivered")
+            await pair.sender.close()
+            await pair.receiver.close()
+        return count / took, cpu / count * 10_000
+
+
+def _round(server: AbstractContextManager[Served], *, is_floor: bool) -> tuple[float, float]:
+    with server as served:
+        return asyncio.run(_measure(served, is_floor=is_floor))
+
+
+def run() -> list[Result]:
+    """Throughput, and processor time."""
+    relay: list[tuple[float, float]] = []
+    floor: list[tuple[float, float]] = []
+    with pinned_driver():
+        for _ in range(ROUNDS):
+            floor.append(_round(serving_floor(), is_floor=True))
+            relay.append(_round(serving_relay(), is_floor=False))
+    return [
+        Result.of(
+            "relay: durable envelopes", "1/s", [rate for rate, _ in relay], [rate for rate, _ in floor]
+        ),
+        Result.of(
+            "relay: processor time for 10,000", "s", [cpu for _, cpu in relay], [cpu for _, cpu in floor]
+        ),
+    ]
