@@ -12,7 +12,7 @@ from relay.services.devices import KnownDevice
 from relay.services.mailbox import Mailboxes, Permitted, Reached
 from relay.services.running import Running
 from relay.services.wakeup import Wakeup
-from relay.session.machine import advance
+from relay.session.machine import State, advance
 from relay.session.session import Session
 from relay.wire.codec import decode_from_client
 from relay.wire.errors import RelayError, ShuttingDown
@@ -40,6 +40,8 @@ class Flow:
     async def receive(self, message: bytes, session: Session) -> None:
         """Take one message; returns when the relay may read the next, which can be before the answers are out."""
         submits: list[Submit] = []
+        if session.state is State.CLOSED:
+            return  # the close frame is on its way; what crossed it is dropped
         try:
             for frame in decode_from_client(message):  # 2 parse
                 session.state = advance(session.state, frame)  # 3 take its turn

@@ -13,7 +13,6 @@ from aiohttp import WSMsgType, web
 
 from relay.flow import Flow
 from relay.ports.clock import Clock, Timer
-from relay.services.running import Running
 from relay.session.session import Session
 from relay.wire import limits
 from relay.wire.codec import SUBPROTOCOL
@@ -28,6 +27,7 @@ LOOK_EVERY_SECONDS: Final = 0.1
 """How often a connection with unsent bytes is looked at."""
 
 _BINARY: Final = 0x82  # RFC 6455 section 5.2: FIN, opcode 2; a server does not mask
+_CLOSE: Final = 0x88  # FIN, opcode 8; a reason of at most 123 bytes
 
 
 def frame_head(size: int) -> bytes:
@@ -47,7 +47,6 @@ class WebSocketLine:
         "_closing",
         "_loop",
         "_response",
-        "_running",
         "_session",
         "_stuck",
         "_timer",
@@ -55,12 +54,11 @@ class WebSocketLine:
     )
 
     def __init__(
-        self, response: web.WebSocketResponse, transport: asyncio.Transport, *, clock: Clock, running: Running
+        self, response: web.WebSocketResponse, transport: asyncio.Transport, *, clock: Clock
     ) -> None:
         self._response = response
         self._transport = transport
         self._clock = clock
-        self._running = running
         self._loop = asyncio.get_running_loop()
         self._session: Session | None = None
         self._closing = False
@@ -106,27 +104,29 @@ class WebSocketLine:
         self._session.has_read()
 
     def end(self, code: str) -> None:
-        """Send what waits, then close."""
-        if self._closing or self._response.closed:
+        """Send what waits and a close frame. Reading goes on until the peer has answered it, or is too slow.
+
+        (aiohttp's `close`, called while the handler reads, does not wait: the peer's next bytes would meet a closed
+        socket, and the reset can cost it the close frame.)
+        """
+        if self._closing or self._transport.is_closing() or self._response.closed:
             return
         self._flush()
         self._closing = True
-        self._running.begin(self._close(code))
-
-    async def _close(self, code: str) -> None:
-        try:
-            async with self._clock.timeout(CLOSE_WITHIN_SECONDS):
-                await self._response.close(
-                    code=CLOSE_CODES.get(code, CLOSE_CODES["internal"]), message=code.encode()
-                )
-        except (TimeoutError, ConnectionError):
-            self._transport.abort()
-
-    def detach(self) -> None:
-        """The connection is gone."""
-        self._closing = True
         if self._timer is not None:
             self._timer.cancel()
+        self._timer = self._clock.call_later(CLOSE_WITHIN_SECONDS, self._transport.abort)
+        reason = code.encode()
+        close_code = CLOSE_CODES.get(code, CLOSE_CODES["internal"])
+        self._transport.write(struct.pack("!BBH", _CLOSE, 2 + len(reason), close_code) + reason)
+
+    def detach(self) -> None:
+        """Nothing more comes from the peer: whoever began to close, it is closed now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._closing:
+            self._transport.close()
+        self._closing = True
 
 
 async def connect(call: Call) -> web.WebSocketResponse:
@@ -139,6 +139,7 @@ async def connect(call: Call) -> web.WebSocketResponse:
     response = web.WebSocketResponse(
         timeout=CLOSE_WITHIN_SECONDS,
         heartbeat=limits.PING_SECONDS,
+        autoclose=False,
         protocols=(SUBPROTOCOL,),
         compress=False,
         max_msg_size=limits.MAX_MESSAGE_BYTES + 1,  # aiohttp refuses what has as many bytes
@@ -147,7 +148,7 @@ async def connect(call: Call) -> web.WebSocketResponse:
     transport = request.transport
     if transport is None:
         return response
-    line = WebSocketLine(response, transport, clock=clock, running=services.running)
+    line = WebSocketLine(response, transport, clock=clock)
     session = connections.open(line)
     line.carry(session)
     deadline = clock.call_later(limits.AUTHENTICATE_WITHIN_SECONDS, lambda: connections.expire(session))
