@@ -28,6 +28,7 @@ Base64Url = Annotated[
 Bytes16 = Annotated[Base64Url, Field(min_length=16, max_length=16)]
 Bytes32 = Annotated[Base64Url, Field(min_length=32, max_length=32)]
 Bytes64 = Annotated[Base64Url, Field(min_length=64, max_length=64)]
+Ciphertext = Annotated[Base64Url, Field(min_length=1, max_length=limits.MAX_ENVELOPE_BYTES)]
 Counter = Annotated[int, Field(ge=0, le=2**53)]
 SequenceNumber = Annotated[int, Field(ge=0, le=limits.MAX_SEQUENCE)]
 TokenClass = Literal["contact", "group", "link", "public"]
@@ -212,7 +213,7 @@ class SubmitRequest(Request):
     envelope_class: EnvelopeClass
     urgent: bool = False
     ttl_seconds: Annotated[int, Field(ge=0, le=limits.MAX_TTL_SECONDS)]
-    ciphertexts: Annotated[list[Base64Url], Field(min_length=1, max_length=limits.MAX_CIPHERTEXTS_PER_SUBMIT)]
+    ciphertexts: Annotated[list[Ciphertext], Field(min_length=1, max_length=limits.MAX_CIPHERTEXTS_PER_SUBMIT)]
     targets: Annotated[list[TargetObject], Field(min_length=1, max_length=limits.MAX_TARGETS_PER_SUBMIT)]
     grants: Annotated[list[GrantObject], Field(min_length=1, max_length=limits.MAX_GRANTS_PER_SUBMIT)]
 
