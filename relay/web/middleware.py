@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from relay.wire.errors import NotFound, RelayError, Unauthenticated, UnsupportedMedia
+from relay.wire.errors import MalformedRequest, NotFound, RelayError, Unauthenticated, UnsupportedMedia
 from relay.wire.links import encode_id
 from relay.wire.resources import Problem
 
@@ -97,7 +97,8 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
     except ConnectionError:
-        raise  # the client went away: nobody reads an answer
+        services.counters.add("cut")
+        return problem(MalformedRequest("the connection was cut"), request_id)  # nobody is there to read it
     except Exception as error:  # noqa: BLE001  (whatever it is, it is a bug of ours)
         route = request.match_info.route.resource
         services.counters.add("refused_internal")
