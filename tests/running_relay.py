@@ -45,11 +45,14 @@ class World:
     clock: ShiftedClock
     devices: list[RawDevice] = field(default_factory=list)
 
-    def device(self, *, of: RawDevice | None = None, **fields: Any) -> RawDevice:
-        """A device that nobody knows yet; `of`: another one of that account."""
+    def device(
+        self, *, of: RawDevice | None = None, origin_of: str | None = None, **fields: Any
+    ) -> RawDevice:
+        """A device that nobody knows yet; `of`: another one of that account; `origin_of`: a relay behind a public name."""
         if of is not None:
             fields["root"] = of.root
-        device = RawDevice(self.relay.url, self.session, clock=self.clock.now_ms, **fields)
+        origin = self.relay.url if origin_of is None else origin_of
+        device = RawDevice(origin, self.session, clock=self.clock.now_ms, base=self.relay.url, **fields)
         self.devices.append(device)
         return device
 
