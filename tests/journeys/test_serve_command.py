@@ -1,0 +1,271 @@
+"""`tokenim-relay` as a self-hoster uses it: real processes, its lines, its exit codes, what it says when it cannot start."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relay.adapters.data_folder import open_data_folder
+from relay.wire.codec import SUBPROTOCOL, decode_from_relay
+from relay.wire.frames import Challenge
+from relay.wire.links import parse_invite
+from tests.raw_device import RawDevice
+
+COMMAND = (str(Path(sys.executable).with_name("tokenim-relay")),)
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENIM")}
+    return {**kept, **more}
+
+
+def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(**more),
+        timeout=50,
+        check=False,
+    )
+
+
+@dataclass
+class Served:
+    """A relay process and what it printed."""
+
+    process: subprocess.Popen[str]
+    url: str
+    invite: str | None
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Exit code and standard error."""
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=30)
+        return self.process.returncode, errors
+
+
+@contextmanager
+def serving(data: Path, *arguments: str):
+    """`tokenim-relay serve` on a free port until the block ends."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        said = {}
+        for line in process.stdout:
+            name, _, rest = line.strip().partition(" ")
+            said[name] = rest
+            if name == "ready":
+                break
+        assert "ready" in said, process.communicate(timeout=10)[1]
+        yield Served(process, said["ready"], said.get("invite"))
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=10)
+
+
+def one_line(finished: subprocess.CompletedProcess[str]) -> str:
+    """What it said on standard error, which is one line."""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("tokenim-relay: ")
+    assert finished.stdout == ""
+    return line
+
+
+@asynccontextmanager
+async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def test_a_start_a_registration_and_a_second_start(tmp_path: Path):
+    data = tmp_path / "data"
+    with serving(data) as served:
+        assert served.invite is not None
+        assert parse_invite(served.invite).origin == served.url
+        async with http_session() as session:
+            device = RawDevice(served.url, session, clock=lambda: 0)
+            assert (await device.register(served.invite, handle="owner")).json["role"] == "owner"
+        assert served.stop()[0] == 0
+    with serving(data) as again:
+        assert again.invite is None
+        assert again.stop(signal.SIGINT)[0] == 0
+
+
+def test_an_unused_invite_is_the_same_after_a_restart(tmp_path: Path):
+    secrets = []
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        with serving(tmp_path) as served:
+            secrets.append(parse_invite(served.invite or "").secret)
+            served.stop(number)
+    assert len(set(secrets)) == 1
+
+
+def test_e10_what_it_writes_is_its_owners_only(tmp_path: Path):
+    with serving(tmp_path / "data") as served:
+        loose = [
+            path.name
+            for path in [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+            if path.lstat().st_mode & 0o077
+        ]
+        assert (tmp_path / "data" / "control.sock").exists()
+        served.stop()
+    assert loose == []
+    assert not (tmp_path / "data" / "control.sock").exists()
+
+
+def test_e10_a_key_file_that_others_can_read(tmp_path: Path):
+    with open_data_folder(tmp_path) as folder:
+        folder.signing_seed(bytes)
+        folder.key_file.chmod(0o644)
+    finished = run("serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0")
+    assert finished.returncode == 1
+    assert f"chmod 600 {tmp_path / 'relay.key'}" in one_line(finished)
+
+
+def test_a_port_in_use(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        finished = run("serve", "--data", str(tmp_path), "--listen", listen)
+    assert finished.returncode == 2
+    assert f"cannot listen on {listen}" in one_line(finished)
+    assert "choose another by --listen" in finished.stderr
+
+
+def test_a_data_folder_in_use(tmp_path: Path):
+    with serving(tmp_path) as served:
+        finished = run("serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0")
+        assert served.stop()[0] == 0
+    assert finished.returncode == 1
+    assert "another relay process uses this data folder" in one_line(finished)
+
+
+def test_a_newer_schema(tmp_path: Path):
+    import sqlite3
+
+    with serving(tmp_path) as served:
+        served.stop()
+    with sqlite3.connect(tmp_path / "relay.sqlite3") as database:
+        database.execute("INSERT INTO schema_version VALUES (9999, '9999_from_the_future.sql')")
+    database.close()
+    finished = run("serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0")
+    assert finished.returncode == 1
+    assert "9999" in one_line(finished)
+    assert "run the newer version again" in finished.stderr
+
+
+def test_a_damaged_database(tmp_path: Path):
+    (tmp_path / "relay.sqlite3").write_bytes(b"no database at all" * 1_000)
+    finished = run("serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0")
+    assert finished.returncode == 1
+    assert "backup" in one_line(finished)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("serve", "--listen", "nowhere"), "HOST:PORT"),
+        (("serve", "--config", "missing.toml"), "no such file"),
+        (("invite", "list", "--data", "missing"), "there is no data folder"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(tmp_path: Path, arguments: tuple[str, ...], told: str):
+    finished = run(*arguments)
+    assert finished.returncode == 2
+    assert told in one_line(finished)
+
+
+def test_invites_go_through_the_running_relay_or_without_one(tmp_path: Path):
+    data = ("--data", str(tmp_path))
+    with serving(tmp_path) as served:
+        link = parse_invite(run("invite", "create", *data, "--role", "admin", "--uses", "3").stdout.strip())
+        assert link.origin == served.url
+        served.stop()
+    offline = parse_invite(run("invite", "create", *data).stdout.strip())
+    assert (offline.origin, offline.signing_key) == (link.origin, link.signing_key)
+
+    listed = [json.loads(line) for line in run("invite", "list", *data, "--json").stdout.splitlines()]
+    assert [(one["role"], one["uses_left"]) for one in listed] == [("owner", 1), ("admin", 3), ("member", 1)]
+
+    name = listed[1]["name"]
+    with serving(tmp_path) as served:
+        assert run("invite", "revoke", *data, name).stdout == f"revoked {name}\n"
+        again = run("invite", "revoke", *data, name)
+        assert again.returncode == 1
+        assert "not_found" in one_line(again)
+        served.stop()
+    left = [json.loads(line)["role"] for line in run("invite", "list", *data, "--json").stdout.splitlines()]
+    assert left == ["owner", "member"]
+
+
+def test_a_role_that_there_is_not(tmp_path: Path):
+    with open_data_folder(tmp_path):
+        pass
+    refused = run("invite", "create", "--data", str(tmp_path), "--role", "king")
+    assert refused.returncode == 1
+    assert "there is no role 'king': owner, admin" in one_line(refused)
+
+
+def test_the_settings_in_effect_are_shown(tmp_path: Path):
+    file = tmp_path / "relay.toml"
+    file.write_text("[limits]\nmailbox_envelopes = 5\n")
+    shown = run("config", "show", "--config", str(file), "--json", TOKENIM_RELAY_LISTEN="127.0.0.1:9")
+    values = {row["name"]: row["value"] for row in map(json.loads, shown.stdout.splitlines())}
+    assert (values["limits.mailbox_envelopes"], values["listen"]) == (5, "127.0.0.1:9")
+    assert run("config", "check", "--config", str(file)).returncode == 0
+    file.write_text("[limits]\nmailbox_envelops = 5\n")
+    wrong = run("config", "check", "--config", str(file))
+    assert wrong.returncode == 2
+    assert "did you mean `limits.mailbox_envelopes`?" in one_line(wrong)
+
+
+async def test_f23_sigterm_closes_sockets_with_a_code_and_ends_requests(tmp_path: Path):
+    with serving(tmp_path) as served:
+        async with http_session() as session:
+            device = RawDevice(served.url, session)
+            now = await session.get(served.url + "/.well-known/tokenim")
+            started_ms = (await now.json())["time_ms"]
+            device.clock = lambda: started_ms
+            assert served.invite is not None
+            assert (await device.register(served.invite)).status == 201
+            sockets = [
+                await session.ws_connect(served.url + "/v1/connect", protocols=(SUBPROTOCOL,))
+                for _ in range(20)
+            ]
+            for opened in sockets:
+                (challenge,) = decode_from_relay(await opened.receive_bytes())
+                assert isinstance(challenge, Challenge)
+            waiting = asyncio.create_task(device.call("GET", "/v1/mailbox?after=0&wait_seconds=3"))
+            for _ in range(3):  # the poll is on its way; another request after it shows that it came
+                assert (await device.call("GET", "/v1/accounts/self")).status == 200
+            served.process.send_signal(signal.SIGTERM)
+            closed = [await closing_of(opened) for opened in sockets]
+            answered = await waiting
+        code = await asyncio.to_thread(served.process.wait, 15)
+    assert closed == [1012] * 20
+    assert answered.status in (200, 503)
+    assert code == 0
+
+
+async def closing_of(opened: aiohttp.ClientWebSocketResponse) -> int | None:
+    """The code that the other side closed with."""
+    async for _ in opened:
+        pass
+    return opened.close_code
