@@ -8,7 +8,7 @@ import copy
 import hashlib
 import hmac
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -87,6 +87,7 @@ class Oracle:
         mine, theirs = header_keys(secrets["header_key_a"]), header_keys(secrets["next_header_key_b"])
         self.me, self.peer, self.session_id = me, peer, secrets["session_id"]
         self.root_steps = root_steps
+        self.sizes: Sequence[int] = BUCKETS  # inside a set-up envelope every size is one
         self.s: dict[str, Any] = {
             "root": secrets["root_key"],
             "own": prekey_private,
@@ -164,7 +165,7 @@ class Oracle:
         before = b"\x02\x01" + nonce + AESGCM(chain["keys"][0]).encrypt(nonce, header, b"\x02\x01")
         if chain["block"]:
             before += AESGCM(chain["keys"][1]).encrypt(nonce, chain["block"], b"\x02\x01")
-        size = next(bucket for bucket in BUCKETS if bucket >= len(before) + 4 + len(content) + 16)
+        size = next(size for size in self.sizes if size >= len(before) + 4 + len(content) + 16)
         padded = len(content).to_bytes(4, "big") + content
         padded += bytes(size - len(before) - 16 - len(padded))
         return before + AESGCM(key).encrypt(body_nonce, padded, self.ad(self.me, self.peer, before))
@@ -179,7 +180,7 @@ class Oracle:
             raise
 
     def open_on_copy(self, envelope: bytes, now_ms: int) -> bytes:
-        if len(envelope) not in BUCKETS or envelope[:2] != b"\x02\x01":
+        if len(envelope) not in self.sizes or envelope[:2] != b"\x02\x01":
             raise Refused
         nonce, sealed = envelope[2:14], envelope[14:78]
         for chain in [*self.s["received"], None]:
