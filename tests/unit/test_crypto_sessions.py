@@ -6,27 +6,19 @@ from crypto import labels, limits, sessions
 from crypto.errors import (
     CryptoError,
     InvalidEncoding,
-    InvalidKey,
-    ManifestGap,
-    ManifestRefused,
     NoSession,
     Replayed,
     SessionExpired,
-    SplitView,
     StaleKey,
     TooFarAhead,
     Undecryptable,
-    UnknownDevice,
 )
-from crypto.keys import LocalDevice
 from crypto.limits import DAY_MS
 from crypto.local_prekeys import LocalPrekeys
-from crypto.manifest_chain import verify_chain
 from crypto.padding import BUCKETS, bucket_for, pad
 from crypto.prekeys import KeyClass, KeyKind
 from crypto.primitives import hpke_seal
 from crypto.sealed_first_message import open_setup
-from crypto.session_start import receive_setup
 from crypto.transcript import transcript, u32
 from tests.crypto_people import NOW_MS, Person
 
@@ -55,12 +47,6 @@ def test_a_first_message_its_answer_and_what_follows(alice: Person, bob: Person)
     assert (third[0], len(third)) == (2, 256)
     assert bob.receive(third) == b"good"
     assert alice.active_id(bob) == bob.active_id(alice) != b""
-
-
-def test_the_stranger_learns_the_senders_manifest_from_the_envelope(alice: Person, bob: Person) -> None:
-    alice.start(bob)
-    bob.receive(alice.send(bob, b"hello"))
-    assert bob.known[alice.account].newest == alice.manifest.newest
 
 
 def test_one_time_keys_are_deleted_with_the_set_up_that_used_them(alice: Person, bob: Person) -> None:
@@ -229,41 +215,6 @@ def test_the_set_up_number_may_not_jump_far(alice: Person, bob: Person) -> None:
                 bob.receive(envelope)
 
 
-def test_a10_a_set_up_that_names_a_manifest_we_never_made_is_a_split_view(alice: Person, bob: Person) -> None:
-    intruder = LocalDevice.generate(bob.account, bob.random)
-    shown_to_alice = bob.next_manifest([bob.device, intruder])
-    alice.known[bob.account] = verify_chain(bob.account, bob.manifest, [shown_to_alice])
-    alice.start(bob)
-    envelope = alice.send(bob, b"hello")
-    before = dict(bob.peers), bob.prekeys
-    with pytest.raises(SplitView):
-        bob.receive(envelope)
-    assert (dict(bob.peers), bob.prekeys) == before
-    ours = bob.next_manifest([bob.device, LocalDevice.generate(bob.account, bob.random)])
-    bob.manifest = verify_chain(bob.account, bob.manifest, [ours])
-    with pytest.raises(SplitView):
-        bob.receive(envelope)
-
-
-def test_a_device_that_left_the_manifest_is_refused(alice: Person, bob: Person) -> None:
-    alice.start(bob)
-    envelope = alice.send(bob, b"hello")
-    other = LocalDevice.generate(alice.account, alice.random)
-    bob.known[alice.account] = verify_chain(alice.account, alice.manifest, [alice.next_manifest([other])])
-    with pytest.raises(UnknownDevice):
-        bob.receive(envelope)
-
-
-def test_a_message_from_before_the_newest_manifest_opens(alice: Person, bob: Person) -> None:
-    alice.start(bob)
-    envelope = alice.send(bob, b"hello")
-    other = LocalDevice.generate(alice.account, alice.random)
-    newest = verify_chain(alice.account, alice.manifest, [alice.next_manifest([alice.device, other])])
-    bob.known[alice.account] = newest
-    assert bob.receive(envelope) == b"hello"
-    assert bob.known[alice.account] is newest
-
-
 def test_b2_no_flipped_byte_of_a_set_up_envelope_opens_or_changes_anything(
     alice: Person, bob: Person
 ) -> None:
@@ -325,55 +276,6 @@ def test_a_set_up_is_bound_to_the_recipient(alice: Person, bob: Person) -> None:
     for account, device in ((alice.account, bob.device.device_id), (bob.account, bytes(16))):
         with pytest.raises(Undecryptable):
             open_setup(envelope, bob.prekeys, account, device)
-
-
-def test_a_stale_own_chain_asks_before_it_alarms(alice: Person, bob: Person) -> None:
-    newer = bob.next_manifest([bob.device, LocalDevice.generate(bob.account, bob.random)])
-    current = verify_chain(bob.account, bob.manifest, [newer])
-    alice.known[bob.account] = current
-    alice.start(bob)
-    content = open_setup(alice.send(bob, b"hello"), bob.prekeys, bob.account, bob.device.device_id)
-    peer = bob.sessions_with(alice)
-    arguments = (None, bob.prekeys)
-    with pytest.raises(ManifestGap):
-        receive_setup(
-            peer, content, bob.device, bob.manifest, *arguments, own_is_current=False, now_ms=NOW_MS
-        )
-    result = receive_setup(
-        peer, content, bob.device, current, *arguments, own_is_current=False, now_ms=NOW_MS
-    )
-    assert result.plaintext == b"hello"
-
-
-def test_an_account_with_a_long_chain_still_reaches_who_knows_it(alice: Person, bob: Person) -> None:
-    for _ in range(70):
-        signed = alice.next_manifest([alice.device], signer=alice.device)
-        alice.manifest = verify_chain(alice.account, alice.manifest, [signed])
-    alice.start(bob)
-    envelope = alice.send(bob, b"hello")
-    with pytest.raises(ManifestRefused):
-        bob.receive(envelope)
-    bob.known[alice.account] = verify_chain(alice.account, None, alice.manifest.chain[:20])
-    assert bob.receive(envelope) == b"hello"
-    assert bob.known[alice.account].version == 71
-
-
-def test_manifests_that_are_missing_between_are_asked_for(alice: Person, bob: Person) -> None:
-    bob.known[alice.account] = alice.manifest
-    for signer in (alice.device, None):
-        alice.manifest = verify_chain(
-            alice.account, alice.manifest, [alice.next_manifest([alice.device], signer=signer)]
-        )
-    alice.start(bob)
-    with pytest.raises(ManifestGap) as caught:
-        bob.receive(alice.send(bob, b"hello"))
-    assert caught.value.known_version == 1
-
-
-def test_a_set_up_by_the_device_itself_is_refused(alice: Person) -> None:
-    alice.start(alice)
-    with pytest.raises(InvalidKey):
-        alice.receive(alice.send(alice, b"to myself"))
 
 
 def test_an_ephemeral_message_may_be_the_first(alice: Person, bob: Person) -> None:
