@@ -1,1 +1,53 @@
-"""The reference client of TokenIM, a library and the `tokenim` command."""
+"""The reference client of TokenIM, a library and the `tokenim` command.
+
+What an application needs is here: `Client`, the values it gives, `ClientError`. The rest of the errors is in
+`client.errors`. Loaded when first asked for, so that the command answers `--help` at once.
+"""
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .errors import ClientError
+    from .message import (
+        CaughtUp,
+        Event,
+        Gap,
+        Identity,
+        Message,
+        Missed,
+        SafetyNumber,
+        SendReport,
+        SharedFile,
+        State,
+        Unopened,
+        Warned,
+    )
+
+__all__ = [
+    "CaughtUp",
+    "Client",
+    "ClientError",
+    "Event",
+    "Gap",
+    "Identity",
+    "Message",
+    "Missed",
+    "SafetyNumber",
+    "SendReport",
+    "SharedFile",
+    "State",
+    "Unopened",
+    "Warned",
+]
+
+_HOMES: Final = MappingProxyType({"Client": "client", "ClientError": "errors"})
+
+
+def __getattr__(name: str) -> Any:
+    """The exported name from the module that it lives in."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f".{_HOMES.get(name, 'message')}", __name__), name)

@@ -213,7 +213,9 @@ class SubmitRequest(Request):
     envelope_class: EnvelopeClass
     urgent: bool = False
     ttl_seconds: Annotated[int, Field(ge=0, le=limits.MAX_TTL_SECONDS)]
-    ciphertexts: Annotated[list[Ciphertext], Field(min_length=1, max_length=limits.MAX_CIPHERTEXTS_PER_SUBMIT)]
+    ciphertexts: Annotated[
+        list[Ciphertext], Field(min_length=1, max_length=limits.MAX_CIPHERTEXTS_PER_SUBMIT)
+    ]
     targets: Annotated[list[TargetObject], Field(min_length=1, max_length=limits.MAX_TARGETS_PER_SUBMIT)]
     grants: Annotated[list[GrantObject], Field(min_length=1, max_length=limits.MAX_GRANTS_PER_SUBMIT)]
 
