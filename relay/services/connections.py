@@ -47,8 +47,9 @@ class Connections:
         self._sessions: set[Session] = set()
         self.stopping = False
 
-    def __len__(self) -> int:
-        return len(self._sessions)
+    def sessions(self) -> tuple[Session, ...]:
+        """Everyone who is connected to this node."""
+        return tuple(self._sessions)
 
     def open(self, line: Line) -> Session:
         """A connection came: the relay speaks first."""
@@ -103,12 +104,12 @@ class Connections:
         """Take no more submits, finish those under way, tell everybody and close."""
         self.stopping = True
         notice = encode_frame(Notice(NoticeKind.SHUTTING_DOWN))
-        for session in tuple(self._sessions):
+        for session in self.sessions():
             session.notify(notice)
         try:
             async with self._clock.timeout(FINISH_WITHIN_SECONDS):
                 await self._running.drain()
         except TimeoutError:
             await self._running.cancel()
-        for session in tuple(self._sessions):
+        for session in self.sessions():
             session.close(ShuttingDown.code)
