@@ -73,7 +73,7 @@ def test_a_package_that_re_exports_says_so(path):
     imported = {
         alias.asname or alias.name
         for node in tree_of(path).body
-        if isinstance(node, ast.ImportFrom)
+        if isinstance(node, ast.ImportFrom) and node.level
         for alias in node.names
     }
     public = {name for name in imported if not name.startswith("_")}
