@@ -142,13 +142,15 @@ class OpenAccount:
     async def recipient(self, to: str) -> tuple[str, bytes | None]:
         """(One name for them, account id if it is known). Raises UsageError, UnknownRecipient."""
         parsed = parse_recipient(to)
+        if isinstance(parsed, ContactLink):
+            is_self = parsed.account_id == self.account.account_id
+        else:
+            is_self = parsed in (self.account.account_id, self.account.handle)
+        if is_self:
+            raise UsageError("this is you: choose somebody else")
         peer = await self._database.run(lambda tx: known_recipient(tx, parsed, self.account.origin))
         if peer is None:
-            if parsed == self.account.handle:
-                raise UsageError("this is your own name: choose somebody else")
             return str(parsed), None
-        if peer.account_id == self.account.account_id:
-            raise UsageError("this is you: choose somebody else")
         return encode_id(peer.account_id), peer.account_id
 
     async def contact_link(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
@@ -29,6 +30,7 @@ Model = TypeVar("Model", bound=BaseModel)
 TOKEN_HEADER: Final = "TokenIM-Delivery-Token"  # noqa: S105  # a header's name
 _CONNECT_SECONDS: Final = 10
 _ANSWER_SECONDS: Final = 60
+_LARGE_BYTES: Final = 65_536
 _MAX_ANSWER_BYTES: Final = 4_194_304
 
 
@@ -158,7 +160,7 @@ class Transport:
                 async with self.pool(signed=signed).request(
                     method,
                     URL(self.origin + target, encoded=True),
-                    data=content,
+                    data=BytesIO(content) if len(content) > _LARGE_BYTES else content,
                     headers=more,
                     allow_redirects=False,
                 ) as response:
