@@ -27,15 +27,16 @@ async def receive_events(
     system: System,
     as_message: Callable[[Transaction, history.MessageRow], Message],
     *,
+    is_over: Callable[[], bool],
     until_caught_up: bool,
     patience_seconds: float | None,
 ) -> AsyncGenerator[Event, None]:
-    """What is kept and was not given, then what comes. `worker` runs the inbox; its error is raised here.
+    """What is kept and was not given, then what comes, until `is_over`. `worker` runs the inbox; its error is raised here.
 
     Raises Replaced, Refused, and RelayUnreachable after `patience_seconds` without a connection.
     """
     was_caught_up = False
-    while True:
+    while not is_over():
         inbox.news.clear()
         is_caught_up = inbox.caught_up.is_set()
         async with aclosing(_kept(database, as_message)) as kept:

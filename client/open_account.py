@@ -80,32 +80,44 @@ class OpenAccount:
 
     def events(self, *, until_caught_up: bool, patience_seconds: float | None) -> AsyncGenerator[Event, None]:
         """See `Client.events`."""
-        if self._iteration is not None:
-            raise RuntimeError("one iteration over the messages at a time")
-        self._iteration = self._iterate(until_caught_up, patience_seconds)
-        return self._iteration
+        return self._iterate(until_caught_up, patience_seconds)
 
     async def _iterate(
         self, until_caught_up: bool, patience_seconds: float | None
     ) -> AsyncGenerator[Event, None]:
-        self._iteration_ended.clear()
+        """The newest iteration is the one that goes on: one that was left may be on its way out still."""
+        await self._end_iteration()
+        iteration = receive_events(
+            self._inbox,
+            self._listen(),
+            self._database,
+            self._system,
+            self._showing.message,
+            is_over=lambda: self._iteration is not iteration,
+            until_caught_up=until_caught_up,
+            patience_seconds=patience_seconds,
+        )
+        self._iteration = iteration
+        ended = self._iteration_ended = asyncio.Event()
         try:
-            async with aclosing(
-                receive_events(
-                    self._inbox,
-                    self._listen(),
-                    self._database,
-                    self._system,
-                    self._showing.message,
-                    until_caught_up=until_caught_up,
-                    patience_seconds=patience_seconds,
-                )
-            ) as events:
-                async for event in events:
+            async with aclosing(iteration):
+                async for event in iteration:
                     yield event
         finally:
-            self._iteration = None
-            self._iteration_ended.set()
+            if self._iteration is iteration:
+                self._iteration = None
+            ended.set()
+
+    async def _end_iteration(self) -> None:
+        iteration, self._iteration = self._iteration, None
+        if iteration is None:
+            return
+        self._inbox.news.set()
+        try:
+            await iteration.aclose()
+        except RuntimeError:
+            # Somebody is in it at this moment: it ends by itself, now that it is over.
+            await self._iteration_ended.wait()
 
     def _listen(self) -> "asyncio.Task[None]":
         """Take the mailbox, and from now on look after the prekeys and the outbox."""
@@ -128,14 +140,7 @@ class OpenAccount:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        iteration = self._iteration
-        if iteration is None:
-            return
-        try:
-            await iteration.aclose()
-        except RuntimeError:
-            # Somebody waits in it at this moment: it ends by itself, now that nobody listens.
-            await self._iteration_ended.wait()
+        await self._end_iteration()
 
     # People.
 
