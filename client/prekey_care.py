@@ -92,8 +92,7 @@ def _tidy_sessions(tx: Transaction, account: Account, prekeys: LocalPrekeys, now
     changed = {}
     for key, sessions in all_sessions(tx, own).items():
         tidy = forget_expired(sessions, prekeys, now_ms=now_ms)
-        pairs = zip(tidy.sessions(), sessions.sessions(), strict=False)
-        if len(tidy.sessions()) != len(sessions.sessions()) or any(a is not b for a, b in pairs):
+        if tidy is not sessions:
             changed[key] = tidy
     if changed:
         save_sessions(tx, own, changed, now_ms)

@@ -1,33 +1,24 @@
-"""Snapshots of sessions, prekeys and verified manifests: as bytes and back, in one encoding, versions refused.
+"""Snapshots of all sessions with a peer device: as bytes and back; an unknown version is refused.
 
-Layout: version byte ‖ one MessagePack array (nested arrays, no maps), as in `snapshots`. Sessions and prekeys are
-secret: they go into an encrypted store and nowhere else, never into a backup. What is decoded is checked for shape;
-manifests are not verified again, for they were before they were stored.
+Layout: version byte ‖ one MessagePack array (nested arrays, no maps), as in `snapshots`, whose ratchet states it
+holds. Secret: snapshots go into an encrypted store and nowhere else, never into a backup.
 """
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 
 from . import limits
 from .errors import InvalidEncoding
-from .keys import LocalDevice
-from .local_prekeys import SEED_BYTES, LocalPrekey, LocalPrekeys
-from .manifest import SignedManifest
-from .manifest_chain import VerifiedManifest
 from .pqxdh import SetupValues
-from .prekeys import CLASSES, KeyClass, KeyKind, SignedKey
+from .prekeys import KeyClass, KeyKind, SignedKey
 from .ratchet_state import AssociatedData
 from .sessions import PeerSessions, PendingSetup, ReplayEntry, Session, SessionFacts
 from .snapshots import decode_state, encode_state
 
 __all__ = [
     "SNAPSHOT_VERSION",
-    "decode_manifests",
-    "decode_prekeys",
     "decode_sessions",
-    "encode_manifests",
-    "encode_prekeys",
     "encode_sessions",
 ]
 
@@ -86,38 +77,8 @@ class _Peer(_Array, frozen=True, eq=False):
     seen_keys: tuple[_Seen, ...]
 
 
-class _Prekey(_Array, frozen=True, eq=False):
-    kind: KeyKind
-    key_class: KeyClass
-    key_id: _U32
-    made_at_ms: _Time
-    seed: bytes
-    uploaded: bool
-    retired_at_ms: _Time | None
-
-
-class _Prekeys(_Array, frozen=True, eq=False):
-    keys: tuple[_Prekey, ...]
-    next_ids: tuple[_NextId, _NextId, _NextId, _NextId]
-
-
-class _Manifests(_Array, frozen=True, eq=False):
-    account_id: _Id32
-    chain: Annotated[tuple[bytes, ...], msgspec.Meta(min_length=1)]
-
-
-_T = TypeVar("_T", bound=_Array)
 _ENCODER: Final = msgspec.msgpack.Encoder()
-
-
-def _decode(snapshot: bytes, shape: type[_T]) -> _T:
-    if snapshot[:1] != _VERSION_BYTE:
-        version = snapshot[0] if snapshot else "none"
-        raise InvalidEncoding(f"snapshot of version {version}; this build reads {SNAPSHOT_VERSION}")
-    try:
-        return msgspec.msgpack.decode(snapshot[1:], type=shape)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidEncoding("damaged snapshot") from error
+_DECODER: Final = msgspec.msgpack.Decoder(_Peer)
 
 
 def encode_sessions(peer: PeerSessions) -> bytes:
@@ -136,14 +97,23 @@ def encode_sessions(peer: PeerSessions) -> bytes:
     )
 
 
-def decode_sessions(snapshot: bytes, local: LocalDevice) -> PeerSessions:
-    """The value of a snapshot that this device made; InvalidEncoding for another version or a damaged one."""
-    fields = _decode(snapshot, _Peer)
-    names = fields.account_id, fields.device_id
+def decode_sessions(snapshot: bytes, own: tuple[bytes, bytes]) -> PeerSessions:
+    """The value of a snapshot that `own` made: account id 32 B, device id 16 B of this device.
+
+    Raises InvalidEncoding for another version, and for what no value encodes to.
+    """
+    if snapshot[:1] != _VERSION_BYTE:
+        version = snapshot[0] if snapshot else "none"
+        raise InvalidEncoding(f"session snapshot of version {version}; this build reads {SNAPSHOT_VERSION}")
+    try:
+        fields = _DECODER.decode(snapshot[1:])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidEncoding("damaged session snapshot") from error
+    peer = fields.account_id, fields.device_id
     return PeerSessions(
-        *names,
-        active=None if fields.active is None else _session(fields.active, names, local),
-        archived=tuple(_session(session, names, local) for session in fields.archived),
+        *peer,
+        active=None if fields.active is None else _session(fields.active, own, peer),
+        archived=tuple(_session(session, own, peer) for session in fields.archived),
         highest_setup_number=fields.highest_setup_number,
         replays=tuple(
             ReplayEntry(entry.values_digest, entry.session_id, entry.signed_id) for entry in fields.replays
@@ -167,9 +137,9 @@ def _session_fields(session: Session) -> tuple[object, ...]:
     )
 
 
-def _session(fields: _Session, peer: tuple[bytes, bytes], local: LocalDevice) -> Session:
+def _session(fields: _Session, own: tuple[bytes, bytes], peer: tuple[bytes, bytes]) -> Session:
     ratchet = decode_state(fields.ratchet)
-    sending = AssociatedData(ratchet.session_id, local.account_id, local.device_id, *peer)
+    sending = AssociatedData(ratchet.session_id, *own, *peer)
     pending = fields.pending
     return Session(
         SessionFacts(fields.setup_number, fields.initiated, sending, sending.reversed()),
@@ -183,55 +153,3 @@ def _session(fields: _Session, peer: tuple[bytes, bytes], local: LocalDevice) ->
         fields.received,
         fields.archived_at_ms,
     )
-
-
-def encode_prekeys(prekeys: LocalPrekeys) -> bytes:
-    """The snapshot of all own prekeys: secret."""
-    keys = [
-        (
-            key.kind,
-            key.key_class,
-            key.key_id,
-            key.made_at_ms,
-            key.secret.seed,
-            key.uploaded,
-            key.retired_at_ms,
-        )
-        for key in prekeys.keys
-    ]
-    return _VERSION_BYTE + _ENCODER.encode((keys, prekeys.next_ids))
-
-
-def decode_prekeys(snapshot: bytes) -> LocalPrekeys:
-    """The value of a snapshot; InvalidEncoding for another version or a damaged one."""
-    fields = _decode(snapshot, _Prekeys)
-    keys = []
-    for key in fields.keys:
-        if key.key_class not in CLASSES[key.kind] or len(key.seed) != SEED_BYTES[key.kind]:
-            raise InvalidEncoding("a prekey with a class or seed that its kind cannot have")
-        keys.append(
-            LocalPrekey.load(
-                key.kind,
-                key.key_class,
-                key.key_id,
-                key.made_at_ms,
-                key.seed,
-                uploaded=key.uploaded,
-                retired_at_ms=key.retired_at_ms,
-            )
-        )
-    return LocalPrekeys(tuple(keys), fields.next_ids)
-
-
-def encode_manifests(verified: VerifiedManifest) -> bytes:
-    """The snapshot of a verified chain: public."""
-    return _VERSION_BYTE + _ENCODER.encode(
-        (verified.account_id, [signed.encode() for signed in verified.chain])
-    )
-
-
-def decode_manifests(snapshot: bytes) -> VerifiedManifest:
-    """The chain of a snapshot, not verified again; InvalidEncoding for another version or a damaged one."""
-    fields = _decode(snapshot, _Manifests)
-    chain = tuple(SignedManifest.parse(signed) for signed in fields.chain)
-    return VerifiedManifest(fields.account_id, chain)

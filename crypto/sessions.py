@@ -272,20 +272,23 @@ def receive(peer: PeerSessions, located: Located | None, envelope: bytes, *, now
 
 
 def forget_expired(peer: PeerSessions, prekeys: LocalPrekeys, *, now_ms: int) -> PeerSessions:
-    """Without archived sessions of 45 days, old skipped keys, and replay entries whose signed prekey is gone."""
+    """Without archived sessions of 45 days, old skipped keys, and replay entries whose signed prekey is gone.
+
+    The very same value if nothing of these is there.
+    """
     oldest_ms = now_ms - limits.ARCHIVED_SESSION_LIFETIME_MS
     signed_ids = {key.key_id for key in prekeys.keys if key.kind is KeyKind.SIGNED}
+    active = None if peer.active is None else _with_ratchet_cleaned(peer.active, now_ms)
     archived = tuple(
         _with_ratchet_cleaned(one, now_ms)
         for one in peer.archived
         if one.archived_at_ms is None or one.archived_at_ms > oldest_ms
     )
-    return replace(
-        peer,
-        active=None if peer.active is None else _with_ratchet_cleaned(peer.active, now_ms),
-        archived=archived,
-        replays=tuple(entry for entry in peer.replays if entry.signed_id in signed_ids),
-    )
+    replays = tuple(entry for entry in peer.replays if entry.signed_id in signed_ids)
+    is_same = active is peer.active and len(archived) == len(peer.archived) and replays == peer.replays
+    if is_same and all(map(lambda after, before: after is before, archived, peer.archived)):
+        return peer
+    return replace(peer, active=active, archived=archived, replays=replays)
 
 
 def _with_ratchet_cleaned(session: Session, now_ms: int) -> Session:
