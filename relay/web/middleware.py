@@ -14,6 +14,7 @@ from relay.wire.links import encode_id
 from relay.wire.resources import Problem
 
 from .call import REQUEST_ID, SERVICES
+from .openers import OPENERS
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -82,6 +83,7 @@ async def complete_headers(request: web.Request, answer: web.StreamResponse) -> 
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The one middleware."""
     services = request.app[SERVICES]
+    request.app[OPENERS].asked(request.protocol)
     request_id = request[REQUEST_ID] = encode_id(services.randomness(10))
     try:
         _refuse_unread(request)

@@ -1,5 +1,6 @@
 """The listening socket and aiohttp's server on it: opened whole, drained and closed at the end. Logs no request."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -15,6 +16,7 @@ from relay.wire import limits
 
 from .call import SERVICES
 from .middleware import around, complete_headers
+from .openers import OPENERS, Openers
 from .routes import add_routes
 from .websocket import FLOW
 
@@ -70,6 +72,7 @@ def make_application(services: Services, flow: Flow) -> web.Application:
     app = web.Application(middlewares=[around], client_max_size=limits.MAX_REQUEST_BODY_BYTES)
     app[SERVICES] = services
     app[FLOW] = flow
+    app[OPENERS] = Openers(services.clock)
     app.on_response_prepare.append(complete_headers)
     app.on_shutdown.append(_close_connections)
     add_routes(app)
@@ -90,7 +93,15 @@ async def open_server(
     )
     await runner.setup()
     try:
-        await web.SockSite(runner, listener).start()
-        yield
+        server = runner.server
+        if server is None:  # it is there after `setup`
+            raise RuntimeError("aiohttp made no server")
+        listening_server = await asyncio.get_running_loop().create_server(
+            app[OPENERS].of(server), sock=listener, backlog=BACKLOG
+        )
+        try:
+            yield
+        finally:
+            listening_server.close()
     finally:
         await runner.cleanup()
