@@ -21,6 +21,7 @@ _WRITER_PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",  # NORMAL would lose the last commits when the power goes
     "PRAGMA foreign_keys = ON",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = FAST",  # ON, as some distributions have it, writes every deleted ciphertext once more
     "PRAGMA trusted_schema = OFF",
     f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
     "PRAGMA journal_size_limit = 67108864",

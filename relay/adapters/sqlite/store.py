@@ -22,7 +22,7 @@ from .reader import Reader
 from .reserve import Reserve
 from .writer import Transaction, Writer, WriterCounts, open_group_writer
 
-RESERVE_BYTES: Final = 16_777_216
+RESERVE_BYTES: Final = 16_777_216  # twice the log of CHECKPOINT_PAGES: it can be copied back on a full disk
 DEFAULT_QUOTAS: Final = Quotas(
     limits.MAILBOX_ENVELOPES, limits.MAILBOX_BYTES, limits.MAILBOX_NEARLY_FULL_PERCENT
 )

@@ -159,6 +159,7 @@ class Writer:
         error = await self._attempt(group, may_come_again=had_room)
         if isinstance(error, StorageFull) and had_room:
             # A second time, and only what makes room: the reserve's bytes are for this.
+            await self._reuse_log()
             error = await self._attempt(group, may_come_again=False)
         if error is not None:
             self._refuse(group, error)
@@ -188,6 +189,16 @@ class Writer:
             else:
                 waiting.done.set_exception(waiting.error)
         return None
+
+    async def _reuse_log(self) -> None:
+        """Copy the log back into the file, within the released reserve; from then on commits overwrite it in place.
+
+        Deleting needs no more room after that: a log of CHECKPOINT_PAGES stands already, and the file does not grow.
+        """
+        try:
+            await self.connection.execute_fetchall("PRAGMA wal_checkpoint(RESTART)")
+        except sqlite3.Error as error:
+            _log.warning("checkpoint_refused", exc_info=error)  # then the second attempt says whether there is room
 
     async def _roll_back(self, transaction: Transaction) -> None:
         for forget in self.on_rollback:
