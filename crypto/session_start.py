@@ -4,7 +4,6 @@ A set-up binds both accounts, devices, identity keys and manifests (A8), names e
 opened once (A4). On any failure nothing changes: values come in, values go out. docs/protocol.md, "Sessions".
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from . import double_ratchet, limits, ratchet_state
@@ -29,6 +28,7 @@ from .prekeys import Bundle, KeyClass, KeyKind, verify_bundle
 from .primitives import RandomBytes
 from .ratchet_state import AssociatedData
 from .sealed_first_message import SetupContent
+from .secret_value import replace
 from .sessions import PeerSessions, PendingSetup, ReplayEntry, Session, SessionFacts, place
 
 __all__ = ["SetupReceived", "receive_setup", "start_session"]

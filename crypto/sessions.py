@@ -6,7 +6,7 @@ an error keeps the old one. How sessions begin is in `session_start`. docs/proto
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from . import double_ratchet, limits, ratchet_state
@@ -21,6 +21,7 @@ from .primitives import RandomBytes
 from .ratchet_state import AssociatedData, RatchetState
 from .root_chain import DEFAULT_SCHEDULE, KemSchedule
 from .sealed_first_message import SetupContent, seal_setup
+from .secret_value import SecretValue, replace
 
 __all__ = [
     "Located",
@@ -41,8 +42,7 @@ __all__ = [
 _Key = TypeVar("_Key")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PendingSetup:
+class PendingSetup(SecretValue, frozen=True, eq=False):
     """What an initiator puts around each message until it has opened an answer."""
 
     values: SetupValues
@@ -50,8 +50,7 @@ class PendingSetup:
     fetched_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SessionFacts:
+class SessionFacts(SecretValue, frozen=True, eq=False):
     """What never changes in a session."""
 
     setup_number: int
@@ -72,12 +71,11 @@ class SessionFacts:
         return self.session_id < other.session_id
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Session:
+class Session(SecretValue, frozen=True, eq=False):
     """One session with the peer device."""
 
     facts: SessionFacts
-    ratchet: RatchetState = field(repr=False)
+    ratchet: RatchetState
     pending: PendingSetup | None = None
     sent: bool = False
     received: bool = False
@@ -105,8 +103,7 @@ class ReplayEntry:
     signed_id: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PeerSessions:
+class PeerSessions(SecretValue, frozen=True, eq=False):
     """Everything kept about one device of another account, or about another device of one's own.
 
     Account 32 B, device 16 B. When the device leaves its manifest, keep `without_sessions()` until its replay
@@ -119,7 +116,7 @@ class PeerSessions:
     archived: tuple[Session, ...] = ()
     highest_setup_number: int = 0
     replays: tuple[ReplayEntry, ...] = ()
-    seen_keys: Mapping[tuple[KeyKind, KeyClass], int] = field(default_factory=dict)
+    seen_keys: Mapping[tuple[KeyKind, KeyClass], int] = {}
 
     def sessions(self) -> tuple[Session, ...]:
         """The active one first, then the archived ones, the newest first."""
