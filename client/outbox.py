@@ -109,9 +109,7 @@ class Outbox:
         progress: Progress | None = None,
     ) -> "Sending":
         """Keep messages for a recipient; they are safe when this returns, and on their way."""
-        numbers = await self._database.run(lambda tx: self._add(tx, recipient, account_id, messages))
-        for _ in numbers:
-            self._system.reached(Step.DRAFTED)
+        numbers = await self._keep(recipient, account_id, messages)
         if progress is not None:
             self._encrypter.progress.update(dict.fromkeys(numbers, progress))
         sending = Sending(self._database, self._deliveries, numbers)
@@ -122,10 +120,18 @@ class Outbox:
         self, sending: "Sending", recipient: str, account_id: bytes | None, messages: Sequence[NewMessage]
     ) -> None:
         """More messages after those that `sending` waits for."""
-        numbers = await self._database.run(lambda tx: self._add(tx, recipient, account_id, messages))
+        numbers = await self._keep(recipient, account_id, messages)
         sending.numbers += numbers
         sending.waiter.add(numbers)
         self.wake()
+
+    async def _keep(
+        self, recipient: str, account_id: bytes | None, messages: Sequence[NewMessage]
+    ) -> list[int]:
+        numbers = await self._database.run(lambda tx: self._add(tx, recipient, account_id, messages))
+        for _ in numbers:
+            self._system.reached(Step.DRAFTED)
+        return numbers
 
     def _add(
         self, tx: Transaction, recipient: str, account_id: bytes | None, messages: Sequence[NewMessage]
