@@ -23,7 +23,7 @@ SENDING = [Step.DRAFTED, Step.ENCRYPTED, Step.ENCRYPTION_COMMITTED, Step.SUBMITT
 
 
 async def command(
-    home: Path, *arguments: str, stdin: str = "", kill_at: str | None = None
+    home: Path, *arguments: str, stdin: Path | None = None, kill_at: str | None = None
 ) -> tuple[int, str]:
     """(Exit status, what it printed) of the installed command."""
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
