@@ -6,6 +6,7 @@ Only this file and config.py know that there is a terminal and an environment.
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -107,7 +108,9 @@ def print_invite(link: str) -> None:
         import segno
 
         click.echo("\nWho registers with this link owns the relay. On this machine:\n")
-        click.echo(f"  tokenim --home ~/.tokenim/me register '{link}' --handle NAME\n")
+        # From a checkout the command lies beside this one, and is not found by its name alone.
+        command = "tokenim" if shutil.which("tokenim") else str(Path(sys.argv[0]).with_name("tokenim"))
+        click.echo(f"  {command} --home ~/.tokenim/me register '{link}' --handle NAME\n")
         segno.make(link, error="l").terminal(out=sys.stdout, compact=True)
 
 
