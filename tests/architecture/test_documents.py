@@ -5,7 +5,7 @@ import re
 import pytest
 
 from docs.generate import BLOCK, TABLES, renewed
-from tests.architecture.source import name_of, tracked_files
+from tests.architecture.source import ROOT, name_of, tracked_files
 
 DOCUMENTS = [path for path in tracked_files() if path.suffix == ".md"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -58,6 +58,30 @@ def test_every_link_inside_the_repository_leads_somewhere(path):
         if not there.exists() or (anchor and anchor not in anchors_in(there.read_text(encoding="utf-8"))):
             broken.append(target)
     assert broken == []
+
+
+PLACE = re.compile(r"`((?:relay|client|crypto|tests|docs|bench|\.ci)/[\w./-]*)`")
+
+
+# The changelog tells of the past.
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name_of)
+def test_every_file_and_folder_that_is_named_is_there(path):
+    named = set(PLACE.findall(path.read_text(encoding="utf-8")))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+MAKE = re.compile(r"\bmake ([a-z]+)\b")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_make_target_that_is_named_is_there(path):
+    code = re.findall(r"`([^`\n]+)`", FENCE.sub("", path.read_text(encoding="utf-8")))
+    code += FENCE.findall(path.read_text(encoding="utf-8"))
+    named = {target for part in code for target in MAKE.findall(part)}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [
+        target for target in sorted(named) if not re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+    ] == []
 
 
 def test_anchors_are_made_like_a_forge_makes_them():
