@@ -1,17 +1,19 @@
 """A program that works on a store and says each thing only after the store has answered it; run by disk_shim.py.
 
-`store_driver.py FOLDER work|full|fail|off`, or `FOLDER sweep STEP …`: `work` in a child and a folder for each step, killed
-there. Lines: `ready`, `accepted N`, `acked N`, `key ID`, `refused CODE`, `done …`.
+`store_driver.py FOLDER work|full|fail|off|create|migrate`, or `FOLDER sweep-WHAT STEP …`: each in a child and a folder of its
+own, killed at that step. Lines: `ready`, `accepted N`, `acked N`, `key ID`, `refused CODE`, `done …`.
 """
 
 import asyncio
 import mmap
 import os
+import shutil
 import sys
 from collections.abc import Awaitable
 from pathlib import Path
 
 from relay.adapters.sqlite import connection
+from relay.adapters.sqlite.migrate import Migration, shipped_migrations
 from relay.adapters.sqlite.store import SqliteStore, open_sqlite_store
 from relay.ports.mailboxes import Submission
 from relay.ports.prekeys import Claim
@@ -21,6 +23,19 @@ from tests.contract.people import NOW_MS, bytes_of, new_device, one_time_prekeys
 from tests.faults.disk_shim import CONTROL
 
 ENVELOPES = 40
+NEXT_MIGRATION = Migration(
+    len(shipped_migrations()) + 1,
+    "9999_a_later_one.sql",
+    """-- Touches every row, so that it needs many writes.
+    ALTER TABLE accounts ADD COLUMN nickname TEXT NOT NULL DEFAULT '';
+    CREATE TABLE nicknames (account_id BLOB NOT NULL PRIMARY KEY, nickname TEXT NOT NULL) STRICT;
+    UPDATE accounts SET nickname = hex(account_id);
+    INSERT INTO nicknames SELECT account_id, nickname FROM accounts;
+    CREATE TRIGGER nickname_changed AFTER UPDATE OF nickname ON accounts BEGIN
+        UPDATE nicknames SET nickname = new.nickname WHERE account_id = new.account_id;
+    END;
+""",
+)
 RESERVE_BYTES = 16_777_216
 
 
@@ -118,6 +133,10 @@ async def main(folder: Path, what: str) -> None:
     if what == "off":  # the rig's own test: what a relay without the sync would look like
         without = [each.replace("= FULL", "= NORMAL") for each in connection._WRITER_PRAGMAS]
         connection._WRITER_PRAGMAS = tuple(without)  # type: ignore[misc]
+    if what in ("create", "migrate"):
+        steps = (*shipped_migrations(), NEXT_MIGRATION)[: None if what == "migrate" else -1]
+        async with open_sqlite_store(folder / "relay.db", reserve_bytes=0, migrations=steps):
+            return
     with (folder / "control").open("r+b") as file, mmap.mmap(file.fileno(), CONTROL.size) as control:
         async with open_sqlite_store(folder / "relay.db", reserve_bytes=RESERVE_BYTES) as store:
             before, syncs_before = store.counts.commits, CONTROL.unpack(control[: CONTROL.size])[1]
@@ -132,26 +151,28 @@ async def main(folder: Path, what: str) -> None:
             say(f"done commits {store.counts.commits - before} syncs {syncs - syncs_before}")
 
 
-def sweep(folder: Path, steps: list[int]) -> None:
+def sweep(folder: Path, what: str, steps: list[int]) -> None:
     """Before anything has a thread: one child a step, all on the control page that the shim has open."""
     with (folder / "control").open("r+b") as file, mmap.mmap(file.fileno(), CONTROL.size) as control:
         for step in steps:
             own = folder / str(step)
             own.mkdir()
             (own / "control").symlink_to(folder / "control")
+            if (folder / "relay.db").exists():
+                shutil.copyfile(folder / "relay.db", own / "relay.db")
             control[: CONTROL.size] = CONTROL.pack(0, 0, step, step // 10 % 2, 0, -1)
             child = os.fork()
             if not child:
                 lines = os.open(own / "lines", os.O_WRONLY | os.O_CREAT, 0o600)
                 os.dup2(lines, 1)
-                asyncio.run(main(own, "work"))
+                asyncio.run(main(own, what))
                 os._exit(0)
             _, status = os.waitpid(child, 0)
             say(f"{step} {os.waitstatus_to_exitcode(status)}")
 
 
 if __name__ == "__main__":
-    if sys.argv[2] == "sweep":
-        sweep(Path(sys.argv[1]), [int(step) for step in sys.argv[3:]])
+    if sys.argv[2].startswith("sweep-"):
+        sweep(Path(sys.argv[1]), sys.argv[2].removeprefix("sweep-"), [int(step) for step in sys.argv[3:]])
     else:
         asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

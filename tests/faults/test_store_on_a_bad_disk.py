@@ -72,7 +72,7 @@ async def test_f2_killed_at_each_step_of_writing_nothing_answered_is_lost(tmp_pa
     whole = tmp_path / "whole"
     whole.mkdir()
     steps = range(1, Disk(whole).run("work").steps, 10)
-    swept = Disk(tmp_path).run("sweep", *map(str, steps))
+    swept = Disk(tmp_path).run("sweep-work", *map(str, steps))
     assert swept.exit_code == 0
     killed = [line for line in swept.lines if line.endswith(" -9")]
     assert len(killed) > len(steps) * 0.8  # a run may have fewer steps than the first one had

@@ -1,0 +1,113 @@
+"""Migrations killed at each step leave the old schema or the new one (F21); a newer schema is refused in one line."""
+
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from relay.adapters.sqlite.connection import StoreUnusable, open_writer
+from relay.adapters.sqlite.migrate import Migration, migrate, schema_version, shipped_migrations
+from relay.adapters.sqlite.store import open_sqlite_store
+from tests.contract.people import new_account
+from tests.faults.disk_shim import Disk
+from tests.faults.store_driver import NEXT_MIGRATION
+
+
+@pytest.fixture
+async def writer(tmp_path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with open_writer(tmp_path / "relay.db") as connection:
+        yield connection
+
+
+def tables(database: Path) -> set[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+async def test_the_shipped_migrations_make_the_schema_once(writer: aiosqlite.Connection) -> None:
+    steps = shipped_migrations()
+    assert await schema_version(writer) == 0
+    assert await migrate(writer, steps) == len(steps) >= 1
+    assert await migrate(writer, steps) == 0
+    assert await schema_version(writer) == len(steps)
+
+
+async def test_a_schema_newer_than_this_relay_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    steps = (*shipped_migrations(), NEXT_MIGRATION)
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0, migrations=steps):
+        pass
+    with pytest.raises(
+        StoreUnusable, match=r"schema \d+, this relay knows up to \d+: run the newer version"
+    ) as refused:
+        async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
+            pytest.fail("it opened")
+    assert "\n" not in str(refused.value)
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0, migrations=steps) as store:
+        assert await store.accounts.accounts_count() == 0
+
+
+async def test_f21_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
+    broken = Migration(
+        2, "0002_broken.sql", "CREATE TABLE half_way (a INTEGER);\nINSERT INTO nowhere VALUES (1);\n"
+    )
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        account = await new_account(store, "anna")
+    with pytest.raises(sqlite3.OperationalError):
+        async with open_sqlite_store(
+            tmp_path / "relay.db", reserve_bytes=0, migrations=(*shipped_migrations(), broken)
+        ):
+            pytest.fail("it opened")
+    assert "half_way" not in tables(tmp_path / "relay.db")
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        assert await store.accounts.account(account.account_id) == account
+
+
+async def sweep(tmp_path: Path, what: str, prepared: Path | None, *, stride: int) -> list[Path]:
+    """Kill `what` at each write and sync, or each third one; the folders it leaves."""
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    if prepared is not None:
+        shutil.copyfile(prepared, whole / "relay.db")
+        shutil.copyfile(prepared, tmp_path / "relay.db")
+    steps = range(1, Disk(whole).run(what).steps + 1, stride)
+    swept = Disk(tmp_path).run(f"sweep-{what}", *map(str, steps))
+    assert swept.exit_code == 0
+    assert sum(line.endswith(" -9") for line in swept.lines) >= len(steps) - 2
+    return [tmp_path / str(step) for step in steps]
+
+
+async def test_f21_the_first_migration_killed_at_each_write_leaves_all_of_it_or_nothing(
+    tmp_path: Path,
+) -> None:
+    found: set[frozenset[str]] = set()
+    for folder in await sweep(tmp_path, "create", None, stride=3):
+        if (folder / "relay.db").exists():
+            found.add(frozenset(tables(folder / "relay.db")))
+        async with open_sqlite_store(folder / "relay.db", reserve_bytes=0) as store:
+            await new_account(store, "anna")
+    assert len(found) == 2
+    assert frozenset() in found
+    assert {"accounts", "envelopes", "schema_version"} < max(found, key=len)
+
+
+async def test_f21_a_later_migration_killed_at_each_write_is_done_or_not_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    async with open_sqlite_store(tmp_path / "prepared.db", reserve_bytes=0) as store:
+        accounts = [await new_account(store, name) for name in range(30)]
+    versions: set[tuple[int, bool]] = set()
+    steps: Sequence[Migration] = (*shipped_migrations(), NEXT_MIGRATION)
+    for folder in await sweep(tmp_path, "migrate", tmp_path / "prepared.db", stride=1):
+        with closing(sqlite3.connect(folder / "relay.db")) as raw:
+            ((version,),) = raw.execute("SELECT max(version) FROM schema_version")
+            columns = {row[1] for row in raw.execute("PRAGMA table_info(accounts)")}
+            assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        versions.add((version, "nickname" in columns and "nicknames" in tables(folder / "relay.db")))
+        async with open_sqlite_store(folder / "relay.db", reserve_bytes=0, migrations=steps) as store:
+            assert [await store.accounts.account(each.account_id) for each in accounts] == accounts
+    newest = len(steps)
+    assert versions == {(newest - 1, False), (newest, True)}

@@ -1,0 +1,203 @@
+"""What the database can hold at all, and how much work it is: counted, never timed."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from relay.adapters.sqlite.connection import StoreUnusable
+from relay.adapters.sqlite.records import MERGE_AT
+from relay.adapters.sqlite.store import open_sqlite_store
+from relay.ports.mailboxes import MissedRange, Page, StoredEnvelope, Submission
+from relay.wire.frames import MissedReason, Outcome
+from tests.contract.people import NOW_MS, bytes_of, new_account, new_device
+
+COLUMNS_OF_AN_ENVELOPE = {
+    *(
+        "envelope_number",
+        "device_number",
+        "sequence",
+        "expires_at_ms",
+        "bytes",
+        "quarantined",
+        "received_at_ms",
+    ),
+    *("envelope_id", "digest", "shared_number", "ciphertext"),
+}
+
+
+def columns(database: Path) -> dict[str, set[str]]:
+    with closing(sqlite3.connect(database)) as connection:
+        tables = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        ]
+        return {
+            table: {row[1] for row in connection.execute(f"PRAGMA table_info({table})")} for table in tables
+        }
+
+
+async def test_c2_no_column_can_hold_a_sender_or_an_address(tmp_path: Path) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
+        pass
+    found = columns(tmp_path / "relay.db")
+    assert found["envelopes"] == COLUMNS_OF_AN_ENVELOPE
+    assert found["shared_ciphertexts"] == {"shared_number", "ciphertext"}
+    named = {(table, column) for table, names in found.items() for column in names}
+    for word in (
+        "sender",
+        "from_device",
+        "from_account",
+        "asker",
+        "source",
+        "ip",
+        "address",
+        "peer",
+        "remote",
+        "agent",
+    ):
+        assert [each for each in named if word in each[1].split("_")] == []
+    owners = {table for table, column in named if column in {"account_id", "owner_id", "device_id"}}
+    assert owners == {"accounts", "manifests", "devices", "handles", "delivery_tokens", "nonces", "blobs"}
+
+
+async def test_every_column_of_the_schema_is_explained() -> None:
+    folder = Path(__file__).parents[2] / "relay/adapters/sqlite/migrations"
+    for file in folder.glob("*.sql"):
+        inside = False
+        for line in file.read_text("utf-8").splitlines():
+            if line.startswith("CREATE TABLE"):
+                inside = True
+            elif line.startswith(")"):
+                inside = False
+            elif inside and not line.strip().startswith("PRIMARY KEY"):
+                assert " -- " in line, f"{file.name}: {line}"
+
+
+async def test_a_thousand_envelopes_at_once_take_a_handful_of_statements_and_one_commit_a_group(
+    tmp_path: Path,
+) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        devices = [await new_device(store, name) for name in range(20)]
+
+        def wishes(number: int) -> list[Submission]:
+            body = bytes_of(number, 1_024)
+            return [
+                Submission(bytes_of((number, device)), 1_000, (body,), ((device, 0),)) for device in devices
+            ]
+
+        before = (store.counts.commits, store.counts.statements)
+        await asyncio.gather(*(store.mailboxes.append(wishes(number), now_ms=NOW_MS) for number in range(50)))
+        await asyncio.gather(*(store.mailboxes.ack(device, up_to=50) for device in devices))
+        commits, statements = store.counts.commits - before[0], store.counts.statements - before[1]
+        assert commits <= 4
+        assert statements <= 24
+        assert [(await store.mailboxes.state(device)).envelopes for device in devices] == [0] * 20
+
+
+async def test_a_fan_out_stores_its_ciphertext_once_and_forgets_it_with_the_last(tmp_path: Path) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        account = await new_account(store, "anna", [bytes_of(number) for number in range(16)])
+        devices = [device.device_id for device in account.devices]
+        body = bytes_of("body", 200_000)
+        await store.mailboxes.append(
+            [Submission(bytes_of("id"), 1_000, (body,), tuple((device, 0) for device in devices))],
+            now_ms=NOW_MS,
+        )
+
+        async def shared() -> list[tuple[int, int]]:
+            return [
+                (size, waiting)
+                for size, waiting in await store._reader.rows(
+                    "SELECT length(ciphertext), waiting FROM shared_ciphertexts JOIN shared_waiting USING (shared_number)"
+                )
+            ]
+
+        assert await shared() == [(200_000, 16)]
+        assert await store._reader.rows("SELECT count(*) FROM envelopes WHERE ciphertext IS NOT NULL") == [
+            (0,)
+        ]
+        for device in devices[:15]:
+            await store.mailboxes.ack(device, up_to=1)
+        assert await shared() == [(200_000, 1)]
+        await store.mailboxes.expire(now_ms=NOW_MS + 1_000_000, limit=10)
+        assert await shared() == []
+        assert await store._reader.rows("SELECT count(*) FROM shared_waiting") == [(0,)]
+
+
+async def page(store: object, device: bytes) -> Page:
+    return await store.mailboxes.read(  # type: ignore[attr-defined,no-any-return]
+        device, after=0, max_envelopes=10, max_bytes=10**6, now_ms=NOW_MS
+    )
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+async def test_f7_a_damaged_ciphertext_is_never_given_out(tmp_path: Path, shared: bool) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        devices = [await new_device(store, name) for name in range(2 if shared else 1)]
+        for number in range(3):
+            targets = tuple((device, 0) for device in devices)
+            one = Submission(bytes_of(number), 1_000, (bytes_of(("body", number), 500),), targets)
+            await store.mailboxes.append([one], now_ms=NOW_MS)
+    table = "shared_ciphertexts" if shared else "envelopes"
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as raw:
+        ((row, ciphertext),) = raw.execute(
+            f"SELECT rowid, ciphertext FROM {table} ORDER BY rowid LIMIT 1 OFFSET 1"
+        )
+        flipped = bytes([ciphertext[0] ^ 1]) + ciphertext[1:]
+        raw.execute(f"UPDATE {table} SET ciphertext = ? WHERE rowid = ?", (flipped, row))
+        raw.commit()
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        for device in devices:
+            first, gap, third = (await page(store, device)).items
+            assert gap == MissedRange(2, 2, MissedReason.REMOVED)
+            assert [each.sequence for each in (first, third) if isinstance(each, StoredEnvelope)] == [1, 3]
+        again = Submission(bytes_of(1), 1_000, (bytes_of(("body", 1), 500),), ((devices[0], 0),))
+        answer = (await store.mailboxes.append([again], now_ms=NOW_MS)).appended[0]
+        assert (answer.outcomes, answer.sequences) == ((Outcome.STORED,), (0,))
+
+
+async def test_f11_records_are_merged_and_found_afterwards_and_after_a_restart(tmp_path: Path) -> None:
+    def wish(number: int, device: bytes, body: bytes = b"body") -> Submission:
+        return Submission(number.to_bytes(16, "big"), 1_000, (body,), ((device, 0),))
+
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        device = await new_device(store, "anna")
+        for start in range(0, MERGE_AT + 1_000, 1_000):
+            await store.mailboxes.append(
+                [wish(n, device) for n in range(start, start + 1_000)], now_ms=NOW_MS
+            )
+            await store.mailboxes.ack(device, up_to=start + 1_000)
+        await store.invites.remove_expired(now_ms=NOW_MS, limit=1)  # behind the merge in the writer's order
+        ((merged,),) = await store._reader.rows("SELECT count(*) FROM records")
+        ((recent,),) = await store._reader.rows("SELECT count(*) FROM recent_records")
+        assert (merged >= MERGE_AT, merged + recent) == (True, MERGE_AT + 1_000)
+        for number in (0, MERGE_AT - 1, MERGE_AT + 999):
+            result = await store.mailboxes.append(
+                [wish(number, device, b"changed"), wish(number, device)], now_ms=NOW_MS
+            )
+            assert [each.outcomes[0] for each in result.appended] == [Outcome.CONFLICT, Outcome.STORED]
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        for number in (0, MERGE_AT - 1, MERGE_AT + 999):
+            result = await store.mailboxes.append(
+                [wish(number, device, b"changed"), wish(number, device)], now_ms=NOW_MS
+            )
+            assert [each.outcomes[0] for each in result.appended] == [Outcome.CONFLICT, Outcome.STORED]
+
+
+async def test_one_process_alone_opens_the_store(tmp_path: Path) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
+        with pytest.raises(StoreUnusable, match="another relay is running"):
+            async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
+                pytest.fail("it opened")
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        await store.check()
+
+
+async def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "relay.db").write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(StoreUnusable, match="restore it from a backup") as refused:
+        async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
+            pytest.fail("it opened")
+    assert "\n" not in str(refused.value)
