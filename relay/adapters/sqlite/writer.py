@@ -198,7 +198,9 @@ class Writer:
         try:
             await self.connection.execute_fetchall("PRAGMA wal_checkpoint(RESTART)")
         except sqlite3.Error as error:
-            _log.warning("checkpoint_refused", exc_info=error)  # then the second attempt says whether there is room
+            _log.warning(
+                "checkpoint_refused", exc_info=error
+            )  # then the second attempt says whether there is room
 
     async def _roll_back(self, transaction: Transaction) -> None:
         for forget in self.on_rollback:

@@ -1,0 +1,78 @@
+"""The blob file port's promises, on every adapter."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from relay.adapters.disk_blobs import open_disk_blobs
+from relay.adapters.memory_blobs import MemoryBlobFiles
+from relay.ports.blob_files import BlobFiles
+from relay.wire.errors import NotFound, OffsetConflict, Unavailable
+from tests.contract.people import bytes_of
+
+ID = bytes_of("blob", 32)
+
+
+@pytest.fixture(params=["memory", "disk"])
+async def files(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobFiles]:
+    async with AsyncExitStack() as stack:
+        if request.param == "memory":
+            yield MemoryBlobFiles()
+        else:
+            yield await stack.enter_async_context(open_disk_blobs(tmp_path / "blobs"))
+
+
+async def read(files: BlobFiles, start: int, end: int) -> list[bytes]:
+    return [piece async for piece in files.read(ID, start=start, end=end)]
+
+
+async def test_pieces_are_one_file(files: BlobFiles) -> None:
+    data = bytes_of("data", 600_000)
+    for start in range(0, len(data), 250_000):
+        await files.append(ID, offset=start, data=data[start : start + 250_000])
+    await files.sync(ID)
+    assert await files.sha256(ID) == sha256(data).digest()
+    pieces = await read(files, 0, len(data))
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) <= 262_144
+    assert b"".join(await read(files, 17, 300_001)) == data[17:300_001]
+    assert await read(files, 5, 5) == []
+
+
+async def test_writing_again_from_an_earlier_place_forgets_what_stood_behind_it(files: BlobFiles) -> None:
+    await files.append(ID, offset=0, data=b"0123456789")
+    await files.append(ID, offset=4, data=b"xy")
+    assert b"".join(await read(files, 0, 6)) == b"0123xy"
+    with pytest.raises(Unavailable):
+        await read(files, 0, 7)
+    await files.append(ID, offset=0, data=b"anew")
+    assert await files.sha256(ID) == sha256(b"anew").digest()
+
+
+async def test_a_hole_is_refused_and_changes_nothing(files: BlobFiles) -> None:
+    await files.append(ID, offset=0, data=b"0123")
+    with pytest.raises(OffsetConflict):
+        await files.append(ID, offset=5, data=b"x")
+    assert await files.sha256(ID) == sha256(b"0123").digest()
+
+
+async def test_what_is_not_there_is_not_found(files: BlobFiles) -> None:
+    for call in (files.append(ID, offset=1, data=b"x"), files.sha256(ID), files.sync(ID), read(files, 0, 1)):
+        with pytest.raises(NotFound):
+            await call
+    await files.remove(ID)
+
+
+async def test_files_are_listed_by_id_and_gone_once_removed(files: BlobFiles) -> None:
+    ids = sorted(bytes_of(number, 32) for number in range(40))
+    for blob_id in ids:
+        await files.append(blob_id, offset=0, data=blob_id)
+    assert await files.list(after=b"", limit=100) == tuple(ids)
+    assert await files.list(after=ids[9], limit=5) == tuple(ids[10:15])
+    await files.remove(ids[10])
+    await files.remove(ids[10])
+    assert await files.list(after=ids[9], limit=2) == (ids[11], ids[12])
+    assert await files.list(after=ids[-1], limit=2) == ()
