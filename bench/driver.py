@@ -63,7 +63,7 @@ async def register(served: Served, session: aiohttp.ClientSession, count: int) -
     link = await asyncio.to_thread(invite_link, served, count)
     mailboxes = []
     for _ in range(count):
-        device = RawDevice(served.url, session, clock_ms=time.time_ns() // 1_000_000)
+        device = RawDevice(served.url, session, clock=lambda: time.time_ns() // 1_000_000)
         token = os.urandom(16)
         if (registered := await device.register(link)).status != 201:
             raise BrokenPromise(f"registration answered {registered.status}")
