@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from relay.ports.clock import Clock
 from relay.services.connections import Connections
 from relay.services.devices import KnownDevice
-from relay.services.mailbox import Mailboxes, Permitted, Reached
+from relay.services.mailbox import Mailboxes, Permitted
 from relay.services.running import Running
 from relay.services.wakeup import Wakeup
 from relay.session.machine import State, advance
 from relay.session.session import Session
-from relay.wire.codec import decode_from_client
+from relay.wire.codec import decode_from_client, encode_frame
 from relay.wire.errors import RelayError, ShuttingDown
 from relay.wire.frames import Accepted, Ack, Anonymous, Authenticate, Refused, Resume, Submit
 
@@ -64,24 +64,17 @@ class Flow:
         await session.relief()
 
     async def _submit(self, session: Session, submits: Sequence[Submit], size: int) -> None:
-        reached: Reached = {}
-        judged: list[Permitted | Refused] = []
-        for submit in submits:
-            try:
-                judged.append(await self._judge(submit, session.signer, reached))
-            except RelayError as error:
-                judged.append(Refused(submit.request_id, error.code, error.retry_after_ms))
-        session.in_flight_frames += len(submits)
+        if self._connections.stopping:
+            for submit in submits:
+                session.send(Refused(submit.request_id, ShuttingDown.code, 0))
+            return
+        judged = await self._mailboxes.authorise(submits, session.signer)  # 4 authorise
+        for one in judged:
+            if isinstance(one, Permitted) and not one.is_durable:
+                self._wakeup.relay(one.submission, self._clock.now_ms())
+        session.in_flight_frames += len(judged)
         session.in_flight_bytes += size
         session.last_answer = self._running.begin(self._answer(session, judged, size, session.last_answer))
-
-    async def _judge(self, submit: Submit, signer: KnownDevice | None, reached: Reached) -> Permitted:
-        if self._connections.stopping:
-            raise ShuttingDown
-        permitted = await self._mailboxes.authorise(submit, signer, reached)  # 4 authorise
-        if not permitted.is_durable:
-            self._wakeup.relay(permitted.submission, self._clock.now_ms())
-        return permitted
 
     async def _answer(
         self,
@@ -90,33 +83,36 @@ class Flow:
         size: int,
         before: asyncio.Task[None] | None,
     ) -> None:
-        answers: Sequence[Permitted | Refused] = judged
+        permitted = [one for one in judged if isinstance(one, Permitted)]
+        refusal: RelayError | None = None
         try:
-            await self._mailboxes.store([one for one in judged if isinstance(one, Permitted)])  # 5 store
+            await self._mailboxes.store(permitted)  # 5 store: durable when this returns
         except RelayError as error:
-            answers = [
-                Refused(one.request_id, error.code, error.retry_after_ms)
-                if isinstance(one, Permitted)
-                else one
-                for one in judged
-            ]
+            refusal = error
         if before is not None and not before.done():
             await asyncio.wait((before,))  # nothing had to be stored: the earlier answers go first
-        for one in answers:
+        answers: list[bytes] = []
+        for one in judged:
             if isinstance(one, Refused):
-                session.send(one)
-                continue
-            session.send(one.accepted())  # durable from here on
-            if one.appended is not None:
-                self._wakeup.announce(one.submission, one.appended)  # 6 wake, 7 deliver
+                answers.append(encode_frame(one))
+            else:
+                answers.append(encode_frame(one.accepted() if refusal is None else one.refused(refusal)))
+        session.put_all(answers)
+        self._wakeup.announce(
+            [(one.submission, one.appended) for one in permitted if one.appended is not None]
+        )
         session.in_flight_frames -= len(judged)
         session.in_flight_bytes -= size
         session.relieve()
 
     async def submit(self, submit: Submit, signer: KnownDevice | None) -> Accepted:
         """Steps 4 to 6 for one submit that came by HTTP; raises what refuses it as a whole."""
-        permitted = await self._judge(submit, signer, {})
+        if self._connections.stopping:
+            raise ShuttingDown
+        permitted = await self._mailboxes.judge(submit, signer, {})
+        if not permitted.is_durable:
+            self._wakeup.relay(permitted.submission, self._clock.now_ms())
         await self._mailboxes.store((permitted,))
         if permitted.appended is not None:
-            self._wakeup.announce(permitted.submission, permitted.appended)
+            self._wakeup.announce([(permitted.submission, permitted.appended)])
         return permitted.accepted()

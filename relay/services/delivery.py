@@ -5,8 +5,8 @@ is behind is fed from the store, a window at a time. Knows no socket and no send
 """
 
 from collections import deque
-from collections.abc import Collection, Coroutine
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from relay.ports.clock import Clock, Timer
 from relay.ports.mailboxes import MailboxStore, StoredEnvelope
@@ -25,8 +25,11 @@ EPHEMERAL_UNREAD_BYTES: Final = limits.MAX_UNREAD_BYTES // 4
 class Outlet(Protocol):
     """Where a delivery puts its frames: a session."""
 
-    def put(self, frame: bytes, tail: bytes = b"") -> None:
-        """Queue an encoded frame, or its two halves."""
+    def put(self, frame: bytes) -> None:
+        """Queue an encoded frame."""
+
+    def put_all(self, frames: Sequence[bytes]) -> None:
+        """Queue encoded frames, in order."""
 
     def unread_bytes(self) -> int:
         """What is held in memory for the peer to read."""
@@ -42,11 +45,11 @@ class Begin(Protocol):
         """Start it; raises nothing."""
 
 
-class _Unacknowledged(NamedTuple):
-    first: int  # of a missed range; else the same as `last`
-    last: int
-    size: int
-    sent_at_ms: int
+_Unacknowledged: TypeAlias = tuple[int, int, int, int]
+"""First and last sequence (the same but for a missed range), bytes, when it was sent. Plain: there is one for each envelope."""
+
+Fresh: TypeAlias = tuple[int, bytes]
+"""Sequence, and the rest of the `deliver` frame."""
 
 
 class Delivery:
@@ -139,27 +142,39 @@ class Delivery:
         self.stop()
         self._outlet.end("replaced")
 
-    def offer(self, sequence: int, tail: bytes) -> None:
-        """An envelope was committed: deliver it now if it is next and there is room, else it comes from the store."""
-        if (
-            self._behind
-            or sequence != self._sent + 1
-            or len(self._window) >= limits.WINDOW_ENVELOPES
-            or not self._has_room()
-        ):
-            if sequence > self._known:
-                self._known = sequence
-            if sequence > self._sent:
-                self._behind = True
-                self._feed()
-            return
-        self._sent = self._known = sequence
-        self._deliver(sequence, sequence, deliver_head(sequence), tail)
+    def offer(self, envelopes: Sequence[Fresh]) -> None:
+        """These were committed, in this order: deliver what is next and has room now, the rest comes from the store."""
+        last = envelopes[-1][0]
+        if last > self._known:
+            self._known = last
+        room = self._room_bytes()
+        most = limits.WINDOW_ENVELOPES - len(self._window)
+        now_ms = self._clock.monotonic_ms()
+        sent = self._sent
+        frames: list[bytes] = []
+        if not self._behind:
+            for sequence, tail in envelopes:
+                if sequence != sent + 1 or room < 0 or len(frames) == most:
+                    break
+                sent = sequence
+                frame = deliver_head(sequence) + tail
+                size = len(frame)
+                room -= size
+                self._bytes += size
+                self._window.append((sequence, sequence, size, now_ms))
+                frames.append(frame)
+        if frames:
+            self._sent = sent
+            self._outlet.put_all(frames)
+            self._watch()
+        if sent < self._known:
+            self._behind = True
+            self._feed()
 
     def offer_ephemeral(self, tail: bytes) -> None:
         """Hand on an ephemeral envelope, or drop it when the peer is slow."""
         if not self._stopped and self._outlet.unread_bytes() + len(tail) <= EPHEMERAL_UNREAD_BYTES:
-            self._outlet.put(deliver_head(0), tail)
+            self._outlet.put(deliver_head(0) + tail)
 
     def look(self) -> None:
         """Mail was committed on another node: ask the store."""
@@ -173,14 +188,14 @@ class Delivery:
         if up_to > highest or (also and max(also) > highest):
             raise SequenceAhead
         window = self._window
-        while window and window[0].last <= up_to:
-            self._bytes -= window.popleft().size
+        while window and window[0][1] <= up_to:
+            self._bytes -= window.popleft()[2]
         if also:
             singles = set(also)
-            kept = [entry for entry in window if not (entry.first == entry.last and entry.last in singles)]
+            kept = [entry for entry in window if not (entry[0] == entry[1] and entry[1] in singles)]
             if len(kept) != len(window):
                 self._window = deque(kept)
-                self._bytes = sum(entry.size for entry in kept)
+                self._bytes = sum(entry[2] for entry in kept)
             self._ack_also += also
         if up_to > self._ack_up_to:
             self._ack_up_to = up_to
@@ -201,23 +216,21 @@ class Delivery:
         """The peer has read: there may be room again."""
         self._feed()
 
-    def _has_room(self) -> bool:
-        return (
-            not self._stopped
-            and self._bytes <= limits.WINDOW_BYTES - _ROOM_FOR_ONE_BYTES
-            and self._outlet.unread_bytes() <= limits.MAX_UNREAD_BYTES - _ROOM_FOR_ONE_BYTES
-        )
+    def _room_bytes(self) -> int:
+        """How many bytes of envelopes may go out now, if the last one may go over it; below 0: none."""
+        if self._stopped:
+            return -1
+        window = limits.WINDOW_BYTES - self._bytes
+        unread = limits.MAX_UNREAD_BYTES - self._outlet.unread_bytes()
+        return min(window, unread) - _ROOM_FOR_ONE_BYTES
 
-    def _deliver(self, first: int, last: int, frame: bytes, tail: bytes = b"") -> None:
-        size = len(tail)
-        self._window.append(_Unacknowledged(first, last, size, self._clock.monotonic_ms()))
-        self._bytes += size
-        self._outlet.put(frame, tail)
+    def _watch(self) -> None:
+        """Something is unacknowledged: deliver it again in a while."""
         if self._timer is None:
             self._timer = self._clock.call_later(limits.REDELIVERY_SECONDS, self._redeliver)
 
     def _tell_caught_up(self) -> None:
-        if self._sent < self._backlog_end or (self._window and self._window[0].first <= self._backlog_end):
+        if self._sent < self._backlog_end or (self._window and self._window[0][0] <= self._backlog_end):
             return
         self._told_caught_up = True
         self._outlet.put(encode_frame(CaughtUp(self._backlog_end)))
@@ -231,14 +244,14 @@ class Delivery:
             and not self._reading
             and len(self._window) <= limits.WINDOW_ENVELOPES // 2
             and self._bytes <= limits.WINDOW_BYTES // 2
-            and self._has_room()
+            and self._room_bytes() >= 0
         ):
             self._reading = True
             self._begin_work(self._read())
 
     async def _read(self) -> None:
         try:
-            while self._behind and len(self._window) < limits.WINDOW_ENVELOPES and self._has_room():
+            while self._behind and len(self._window) < limits.WINDOW_ENVELOPES and self._room_bytes() >= 0:
                 await self._read_page()
         except RelayError as error:
             self._fail(error)
@@ -254,9 +267,7 @@ class Delivery:
             self.device_id,
             after=self._sent,
             max_envelopes=limits.WINDOW_ENVELOPES - len(self._window),
-            max_bytes=min(
-                limits.WINDOW_BYTES - self._bytes, limits.MAX_UNREAD_BYTES - self._outlet.unread_bytes()
-            ),
+            max_bytes=self._room_bytes() + 1,
             now_ms=self._clock.now_ms(),
         )
         items = page.items
@@ -272,17 +283,25 @@ class Delivery:
         if self._stopped or rewinds != self._rewinds:
             return
         self._counting = False
+        now_ms = self._clock.monotonic_ms()
+        frames: list[bytes] = []
         for item in items:
             if isinstance(item, StoredEnvelope):
+                first = last = item.sequence
                 tail = deliver_tail(
                     item.envelope_id, item.received_at_ms, EnvelopeClass.DURABLE, item.ciphertext
                 )
-                self._sent = item.sequence
-                self._deliver(item.sequence, item.sequence, deliver_head(item.sequence), tail)
+                frame = deliver_head(first) + tail
             else:
-                missed = Missed(item.from_sequence, item.to_sequence, item.reason)
-                self._sent = item.to_sequence
-                self._deliver(item.from_sequence, item.to_sequence, encode_frame(missed))
+                first, last = item.from_sequence, item.to_sequence
+                frame = encode_frame(Missed(first, last, item.reason))
+            self._sent = last
+            self._window.append((first, last, len(frame), now_ms))
+            self._bytes += len(frame)
+            frames.append(frame)
+        if frames:
+            self._outlet.put_all(frames)
+            self._watch()
         if not page.more:
             # What was known before the read and did not come is gone for good: quarantined, or acknowledged elsewhere.
             self._sent = max(self._sent, known)
@@ -293,14 +312,14 @@ class Delivery:
         self._timer = None
         if self._stopped or not self._window:
             return
-        wait_ms = self._window[0].sent_at_ms + limits.REDELIVERY_SECONDS * 1_000 - self._clock.monotonic_ms()
+        wait_ms = self._window[0][3] + limits.REDELIVERY_SECONDS * 1_000 - self._clock.monotonic_ms()
         if wait_ms <= 0 and self._outlet.unread_bytes():
             wait_ms = 1_000  # it has not read the first delivery: a second one would only pile up
         if wait_ms > 0:
             self._timer = self._clock.call_later(wait_ms / 1_000, self._redeliver)
             return
         self._highest = max(self._highest, self._sent)
-        self._sent = self._window[0].first - 1
+        self._sent = self._window[0][0] - 1
         self._window.clear()
         self._bytes = 0
         self._rewinds += 1

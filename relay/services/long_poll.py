@@ -4,10 +4,12 @@ It takes the mailbox like `resume` does, and holds it while the request waits.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.ports.clock import Clock, Randomness
 from relay.ports.mailboxes import MailboxItem, MailboxStore, StoredEnvelope
+from relay.services.delivery import Fresh
 from relay.services.wakeup import Wakeup
 from relay.wire import limits
 from relay.wire.errors import Replaced, SequenceAhead
@@ -29,9 +31,9 @@ class _Waiting:
         self.news = asyncio.Event()
         self.is_replaced = False
 
-    def offer(self, sequence: int, tail: bytes) -> None:
-        """It is read from the store, with everything else that came."""
-        del sequence, tail
+    def offer(self, envelopes: Sequence[Fresh]) -> None:
+        """They are read from the store, with everything else that came."""
+        del envelopes
         self.news.set()
 
     def offer_ephemeral(self, tail: bytes) -> None:

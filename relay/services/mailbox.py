@@ -4,53 +4,50 @@ Knows no sender of a sealed envelope: a grant opens a mailbox, whoever shows it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+import msgspec
 
 from relay.ports.bus import Bus, MailboxFilling
 from relay.ports.clock import Clock
 from relay.ports.mailboxes import Appended, MailboxStore, Submission
 from relay.services.devices import KnownDevice
 from relay.services.reach import Reach, Reachable
-from relay.wire.errors import MalformedRequest, NotAllowed
-from relay.wire.frames import Accepted, EnvelopeClass, ManifestVersion, Outcome, Submit
+from relay.wire.errors import MalformedRequest, NotAllowed, RelayError
+from relay.wire.frames import Accepted, EnvelopeClass, ManifestVersion, Outcome, Refused, Submit
 
 TARGETS_A_TURN: Final = 1_000
 """So many targets are looked at before other connections have their turn."""
 
-Reached: TypeAlias = dict[tuple[bytes, bytes], Reachable | None]
-"""What (account id, token) opened, within one message."""
+Opened: TypeAlias = dict[tuple[bytes, bytes], Reachable | None]
+"""What (account id, token) opens."""
 
 
-@dataclass(slots=True)
-class Permitted:
-    """A submit of right shape. `outcomes` has None for each target that its grant opens: `submission` holds just these."""
+class Permitted(msgspec.Struct):
+    """A submit of right shape. `outcomes` has None for each target that its grant opens: `submission` holds just these.
+
+    (A struct as one is made for each envelope.)
+    """
 
     request_id: int
     submission: Submission
     is_durable: bool
-    outcomes: list[Outcome | None] = field(default_factory=list)  # empty: every target is open
+    outcomes: list[Outcome | None] | None = None  # None: every target is open
     behind: tuple[ManifestVersion, ...] = ()
     appended: Appended | None = None  # once it is durable
 
-    @property
-    def needs_store(self) -> bool:
-        """Whether something of it is to be committed."""
-        return self.is_durable and bool(self.submission.targets)
-
     def accepted(self) -> Accepted:
         """The answer: after the commit, if it is durable."""
-        if self.appended is not None and not self.outcomes:
-            return Accepted(self.request_id, self.appended.outcomes, self.behind)
-        count = len(self.submission.targets)
-        told = (Outcome.RELAYED,) * count if self.appended is None else self.appended.outcomes
-        rest = iter(told)
-        outcomes = self.outcomes or [None] * count
-        return Accepted(
-            self.request_id,
-            tuple(next(rest) if outcome is None else outcome for outcome in outcomes),
-            self.behind,
-        )
+        relayed = (Outcome.RELAYED,) * len(self.submission.targets)
+        told = relayed if self.appended is None else self.appended.outcomes
+        if self.outcomes is not None:
+            rest = iter(told)
+            told = tuple(next(rest) if outcome is None else outcome for outcome in self.outcomes)
+        return Accepted(self.request_id, told, self.behind)
+
+    def refused(self, error: RelayError) -> Refused:
+        """The answer if the store did not take it."""
+        return Refused(self.request_id, error.code, error.retry_after_ms)
 
 
 def check_shape(submit: Submit) -> None:
@@ -92,38 +89,55 @@ class Mailboxes:
         self._max_ttl_seconds = max_ttl_seconds
         self._anonymous_submit = anonymous_submit
 
-    async def authorise(self, submit: Submit, signer: KnownDevice | None, reached: Reached) -> Permitted:
-        """What of the submit may be stored, and the answer for the rest.
+    async def authorise(
+        self, submits: Sequence[Submit], signer: KnownDevice | None
+    ) -> list[Permitted | Refused]:
+        """What of each submit may be stored, and the answer for the rest; in their order."""
+        opened: Opened = {}
+        judged: list[Permitted | Refused] = []
+        for submit in submits:
+            try:
+                judged.append(await self.judge(submit, signer, opened))
+            except RelayError as error:
+                judged.append(Refused(submit.request_id, error.code, error.retry_after_ms))
+        return judged
+
+    async def judge(self, submit: Submit, signer: KnownDevice | None, opened: Opened) -> Permitted:
+        """What of one submit may be stored; `opened` remembers grants between the submits of a message.
 
         A signer writes to the own account's devices alone, with an empty token; everybody else has tokens. Raises
         MalformedRequest, NotAllowed.
         """
+        self._check(submit, signer)
+        for grant in submit.grants:
+            key = (grant.account_id, grant.token)
+            if key not in opened:
+                opened[key] = await self._reach.check(grant, signer)
+        return (
+            _judge_one(submit, opened) if len(submit.targets) == 1 else await self._judge_many(submit, opened)
+        )
+
+    def _check(self, submit: Submit, signer: KnownDevice | None) -> None:
+        """Raise MalformedRequest, or NotAllowed where no grant would help."""
         check_shape(submit)
         if submit.ttl_seconds > self._max_ttl_seconds:
             raise MalformedRequest("ttl_seconds is above this relay's max_ttl_seconds")
-        if signer is None and not self._anonymous_submit:
-            raise NotAllowed("this relay takes submits on authenticated connections only")
-        opened: list[Reachable | None] = []
-        behind: list[ManifestVersion] = []
-        for grant in submit.grants:
-            if (
-                self._anonymous_submit
-                and signer is not None
-                and (grant.token or grant.account_id != signer.account_id)
-            ):
-                raise NotAllowed("an authenticated connection writes to the own devices, with an empty token")
-            key = (grant.account_id, grant.token)
-            if key not in reached:
-                reached[key] = await self._reach.check(grant, signer)
-            account = reached[key]
-            opened.append(account)
-            if account is not None and account.manifest_version > grant.manifest_version:
-                behind.append(ManifestVersion(grant.account_id, account.manifest_version))
-        is_durable = submit.envelope_class is EnvelopeClass.DURABLE
+        if not self._anonymous_submit:
+            if signer is None:
+                raise NotAllowed("this relay takes submits on authenticated connections only")
+        elif signer is not None:
+            for grant in submit.grants:
+                if grant.token or grant.account_id != signer.account_id:
+                    raise NotAllowed(
+                        "an authenticated connection writes to the own devices, with an empty token"
+                    )
+
+    async def _judge_many(self, submit: Submit, opened: Opened) -> Permitted:
+        accounts = [opened[grant.account_id, grant.token] for grant in submit.grants]
         targets: list[tuple[bytes, int]] = []
         outcomes: list[Outcome | None] = []
         for number, target in enumerate(submit.targets):
-            account = opened[target.grant]
+            account = accounts[target.grant]
             if account is None:
                 outcomes.append(Outcome.NOT_ALLOWED)
             elif target.device_id not in account.device_ids:
@@ -133,13 +147,16 @@ class Mailboxes:
                 targets.append((target.device_id, target.ciphertext))
             if number % TARGETS_A_TURN == TARGETS_A_TURN - 1:
                 await self._clock.sleep(0)
-        submission = Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, tuple(targets))
         return Permitted(
             submit.request_id,
-            submission,
-            is_durable,
-            [] if len(targets) == len(outcomes) else outcomes,
-            tuple(behind),
+            Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, tuple(targets)),
+            submit.envelope_class is EnvelopeClass.DURABLE,
+            outcomes if len(targets) < len(outcomes) else None,
+            tuple(
+                ManifestVersion(grant.account_id, account.manifest_version)
+                for grant, account in zip(submit.grants, accounts, strict=True)
+                if account is not None and account.manifest_version > grant.manifest_version
+            ),
         )
 
     async def store(self, permitted: Sequence[Permitted]) -> None:
@@ -147,7 +164,7 @@ class Mailboxes:
 
         Raises StorageFull, Unavailable: then nothing of it was stored.
         """
-        durable = [one for one in permitted if one.needs_store]
+        durable = [one for one in permitted if one.is_durable and one.submission.targets]
         if not durable:
             return
         result = await self._store.append([one.submission for one in durable], now_ms=self._clock.now_ms())
@@ -155,3 +172,28 @@ class Mailboxes:
             one.appended = appended
         for level in result.levels:
             self._bus.publish(MailboxFilling(level.device_id, level.envelopes, level.bytes, level.full))
+
+
+def _judge_one(submit: Submit, opened: Opened) -> Permitted:
+    """As `_judge_many`, for the most frequent submit: one target, so one ciphertext and one grant."""
+    (target,), (grant,) = submit.targets, submit.grants
+    account = opened[grant.account_id, grant.token]
+    outcomes: list[Outcome | None] | None = None
+    targets: tuple[tuple[bytes, int], ...] = ()
+    behind: tuple[ManifestVersion, ...] = ()
+    if account is None:
+        outcomes = [Outcome.NOT_ALLOWED]
+    else:
+        if target.device_id in account.device_ids:
+            targets = ((target.device_id, 0),)
+        else:
+            outcomes = [Outcome.UNKNOWN_DEVICE]
+        if account.manifest_version > grant.manifest_version:
+            behind = (ManifestVersion(grant.account_id, account.manifest_version),)
+    return Permitted(
+        submit.request_id,
+        Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, targets),
+        submit.envelope_class is EnvelopeClass.DURABLE,
+        outcomes,
+        behind,
+    )

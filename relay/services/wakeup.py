@@ -3,7 +3,7 @@
 docs/protocol.md, "Delivery", 9 and 10. The bus carries hints between nodes; the store alone is the truth.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from relay.ports.bus import (
@@ -18,6 +18,7 @@ from relay.ports.bus import (
     PrekeysLow,
 )
 from relay.ports.mailboxes import Appended, Submission
+from relay.services.delivery import Fresh
 from relay.wire.codec import deliver_tail, encode_frame
 from relay.wire.frames import EnvelopeClass, Notice, NoticeKind
 
@@ -45,8 +46,8 @@ class Present(Protocol):
 class Holder(Protocol):
     """Whoever has a mailbox: a delivery to a socket, or a long poll."""
 
-    def offer(self, sequence: int, tail: bytes) -> None:
-        """An envelope was committed."""
+    def offer(self, envelopes: Sequence[Fresh]) -> None:
+        """These were committed, in this order."""
 
     def offer_ephemeral(self, tail: bytes) -> None:
         """An ephemeral envelope came."""
@@ -119,26 +120,33 @@ class Wakeup:
 
     # What came
 
-    def announce(self, submission: Submission, appended: Appended) -> None:
+    def announce(self, committed: Sequence[tuple[Submission, Appended]]) -> None:
         """Hand what was committed to those connected here; tell the other nodes of the rest."""
+        holders = self._holders
+        fresh: dict[bytes, list[Fresh]] = {}
         absent: list[bytes] = []
-        tails: list[bytes | None] = [None] * len(submission.ciphertexts)
-        for (device_id, index), sequence in zip(submission.targets, appended.sequences, strict=True):
-            if not sequence:
-                continue
-            held = self._holders.get(device_id)
-            if held is None:
-                absent.append(device_id)
-                continue
-            tail = tails[index]
-            if tail is None:
-                tail = tails[index] = deliver_tail(
-                    submission.envelope_id,
-                    appended.received_at_ms,
-                    EnvelopeClass.DURABLE,
-                    submission.ciphertexts[index],
-                )
-            held[1].offer(sequence, tail)
+        for submission, appended in committed:
+            tails: dict[int, bytes] = {}
+            for (device_id, index), sequence in zip(submission.targets, appended.sequences, strict=True):
+                if not sequence:
+                    continue
+                if device_id not in holders:
+                    absent.append(device_id)
+                    continue
+                tail = tails.get(index)
+                if tail is None:
+                    tail = tails[index] = deliver_tail(
+                        submission.envelope_id,
+                        appended.received_at_ms,
+                        EnvelopeClass.DURABLE,
+                        submission.ciphertexts[index],
+                    )
+                if device_id in fresh:
+                    fresh[device_id].append((sequence, tail))
+                else:
+                    fresh[device_id] = [(sequence, tail)]
+        for device_id, envelopes in fresh.items():
+            holders[device_id][1].offer(envelopes)
         if absent:
             self._bus.publish(NewMail(tuple(absent)))
 

@@ -1,7 +1,7 @@
 """One connection as the relay's rooms see it: where it stands, who it is, and what is on its way out. Knows no socket."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from relay.wire import limits
@@ -83,10 +83,15 @@ class Session:
         """32 B, empty until authenticated."""
         return b"" if self.signer is None else self.signer.account_id
 
-    def put(self, frame: bytes, tail: bytes = b"") -> None:
-        """Queue an encoded frame, or its two halves; without effect on a session that is closed."""
+    def put(self, frame: bytes) -> None:
+        """Queue an encoded frame; without effect on a session that is closed."""
         if self.state is not State.CLOSED:
-            self.outbox.put(frame, tail)
+            self.outbox.put(frame)
+
+    def put_all(self, frames: Sequence[bytes]) -> None:
+        """Queue encoded frames, in order."""
+        if self.state is not State.CLOSED:
+            self.outbox.put_all(frames)
 
     def send(self, frame: Frame) -> None:
         """Queue a frame."""

@@ -81,9 +81,8 @@ class WebSocketLine:
         transport = self._transport
         if self._session is None or self._closing or transport.is_closing() or self._response.closed:
             return
-        for parts in self._session.outbox.take():
-            message = b"".join(parts)
-            transport.write(frame_head(len(message)) + message)
+        for parts, size in self._session.outbox.take():
+            transport.write(b"".join((frame_head(size), *parts)))
         if self._timer is None and (unsent := transport.get_write_buffer_size()):
             self._stuck = (unsent, self._clock.monotonic_ms())
             self._timer = self._clock.call_later(LOOK_EVERY_SECONDS, self._look)

@@ -61,7 +61,9 @@ def test_nothing_leads_out_of_closed_and_only_a_resumed_connection_acknowledges(
 
 
 def joined(outbox: Outbox) -> list[bytes]:
-    return [b"".join(parts) for parts in outbox.take()]
+    messages = [(b"".join(parts), size) for parts, size in outbox.take()]
+    assert all(len(message) == size for message, size in messages)
+    return [message for message, _ in messages]
 
 
 def test_an_outbox_tells_once_and_gives_everything_as_few_messages():
@@ -83,8 +85,7 @@ def test_an_outbox_tells_once_and_gives_everything_as_few_messages():
 def test_no_message_of_an_outbox_is_larger_than_a_message_may_be():
     outbox = Outbox(lambda: None)
     tail = deliver_tail(bytes(16), 1, EnvelopeClass.DURABLE, bytes(limits.MAX_ENVELOPE_BYTES))
-    for sequence in range(9):
-        outbox.put(deliver_head(sequence), tail)
+    outbox.put_all([deliver_head(sequence) + tail for sequence in range(9)])
     messages = joined(outbox)
     assert [len(decode_from_relay(message)) for message in messages] == [3, 3, 3]
     assert max(map(len, messages)) <= limits.MAX_MESSAGE_BYTES

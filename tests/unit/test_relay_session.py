@@ -30,7 +30,7 @@ class ListLine:
 
 
 def frames_of(session: Session) -> list[Frame]:
-    return [frame for parts in session.outbox.take() for frame in decode_from_relay(b"".join(parts))]
+    return [frame for parts, _ in session.outbox.take() for frame in decode_from_relay(b"".join(parts))]
 
 
 @pytest.fixture
