@@ -184,7 +184,7 @@ def _content(
     """The content of a message, as the next that this device counts in the conversation."""
     counter, previous_hash = history.own_counter(tx, conversation_id, work.peer.account_id)
     introduction = None
-    if not work.peer.heard_since_send:
+    if not work.peer.last_sent_at_ms or not work.peer.heard_since_send:
         token, registered = facts.own_token(tx, "contact", system.random)
         if registered:
             introduction = Introduction(token, work.account.handle or "")
