@@ -7,11 +7,14 @@ if nothing was lost, nothing came twice, and the relay's files hold neither a li
 import argparse
 import asyncio
 import hashlib
+import re
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
@@ -27,10 +30,15 @@ from tests.hostile.planting import NothingToPlantIn, plant_everywhere
 from tests.hostile.relay_files import IDENTITY_TABLES, CopyFailed, copy_relay_files, find_sender, find_text
 
 SENDER, RECEIVER = "sender-of-the-demonstration", "receiver-of-the-demonstration"
-KILL_AFTER_LINES = (120, 240, 360)  # a kill that hits between two submits is tried again later
+KILL_AT = (0.2, 0.4, 0.6)  # of the first half; a kill that hits between two submits is tried again later
+FROZEN_SECONDS = 0.2
+POLL_SECONDS = 0.01
 CLIENT_DIES_AT = "decrypted:40"
-LIVE_LINES_PER_SECOND = 150.0
+TYPED_LINES_PER_SECOND = 400.0
+LIVE_LINES_PER_SECOND = 100.0
 PATIENCE_SECONDS = "60"
+EACH_LINE = ("send", RECEIVER, "--each-line", "--patience", PATIENCE_SECONDS, "--json")
+UNANSWERED = re.compile(r"(\d+) submits unanswered")
 WAIT_SECONDS = 60.0
 KILLED = -9
 
@@ -87,16 +95,17 @@ class Demonstration:
         path = self.folder / "picture.png"
         path.write_bytes(self.image)
         typing = Typing(self.lines[: self.half])
-        process = await self.sender.start(
-            "send", RECEIVER, "--each-line", "--patience", PATIENCE_SECONDS, "--json", stdin=typing.reader
-        )
+        process = await self.sender.start("--verbose", *EACH_LINE, stdin=typing.reader)
         typing.handed_over()
-        writing = asyncio.create_task(typing.run())
-        for count in KILL_AFTER_LINES:
-            await typing.until_written(count)
+        writing = asyncio.create_task(typing.run(TYPED_LINES_PER_SECOND))
+        for share in KILL_AT:
+            await self._until_stored(int(self.half * share))
+            noted = len(self.sender.log_lines())
+            self.relay.freeze()  # it answers nothing more, and has committed what it has not answered yet
+            await asyncio.sleep(FROZEN_SECONDS)
             await self.relay.kill()
             self.relay_kills += 1
-            self.unanswered = await self._count_unanswered()
+            self.unanswered = await self._count_unanswered(noted)
             await self.relay.start()
             if self.unanswered:
                 break
@@ -106,10 +115,26 @@ class Demonstration:
         self.sender.require(process, 0, "send --each-line")
         await self.sender.call("send", RECEIVER, "--file", str(path), "--patience", PATIENCE_SECONDS)
 
-    async def _count_unanswered(self) -> int:
-        """Envelopes that are finished, so were on their way, and not known to be stored; the relay is dead meanwhile."""
-        states = Counter(message["state"] for message in await self.sender.call("history", RECEIVER))
-        return states["encrypted"]
+    async def _until_stored(self, count: int) -> None:
+        """Look into the relay's database until it holds so many envelopes."""
+        uri = f"file:{self.relay.data / 'relay.sqlite3'}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            for _ in range(int(WAIT_SECONDS / POLL_SECONDS)):
+                if connection.execute("SELECT count(*) FROM envelopes").fetchone()[0] >= count:
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+        raise CommandFailed(f"the relay never held {count} envelopes:\n{self.sender.end_of_log()}")
+
+    async def _count_unanswered(self, before: int) -> int:
+        """What the sender noted when it lost the relay: a line of its log below the first `before` ones."""
+        for _ in range(int(WAIT_SECONDS / POLL_SECONDS)):
+            for line in self.sender.log_lines()[before:]:
+                if found := UNANSWERED.search(line):
+                    return int(found[1])
+            await asyncio.sleep(POLL_SECONDS)
+        raise CommandFailed(
+            f"the sender did not notice that the relay was killed:\n{self.sender.end_of_log()}"
+        )
 
     async def second_half(self) -> None:
         """The receiver comes, dies between decrypting and committing, comes again and stays; the rest goes live."""
@@ -127,10 +152,10 @@ class Demonstration:
         )  # what was shown at the very moment of the kill may come again, as one message
         await listening.until(self.half + 1, WAIT_SECONDS)
         typing = Typing(self.lines[self.half :])
-        process = await self.sender.start(
-            "send", RECEIVER, "--each-line", "--patience", PATIENCE_SECONDS, "--json", stdin=typing.reader
-        )
+        process = await self.sender.start(*EACH_LINE, stdin=typing.reader)
         typing.handed_over()
+        await typing.write(1)  # once it has come, the sender's process is up
+        await listening.until(self.half + 2, WAIT_SECONDS)
         await asyncio.gather(typing.run(LIVE_LINES_PER_SECOND), process.communicate())
         self.sender.require(process, 0, "send --each-line")
         await listening.until(len(self.lines) + 1, WAIT_SECONDS)
@@ -167,7 +192,7 @@ class Demonstration:
         self.readable += find_sender(files, self._names, IDENTITY_TABLES)
         if not plant:
             return
-        line = next(line for line in self.lines if len(line) >= 2 * MIN_NEEDLE_BYTES).strip()
+        line = next(line.strip() for line in self.lines if len(line.strip()) >= 2 * MIN_NEEDLE_BYTES)
         places = plant_everywhere(files, line.encode(), SENDER.encode(), IDENTITY_TABLES)
         self.planted_places += len(places)
         for what, hits in (
@@ -222,13 +247,16 @@ def main() -> int:
     """0 only if all of it holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the picture")
+    parser.add_argument(
+        "--lines", type=int, help="only the first so many lines of the text (the demonstration: all)"
+    )
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tokenim-demo-") as name:
         folder = Path(name)
         stage = Demonstration(
             folder,
-            real_text(),
+            real_text()[: arguments.lines],
             picture(arguments.seed),
             RelayProcess(folder / "relay", folder / "relay.log"),
             Person(folder / "sender", folder / "sender.log"),

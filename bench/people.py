@@ -1,7 +1,6 @@
 """The people of the demonstration: the installed `tokenim` command as processes, one account folder each."""
 
 import asyncio
-import fcntl
 import json
 import os
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = str(Path(sys.executable).with_name("tokenim"))
-_PIPE_BYTES = 4096  # so small that whoever writes knows about where the reader is
 
 
 class CommandFailed(Exception):
@@ -56,12 +54,15 @@ class Person:
                 f"`tokenim {what}` ended with {process.returncode}, not {code}:\n{self.end_of_log()}"
             )
 
-    def end_of_log(self) -> str:
-        """The last lines that its commands wrote to standard error."""
-        lines = (
+    def log_lines(self) -> list[str]:
+        """What its commands wrote to standard error."""
+        return (
             self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
         )
-        return "\n".join(lines[-10:])
+
+    def end_of_log(self) -> str:
+        """The last of that."""
+        return "\n".join(self.log_lines()[-10:])
 
 
 class Typing:
@@ -70,29 +71,25 @@ class Typing:
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = list(lines)
         self.reader, self._writer = os.pipe()
-        fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self.written_at: list[float] = []
-        self._progress = asyncio.Condition()
+
+    async def write(self, count: int) -> None:
+        """The next so many lines."""
+        for _ in range(count):
+            line = self._lines[len(self.written_at)]
+            self.written_at.append(time.monotonic())
+            await asyncio.to_thread(_write_all, self._writer, line.encode() + b"\n")
 
     async def run(self, per_second: float | None = None) -> None:
-        """All lines, then the end of the file."""
+        """All lines that are left, then the end of the file."""
         began = time.monotonic()
         try:
-            for number, line in enumerate(self._lines):
+            for number in range(len(self._lines) - len(self.written_at)):
                 if per_second is not None:
                     await asyncio.sleep(began + number / per_second - time.monotonic())
-                data = line.encode() + b"\n"
-                self.written_at.append(time.monotonic())
-                await asyncio.to_thread(_write_all, self._writer, data)
-                async with self._progress:
-                    self._progress.notify_all()
+                await self.write(1)
         finally:
             os.close(self._writer)
-
-    async def until_written(self, count: int) -> None:
-        """Wait until so many lines are in the pipe or beyond."""
-        async with self._progress:
-            await self._progress.wait_for(lambda: len(self.written_at) > count)
 
     def handed_over(self) -> None:
         """The other end belongs to a process now."""

@@ -5,6 +5,7 @@ connection, so that the relay does not learn who sends. docs/protocol.md, "Deliv
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -32,6 +33,7 @@ from .system import Step, System
 from .together import run_together
 from .transport import Transport
 
+_log = logging.getLogger(__name__)
 UNDER_WAY: Final = 192
 _READ_AT_ONCE: Final = 64
 _PAUSE_SECONDS: Final = 15.0  # of a recipient whose mailbox is full
@@ -76,10 +78,12 @@ class Submitter:
                 continue
             try:
                 async with open_connection(self._transport, None) as connection:
+                    _log.info("connected for sending")
                     backoff.reset()
                     self._deliveries.found()
                     await self._converse(connection)
             except RelayUnreachable as error:
+                _log.info("no connection for sending, %d submits unanswered", len(self._under_way))
                 self._deliveries.lost(error)
                 await self._system.sleep(backoff.next_seconds())
             except (Refused, RelayMisbehaved) as error:

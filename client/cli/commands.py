@@ -13,7 +13,7 @@ import click
 
 from client.errors import ClientError
 
-from .output import INTERRUPTED, Output
+from .output import INTERRUPTED, Output, tell_connection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_HOME = Path("~/.tokenim/default")
@@ -90,14 +90,21 @@ def _json_option(command: Command) -> Command:
     type=click.Path(exists=True, dir_okay=False, allow_dash=False, path_type=Path),
     help="File (mode 0600) whose first line is the passphrase of the store. Given to `register`, it wraps the key.",
 )
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Tell on standard error when the relay is lost and found."
+)
 @click.option("--traceback", is_flag=True, help="On a failure show where in the program it happened.")
 @click.pass_context
-def tokenim(context: click.Context, home: Path, passphrase_file: Path | None, traceback: bool) -> None:
+def tokenim(
+    context: click.Context, home: Path, passphrase_file: Path | None, verbose: bool, traceback: bool
+) -> None:
     """Messages that the relay cannot read.
 
     Exit status: 0 done, 1 refused (the code is on standard error), 2 wrong usage, 3 the relay was not reached
     (what was to be sent stays in the outbox and goes out with the next call that reaches it).
     """
+    if verbose:
+        tell_connection()
     context.obj = Place(home.expanduser(), _read_passphrase(passphrase_file), traceback)
 
 

@@ -85,6 +85,17 @@ class Output:
         click.echo(f"tokenim: {one_line(detail)}", err=True)
 
 
+def tell_connection() -> None:
+    """From now on, what the library notes about its connection goes to standard error, a line each."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("tokenim: %(message)s"))
+    logger = logging.getLogger("client")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
 class Bar:
     """Where a progress bar stands."""
 

@@ -139,6 +139,10 @@ class RelayProcess:
             raise RelayDied(f"`invite create` ended with {process.returncode}")
         return output.decode().split()[-1]
 
+    def freeze(self) -> None:
+        """SIGSTOP: from now on it does nothing, until it is killed."""
+        os.kill(self.pid, signal.SIGSTOP)
+
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         await self._end(signal.SIGKILL)

@@ -3,124 +3,22 @@
 The same over the real library and a real relay is in tests/journeys.
 """
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from client import errors
-from client.cli.commands import tokenim
-from client.cli.output import printable
 from client.message import (
     CaughtUp,
     Gap,
-    Identity,
-    Message,
     Missed,
     SafetyNumber,
     SendReport,
-    SharedFile,
     State,
     Unopened,
     Warned,
 )
-
-TEXT = Message(
-    id="m1",
-    conversation="acc",
-    account="acc",
-    name="bob",
-    type="text",
-    sent_at_ms=1_700_000_000_000,
-    received_at_ms=1_700_000_000_500,
-    outgoing=False,
-    state=State.RECEIVED,
-    text="hello",
-)
-
-
-async def fetched(message):
-    return replace(message, file=replace(message.file, path=Path("got.png"), sha256="ab" * 32))
-
-
-async def unavailable(message):
-    raise errors.FileUnavailable("the relay does not have it any more")
-
-
-FILE = replace(
-    TEXT,
-    id="m2",
-    type="file",
-    text=None,
-    file=SharedFile("a.png", "image/png", 5, None, None),
-    _fetch=fetched,
-)
-
-
-class StandIn:
-    """A library that gives what the test says and notes what it was asked."""
-
-    calls: list
-    result: object
-    raises: Exception | None
-
-    @classmethod
-    def open(cls, home, *, passphrase=None, system=None):
-        cls.calls.append(("open", home, passphrase))
-        return cls()
-
-    @classmethod
-    async def register(cls, home, link, *, handle, passphrase):
-        cls.calls.append(("register", home, link, handle, passphrase))
-        return cls().whoami()
-
-    async def __aenter__(self):
-        if isinstance(self.raises, errors.StoreError):
-            raise self.raises
-        return self
-
-    async def __aexit__(self, *_):
-        self.calls.append(("close",))
-
-    def answer(self, *call):
-        self.calls.append(call)
-        if self.raises:
-            raise self.raises
-        return self.result
-
-    def whoami(self):
-        self.answer("whoami")
-        return Identity("acc", "dev", "alice", "http://relay", "owner")
-
-    async def contact_link(self):
-        return "http://relay/contact#v1.x"
-
-    async def send(self, to, text=None, *, file=None, progress=None, patience_seconds):
-        if progress:
-            progress(1, 2)
-        return self.answer("send", to, text, file, patience_seconds)
-
-    async def send_lines(self, to, lines, *, on_accepted, patience_seconds):
-        taken = [line async for line in lines] if hasattr(lines, "__aiter__") else list(lines)
-        on_accepted(len(taken))
-        return self.answer("send_lines", to, taken, patience_seconds)
-
-    async def outbox_size(self):
-        return 3
-
-    async def events(self, *, until_caught_up, patience_seconds):
-        for event in self.answer("events", until_caught_up, patience_seconds):
-            yield event
-
-    async def history(self, with_, *, limit):
-        return self.answer("history", with_, limit)
-
-    async def safety_number(self, with_):
-        return self.answer("safety_number", with_)
+from tests.client_stand_in import FILE, TEXT, StandIn, call, objects, unavailable
 
 
 @pytest.fixture
@@ -128,15 +26,6 @@ def library(monkeypatch):
     StandIn.calls, StandIn.result, StandIn.raises = [], None, None
     monkeypatch.setattr("client.cli.work.Client", StandIn)
     return StandIn
-
-
-def call(*arguments, stdin=None):
-    return CliRunner().invoke(tokenim, ["--home", "folder", *arguments], input=stdin)
-
-
-def objects(result):
-    assert result.exit_code == 0, result.output
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_register_prints_who_it_is(library):
@@ -295,93 +184,3 @@ def test_verify_shows_the_digits_in_groups_and_a_code(library):
     plain = call("verify", "bob").stdout
     assert plain.count("01234  56789  01234  56789") == 3
     assert "█" in plain or "▀" in plain
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "code"),
-    [
-        (errors.Refused("handle_taken", "this handle is taken (handle_taken)"), 1, "handle_taken"),
-        (errors.UnknownRecipient("nobody is called bob"), 1, "unknown_recipient"),
-        (errors.NoAccount("no account here: register first"), 1, "no_account"),
-        (errors.UsageError("the link is cut short"), 2, "usage"),
-        (errors.RelayUnreachable("http://relay was not reached"), 3, "unreachable"),
-    ],
-)
-def test_a_failure_is_one_line_with_its_code_and_status(library, error, status, code):
-    library.raises = error
-    result = call("send", "bob", "hello")
-    assert result.exit_code == status
-    assert result.stdout == ""
-    assert result.stderr.startswith(f"tokenim: {code}: ")
-    assert result.stderr.count("\n") == 1
-    told = json.loads(call("send", "bob", "hello", "--json").stderr)
-    assert (told["type"], told["code"]) == ("error", code)
-
-
-@pytest.mark.parametrize("what", [["hello"], ["--each-line"], ["--file", "pyproject.toml"]])
-def test_a_relay_that_is_not_reached_leaves_the_message_in_the_outbox_and_says_so(library, what):
-    library.raises = errors.RelayUnreachable("http://relay was not reached")
-    result = call("send", "bob", *what, stdin="x\n")
-    assert result.exit_code == 3
-    assert "3 messages wait in the outbox" in result.stderr
-
-
-def test_every_failure_of_the_library_has_a_code_and_an_exit_status():
-    waiting, seen = [errors.ClientError], set()
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        assert kind.exit_status in (1, 2, 3)
-        assert kind.code not in seen, f"{kind.__name__} has the code of another"
-        seen.add(kind.code)
-
-
-def test_a_defect_is_one_line_too_and_shows_where_when_asked(library):
-    library.raises = KeyError("x")
-    result = call("whoami")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("tokenim: internal: KeyError")
-    assert isinstance(call("--traceback", "whoami").exception, KeyError)
-
-
-def test_a_full_disk_is_one_line(library):
-    library.raises = OSError(28, "No space left on device", "store.db")
-    result = call("whoami")
-    assert (result.exit_code, result.stderr) == (1, "tokenim: system: No space left on device: store.db\n")
-
-
-@pytest.mark.parametrize("text", ["\x1b[2Jhello", "a\x9bb", "abc\u202ecba", "a\rb", "\u2066x"])
-def test_what_others_wrote_cannot_move_the_cursor(library, text):
-    library.result = [replace(TEXT, text=text, name=text)]
-    shown = call("listen").stdout
-    assert not any(character in shown for character in "\x1b\x9b\u202e\r\u2066")
-    assert objects(call("listen", "--json"))[0]["text"] == text
-    assert printable("tab\tand line\n") == "tab\tand line\n"
-
-
-def test_help_imports_neither_the_library_nor_the_network():
-    program = (
-        "import sys\nfrom client.cli import main\nsys.argv = ['tokenim', '--help']\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
-        "heavy = {'aiohttp', 'pydantic', 'nacl', 'cryptography', 'sqlcipher3', 'rich', 'segno', 'asyncio'}\n"
-        "print('loaded', sorted(heavy & sys.modules.keys()))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "loaded []"
-    assert "history" in done.stdout
-
-
-def test_wrong_usage_is_exit_status_2_with_a_hint():
-    for arguments in (["nonsense"], ["send"], ["history"], ["listen", "--patience", "x"]):
-        done = subprocess.run(
-            [sys.executable, "-c", "from client.cli import main; main()", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "Traceback" not in done.stderr
-        assert "--help" in done.stderr
