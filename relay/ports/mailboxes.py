@@ -172,7 +172,7 @@ class MailboxStore(Protocol):
     async def expire(self, *, now_ms: int, limit: int) -> int:
         """Look at the next `limit` envelopes, in turns through the whole store, and replace expired ones by missed ranges.
 
-        How many it were. Quarantined envelopes expire too.
+        How many it were. Quarantined envelopes expire by this alone: a reader passes them over.
         """
 
     async def remove_old_records(self, *, now_ms: int, limit: int) -> int:

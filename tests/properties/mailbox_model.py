@@ -40,6 +40,9 @@ class Box:
             del self.waiting[sequence]
             self.missed[sequence] = MissedReason.EXPIRED
 
+    def holds_expired_quarantine(self, now_ms: int) -> bool:
+        return any(each.quarantined and each.expires_at_ms <= now_ms for each in self.waiting.values())
+
     def place(self, submission: Submission, body: bytes, now_ms: int) -> tuple[Outcome, int]:
         known = self.bodies.get(submission.envelope_id)
         if known is not None:

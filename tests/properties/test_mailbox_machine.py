@@ -217,6 +217,9 @@ class MailboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_mailbox_is_as_the_model_says(self) -> None:
+        if any(box.holds_expired_quarantine(self.now_ms) for box in self.boxes):
+            # A reader passes quarantined envelopes over: housekeeping alone makes missed ranges of them.
+            self.run(self.store.mailboxes.expire(now_ms=self.now_ms, limit=1_000))
         for index, box in enumerate(self.boxes):
             box.expire(self.now_ms)
             page_size = 1 + index * 3

@@ -11,7 +11,7 @@ from relay.wire.frames import Outcome
 from . import missed, multi_row
 from .mailbox_calls import Acknowledgement, Append, Attempt
 from .mailbox_counters import Counters, MailboxCounters
-from .records import Records
+from .records import Fresh, Key, Records, record_value
 from .writer import Transaction
 
 _ENVELOPE_COLUMNS = 9
@@ -19,11 +19,18 @@ _ENVELOPE_COLUMNS = 9
 
 @dataclass(slots=True, eq=False)
 class _Rows:
-    """Rows of a group on their way to the file."""
+    """Records that a group has to respect, and rows on their way to the file."""
 
+    merged: Fresh
+    recent: Fresh
+    fresh: Fresh = field(default_factory=dict)
     envelopes: list[object] = field(default_factory=list)
     shared: list[object] = field(default_factory=list)
     waiting: list[object] = field(default_factory=list)
+
+    def record(self, key: Key) -> bytes | None:
+        """The record that stands for this key."""
+        return self.fresh.get(key) or self.recent.get(key) or self.merged.get(key)
 
 
 class MailboxGroup:
@@ -37,8 +44,8 @@ class MailboxGroup:
         self._nearly_bytes = quotas.bytes * quotas.nearly_full_percent // 100
         self._next_shared = 0
 
-    async def append(self, transaction: Transaction, appends: Sequence[Append]) -> int:
-        """Set the result of each, in order; how many envelopes were stored."""
+    async def append(self, transaction: Transaction, appends: Sequence[Append]) -> None:
+        """Set the result of each, in order."""
         device_ids = {
             target[0] for append in appends for each in append.submissions for target in each.targets
         }
@@ -51,21 +58,18 @@ class MailboxGroup:
                 for device_id, _ in submission.targets:
                     if (counters := known.get(device_id)) is not None:
                         asked += (counters.number, envelope_id)
-        stands = await self._records.find(transaction, asked)
-        rows = _Rows()
-        stored = 0
+        rows = _Rows(merged=await self._records.find_merged(transaction, asked), recent=self._records.recent)
         for append in appends:
             levels: dict[bytes, MailboxLevel] = {}
             answers: list[Appended] = []
             for submission, digests in zip(append.submissions, append.digests, strict=True):
-                answer = await self._place(
-                    transaction, submission, digests, append.now_ms, stands, rows, levels
+                answers.append(
+                    await self._place(transaction, submission, digests, append.now_ms, rows, levels)
                 )
-                stored += sum(map(bool, answer.sequences))
-                answers.append(answer)
             append.result = AppendResult(tuple(answers), tuple(levels.values()))
         await self._insert(transaction, rows)
-        return stored
+        if rows.fresh:
+            await self._records.note(transaction, rows.fresh)
 
     async def _place(
         self,
@@ -73,7 +77,6 @@ class MailboxGroup:
         submission: Submission,
         digests: Sequence[bytes],
         now_ms: int,
-        stands: dict[tuple[int, bytes], bytes],
         rows: _Rows,
         levels: dict[bytes, MailboxLevel],
     ) -> Appended:
@@ -89,8 +92,8 @@ class MailboxGroup:
             sequence = 0
             if counters is None:
                 outcome = Outcome.UNKNOWN_DEVICE
-            elif (digest := stands.get((counters.number, envelope_id))) is not None:
-                outcome = Outcome.STORED if digest == digests[index] else Outcome.CONFLICT
+            elif (record := rows.record((counters.number, envelope_id))) is not None:
+                outcome = Outcome.STORED if record.startswith(digests[index]) else Outcome.CONFLICT
             else:
                 size = len(ciphertexts[index])
                 if counters.envelopes >= quota_envelopes or counters.bytes + size > quota_bytes:
@@ -103,7 +106,7 @@ class MailboxGroup:
                     counters.given_up_to = sequence = counters.given_up_to + 1
                     counters.envelopes += 1
                     counters.bytes += size
-                    stands[counters.number, envelope_id] = digests[index]
+                    rows.fresh[counters.number, envelope_id] = record_value(digests[index], sequence)
                     taken.append((counters, index, sequence))
                     if (
                         counters.envelopes >= self._nearly_envelopes or counters.bytes >= self._nearly_bytes

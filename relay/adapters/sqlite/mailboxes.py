@@ -115,11 +115,7 @@ class SqliteMailboxes:
             for call in calls:
                 call.refuse(error)
 
-        stored = 0
-
         def answer() -> None:
-            if stored:
-                self._records.noted(stored)
             for call in calls:
                 call.answer()
 
@@ -131,7 +127,7 @@ class SqliteMailboxes:
             for append in appends:
                 append.error = StorageFull()
         elif appends:
-            stored = await self._group.append(transaction, appends)
+            await self._group.append(transaction, appends)
         if acks or attempts:
             await self._group.settle(transaction, acks, attempts)
 

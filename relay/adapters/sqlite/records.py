@@ -1,10 +1,12 @@
 """Idempotency records: which (target device, envelope id) was accepted with which digest.
 
-New ones are noted in order in `recent_records`, with an index in memory (`temp.recent`), and merged into `records` many at
-a time. A record is forgotten when its sequence was settled 7 days ago or more, by the daily marks.
+New ones are noted a commit at a time in `recent_records`, and remembered; many at a time they are merged into `records`, in
+the order of its key. A record is forgotten when its sequence was settled 7 days ago or more, by the daily marks.
 """
 
-from typing import Final
+import asyncio
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 from relay.wire import limits
 
@@ -12,19 +14,20 @@ from . import multi_row
 from .reader import Reader
 from .writer import Transaction, Writer
 
-MERGE_AT: Final = 20_000  # recent records; 50 B of memory each
+MERGE_AT: Final = 16_384  # recent records; about 250 B of memory each
 DAY_MS: Final = 86_400_000
 _KEPT_DAYS: Final = limits.IDEMPOTENCY_SECONDS // 86_400 + 1  # a mark knows the day only: one more
+_RECORD_BYTES: Final = 48
 
-_OPEN: Final = (
-    """CREATE TEMP TABLE recent (device_number INTEGER, envelope_id BLOB, digest BLOB, sequence INTEGER,
-                               PRIMARY KEY (device_number, envelope_id)) WITHOUT ROWID""",
-    """CREATE TEMP TRIGGER record_indexed AFTER INSERT ON main.envelopes
-       BEGIN
-           INSERT INTO recent VALUES (new.device_number, new.envelope_id, new.digest, new.sequence);
-       END""",
-    "INSERT INTO temp.recent SELECT device_number, envelope_id, digest, sequence FROM recent_records",
-)
+Key: TypeAlias = tuple[int, bytes]
+"""Device number and envelope id."""
+Fresh: TypeAlias = dict[Key, bytes]
+"""Digest (16 B) ‖ sequence (u64 big-endian) of records that are not in `records` yet."""
+
+
+def record_value(digest: bytes, sequence: int) -> bytes:
+    """The value of a record."""
+    return digest + sequence.to_bytes(8, "big")
 
 
 class Records:
@@ -33,66 +36,83 @@ class Records:
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._writer = writer
         self._reader = reader
-        self._recent = 0
+        self.recent: Fresh = {}
+        self._last_batch = 0  # of those in `recent`
+        self._some_merged = False
         self._merging = False
         self._swept: tuple[int, bytes] = (0, b"")
         self._marked = 0
 
     async def open(self) -> None:
-        """Build the index of the recent ones; before the first operation."""
+        """Remember the recent ones; before the first operation."""
+        for number, batch in await self._reader.rows("SELECT batch_number, batch FROM recent_records"):
+            self._last_batch = max(self._last_batch, number)
+            for at in range(0, len(batch), _RECORD_BYTES):
+                device_number = int.from_bytes(batch[at : at + 8], "big")
+                self.recent[device_number, batch[at + 8 : at + 24]] = batch[at + 24 : at + _RECORD_BYTES]
+        self._some_merged = await self._reader.one("SELECT 1 FROM records LIMIT 1") is not None
 
-        async def build(transaction: Transaction) -> int:
-            for statement in _OPEN:
-                await transaction.rows(statement)
-            ((count,),) = await transaction.rows("SELECT count(*) FROM temp.recent")
-            return int(count)
-
-        self._recent = await self._writer.run(build, frees=True)
-
-    async def find(self, transaction: Transaction, asked: list[object]) -> dict[tuple[int, bytes], bytes]:
-        """The digests that stand for `asked` (device number, envelope id, device number …)."""
-        found: dict[tuple[int, bytes], bytes] = {}
-        for rows, parameters in multi_row.chunks(asked, 2):
-            for number, envelope_id, digest in await transaction.rows(
-                f"""WITH asked(number, id) AS MATERIALIZED (SELECT column1, column2 FROM {multi_row.values(rows, 2)})
-                    SELECT r.device_number, r.envelope_id, r.digest FROM asked
-                        CROSS JOIN temp.recent AS r ON r.device_number = asked.number AND r.envelope_id = asked.id
-                    UNION ALL
-                    SELECT r.device_number, r.envelope_id, r.digest FROM asked
-                        CROSS JOIN records AS r ON r.device_number = asked.number AND r.envelope_id = asked.id""",  # noqa: S608
+    async def find_merged(self, transaction: Transaction, asked: Sequence[object]) -> Fresh:
+        """What stands in `records` for `asked` (device number, envelope id, device number …)."""
+        found: Fresh = {}
+        for rows, parameters in multi_row.chunks(asked, 2) if self._some_merged else ():
+            for number, envelope_id, digest, sequence in await transaction.rows(
+                f"""SELECT r.device_number, r.envelope_id, r.digest, r.sequence
+                    FROM {multi_row.values(rows, 2)} AS asked CROSS JOIN records AS r
+                    ON r.device_number = asked.column1 AND r.envelope_id = asked.column2""",  # noqa: S608
                 parameters,
             ):
-                found[number, envelope_id] = digest
+                found[number, envelope_id] = record_value(digest, sequence)
         return found
 
-    def noted(self, count: int) -> None:
-        """`count` more were committed; merge in a later group if it is time."""
-        self._recent += count
-        if self._recent >= MERGE_AT and not self._merging:
+    async def note(self, transaction: Transaction, fresh: Fresh) -> None:
+        """Keep the records of this group; merge in a later one if it is time."""
+        parts: list[bytes] = []
+        for (number, envelope_id), value in fresh.items():
+            parts += (number.to_bytes(8, "big"), envelope_id, value)
+        ((batch_number,),) = await transaction.rows(
+            "INSERT INTO recent_records (batch) VALUES (?) RETURNING batch_number", (b"".join(parts),)
+        )
+        transaction.after_commit(lambda: self._remember(fresh, batch_number))
+
+    def _remember(self, fresh: Fresh, batch_number: int) -> None:
+        self.recent.update(fresh)
+        self._last_batch = batch_number
+        if len(self.recent) >= MERGE_AT and not self._merging:
             self._merging = True
             self._writer.enqueue(self._merge, frees=False, single=False).add_done_callback(self._merge_over)
 
-    def _merge_over(self, done: object) -> None:
+    def _merge_over(self, done: "asyncio.Future[None]") -> None:
         self._merging = False
+        if not done.cancelled():
+            done.exception()  # told in the log already; what was not merged is merged the next time
 
     async def _merge(self, transaction: Transaction) -> None:
+        # What this group itself has noted is not in `recent` before its commit: its batch stays for the next merge.
+        merged, last_batch = dict(self.recent), self._last_batch
+        flat: list[object] = []
         # In the order of the key: each page of the tree is written once for all records that fall on it.
-        await transaction.rows(
-            """INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence)
-               SELECT device_number, envelope_id, digest, sequence FROM temp.recent"""
-        )
-        await transaction.rows("DELETE FROM recent_records")
-        await transaction.rows("DELETE FROM temp.recent")
+        for (number, envelope_id), value in sorted(merged.items()):
+            flat += (number, envelope_id, value[:16], int.from_bytes(value[16:], "big"))
+        for rows, parameters in multi_row.chunks(flat, 4):
+            await transaction.rows(
+                f"""INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence)
+                    SELECT * FROM {multi_row.values(rows, 4)} WHERE column1 NOT NULL""",  # noqa: S608
+                parameters,
+            )
+        await transaction.rows("DELETE FROM recent_records WHERE batch_number <= ?", (last_batch,))
 
-        def merged() -> None:
-            self._recent = 0
+        def forget_recent() -> None:
+            self._some_merged = True
+            for key in merged:
+                self.recent.pop(key, None)
 
-        transaction.after_commit(merged)
+        transaction.after_commit(forget_recent)
 
     async def remove_old(self, *, now_ms: int, limit: int) -> int:
         """Mark what is settled by today, and forget at most `limit` records that were settled long enough ago."""
         today = now_ms // DAY_MS
-        if self._recent:
+        if self.recent:
             await self._writer.run(self._merge)
         await self._mark_settled(today, limit)
         rows = await self._reader.rows(

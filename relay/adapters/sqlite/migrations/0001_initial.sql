@@ -131,13 +131,10 @@ BEGIN
 END;
 
 -- Idempotency: what was accepted, until 7 days after it was settled. Envelope ids are random, so inserting each one
--- into a tree would write a page an envelope: they are noted in order here, and merged into `records` many at a time.
+-- into a tree would write a page an envelope: those of a commit are noted together here, and merged into `records` later.
 CREATE TABLE recent_records (
-    record_number INTEGER PRIMARY KEY,            -- order of commit
-    device_number INTEGER NOT NULL,               -- target
-    envelope_id   BLOB NOT NULL,                  -- 16 B
-    digest        BLOB NOT NULL,                  -- first 16 B of the ciphertext's SHA-256
-    sequence      INTEGER NOT NULL                -- what it got in the mailbox
+    batch_number INTEGER PRIMARY KEY,             -- order of commit
+    batch        BLOB NOT NULL                    -- device number 8 || envelope id 16 || digest 16 || sequence 8, each record
 ) STRICT;
 
 CREATE TABLE records (
@@ -147,12 +144,6 @@ CREATE TABLE records (
     sequence      INTEGER NOT NULL,               -- what it got in the mailbox
     PRIMARY KEY (device_number, envelope_id)
 ) STRICT, WITHOUT ROWID;
-
-CREATE TRIGGER envelope_noted AFTER INSERT ON envelopes
-BEGIN
-    INSERT INTO recent_records (device_number, envelope_id, digest, sequence)
-    VALUES (new.device_number, new.envelope_id, new.digest, new.sequence);
-END;
 
 -- What was settled when, by the day: how a record's age is known without writing it at each acknowledgement.
 CREATE TABLE settled_marks (
