@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec.inspect as shapes
 
+from docs.content_tables import contents_table
 from docs.crypto_tables import labels_table, ratchet_limits_table, session_limits_table
 from docs.http_tables import routes_table
 from docs.markdown import members_table, one_line, remarks_in, snake, span, table
@@ -145,6 +146,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "ratchet_limits": ratchet_limits_table,
     "session_limits": session_limits_table,
     "labels": labels_table,
+    "contents": contents_table,
 }
 
 

@@ -1,0 +1,50 @@
+"""contents.json is what the code makes, and says what docs/protocol.md says."""
+
+import hashlib
+import json
+
+import msgspec
+import pytest
+
+from client.contents import decode_content
+from crypto.errors import InvalidEncoding
+from tests.vectors.generate_contents import FILE, made
+
+VECTORS = json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def test_the_file_is_what_the_code_makes():
+    assert made() == VECTORS
+
+
+def test_the_conversation_id_is_written_out():
+    first, second = sorted(bytes.fromhex(account) for account in VECTORS["accounts"])
+    laid_out = b"tokenim/v1 direct conversation\x00\x01" + b"".join(
+        len(account).to_bytes(4, "big") + account for account in (first, second)
+    )
+    assert hashlib.sha256(laid_out).hexdigest() == VECTORS["conversation_id"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["contents"], ids=lambda vector: vector["about"])
+def test_each_content_decodes_to_its_fields(vector):
+    encoded = bytes.fromhex(vector["encoded"])
+    content = decode_content(encoded)
+    assert (content.type, content.counter, content.sent_at_ms) == (
+        vector["type"],
+        vector["counter"],
+        vector["sent_at_ms"],
+    )
+    assert (content.message_id.hex(), content.previous_hash.hex(), bytes(content.body).hex()) == (
+        vector["message_id"],
+        vector["previous_hash"],
+        vector["body"],
+    )
+    plain = msgspec.msgpack.decode(encoded)
+    assert plain[7] == ([bytes.fromhex(vector["token"]), vector["handle"]] if vector["token"] else None)
+    assert hashlib.sha256(encoded).hexdigest() == vector["hash"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["must_fail"], ids=lambda vector: vector["about"])
+def test_what_breaks_a_rule_is_refused(vector):
+    with pytest.raises(InvalidEncoding):
+        decode_content(bytes.fromhex(vector["encoded"]))

@@ -1,0 +1,106 @@
+"""Writes contents.json: contents with every byte shown. `python -m tests.vectors.generate_contents`."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from client.contents import (
+    EMPTY_BODY,
+    Content,
+    ContentType,
+    FilePointer,
+    Introduction,
+    Text,
+    content_hash,
+    direct_conversation,
+    encode_body,
+    encode_content,
+)
+
+FILE = Path(__file__).with_name("contents.json")
+TIME_MS = 1_764_000_000_000
+
+
+def seed(name: str, length: int = 32) -> bytes:
+    """`length` ≤ 32 bytes that stand for randomness."""
+    return hashlib.sha256(f"tokenim content vectors, {name}".encode()).digest()[:length]
+
+
+def made() -> dict[str, Any]:
+    """The whole file."""
+    one, other = seed("an account"), seed("another account")
+    conversation = direct_conversation(one, other)
+    bodies = [
+        (
+            "text with an introduction",
+            ContentType.TEXT,
+            encode_body(Text("hello")),
+            Introduction(seed("t", 16), "alice"),
+        ),
+        ("empty text", ContentType.TEXT, encode_body(Text("")), None),
+        (
+            "file",
+            ContentType.FILE,
+            encode_body(
+                FilePointer(seed("blob"), seed("key"), 1_500_000, seed("sha"), "照片.png", "image/png")
+            ),
+            None,
+        ),
+        ("nothing to show", ContentType.EMPTY, EMPTY_BODY, None),
+        ("a type of the future", 4_711, msgspec.msgpack.encode(["what", 1]), None),
+    ]
+    contents = []
+    previous = b""
+    for counter, (name, content_type, body, introduction) in enumerate(bodies, 1):
+        content = Content(
+            type=content_type,
+            conversation_id=conversation,
+            message_id=seed(name, 16),
+            counter=counter,
+            previous_hash=previous,
+            sent_at_ms=TIME_MS + counter,
+            expires_after_seconds=0,
+            introduction=introduction,
+            body=msgspec.Raw(body),
+        )
+        encoded = encode_content(content)
+        contents.append(
+            {
+                "about": name,
+                "type": int(content_type),
+                "message_id": content.message_id.hex(),
+                "counter": counter,
+                "previous_hash": previous.hex(),
+                "sent_at_ms": content.sent_at_ms,
+                "token": introduction.token.hex() if introduction else None,
+                "handle": introduction.handle if introduction else None,
+                "body": body.hex(),
+                "encoded": encoded.hex(),
+                "hash": content_hash(encoded).hex(),
+            }
+        )
+        previous = content_hash(encoded)
+    fields = msgspec.msgpack.decode(bytes.fromhex(contents[1]["encoded"]))
+    wrong = {
+        "a second content without a predecessor": [*fields[:4], b"", *fields[5:]],
+        "a first content with a predecessor": [*fields[:3], 1, *fields[4:]],
+        "a conversation id of 31 bytes": [fields[0], bytes(31), *fields[2:]],
+        "a counter of 0": [*fields[:3], 0, *fields[4:]],
+        "a field is missing": fields[:8],
+    }
+    return {
+        "accounts": [one.hex(), other.hex()],
+        "conversation_id": conversation.hex(),
+        "contents": contents,
+        "must_fail": [
+            {"about": about, "encoded": msgspec.msgpack.encode(changed).hex()}
+            for about, changed in wrong.items()
+        ],
+    }
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(made(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
