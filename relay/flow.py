@@ -109,7 +109,7 @@ class Flow:
         """Steps 4 to 6 for one submit that came by HTTP; raises what refuses it as a whole."""
         if self._connections.stopping:
             raise ShuttingDown
-        permitted = await self._mailboxes.judge(submit, signer, {})
+        permitted = await self._mailboxes.judge(submit, signer)
         if not permitted.is_durable:
             self._wakeup.relay(permitted.submission, self._clock.now_ms())
         await self._mailboxes.store((permitted,))

@@ -20,7 +20,7 @@ TARGETS_A_TURN: Final = 1_000
 """So many targets are looked at before other connections have their turn."""
 
 Opened: TypeAlias = dict[tuple[bytes, bytes], Reachable | None]
-"""What (account id, token) opens."""
+"""What (account id, token) opens; asked once for all submits of a message."""
 
 
 class Permitted(msgspec.Struct):
@@ -52,19 +52,18 @@ class Permitted(msgspec.Struct):
 
 def check_shape(submit: Submit) -> None:
     """Raise MalformedRequest unless indices point somewhere, each ciphertext and grant is used, no device stands twice."""
+    targets, grants, ciphertexts = submit.targets, submit.grants, submit.ciphertexts
     if (submit.ttl_seconds == 0) != (submit.envelope_class is EnvelopeClass.EPHEMERAL):
         raise MalformedRequest("ttl_seconds is 0 for ephemeral envelopes, and for those alone")
-    targets = submit.targets
-    if len(targets) == 1:
-        only = targets[0]
-        if only.ciphertext or only.grant or len(submit.ciphertexts) > 1 or len(submit.grants) > 1:
-            raise MalformedRequest("a target's index points nowhere, or a ciphertext or grant has no target")
+    if len(targets) == len(grants) == len(ciphertexts) == 1:
+        if targets[0].ciphertext or targets[0].grant:
+            raise MalformedRequest("a target's index points nowhere")
         return
     if len({target.device_id for target in targets}) != len(targets):
         raise MalformedRequest("a device stands twice in the targets")
-    if {target.ciphertext for target in targets} != set(range(len(submit.ciphertexts))):
+    if {target.ciphertext for target in targets} != set(range(len(ciphertexts))):
         raise MalformedRequest("a target's ciphertext index points nowhere, or a ciphertext has no target")
-    if {target.grant for target in targets} != set(range(len(submit.grants))):
+    if {target.grant for target in targets} != set(range(len(grants))):
         raise MalformedRequest("a target's grant index points nowhere, or a grant has no target")
 
 
@@ -92,30 +91,31 @@ class Mailboxes:
     async def authorise(
         self, submits: Sequence[Submit], signer: KnownDevice | None
     ) -> list[Permitted | Refused]:
-        """What of each submit may be stored, and the answer for the rest; in their order."""
+        """What of each submit may be stored, and the answer for the rest; in their order.
+
+        A signer writes to the own account's devices alone, with an empty token; everybody else has tokens.
+        """
         opened: Opened = {}
         judged: list[Permitted | Refused] = []
         for submit in submits:
             try:
-                judged.append(await self.judge(submit, signer, opened))
+                self._check(submit, signer)
+                if len(submit.targets) == 1:
+                    grant = submit.grants[0]
+                    key = (grant.account_id, grant.token)
+                    if key not in opened:
+                        opened[key] = await self._reach.check(grant, signer)
+                    judged.append(_judge_one(submit, opened[key]))
+                else:
+                    judged.append(await self._judge_many(submit, signer, opened))
             except RelayError as error:
                 judged.append(Refused(submit.request_id, error.code, error.retry_after_ms))
         return judged
 
-    async def judge(self, submit: Submit, signer: KnownDevice | None, opened: Opened) -> Permitted:
-        """What of one submit may be stored; `opened` remembers grants between the submits of a message.
-
-        A signer writes to the own account's devices alone, with an empty token; everybody else has tokens. Raises
-        MalformedRequest, NotAllowed.
-        """
+    async def judge(self, submit: Submit, signer: KnownDevice | None) -> Permitted:
+        """The same for one submit; raises MalformedRequest, NotAllowed."""
         self._check(submit, signer)
-        for grant in submit.grants:
-            key = (grant.account_id, grant.token)
-            if key not in opened:
-                opened[key] = await self._reach.check(grant, signer)
-        return (
-            _judge_one(submit, opened) if len(submit.targets) == 1 else await self._judge_many(submit, opened)
-        )
+        return await self._judge_many(submit, signer, {})
 
     def _check(self, submit: Submit, signer: KnownDevice | None) -> None:
         """Raise MalformedRequest, or NotAllowed where no grant would help."""
@@ -132,8 +132,13 @@ class Mailboxes:
                         "an authenticated connection writes to the own devices, with an empty token"
                     )
 
-    async def _judge_many(self, submit: Submit, opened: Opened) -> Permitted:
-        accounts = [opened[grant.account_id, grant.token] for grant in submit.grants]
+    async def _judge_many(self, submit: Submit, signer: KnownDevice | None, opened: Opened) -> Permitted:
+        accounts: list[Reachable | None] = []
+        for grant in submit.grants:
+            key = (grant.account_id, grant.token)
+            if key not in opened:
+                opened[key] = await self._reach.check(grant, signer)
+            accounts.append(opened[key])
         targets: list[tuple[bytes, int]] = []
         outcomes: list[Outcome | None] = []
         for number, target in enumerate(submit.targets):
@@ -174,10 +179,9 @@ class Mailboxes:
             self._bus.publish(MailboxFilling(level.device_id, level.envelopes, level.bytes, level.full))
 
 
-def _judge_one(submit: Submit, opened: Opened) -> Permitted:
+def _judge_one(submit: Submit, account: Reachable | None) -> Permitted:
     """As `_judge_many`, for the most frequent submit: one target, so one ciphertext and one grant."""
-    (target,), (grant,) = submit.targets, submit.grants
-    account = opened[grant.account_id, grant.token]
+    target, grant = submit.targets[0], submit.grants[0]
     outcomes: list[Outcome | None] | None = None
     targets: tuple[tuple[bytes, int], ...] = ()
     behind: tuple[ManifestVersion, ...] = ()

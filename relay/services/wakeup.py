@@ -133,18 +133,17 @@ class Wakeup:
                 if device_id not in holders:
                     absent.append(device_id)
                     continue
-                tail = tails.get(index)
-                if tail is None:
-                    tail = tails[index] = deliver_tail(
+                if index not in tails:
+                    tails[index] = deliver_tail(
                         submission.envelope_id,
                         appended.received_at_ms,
                         EnvelopeClass.DURABLE,
                         submission.ciphertexts[index],
                     )
                 if device_id in fresh:
-                    fresh[device_id].append((sequence, tail))
+                    fresh[device_id].append((sequence, tails[index]))
                 else:
-                    fresh[device_id] = [(sequence, tail)]
+                    fresh[device_id] = [(sequence, tails[index])]
         for device_id, envelopes in fresh.items():
             holders[device_id][1].offer(envelopes)
         if absent:
