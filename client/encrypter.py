@@ -56,6 +56,7 @@ class Encrypter:
         database: Database,
         system: System,
         deliveries: Deliveries,
+        spool: Path,
         *,
         drained: Callable[[], Awaitable[None]],
         on_encrypted: Callable[[], None],
@@ -65,6 +66,7 @@ class Encrypter:
         self._database = database
         self._system = system
         self._deliveries = deliveries
+        self._spool = spool
         self._drained = drained
         self._on_encrypted = on_encrypted
         self._wake = asyncio.Event()
@@ -129,7 +131,7 @@ class Encrypter:
         """The account behind what the user typed; all that waits for it learns it."""
         to = parse_recipient(recipient)
         peer = await self._database.run(lambda tx: known_recipient(tx, to, self._account.origin))
-        if peer is None:
+        if peer is None or peer.token is None:
             peer = await look_up(self._transport, self._database, str(to))
         account_id = peer.account_id
         conversation = direct_conversation(self._account.account_id, account_id)
@@ -162,13 +164,15 @@ class Encrypter:
                 location = await create_upload(self._transport, upload)
                 await self._database.run(partial(queue.place_upload, message_n=number, location=location))
                 upload = replace(upload, location=location)
-            if await send_up(self._transport, upload, self.progress.get(number, _nobody_asks)):
+            progress = self.progress.get(number, _nobody_asks)
+            if await send_up(self._transport, upload, self._spool / upload.spool, progress):
                 break
             upload = replace(upload, location=None)
         self._deliveries.found()
         finished = upload
         await self._database.run(lambda tx: _uploaded(tx, finished))
-        await asyncio.to_thread(Path(upload.spool).unlink, missing_ok=True)
+        self.progress.pop(number, None)
+        await asyncio.to_thread((self._spool / upload.spool).unlink, missing_ok=True)
 
     async def _encrypt(self, account_id: bytes, drafts: list[queue.Draft]) -> None:
         if not drafts:

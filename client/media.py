@@ -108,8 +108,8 @@ async def create_upload(transport: Transport, upload: Upload) -> str:
     return blob_id
 
 
-async def send_up(transport: Transport, upload: Upload, on_progress: Progress) -> bool:
-    """Send what the relay lacks of a blob that has its place; False if the relay has forgotten it: announce it anew.
+async def send_up(transport: Transport, upload: Upload, sealed: Path, on_progress: Progress) -> bool:
+    """Send what the relay lacks of the blob in the file `sealed`; False if the relay has forgotten it: announce it anew.
 
     Raises Refused, RelayUnreachable, FileDamaged (the copy here is not what was sealed), MediaError.
     """
@@ -119,7 +119,7 @@ async def send_up(transport: Transport, upload: Upload, on_progress: Progress) -
             offset = _offset(await transport.ask("HEAD", target, headers=_TUS, signed=True))
             on_progress(offset, upload.length)
             while offset < upload.length:
-                chunk = await asyncio.to_thread(_read, Path(upload.spool), offset)
+                chunk = await asyncio.to_thread(_read, sealed, offset)
                 if not chunk:
                     raise FileDamaged("the encrypted copy of the file is cut short: send the file again")
                 headers = {
@@ -195,6 +195,7 @@ async def _fetch_sealed(
                     async for chunk in response.content.iter_chunked(262_144):
                         have += len(chunk)
                         if have > total:
+                            await asyncio.to_thread(partial.unlink)
                             raise FileDamaged("the relay gave more than was sent")
                         await asyncio.to_thread(file.write, chunk)
                         on_progress(have, total)

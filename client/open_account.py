@@ -45,7 +45,8 @@ class OpenAccount:
         self._database = database
         self._transport = transport
         self._showing = Showing(account, self._reply, self._fetch)
-        self.outbox: Final = Outbox(account, transport, database, system, drained=self._drained)
+        self._spool = home / _SPOOL_FOLDER
+        self.outbox: Final = Outbox(account, transport, database, system, self._spool, drained=self._drained)
         self._care = PrekeyCare(transport, database, account, system)
         self._inbox = Inbox(
             account,
@@ -154,8 +155,10 @@ class OpenAccount:
         if is_self:
             raise UsageError("this is you: choose somebody else")
         peer = await self._database.run(lambda tx: known_recipient(tx, parsed, self.account.origin))
-        if peer is None:
-            return str(parsed), None
+        if peer is None or peer.token is None:
+            if not isinstance(parsed, str):
+                raise UnknownRecipient("nothing here reaches this account any more: ask for a contact link")
+            return parsed, None
         return encode_id(peer.account_id), peer.account_id
 
     async def contact_link(self) -> str:
@@ -220,14 +223,13 @@ class OpenAccount:
 
     async def sealed_file(self, path: Path) -> NewMessage:
         """A file, encrypted into the spool. Raises UsageError, MediaError."""
-        spool = self._home / _SPOOL_FOLDER
-        await asyncio.to_thread(spool.mkdir, mode=0o700, exist_ok=True)
-        place = spool / self._system.random(16).hex()
+        await asyncio.to_thread(self._spool.mkdir, mode=0o700, exist_ok=True)
+        place = self._spool / self._system.random(16).hex()
         sealed = await asyncio.to_thread(seal_file, path, place, self._system.random)
         return NewMessage(
             ContentType.FILE,
             encode_body(sealed.pointer),
-            spool=str(sealed.spool),
+            spool=sealed.spool.name,
             length=sealed.length,
             sha256=sealed.pointer.ciphertext_sha256,
             file_path=str(path),
@@ -253,9 +255,9 @@ class OpenAccount:
         before_seconds = self._system.now_ms() / 1_000 - _SPOOL_KEPT_SECONDS
 
         def tidy() -> None:
-            for path in (self._home / _SPOOL_FOLDER).glob("*"):
+            for path in self._spool.glob("*"):
                 # Another process may be at work on a young one.
-                if str(path) not in needed and path.stat().st_mtime < before_seconds:
+                if path.name not in needed and path.stat().st_mtime < before_seconds:
                     path.unlink(missing_ok=True)
 
         await asyncio.to_thread(tidy)

@@ -37,10 +37,12 @@ from .contents import (
     direct_conversation,
 )
 from .message import Missed, Warned
+from .recipients import is_handle
 from .store import facts, history, queue, tidings
 from .store.database import Transaction
 from .store.peers import (
     ensure_peer,
+    find_by_handle,
     find_peer,
     keep_fork,
     learn_claim,
@@ -243,11 +245,24 @@ def _keep(tx: Transaction, batch: _Batch, key: Key, plaintext: bytes, received_a
     batch.received[account_id] = batch.received.get(account_id, 0) + 1
     if content.introduction is not None:
         learn_token(tx, account_id, content.introduction.token, "contact")
-        learn_claim(tx, account_id, content.introduction.handle)
+        _hear_claim(tx, batch.account, account_id, content.introduction.handle, is_first=content.counter == 1)
     if not history.count_incoming(tx, account_id, device_id, content, content_hash(plaintext)):
         _warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)
     if content.type != ContentType.EMPTY:
         history.add_incoming(tx, account_id, content, received_at_ms)
+
+
+def _hear_claim(tx: Transaction, account: Account, account_id: bytes, handle: str, *, is_first: bool) -> None:
+    """What somebody claims to be called; a name that is known to be another's is not shown as theirs."""
+    if not is_handle(handle):
+        return
+    holder = find_by_handle(tx, handle)
+    if handle == account.handle or (holder is not None and holder.account_id != account_id):
+        learn_claim(tx, account_id, None)
+        if is_first:
+            _warn(tx, "name_of_another", f"somebody else claims to be {handle}", account_id)
+    else:
+        learn_claim(tx, account_id, handle)
 
 
 def _keep_unopened(tx: Transaction, frame: Deliver, error: BaseException) -> None:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -31,7 +32,7 @@ class NewMessage:
     content_type: int
     body: bytes
     spool: str | None = None
-    """Of a file: its encrypted copy, with length and SHA-256."""
+    """Of a file: the name of its encrypted copy in the spool folder, with length and SHA-256."""
     length: int = 0
     sha256: bytes = b""
     file_path: str | None = None
@@ -54,6 +55,7 @@ class Outbox:
         transport: Transport,
         database: Database,
         system: System,
+        spool: Path,
         *,
         drained: Callable[[], Awaitable[None]],
     ) -> None:
@@ -70,6 +72,7 @@ class Outbox:
             database,
             system,
             self._deliveries,
+            spool,
             drained=drained,
             on_encrypted=self._submitter.wake,
         )
@@ -90,7 +93,10 @@ class Outbox:
 
     def wake(self) -> None:
         """There is something to send, perhaps from an earlier time: work it off."""
-        if not self._workers:
+        if not self._workers or any(worker.done() for worker in self._workers):
+            for worker in self._workers:
+                worker.cancel()
+            self._deliveries.broken = None
             self._workers = [
                 asyncio.create_task(self._encrypter.run(), name="encrypter"),
                 asyncio.create_task(self._submitter.run(), name="submitter"),

@@ -17,6 +17,11 @@ _HANDLE: Final = re.compile(
 )
 
 
+def is_handle(text: str) -> bool:
+    """Whether this can be a handle."""
+    return _HANDLE.fullmatch(text) is not None
+
+
 def parse_recipient(to: str) -> ContactLink | bytes | str:
     """A contact link, a 32 B account id, or a handle; raises UsageError."""
     text = to.strip()

@@ -111,6 +111,12 @@ def learn_token(tx: Transaction, account_id: bytes, token: bytes, token_class: s
         _forget(tx, account_id)
 
 
+def forget_token(tx: Transaction, account_id: bytes) -> None:
+    """The relay takes their token no more: the next one that is learned is the one, whatever its class."""
+    tx.run("UPDATE peers SET token = NULL, token_class = NULL WHERE account_id = ?", account_id)
+    _forget(tx, account_id)
+
+
 def learn_handle(tx: Transaction, account_id: bytes, handle: str) -> None:
     """The relay's directory says that this handle is theirs; whoever had it before has it no more."""
     ensure_peer(tx, account_id)
@@ -118,12 +124,14 @@ def learn_handle(tx: Transaction, account_id: bytes, handle: str) -> None:
         _forget(tx, other)
     tx.run("UPDATE peers SET handle = NULL WHERE handle = ? AND account_id <> ?", handle, account_id)
     tx.run("UPDATE peers SET handle = ? WHERE account_id = ?", handle, account_id)
+    for (other,) in tx.all("SELECT account_id FROM peers WHERE claimed = ?", handle):
+        learn_claim(tx, other, None)
     _forget(tx, account_id)
 
 
-def learn_claim(tx: Transaction, account_id: bytes, claimed: str) -> None:
-    """They call themselves so."""
-    tx.run("UPDATE peers SET claimed = ? WHERE account_id = ?", claimed or None, account_id)
+def learn_claim(tx: Transaction, account_id: bytes, claimed: str | None) -> None:
+    """They call themselves so; None takes it back."""
+    tx.run("UPDATE peers SET claimed = ? WHERE account_id = ?", claimed, account_id)
     _forget(tx, account_id)
 
 

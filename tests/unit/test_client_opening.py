@@ -13,7 +13,7 @@ from client.errors import DevicesForked
 from client.message import Gap, Missed, Unopened, Warned
 from client.opening import ANSWER_AFTER_MESSAGES
 from client.store import facts, history, queue, tidings
-from client.store.peers import find_peer
+from client.store.peers import find_peer, learn_handle
 from client.store.session_rows import all_sessions, save_sessions
 from client.system import Step
 from crypto.manifest import build_manifest, sign_manifest
@@ -21,6 +21,7 @@ from crypto.manifest_chain import VerifiedManifest, verify_chain
 from crypto.sessions import encrypt
 from relay.wire.frames import Missed as MissedFrame
 from relay.wire.frames import MissedReason
+from relay.wire.links import encode_id
 from tests.client_pair import DAY_MS, UNKNOWN_TYPE, Person, bodies, open_pair
 
 
@@ -320,3 +321,22 @@ async def test_a_crash_in_the_middle_of_a_batch_leaves_all_of_it_undone(tmp_path
         await bob.take(frames)
         assert await bob.texts(alice) == bodies("1", "2", "3")
         assert encode_body(Text("1")) == bodies("1")[0]
+
+
+async def test_a_name_that_is_known_to_be_anothers_is_not_shown(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        await bob.database.run(lambda tx: learn_handle(tx, b"\x05" * 32, "alice"))
+        await bob.receive(await alice.say(bob, "it is me, alice", "really"))
+        peer = await bob.database.read(lambda tx: find_peer(tx, alice.id))
+        assert peer is not None
+        assert (peer.claimed, peer.name) == (None, encode_id(alice.id))
+        assert await bob.warned() == ["name_of_another"]
+
+
+async def test_a_claimed_name_ends_when_the_directory_gives_it_to_another(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        await bob.receive(await alice.say(bob, "hello"))
+        await bob.database.run(lambda tx: learn_handle(tx, b"\x05" * 32, "alice"))
+        peer = await bob.database.read(lambda tx: find_peer(tx, alice.id))
+        assert peer is not None
+        assert peer.name == encode_id(alice.id)

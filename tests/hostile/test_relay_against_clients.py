@@ -1,0 +1,413 @@
+"""A relay that lies to a client: device lists, keys, answers, times. Each lie is seen, by name."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from client.account import Account, as_registered, new_account
+from client.connection import open_connection
+from client.errors import (
+    DevicesForked,
+    DevicesRefused,
+    FileDamaged,
+    FileUnavailable,
+    Refused,
+    RelayMisbehaved,
+    RelayUnreachable,
+    Replaced,
+)
+from client.first_contact import Missing, fetch
+from client.media import fetch_file, seal_file
+from client.message import Warned
+from client.store import tidings
+from client.store.peers import find_peer, learn_token
+from client.system import this_machine
+from client.transport import Transport
+from client.trust import believe, fetch_chain, refresh
+from crypto.manifest import SignedManifest, build_manifest, device_entry, sign_manifest
+from crypto.manifest_chain import VerifiedManifest, verify_chain
+from relay.wire import codec
+from relay.wire.frames import Challenge, Ready
+from relay.wire.links import InviteLink, encode_bytes, encode_id
+from relay.wire.manifests import SignedManifest as WireManifest
+from relay.wire.resources import ManifestObject, ManifestsAnswer
+from tests.chatting import random_file
+from tests.client_pair import open_pair
+
+INVITE = InviteLink("http://relay.example", bytes(32), bytes(16))
+MACHINE = this_machine()
+
+
+def person() -> Account:
+    return as_registered(new_account(INVITE, None, now_ms=0, random=MACHINE.random), "member")
+
+
+def next_manifest(account: Account, *, added_at_ms: int, by: Account | None = None) -> SignedManifest:
+    """Version 2, signed by the account's device (or by a stranger's)."""
+    own, signer = account.own, by or account
+    entry = device_entry(account.local, added_at_ms=added_at_ms, manager=True)
+    body = build_manifest(own.manifest.root_public, own.version + 1, own.hash, [entry])
+    return sign_manifest(body, signer.local.signing, signer.device_id)
+
+
+def longer(account: Account, *more: SignedManifest) -> VerifiedManifest:
+    return verify_chain(account.account_id, account.own, more)
+
+
+class Liar:
+    """Answers for manifests with what the test says."""
+
+    def __init__(self, *pages: tuple[list[SignedManifest], int]) -> None:
+        self.pages = list(pages)
+        self.asked: list[str] = []
+
+    async def ask(self, method: str, target: str, **options: object) -> "Liar":
+        self.asked.append(target)
+        return self
+
+    def read(self, model: type[ManifestsAnswer]) -> ManifestsAnswer:
+        manifests, latest = self.pages.pop(0)
+        objects = [ManifestObject.of(WireManifest(one.body, one.signer, one.signature)) for one in manifests]
+        return model(manifests=objects, latest=latest)
+
+
+async def chain_from(liar: Liar, account: Account, known: VerifiedManifest | None) -> VerifiedManifest:
+    return await fetch_chain(liar, account.account_id, bytes(16), known)  # type: ignore[arg-type]
+
+
+async def test_a_chain_comes_in_pages_and_from_the_version_that_is_known():
+    account = person()
+    second = next_manifest(account, added_at_ms=1)
+    liar = Liar(([account.own.newest], 2), ([second], 2))
+    assert (await chain_from(liar, account, None)).version == 2
+    assert [target.rpartition("=")[2] for target in liar.asked] == ["1", "2"]
+    liar = Liar(([second], 2))
+    assert (await chain_from(liar, account, longer(account, second))).version == 2
+    assert liar.asked[0].endswith("from=2")
+
+
+async def test_a_rollback_is_ignored():
+    account = person()
+    known = longer(account, next_manifest(account, added_at_ms=1))
+    assert await chain_from(Liar(([account.own.newest], 1)), account, known) is known
+    assert await chain_from(Liar(([], 0)), account, known) is known
+
+
+async def test_a_relay_that_promises_more_than_it_gives_ends():
+    account = person()
+    liar = Liar(*[([account.own.newest], 9)] * 5)
+    assert (await chain_from(liar, account, None)).version == 1
+    with pytest.raises(RelayMisbehaved):
+        await chain_from(Liar(([], 1)), account, None)
+
+
+async def test_a10_a_fork_is_kept_with_both_objects_and_stops_sending(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        first, second = (next_manifest(bob.account, added_at_ms=number) for number in (1, 2))
+        chain = longer(bob.account, first)
+        with pytest.raises(DevicesForked):
+            believe(bob.id, chain, [bob.account.own.newest, second])
+        await alice.database.run(lambda tx: learn_token(tx, bob.id, bytes(16), "public"))
+
+        async def ask(pages: list[SignedManifest]) -> None:
+            await refresh(
+                Liar((pages, 2)),  # type: ignore[arg-type]
+                alice.database,
+                alice.account,
+                bob.id,
+                alice.clock.now(),
+            )
+
+        await ask([first])
+        with pytest.raises(DevicesForked):
+            await ask([second])
+        peer = await alice.database.read(lambda tx: find_peer(tx, bob.id))
+        assert peer is not None
+        assert peer.forked
+        assert peer.chain is not None
+        assert peer.chain.hash == first.hash
+        evidence = await alice.database.read(lambda tx: tx.one("SELECT fork FROM peers")[0])
+        assert first.body in evidence
+        assert second.body in evidence
+        told = await alice.database.read(lambda tx: tidings.untold(tx, 0, 10))
+        assert [one.kind for _, one in told if isinstance(one, Warned)] == ["devices_forked"]
+        await alice.draft(bob, "hello")
+        with pytest.raises(DevicesForked):
+            await alice.encrypt(bob)
+
+
+@pytest.mark.parametrize(
+    "lie", ["another account", "a stranger's signature", "a version left out", "a changed byte"]
+)
+async def test_a_device_list_that_breaks_its_chain_is_refused(lie):
+    account, stranger = person(), person()
+    if lie == "another account":
+        pages = [stranger.own.newest]
+    elif lie == "a stranger's signature":
+        pages = [account.own.newest, next_manifest(account, added_at_ms=1, by=stranger)]
+    elif lie == "a version left out":
+        second = longer(account, next_manifest(account, added_at_ms=1))
+        pages = [account.own.newest, next_manifest(account.with_chain(second), added_at_ms=2)]
+    else:
+        good = account.own.newest
+        pages = [replace(good, body=good.body[:-1] + bytes((good.body[-1] ^ 1,)))]
+    for known in (None, account.own):
+        with pytest.raises(DevicesRefused):
+            believe(account.account_id, known, pages)
+
+
+# Answers over HTTP and WebSocket that are not of the protocol.
+
+Handler = Callable[[web.Request], "asyncio.Future[web.StreamResponse]"]
+
+
+@asynccontextmanager
+async def lying_relay(handler) -> AsyncIterator[Transport]:
+    """A server of this test, and a client's transport to it."""
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    account = person()
+    try:
+        async with Transport(f"http://127.0.0.1:{port}", MACHINE, account) as transport:
+            yield transport
+    finally:
+        await runner.cleanup()
+
+
+def refused(status: int, code: str, **headers: str) -> web.Response:
+    problem = {
+        "type": "about:blank", "title": "x", "status": status, "code": code, "detail": "said so", "request_id": "r"
+    }  # fmt: skip
+    return web.json_response(problem, status=status, headers=headers, content_type="application/problem+json")
+
+
+async def test_a_refusal_is_told_with_the_relays_code_and_its_wait():
+    async def handler(request: web.Request) -> web.Response:
+        return refused(429, "rate_limited", **{"Retry-After": "7"})
+
+    async with lying_relay(handler) as transport:
+        with pytest.raises(Refused, match="rate_limited") as raised:
+            await transport.ask("GET", "/v1/prekeys", signed=True)
+        assert raised.value.retry_after_ms == 7_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda: web.Response(text="<html>", status=502), RelayUnreachable),
+        (lambda: web.Response(text="<html>", status=404), Refused),
+        (lambda: web.Response(text="{}", status=200), RelayMisbehaved),
+        (lambda: web.Response(text="[" * 10_000, status=200), RelayMisbehaved),
+        (lambda: web.Response(body=b"\xff\xfe", status=200), RelayMisbehaved),
+        (lambda: web.Response(body=bytes(5_000_000), status=200), RelayMisbehaved),
+        (lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}), RelayMisbehaved),
+    ],
+)
+async def test_what_is_no_answer_of_a_relay_is_said_to_be_none(answer, error):
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return answer()
+
+    async with lying_relay(handler) as transport:
+        with pytest.raises(error):
+            (await transport.ask("GET", "/v1/x")).read(ManifestsAnswer)
+
+
+async def test_a_clock_is_shifted_once_and_not_for_ever():
+    seen: list[int] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(int(request.headers["Authorization"].partition('time="')[2].partition('"')[0]))
+        return refused(401, "unauthenticated", Date="Fri, 01 Jan 2100 00:00:00 GMT")
+
+    async with lying_relay(handler) as transport:
+        with pytest.raises(Refused, match="unauthenticated"):
+            await transport.ask("GET", "/v1/prekeys", signed=True)
+        assert len(seen) == 2
+        assert abs(seen[1] - 4_102_444_800_000) < 60_000
+        with pytest.raises(Refused):
+            await transport.ask("GET", "/v1/prekeys", signed=True)
+        assert len(seen) == 3  # that difference is known by now
+
+
+async def test_signed_and_anonymous_requests_share_no_connection_and_no_cookie():
+    peers: dict[bool, set[object]] = {True: set(), False: set()}
+    cookies = []
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers["Authorization" in request.headers].add(request.transport.get_extra_info("peername"))
+        cookies.append(request.headers.get("Cookie"))
+        return web.Response(text="{}", headers={"Set-Cookie": "follow=me"})
+
+    async with lying_relay(handler) as transport:
+        for signed in (True, False, True, False):
+            await transport.ask("GET", "/v1/x", signed=signed)
+    assert len(peers[True]) == len(peers[False]) == 1
+    assert not peers[True] & peers[False]
+    assert set(cookies) == {None}
+
+
+@pytest.mark.parametrize(
+    ("first", "error"),
+    [
+        (b"\x90", RelayMisbehaved),
+        (b"\xc1", RelayMisbehaved),
+        (codec.encode_message([Ready(bytes(32), 0)]), RelayMisbehaved),
+        ("text", RelayMisbehaved),
+        (4001, Replaced),
+        (4002, Refused),
+        (1012, RelayUnreachable),
+        (1006, RelayUnreachable),
+    ],
+)
+async def test_a_websocket_that_does_not_begin_as_it_should(first, error):
+    async def handler(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=(codec.SUBPROTOCOL,))
+        await socket.prepare(request)
+        if isinstance(first, bytes):
+            await socket.send_bytes(first)
+        elif isinstance(first, str):
+            await socket.send_str(first)
+        elif first == 1006:
+            assert request.transport is not None
+            request.transport.abort()
+        else:
+            await socket.close(code=first)
+        await socket.receive()
+        return socket
+
+    async with lying_relay(handler) as transport:
+        with pytest.raises(error):
+            async with open_connection(transport, None):
+                pass
+
+
+async def test_a_websocket_of_another_protocol_is_none_of_ours():
+    async def handler(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_bytes(codec.encode_message([Challenge(bytes(32), 0)]))
+        await socket.receive()
+        return socket
+
+    async with lying_relay(handler) as transport:
+        with pytest.raises(RelayMisbehaved, match=codec.SUBPROTOCOL):
+            async with open_connection(transport, None):
+                pass
+
+
+async def test_nobody_there_is_unreachable():
+    async with Transport("http://127.0.0.1:1", MACHINE) as transport:
+        with pytest.raises(RelayUnreachable):
+            await transport.ask("GET", "/health")
+        with pytest.raises(RelayUnreachable):
+            async with open_connection(transport, None):
+                pass
+
+
+async def test_b7_keys_that_were_not_asked_for_are_not_taken(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        bundle = await bob.bundle()
+        assert bundle.one_time is not None
+        keys = {
+            "signed_prekey": encode_bytes(bundle.signed.encode()),
+            "kem_prekey": encode_bytes(bundle.kem.encode()),
+            "one_time_prekey": encode_bytes(bundle.one_time.encode()),
+            "sealing_key": encode_bytes(bundle.sealing.encode()),
+        }
+        wanted = bob.account.device_id
+
+        async def handler(request: web.Request) -> web.Response:
+            devices = [bytes(16), wanted]
+            return web.json_response(
+                {
+                    "manifest_version": 1,
+                    "bundles": [{"device_id": encode_bytes(one), **keys} for one in devices],
+                }
+            )
+
+        async with lying_relay(handler) as transport:
+            missing = Missing(bob.id, devices=(wanted,))
+            fetched = await fetch(transport, alice.database, alice.account, alice.system, missing)
+            assert set(fetched.bundles) == {wanted}
+            keys["sealing_key"] = keys["signed_prekey"]
+            with pytest.raises(DevicesRefused):
+                await fetch(transport, alice.database, alice.account, alice.system, missing)
+
+
+# Files.
+
+
+@pytest.mark.parametrize("lie", ["changed", "cut", "longer", "another", "swapped segments"])
+async def test_d2_a_file_that_is_not_what_was_sent_is_never_given(tmp_path, lie):
+    path = random_file(tmp_path, "a.bin", 300_000)
+    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
+    good = sealed.spool.read_bytes()
+    segment = 65_552
+    bad = {
+        "changed": good[:1_000] + bytes((good[1_000] ^ 1,)) + good[1_001:],
+        "cut": good[:-1],
+        "longer": good + b"x",
+        "another": seal_file(path, tmp_path / "other", MACHINE.random).spool.read_bytes(),
+        "swapped segments": good[:49] + good[49 + segment : 49 + 2 * segment] + good[49 : 49 + segment]
+        + good[49 + 2 * segment :],
+    }[lie]  # fmt: skip
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=bad)
+
+    async with lying_relay(handler) as transport:
+        with pytest.raises(FileDamaged):
+            await fetch_file(transport, sealed.pointer, tmp_path / "got", lambda done, total: None)
+    assert list((tmp_path / "got").iterdir()) == []
+
+
+async def test_f24_a_fetch_that_is_cut_goes_on_where_it_was(tmp_path):
+    path = random_file(tmp_path, "a.bin", 600_000)
+    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
+    good = sealed.spool.read_bytes()
+    ranges = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked = request.headers.get("Range")
+        ranges.append(asked)
+        assert request.path.endswith(encode_id(sealed.pointer.blob_id))
+        start = 0 if asked is None else int(asked.removeprefix("bytes=").removesuffix("-"))
+        if start:
+            return web.Response(status=206, body=good[start:])
+        response = web.StreamResponse(headers={"Content-Length": str(len(good))})
+        await response.prepare(request)
+        await response.write(good[:200_000])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with lying_relay(handler) as transport:
+        got, digest = await fetch_file(transport, sealed.pointer, tmp_path / "got", lambda done, total: None)
+    assert got.read_bytes() == path.read_bytes()
+    assert digest == hashlib.sha256(path.read_bytes()).digest()
+    assert ranges[0] is None
+    assert ranges[1:]
+    assert all(one is not None for one in ranges[1:])
+
+
+async def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path):
+    path = random_file(tmp_path, "a.bin", 10)
+    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
+
+    async def handler(request: web.Request) -> web.Response:
+        return refused(404, "not_found")
+
+    async with lying_relay(handler) as transport:
+        with pytest.raises(FileUnavailable):
+            await fetch_file(transport, sealed.pointer, tmp_path / "got", lambda done, total: None)
