@@ -9,7 +9,7 @@ import base64
 import hashlib
 import mimetypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -32,14 +32,18 @@ from .errors import (
     UsageError,
 )
 from .store.queue import Upload
-from .transport import Answered, Transport
+from .transport import Transport
 
 Progress = Callable[[int, int], None]
 _CHUNK_BYTES: Final = 1_048_576
 _PATCH_BYTES: Final = 4_194_304
+_OFFSET_DIGITS: Final = 15
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _LOCATION: Final = "/v1/blobs/"
 _ATTEMPTS: Final = 3
+# Beside the file that a sender named; `safe_name` gives no name that begins with a dot.
+_SEALED_NAME: Final = ".sealed"
+_OPENED_NAME: Final = ".opened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,10 @@ def _chunks(file: BinaryIO, digest: "hashlib._Hash | None" = None) -> Iterator[b
 
 def seal_file(path: Path, spool: Path, random: RandomBytes) -> Sealed:
     """Encrypt the file at `path` to `spool` (mode 0600, durable). Blocking. Raises UsageError, MediaError."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the name of {path.name!r} is not UTF-8: rename the file") from error
     try:
         with path.open("rb") as plain:
             size = os.fstat(plain.fileno()).st_size
@@ -116,7 +124,8 @@ async def send_up(transport: Transport, upload: Upload, sealed: Path, on_progres
     target = _LOCATION + (upload.location or "")
     for _ in range(_ATTEMPTS):
         try:
-            offset = _offset(await transport.ask("HEAD", target, headers=_TUS, signed=True))
+            answered = await transport.ask("HEAD", target, headers=_TUS, signed=True)
+            offset = _offset(answered.headers)
             on_progress(offset, upload.length)
             while offset < upload.length:
                 chunk = await asyncio.to_thread(_read, sealed, offset)
@@ -130,7 +139,10 @@ async def send_up(transport: Transport, upload: Upload, sealed: Path, on_progres
                 async with transport.stream(
                     "PATCH", target, content=chunk, headers=headers, signed=True, upload_offset=offset
                 ) as response:
-                    offset = int(response.headers.get("Upload-Offset", offset + len(chunk)))
+                    taken = _offset(response.headers)
+                if taken != offset + len(chunk):
+                    raise RelayMisbehaved("the relay took another part of the file than it was given")
+                offset = taken
                 on_progress(offset, upload.length)
             return True
         except Refused as refused:
@@ -145,9 +157,9 @@ async def send_up(transport: Transport, upload: Upload, sealed: Path, on_progres
     raise RelayMisbehaved("the relay does not say where the upload stands")
 
 
-def _offset(answered: Answered) -> int:
-    value = answered.headers.get("Upload-Offset", "")
-    if not (value.isascii() and value.isdigit()):
+def _offset(headers: Mapping[str, str]) -> int:
+    value = headers.get("Upload-Offset", "")
+    if not (value.isascii() and value.isdigit() and len(value) <= _OFFSET_DIGITS):
         raise RelayMisbehaved("the relay does not say where the upload stands")
     return int(value)
 
@@ -168,7 +180,7 @@ async def fetch_file(
 
     Checked as a whole before it gets its name. Raises FileUnavailable, FileDamaged, MediaError, RelayUnreachable, Refused.
     """
-    partial = folder / "sealed.part"
+    partial = folder / _SEALED_NAME
     try:
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         await _fetch_sealed(transport, pointer, partial, on_progress)
@@ -216,7 +228,7 @@ def _size(path: Path) -> int:
 def _open_sealed(pointer: FilePointer, sealed: Path, path: Path) -> tuple[Path, bytes]:
     """Check and decrypt; the sealed copy goes."""
     digest, plain_digest = hashlib.sha256(), hashlib.sha256()
-    opened = path.with_name(path.name + ".part")
+    opened = path.with_name(_OPENED_NAME)
     try:
         with sealed.open("rb") as source, opened.open("wb") as target:
             for piece in open_blob(pointer.key, pointer.size_bytes, _chunks(source, digest)):
@@ -243,7 +255,7 @@ def safe_name(name: str) -> str:
     """A name that stays in its folder: the last part of a path, nothing that controls a terminal, not hidden."""
     last = name.replace("\\", "/").rpartition("/")[2]
     kept = "".join(character for character in last if character.isprintable()).lstrip(".").strip()
-    # 200 bytes: room for what is added while the file is not whole.
+    # 200 bytes: file systems take 255, some of them less.
     while len(kept.encode()) > 200:
         kept = kept[1:]
     return kept or "file"
