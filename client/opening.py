@@ -20,6 +20,7 @@ from crypto.errors import (
 )
 from crypto.limits import DAY_MS
 from crypto.local_prekeys import LocalPrekeys
+from crypto.prekeys import KeyClass, KeyKind
 from crypto.sealed_first_message import KIND_SETUP, open_setup
 from crypto.session_start import receive_setup
 from crypto.sessions import PeerSessions, locate_among, receive
@@ -160,7 +161,7 @@ def _take_one(tx: Transaction, batch: _Batch, frame: Deliver, fetched: frozenset
         if envelope[0] == KIND_SETUP:
             key, plaintext = _open_setup(tx, batch, envelope)
         elif envelope[0] == _KIND_RATCHET:
-            key, plaintext = _open_ratchet(batch, envelope)
+            key, plaintext = _open_ratchet(tx, batch, envelope)
         else:
             raise InvalidEncoding("an envelope of an unknown kind")
         _keep(tx, batch, key, plaintext, frame.received_at_ms)
@@ -189,9 +190,10 @@ def _open_setup(tx: Transaction, batch: _Batch, envelope: bytes) -> tuple[Key, b
     if key[0] == account.account_id:
         raise UnknownDevice("a set-up from another device of this account")
     peer = find_peer(tx, key[0])
+    before = batch.sessions.get(key) or PeerSessions(*key)
     try:
         opened = receive_setup(
-            batch.sessions.get(key) or PeerSessions(*key),
+            before,
             content,
             account.local,
             account.own,
@@ -212,6 +214,9 @@ def _open_setup(tx: Transaction, batch: _Batch, envelope: bytes) -> tuple[Key, b
     except SplitView as error:
         _warn(tx, "split_view", f"{error}: somebody shows others a device list that is not yours", key[0])
         raise
+    except CopiedState:
+        _warn_of_copy(tx, key[0])
+        raise
     if peer is None or peer.chain is None or opened.peer_manifest.version > peer.chain.version:
         # What a removed device had goes with the older list; this batch must not write it back.
         adopt(tx, account, opened.peer_manifest, batch.now_ms)
@@ -219,6 +224,10 @@ def _open_setup(tx: Transaction, batch: _Batch, envelope: bytes) -> tuple[Key, b
         for other, sessions in list(batch.sessions.items()):
             if other[0] == key[0] and other[1] not in listed and sessions.sessions():
                 batch.put(other, sessions.without_sessions())
+    is_new = opened.sessions.replays != before.replays
+    if is_new and content.values.kem_class is KeyClass.LAST_RESORT and _has_stock(batch.prekeys):
+        detail = "reached by a last-resort key though one-time keys are left: the relay keeps them back, or was asked often"
+        _warn(tx, "last_resort_key", detail, key[0])
     if opened.reset:
         _warn(tx, "session_reset", "a new session took the place of one on which both had spoken", key[0])
     batch.prekeys = opened.prekeys
@@ -226,12 +235,27 @@ def _open_setup(tx: Transaction, batch: _Batch, envelope: bytes) -> tuple[Key, b
     return key, opened.plaintext
 
 
-def _open_ratchet(batch: _Batch, envelope: bytes) -> tuple[Key, bytes]:
+def _has_stock(prekeys: LocalPrekeys) -> bool:
+    """Whether one-time ML-KEM keys lie at the relay, as far as this device knows."""
+    return any(
+        key.kind is KeyKind.KEM
+        and key.key_class is KeyClass.ONE_TIME
+        and key.uploaded
+        and key.retired_at_ms is None
+        for key in prekeys.keys
+    )
+
+
+def _open_ratchet(tx: Transaction, batch: _Batch, envelope: bytes) -> tuple[Key, bytes]:
     found = locate_among(batch.sessions.items(), envelope)
     if found is None:
         raise Undecryptable("no session opens it")
     key, located = found
-    opened = receive(batch.sessions[key], located, envelope, now_ms=batch.now_ms)
+    try:
+        opened = receive(batch.sessions[key], located, envelope, now_ms=batch.now_ms)
+    except CopiedState:
+        _warn_of_copy(tx, key[0])
+        raise
     batch.put(key, opened.sessions)
     return key, opened.plaintext
 
@@ -266,8 +290,6 @@ def _hear_claim(tx: Transaction, account: Account, account_id: bytes, handle: st
 
 
 def _keep_unopened(tx: Transaction, frame: Deliver, error: BaseException) -> None:
-    if isinstance(error, CopiedState):
-        tidings.tell(tx, Warned("copied_state", "somebody uses a copy of a session's keys"))
     tidings.keep_unopened(
         tx,
         envelope_id=frame.envelope_id,
@@ -284,6 +306,10 @@ def _word(name: str) -> str:
 
 def _warn(tx: Transaction, kind: str, detail: str, account_id: bytes) -> None:
     tidings.tell(tx, Warned(kind, detail, encode_id(account_id)))
+
+
+def _warn_of_copy(tx: Transaction, account_id: bytes) -> None:
+    _warn(tx, "copied_state", "somebody uses a copy of the keys of a session with this account", account_id)
 
 
 def _owes_answer(tx: Transaction, account_id: bytes, now_ms: int) -> bool:

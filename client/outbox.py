@@ -43,7 +43,10 @@ def text_message(text: str) -> NewMessage:
     """A text; raises UsageError if it is too long."""
     if len(text) > MAX_TEXT_CHARACTERS:
         raise UsageError(f"a text has at most {MAX_TEXT_CHARACTERS} characters: send it as a file")
-    return NewMessage(ContentType.TEXT, encode_body(Text(text)))
+    try:
+        return NewMessage(ContentType.TEXT, encode_body(Text(text)))
+    except UnicodeEncodeError as error:
+        raise UsageError("the text is not UTF-8") from error
 
 
 class Outbox:
