@@ -48,6 +48,8 @@ class _Work:
     encrypted: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    left_out: tuple[str, str] | None = None
+    """Kind and detail of the last warning about a device that gets nothing."""
 
     @property
     def own(self) -> tuple[bytes, bytes]:
@@ -59,7 +61,8 @@ def encrypt_drafts(
 ) -> Missing | Encrypted:
     """Encrypt drafts for one account, in order; or say what has to be fetched first (then nothing changed).
 
-    Raises DevicesForked, and Refused `no_prekeys` if no device of the recipient has keys to start with.
+    Raises DevicesForked, and Refused if no device of the recipient has keys to start with: `no_prekeys`,
+    `dormant_device` (they are too old), `bad_prekeys`.
     """
     account = load_account(tx)
     peer = find_peer(tx, account_id)
@@ -77,7 +80,9 @@ def encrypt_drafts(
     if missing:
         return Missing(account_id, devices=tuple(missing))
     if not work.sessions:
-        raise Refused("no_prekeys", f"{peer.name} has published no keys to begin with", retryable=True)
+        # Nothing of this transaction stays, so the error itself says what a warning would.
+        kind, detail = work.left_out or ("no_prekeys", f"{peer.name} has published no keys to begin with")
+        raise Refused(kind, detail, retryable=True)
     for draft in drafts:
         _encrypt_one(tx, work, draft, system)
         system.reached(Step.ENCRYPTED)
@@ -136,6 +141,7 @@ def _can_send(sessions: PeerSessions, now_ms: int) -> bool:
 
 
 def _warn(tx: Transaction, kind: str, detail: str, work: _Work) -> None:
+    work.left_out = kind, detail
     tidings.tell(tx, Warned(kind, detail, encode_id(work.peer.account_id)))
 
 

@@ -62,11 +62,11 @@ async def test_a11_stale_and_false_bundles_are_refused_and_told(tmp_path):
         good = await bob.bundle()
         false = replace(good, sealing=replace(good.sealing, signature=bytes(64)))
         fetched = Fetched({bob.account.device_id: false}, alice.clock.now())
-        with pytest.raises(Refused, match="no_prekeys"):
+        with pytest.raises(Refused, match=r"wrong keys for .* \(bad_prekeys\)"):
             await alice.database.run(lambda tx: encrypt_drafts(tx, bob.id, drafts, fetched, alice.system))
         alice.clock.ms += 46 * DAY_MS
         fetched = Fetched({bob.account.device_id: good}, alice.clock.now())
-        with pytest.raises(Refused, match="no_prekeys"):
+        with pytest.raises(Refused, match=r"45 days: the device is dormant \(dormant_device\)"):
             await alice.database.run(lambda tx: encrypt_drafts(tx, bob.id, drafts, fetched, alice.system))
         assert await alice.database.read(lambda tx: queue.outgoing_after(tx, 0, 10)) == []
 
