@@ -25,6 +25,7 @@ from .errors import (
     MediaError,
     NotSent,
     Refused,
+    RelayMisbehaved,
     RelayUnreachable,
     TrustError,
     UnknownRecipient,
@@ -119,7 +120,7 @@ class Encrypter:
             raise
         except _FOR_GOOD as error:
             await self._give_up(drafts, error)
-        except (Refused, TrustError) as error:
+        except (Refused, TrustError, RelayMisbehaved) as error:
             if isinstance(error, Refused) and not error.retryable and error.reason != "unauthenticated":
                 await self._give_up(drafts, error)
             else:

@@ -31,6 +31,7 @@ TOKEN_HEADER: Final = "TokenIM-Delivery-Token"  # noqa: S105  # a header's name
 _CONNECT_SECONDS: Final = 10
 _ANSWER_SECONDS: Final = 60
 _LARGE_BYTES: Final = 65_536
+_RETRY_AFTER_DIGITS: Final = 6  # of seconds: 11 days
 _MAX_ANSWER_BYTES: Final = 4_194_304
 
 
@@ -221,7 +222,8 @@ async def _refusal(response: aiohttp.ClientResponse) -> Refused:
     """What the relay's problem document says; a proxy in front of it may answer something else."""
     body = await response.content.read(65_536)
     retry_after = response.headers.get("Retry-After", "")
-    retry_after_ms = int(retry_after) * 1_000 if retry_after.isascii() and retry_after.isdigit() else 0
+    is_number = retry_after.isascii() and retry_after.isdigit() and len(retry_after) <= _RETRY_AFTER_DIGITS
+    retry_after_ms = int(retry_after) * 1_000 if is_number else 0
     try:
         problem = Problem.model_validate_json(body)
     except ValidationError:
