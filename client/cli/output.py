@@ -30,8 +30,21 @@ class Shown(Protocol):
 def printable(text: str) -> str:
     """The text without what would move a cursor, colour a terminal or hide characters; lines and tabs stay."""
     return "".join(
-        character if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs") else "�"
-        for character in text
+        character if character in "\n\t" or not _is_control(character) else "�" for character in text
+    )
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs")
+
+
+def json_line(shown: dict[str, Any]) -> str:
+    """One object in one line; what would reach a terminal as a control character is escaped, so nothing is lost."""
+    encoded = json.dumps(shown, ensure_ascii=False)
+    if encoded.isprintable():  # fast for nearly all
+        return encoded
+    return "".join(
+        json.dumps(character)[1:-1] if _is_control(character) else character for character in encoded
     )
 
 
@@ -54,7 +67,7 @@ class Output:
     def result(self, plain: str | None, shown: dict[str, Any]) -> None:
         """One result; `plain` None if people need not see it."""
         if self.as_json:
-            click.echo(json.dumps(shown, ensure_ascii=False))
+            click.echo(json_line(shown))
         elif plain is not None:
             click.echo(plain)
 
@@ -65,10 +78,11 @@ class Output:
     def fail(self, code: str, detail: str, exit_status: int) -> NoReturn:
         """One line on standard error that begins with the code, and the exit status."""
         detail = one_line(detail)
-        if self.as_json:
-            line = json.dumps({"type": "error", "code": code, "detail": detail}, ensure_ascii=False)
-        else:
-            line = f"tokenim: {code}: {detail}"
+        line = (
+            json_line({"type": "error", "code": code, "detail": detail})
+            if self.as_json
+            else f"tokenim: {code}: {detail}"
+        )
         click.echo(line, err=True)
         raise SystemExit(exit_status)
 

@@ -78,7 +78,9 @@ def test_what_others_wrote_cannot_move_the_cursor(library, text):
     library.result = [replace(TEXT, text=text, name=text)]
     shown = call("listen").stdout
     assert not any(character in shown for character in "\x1b\x9b\u202e\r\u2066")
-    assert objects(call("listen", "--json"))[0]["text"] == text
+    as_json = call("listen", "--json")
+    assert objects(as_json)[0]["text"] == text
+    assert not any(character in as_json.stdout for character in "\x1b\x9b\u202e\r\u2066")
     assert printable("tab\tand line\n") == "tab\tand line\n"
 
 
