@@ -99,6 +99,8 @@ async def settle(relay: RelayProcess, http: aiohttp.ClientSession, cast: Cast) -
         sender.stop.set()
     async with asyncio.timeout(DRAIN_SECONDS):
         await asyncio.gather(*(sender.run(http, relay.origin) for sender in cast.senders))
+        for recipient in cast.recipients:
+            recipient.caught_up.clear()  # here, not when its task first runs: it may be set from an earlier life
         readers = [asyncio.create_task(recipient.run(http, relay.origin)) for recipient in cast.recipients]
         try:
             for recipient in cast.recipients:

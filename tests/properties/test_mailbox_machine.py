@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -307,6 +308,7 @@ TestMailboxMachineInMemory.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestMailboxMachineInSqlite = SqliteMachine.TestCase
+TestMailboxMachineInSqlite.pytestmark = pytest.mark.timeout(240)  # thousands of synced commits, on whatever disk
 TestMailboxMachineInSqlite.settings = settings(
     max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
