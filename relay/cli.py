@@ -4,6 +4,7 @@ Only this file and config.py know that there is a terminal and an environment.
 """
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -82,6 +83,8 @@ async def _serve(settings: "Settings", folder: "DataFolder") -> None:
         if sys.stdout.isatty():
             click.echo(f"Data is in {folder.path}. Ctrl-C stops the relay.")
         sys.stdout.flush()
+        gc.collect()
+        gc.freeze()  # what is there for good is never looked at again: collections stay short
         await _until_told_or_broken(stop, relay.services.store.failed)
 
 

@@ -27,7 +27,7 @@ from relay.wire.errors import (
 from relay.wire.links import encode_id
 
 from .call import BODY_WITHIN_SECONDS, REQUEST_ID, Call, upload_offset
-from .middleware import problem
+from .problems import problem
 
 TUS: Final = "1.0.0"
 EXTENSIONS: Final = "creation,expiration,checksum,termination"

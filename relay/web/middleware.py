@@ -4,17 +4,16 @@ An answer never says more than the error's own words; a bug is logged with the r
 """
 
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from relay.wire.errors import MalformedRequest, NotFound, RelayError, Unauthenticated, UnsupportedMedia
+from relay.wire.errors import MalformedRequest, NotFound, RelayError, UnsupportedMedia
 from relay.wire.links import encode_id
-from relay.wire.resources import Problem
 
 from .call import REQUEST_ID, SERVICES
 from .openers import OPENERS
+from .problems import problem
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -25,35 +24,6 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
 }
-
-
-def problem(error: RelayError, request_id: str, *, status: int | None = None) -> web.Response:
-    """RFC 9457 problem document of the error."""
-    status = error.http_status if status is None else status
-    try:
-        title = HTTPStatus(status).phrase
-    except ValueError:
-        title = "Checksum Mismatch"  # 460 is of tus, not of the registry
-    body = Problem(
-        type=f"urn:tokenim:error:{error.code}",
-        title=title,
-        status=status,
-        code=error.code,
-        detail=str(error),
-        retryable=error.retryable,
-        request_id=request_id,
-    )
-    answer = web.Response(
-        body=body.model_dump_json().encode(),
-        status=status,
-        reason=title,
-        content_type="application/problem+json",
-    )
-    if error.retry_after_ms > 0:
-        answer.headers["Retry-After"] = str(-(-error.retry_after_ms // 1_000))
-    if isinstance(error, Unauthenticated):
-        answer.headers["WWW-Authenticate"] = "TokenIM-Ed25519"
-    return answer
 
 
 def client_address(request: web.Request, *, forwarded_for: bool) -> str | None:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import web
 
@@ -20,7 +21,7 @@ from .openers import OPENERS, Openers
 from .routes import add_routes
 from .websocket import FLOW
 
-BACKLOG = 1_024
+BACKLOG: Final = 1_024
 
 
 class CannotListen(Exception):

@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -20,65 +17,7 @@ from relay.wire.codec import SUBPROTOCOL, decode_from_relay
 from relay.wire.frames import Challenge
 from relay.wire.links import parse_invite
 from tests.raw_device import RawDevice
-
-COMMAND = (str(Path(sys.executable).with_name("tokenim-relay")),)
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENIM")}
-    return {**kept, **more}
-
-
-def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        env=environment(**more),
-        timeout=50,
-        check=False,
-    )
-
-
-@dataclass
-class Served:
-    """A relay process and what it printed."""
-
-    process: subprocess.Popen[str]
-    url: str
-    invite: str | None
-
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Exit code and standard error."""
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=30)
-        return self.process.returncode, errors
-
-
-@contextmanager
-def serving(data: Path, *arguments: str):
-    """`tokenim-relay serve` on a free port until the block ends."""
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    try:
-        said = {}
-        for line in process.stdout:
-            name, _, rest = line.strip().partition(" ")
-            said[name] = rest
-            if name == "ready":
-                break
-        assert "ready" in said, process.communicate(timeout=10)[1]
-        yield Served(process, said["ready"], said.get("invite"))
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=10)
+from tests.relay_process import run, serving
 
 
 def one_line(finished: subprocess.CompletedProcess[str]) -> str:
