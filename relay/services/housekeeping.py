@@ -13,6 +13,9 @@ from relay.ports.clock import Clock
 from relay.ports.store import Store
 
 ROUND_SECONDS: Final = 30
+RECLAIM_SECONDS: Final = (
+    2  # a disk that was full and has room again: envelopes are taken after this time at most
+)
 PAUSE_SECONDS: Final = 0.02  # between two steps: others write in the meantime
 STEP_ROWS: Final = 1_000
 STEPS_A_ROUND: Final = 20
@@ -43,14 +46,15 @@ class Housekeeping:
         """Round after round, until it is cancelled."""
         while True:
             await self.round()
-            await self._clock.sleep(ROUND_SECONDS)
+            for _ in range(ROUND_SECONDS // RECLAIM_SECONDS):
+                await self._clock.sleep(RECLAIM_SECONDS)
+                await self._careful(self._store.reclaim)
 
     async def round(self) -> None:
         """Each chore, until it finds nothing more or has had its steps."""
         await self._careful(self._sweep)
         for chore in self._chores:
             await self._careful(lambda chore=chore: self._repeat(chore))  # type: ignore[misc]
-        await self._careful(self._store.reclaim)
 
     async def _careful(self, chore: Callable[[], Awaitable[None]]) -> None:
         try:

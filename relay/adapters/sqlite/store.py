@@ -66,12 +66,15 @@ class SqliteStore:
         ((free, pages),) = await self._reader.rows(
             "SELECT f.freelist_count, p.page_count FROM pragma_freelist_count AS f, pragma_page_count AS p"
         )
+        script = ""
         if free > max(_RECLAIM_PAGES, pages // 4):  # fewer will be used again soon
-
-            async def shrink(transaction: Transaction) -> None:
-                await transaction.rows(f"PRAGMA incremental_vacuum({_RECLAIM_PAGES})")
-
-            await self._writer.run(shrink, frees=True, single=True)
+            script = f"PRAGMA incremental_vacuum({_RECLAIM_PAGES});"
+        if (
+            self._writer.full
+        ):  # the disk gets the pages back when the log is copied into the file, and cut off
+            script += "PRAGMA wal_checkpoint(TRUNCATE);"
+        if script:
+            await self._writer.tidy(script)
         if self._reserve.restore():
             self._writer.room_found()
 

@@ -96,6 +96,7 @@ class Writer:
     on_rollback: list[Callable[[], None]] = field(default_factory=list)
     _queue: list[_Waiting] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _closing: bool = False
     _full: bool = False
 
@@ -119,6 +120,19 @@ class Writer:
         self._wake.set()
         return done
 
+    async def tidy(self, script: str) -> None:
+        """Run pragmas between two groups, each to its end. Raises Unavailable, StorageFull.
+
+        As a script, because a statement of the sqlite3 module makes one step of `incremental_vacuum`: one page.
+        """
+        async with self._turn:
+            if self._closing or self.failed.is_set():
+                raise Unavailable
+            try:
+                await self.connection.executescript(script)
+            except sqlite3.Error as error:
+                raise self._judge(error) from error
+
     @property
     def full(self) -> bool:
         """Whether the disk was full at the last try, and no room has been found since."""
@@ -137,8 +151,9 @@ class Writer:
                 self._wake.clear()
                 await asyncio.sleep(0)  # whoever became ready in the same turn joins the group
                 while self._queue:
-                    group, self._queue = self._queue, []
-                    await self._commit(group)
+                    async with self._turn:
+                        group, self._queue = self._queue, []
+                        await self._commit(group)
         finally:
             self._closing = True
             for waiting in group + self._queue:
