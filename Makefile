@@ -57,8 +57,9 @@ bench: install ## measure this machine: [ONLY=name]
 kills: install ## kill -9 the relay at random and check what it promised: [N=500]
 	@$(BIN)/python -m tests.faults.kills --n $(N)
 
-power: install ## cut the power of the relay's disk under load (needs root and a loop disk; says so where it cannot)
+power: install ## cut the power of the relay's disk under load, and fill it (needs root; says so where it cannot)
 	@$(BIN)/python -m tests.faults.power_loss
+	@$(BIN)/python -m tests.faults.disk_full
 
 wheel: dev ## build the wheel, install it into an empty environment, start the relay from it
 	@$(BIN)/python -m pytest -q tests/journeys/test_built_wheel.py
