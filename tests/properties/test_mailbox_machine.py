@@ -308,9 +308,8 @@ TestMailboxMachineInMemory.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestMailboxMachineInSqlite = SqliteMachine.TestCase
-TestMailboxMachineInSqlite.pytestmark = pytest.mark.timeout(
-    240
-)  # thousands of synced commits, on whatever disk
+# Thousands of synced commits, on whatever disk.
+TestMailboxMachineInSqlite.pytestmark = pytest.mark.timeout(240)
 TestMailboxMachineInSqlite.settings = settings(
     max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
