@@ -38,6 +38,7 @@ from .recipients import known_recipient, look_up, parse_recipient
 from .reconnect import Backoff
 from .store import history, queue
 from .store.database import Database, Transaction
+from .store.peers import forget_token
 from .system import Step, System
 from .transport import Transport
 
@@ -214,6 +215,9 @@ class Encrypter:
             history.set_state(tx, numbers, State.REFUSED, reason)
             for number in numbers:
                 queue.remove_upload(tx, number)
+            account_id = drafts[0].account_id
+            if reason == "not_allowed" and account_id is not None:
+                forget_token(tx, account_id)
             queue.remove_drafts(tx, [draft.n for draft in drafts])
 
         await self._database.run(file)

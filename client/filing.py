@@ -14,7 +14,7 @@ from .errors import ClientError, NotSent, Refused
 from .message import State
 from .store import history, queue
 from .store.database import Transaction
-from .store.peers import find_peer, mark_stale
+from .store.peers import find_peer, forget_token, mark_stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ def _file_one(tx: Transaction, answer: Answer, filed: Filed) -> None:
     elif not is_taken:
         code = answer.error.reason if answer.error is not None else outcomes[0].name.lower()
         history.set_state(tx, [row.message_n], State.REFUSED, code)
+        if Outcome.NOT_ALLOWED in outcomes:
+            forget_token(tx, row.account_id)
         filed.refused.append(
             (row.message_n, NotSent(f"the relay does not take it for this recipient ({code})"))
         )
