@@ -87,10 +87,11 @@ async def test_a_thousand_envelopes_at_once_take_a_handful_of_statements_and_one
                 Submission(bytes_of((number, device)), 1_000, (body,), ((device, 0),)) for device in devices
             ]
 
-        before = (store.counts.commits, store.counts.statements)
+        before = (store.counts.commits, store.counts.statements, store.counts.hops)
         await asyncio.gather(*(store.mailboxes.append(wishes(number), now_ms=NOW_MS) for number in range(50)))
         await asyncio.gather(*(store.mailboxes.ack(device, up_to=50) for device in devices))
         commits, statements = store.counts.commits - before[0], store.counts.statements - before[1]
+        assert store.counts.hops - before[2] <= 2 * commits
         assert commits <= 4
         assert statements <= 24
         assert [(await store.mailboxes.state(device)).envelopes for device in devices] == [0] * 20

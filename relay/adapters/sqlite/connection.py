@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiosqlite
 
@@ -33,6 +33,32 @@ _READER_PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cache_size = -16000",
 )
+
+
+BATCH: Final = "batch"
+"""Stands in place of a statement: the parameters are (statement, parameters) pairs, all run in one hop to the thread."""
+
+
+class _Results:
+    """The rows of each statement of a batch."""
+
+    def __init__(self, results: list[list[Any]]) -> None:
+        self._results = results
+
+    def fetchall(self) -> list[list[Any]]:
+        """As of a cursor."""
+        return self._results
+
+
+class BatchConnection(sqlite3.Connection):
+    """A connection that takes many statements as one call: on the way through aiosqlite each call costs a thread switch."""
+
+    def execute(self, statement: str, parameters: Any = (), /) -> Any:
+        """Run one statement, or a batch: up to the first one that fails."""
+        run = super().execute
+        if statement != BATCH:
+            return run(statement, parameters)
+        return _Results([run(*each).fetchall() for each in parameters])
 
 
 class StoreUnusable(Exception):
@@ -77,7 +103,11 @@ async def open_reader(database: Path) -> AsyncIterator[aiosqlite.Connection]:
 @asynccontextmanager
 async def _open(database: Path, pragmas: tuple[str, ...]) -> AsyncIterator[aiosqlite.Connection]:
     connecting = aiosqlite.connect(
-        database, isolation_level=None, cached_statements=STATEMENT_CACHE, timeout=BUSY_TIMEOUT_SECONDS
+        database,
+        isolation_level=None,
+        cached_statements=STATEMENT_CACHE,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        factory=BatchConnection,
     )
     try:
         connection = await connecting

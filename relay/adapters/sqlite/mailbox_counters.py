@@ -75,13 +75,13 @@ class MailboxCounters:
         await self.load(transaction, (device_id,))
         return self.known.get(device_id)
 
-    async def save(self, transaction: Transaction, changed: Iterable[Counters]) -> None:
+    def save(self, transaction: Transaction, changed: Iterable[Counters]) -> None:
         """Write what the rows of the envelopes do not show."""
         flat: list[object] = []
         for counters in changed:
             flat += (counters.number, counters.given_up_to, counters.attempt_sequence, counters.attempts)
         for rows, parameters in multi_row.chunks(flat, 4):
-            await transaction.rows(
+            transaction.later(
                 f"""UPDATE mailboxes
                     SET given_up_to = new.column2, attempt_sequence = new.column3, attempts = new.column4
                     FROM {multi_row.values(rows, 4)} AS new WHERE device_number = new.column1""",  # noqa: S608

@@ -12,7 +12,7 @@ from . import missed, multi_row
 from .mailbox_calls import Acknowledgement, Append, Attempt
 from .mailbox_counters import Counters, MailboxCounters
 from .records import Fresh, Key, Records, record_value
-from .writer import Transaction
+from .writer import Row, Transaction
 
 _ENVELOPE_COLUMNS = 9
 
@@ -67,9 +67,9 @@ class MailboxGroup:
                     await self._place(transaction, submission, digests, append.now_ms, rows, levels)
                 )
             append.result = AppendResult(tuple(answers), tuple(levels.values()))
-        await self._insert(transaction, rows)
+        self._insert(transaction, rows)
         if rows.fresh:
-            await self._records.note(transaction, rows.fresh)
+            self._records.note(transaction, rows.fresh)
 
     async def _place(
         self,
@@ -172,23 +172,23 @@ class MailboxGroup:
         self, transaction: Transaction, counters: Counters, now_ms: int, rows: _Rows
     ) -> None:
         """A full mailbox may hold expired envelopes: look before refusing. What was placed so far has to be in the file."""
-        await self._insert(transaction, rows)
+        self._insert(transaction, rows)
         await missed.expire(transaction, counters, now_ms)
 
     @staticmethod
-    async def _insert(transaction: Transaction, rows: _Rows) -> None:
+    def _insert(transaction: Transaction, rows: _Rows) -> None:
         for count, parameters in multi_row.chunks(rows.shared, 2):
-            await transaction.rows(
+            transaction.later(
                 f"INSERT INTO shared_ciphertexts SELECT * FROM {multi_row.values(count, 2)} WHERE column1 NOT NULL",  # noqa: S608
                 parameters,
             )
         for count, parameters in multi_row.chunks(rows.waiting, 2):
-            await transaction.rows(
+            transaction.later(
                 f"INSERT INTO shared_waiting SELECT * FROM {multi_row.values(count, 2)} WHERE column1 NOT NULL",  # noqa: S608
                 parameters,
             )
         for count, parameters in multi_row.chunks(rows.envelopes, _ENVELOPE_COLUMNS):
-            await transaction.rows(
+            transaction.later(
                 f"""INSERT INTO envelopes (device_number, sequence, expires_at_ms, bytes, received_at_ms, envelope_id, digest,
                                            shared_number, ciphertext)
                     SELECT * FROM {multi_row.values(count, _ENVELOPE_COLUMNS)} WHERE column1 NOT NULL""",  # noqa: S608
@@ -222,10 +222,17 @@ class MailboxGroup:
                     left = missed.without(
                         await missed.ranges_of(transaction, counters.number), ack.up_to, ack.also
                     )
-                    await missed.replace_ranges(transaction, counters, left)
+                    missed.replace_ranges(transaction, counters, left)
         by_number = {counters.number: counters for counters in changed.values()}
+
+        def deduct(rows: list[Row]) -> None:
+            for number, size in rows:
+                counters = by_number[number]
+                counters.envelopes -= 1
+                counters.bytes -= size
+
         for count, parameters in multi_row.chunks(ranges, 4):
-            for number, size in await transaction.rows(
+            transaction.later(
                 f"""DELETE FROM envelopes WHERE envelope_number IN (
                         SELECT e.envelope_number FROM {multi_row.values(count, 4)} AS range
                         CROSS JOIN envelopes AS e INDEXED BY envelopes_by_mailbox
@@ -233,11 +240,9 @@ class MailboxGroup:
                             AND e.quarantined <= range.column4)
                     RETURNING device_number, bytes""",  # noqa: S608
                 parameters,
-            ):
-                counters = by_number[number]
-                counters.envelopes -= 1
-                counters.bytes -= size
-        await self._counters.save(transaction, changed.values())
+                deduct,
+            )
+        self._counters.save(transaction, changed.values())
 
     async def _count(self, transaction: Transaction, attempt: Attempt, changed: dict[int, Counters]) -> None:
         counters = self._counters.known.get(attempt.device_id)

@@ -85,7 +85,7 @@ class SqliteMailboxes:
         """Have the writer run `_apply` in its next group, once for all that wait; raises Unavailable."""
         if not self._queued:
             # The futures of those who wait are answered by the transaction's hooks; this one is for the writer alone.
-            self._writer.enqueue(self._apply_later(), frees=True, single=True).add_done_callback(
+            self._writer.enqueue(self._apply_later(), frees=True, single=True, defers=True).add_done_callback(
                 lambda done: done.cancelled() or done.exception()
             )
             self._queued = True

@@ -56,14 +56,14 @@ async def ranges_of(transaction: Transaction, number: int) -> list[Range]:
     ]
 
 
-async def replace_ranges(transaction: Transaction, counters: Counters, ranges: Sequence[Range]) -> None:
+def replace_ranges(transaction: Transaction, counters: Counters, ranges: Sequence[Range]) -> None:
     """Make these the missed ranges of the mailbox."""
-    await transaction.rows("DELETE FROM missed WHERE device_number = ?", (counters.number,))
+    transaction.later("DELETE FROM missed WHERE device_number = ?", (counters.number,))
     flat: list[object] = []
     for missed in ranges:
         flat += (counters.number, *missed)
     for rows, parameters in multi_row.chunks(flat, 4):
-        await transaction.rows(
+        transaction.later(
             f"INSERT INTO missed SELECT * FROM {multi_row.values(rows, 4)} WHERE column1 NOT NULL",  # noqa: S608
             parameters,
         )
@@ -87,9 +87,7 @@ async def replace_by_missed(
     counters.envelopes -= len(gone)
     counters.bytes -= sum(size for _, size in gone)
     new = as_ranges(sorted(sequence for sequence, _ in gone), reason)
-    await replace_ranges(
-        transaction, counters, joined([*await ranges_of(transaction, counters.number), *new])
-    )
+    replace_ranges(transaction, counters, joined([*await ranges_of(transaction, counters.number), *new]))
     return len(gone)
 
 

@@ -12,7 +12,7 @@ from relay.wire import limits
 
 from . import multi_row
 from .reader import Reader
-from .writer import Transaction, Writer
+from .writer import Row, Transaction, Writer
 
 MERGE_AT: Final = 16_384  # recent records; about 250 B of memory each
 DAY_MS: Final = 86_400_000
@@ -65,15 +65,21 @@ class Records:
                 found[number, envelope_id] = record_value(digest, sequence)
         return found
 
-    async def note(self, transaction: Transaction, fresh: Fresh) -> None:
+    def note(self, transaction: Transaction, fresh: Fresh) -> None:
         """Keep the records of this group; merge in a later one if it is time."""
         parts: list[bytes] = []
         for (number, envelope_id), value in fresh.items():
             parts += (number.to_bytes(8, "big"), envelope_id, value)
-        ((batch_number,),) = await transaction.rows(
-            "INSERT INTO recent_records (batch) VALUES (?) RETURNING batch_number", (b"".join(parts),)
+
+        def remember(rows: list[Row]) -> None:
+            ((batch_number,),) = rows
+            transaction.after_commit(lambda: self._remember(fresh, batch_number))
+
+        transaction.later(
+            "INSERT INTO recent_records (batch) VALUES (?) RETURNING batch_number",
+            (b"".join(parts),),
+            remember,
         )
-        transaction.after_commit(lambda: self._remember(fresh, batch_number))
 
     def _remember(self, fresh: Fresh, batch_number: int) -> None:
         self.recent.update(fresh)
@@ -95,12 +101,12 @@ class Records:
         for (number, envelope_id), value in sorted(merged.items()):
             flat += (number, envelope_id, value[:16], int.from_bytes(value[16:], "big"))
         for rows, parameters in multi_row.chunks(flat, 4):
-            await transaction.rows(
+            transaction.later(
                 f"""INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence)
                     SELECT * FROM {multi_row.values(rows, 4)} WHERE column1 NOT NULL""",  # noqa: S608
                 parameters,
             )
-        await transaction.rows("DELETE FROM recent_records WHERE batch_number <= ?", (last_batch,))
+        transaction.later("DELETE FROM recent_records WHERE batch_number <= ?", (last_batch,))
 
         def forget_recent() -> None:
             self._some_merged = True

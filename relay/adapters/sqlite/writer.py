@@ -10,12 +10,13 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import aiosqlite
 
 from relay.wire.errors import RelayError, StorageFull, Unavailable
 
+from .connection import BATCH
 from .reserve import Reserve
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class WriterCounts:
 
     commits: int = 0
     statements: int = 0
+    hops: int = 0  # to the database's thread and back
     operations: int = 0
 
 
@@ -45,13 +47,66 @@ class Transaction:
         self._connection = connection
         self._counts = counts
         self.freeing_only = freeing_only
+        self._deferred: list[tuple[str, Sequence[object], Callable[[list[Row]], None] | None]] = []
+        self._mark: int | None = None  # where the operation's own begin; None once some of it was run
         self._after_commit: list[Callable[[], None]] = []
         self._after_failure: list[Callable[[RelayError], None]] = []
 
+    def later(
+        self,
+        statement: str,
+        parameters: Sequence[object] = (),
+        then: Callable[[list[Row]], None] | None = None,
+    ) -> None:
+        """Run the statement with the next one whose rows are waited for, or with the commit; `then` gets its rows."""
+        self._deferred.append((statement, parameters, then))
+
     async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
-        """Run one statement; one hop to the database's thread, whatever it does."""
-        self._counts.statements += 1
-        return list(await self._connection.execute_fetchall(statement, parameters))  # type: ignore[arg-type]
+        """Run what was deferred and this statement, in one hop; its rows."""
+        found: list[Row] = []
+
+        def take(rows: list[Row]) -> None:
+            found[:] = rows
+
+        self.later(statement, parameters, take)
+        await self.flush()
+        return found
+
+    async def flush(self) -> None:
+        """Run what was deferred; a later one does not run after one that fails."""
+        deferred, self._deferred = self._deferred, []
+        self._mark = None
+        if not deferred:
+            return
+        self._counts.hops += 1
+        self._counts.statements += len(deferred)
+        batch = [(statement, parameters) for statement, parameters, _ in deferred]
+        results = cast(list[list[Row]], await self._connection.execute_fetchall(BATCH, batch))
+        for (_, _, then), rows in zip(deferred, results, strict=True):
+            if then is not None:
+                then(rows)
+
+    def forget_deferred(self) -> None:
+        """What was deferred is not to happen."""
+        self._deferred = []
+
+    def begin_operation(self, *, savepoint: bool) -> None:
+        """What comes from here on is one operation's."""
+        self._mark = len(self._deferred)
+        if savepoint:
+            self.later("SAVEPOINT operation")
+
+    def end_operation(self, *, savepoint: bool, undo: bool) -> None:
+        """Keep what the operation did, or take it back; `undo` without a savepoint: it has written nothing yet."""
+        if undo and self._mark is not None:
+            del self._deferred[self._mark :]  # none of it was run
+            return
+        if undo:
+            self._deferred = []
+            if savepoint:
+                self.later("ROLLBACK TO operation")
+        if savepoint:
+            self.later("RELEASE operation")
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call when the group is durable."""
@@ -80,6 +135,7 @@ class _Waiting:
     operation: Operation[Any]
     frees: bool
     single: bool
+    defers: bool
     done: asyncio.Future[Any]
     result: object = None
     error: Exception | None = None
@@ -111,12 +167,17 @@ class Writer:
         result: T = await waiting
         return result
 
-    def enqueue(self, operation: Operation[T], *, frees: bool, single: bool) -> "asyncio.Future[T]":
-        """The same without waiting; a caller that gives up does not undo it."""
+    def enqueue(
+        self, operation: Operation[T], *, frees: bool, single: bool, defers: bool = False
+    ) -> "asyncio.Future[T]":
+        """The same without waiting; a caller that gives up does not undo it.
+
+        `defers`: it is `single`, comes last in its group, and its deferred statements run together with the commit.
+        """
         if self._closing or self.failed.is_set():
             raise Unavailable
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(operation, frees, single, done))
+        self._queue.append(_Waiting(operation, frees, single, defers, done))
         self._wake.set()
         return done
 
@@ -183,10 +244,11 @@ class Writer:
         """Run the group in a transaction of its own and tell the results; or nothing of it happened, and why."""
         transaction = Transaction(self.connection, self.counts, freeing_only=self._full)
         try:
-            await transaction.rows("BEGIN IMMEDIATE")
-            for waiting in group:
+            transaction.later("BEGIN IMMEDIATE")
+            for waiting in sorted(group, key=lambda each: each.defers):
                 await self._perform(transaction, waiting)
-            await transaction.rows("COMMIT")
+            transaction.later("COMMIT")
+            await transaction.flush()
         except Exception as error:  # noqa: BLE001  # each is told to those who wait; none may end the writer
             refusal = self._judge(error)
             await self._roll_back(transaction)
@@ -220,6 +282,7 @@ class Writer:
     async def _roll_back(self, transaction: Transaction) -> None:
         for forget in self.on_rollback:
             forget()
+        transaction.forget_deferred()
         try:
             if self.connection.in_transaction:
                 await transaction.rows("ROLLBACK")
@@ -232,10 +295,12 @@ class Writer:
         if transaction.freeing_only and not waiting.frees:
             waiting.error = StorageFull()
             return
-        if not waiting.single:
-            await transaction.rows("SAVEPOINT operation")
+        savepoint = not waiting.single
+        transaction.begin_operation(savepoint=savepoint)
         try:
             waiting.result = await waiting.operation(transaction)
+            if not waiting.defers:
+                await transaction.flush()  # what fails here is this operation's
         except RelayError as error:
             waiting.error = error
         except Exception as error:
@@ -246,13 +311,10 @@ class Writer:
             if waiting.single or broken_store:
                 raise
             waiting.error = error
-        if waiting.single:
-            return
+        transaction.end_operation(savepoint=savepoint, undo=waiting.error is not None)
         if waiting.error is not None:
-            await transaction.rows("ROLLBACK TO operation")
             for forget in self.on_rollback:
                 forget()
-        await transaction.rows("RELEASE operation")
 
     def _judge(self, error: Exception) -> RelayError:
         """What the waiting callers are told; a broken disk ends all accepting, a full one gives up the reserve."""
