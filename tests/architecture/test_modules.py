@@ -15,7 +15,7 @@ from tests.architecture.source import ROOT, module_of, name_of, product_files, t
 IMPORT_ALONE = """
 import os, sys
 import aiohttp.web, aiosqlite, click, cryptography.hazmat.primitives.hpke
-import msgspec, nacl.signing, pydantic_settings, rich.console
+import msgspec, nacl.signing, pydantic, rich.console
 running, failed = 0, False
 
 def await_one():
