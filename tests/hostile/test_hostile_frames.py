@@ -24,6 +24,7 @@ from relay.wire.frames import (
     EnvelopeClass,
     Frame,
     Grant,
+    Outcome,
     Ready,
     Refused,
     Resume,
@@ -230,6 +231,39 @@ async def test_c5_an_unknown_device_and_a_bad_signature_are_one_answer(world: Wo
             await socket.send(Authenticate(device.device_id, signature or device.socket_signature(challenge)))
             answers.add(await socket.refused())
     assert answers == {("unauthenticated", 4002)}
+
+
+async def test_c5_an_unknown_account_and_a_wrong_token_take_the_same_steps(
+    world: World, reader: RawDevice, monkeypatch: pytest.MonkeyPatch
+):
+    store = world.relay.services.store
+    steps: list[str] = []
+
+    def counted(of: object, name: str) -> None:
+        original = getattr(of, name)
+
+        async def call(*arguments: object, **options: object) -> object:
+            steps.append(name)
+            return await original(*arguments, **options)
+
+        monkeypatch.setattr(of, name, call)
+
+    for of, name in (
+        (store.accounts, "account"),
+        (store.accounts, "device"),
+        (store.delivery_tokens, "resolve"),
+        (store.mailboxes, "append"),
+    ):
+        counted(of, name)
+    async with anonymous(reader) as socket:
+        await stored(socket, submit_to(reader, TOKEN))  # the account is in the relay's memory from here on
+        taken = []
+        for device, token in ((reader, bytes(16)), (world.device(), bytes(16)), (world.device(), TOKEN)):
+            steps.clear()
+            await socket.send(submit_to(device, token))
+            assert (await socket.expect(Accepted)).outcomes == (Outcome.NOT_ALLOWED,)
+            taken.append(tuple(steps))
+    assert taken == [("resolve",)] * 3
 
 
 async def test_the_subprotocol_is_asked_for(reader: RawDevice):
