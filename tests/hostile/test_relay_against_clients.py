@@ -1,50 +1,37 @@
 """A relay that lies to a client: device lists, keys, answers, times. Each lie is seen, by name."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
-from client.account import Account, as_registered, new_account
+from client.account import Account
 from client.connection import open_connection
 from client.errors import (
     DevicesForked,
     DevicesRefused,
-    FileDamaged,
-    FileUnavailable,
     Refused,
     RelayMisbehaved,
     RelayUnreachable,
     Replaced,
 )
 from client.first_contact import Missing, fetch
-from client.media import fetch_file, seal_file
 from client.message import Warned
 from client.store import tidings
 from client.store.peers import find_peer, learn_token
-from client.system import this_machine
 from client.transport import Transport
 from client.trust import believe, fetch_chain, refresh
 from crypto.manifest import SignedManifest, build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
 from relay.wire import codec
 from relay.wire.frames import Challenge, Ready
-from relay.wire.links import InviteLink, encode_bytes, encode_id
+from relay.wire.links import encode_bytes
 from relay.wire.manifests import SignedManifest as WireManifest
 from relay.wire.resources import ManifestObject, ManifestsAnswer
-from tests.chatting import random_file
 from tests.client_pair import open_pair
-
-INVITE = InviteLink("http://relay.example", bytes(32), bytes(16))
-MACHINE = this_machine()
-
-
-def person() -> Account:
-    return as_registered(new_account(INVITE, None, now_ms=0, random=MACHINE.random), "member")
+from tests.lying_relay import MACHINE, lying_relay, person, refused
 
 
 def next_manifest(account: Account, *, added_at_ms: int, by: Account | None = None) -> SignedManifest:
@@ -164,31 +151,6 @@ async def test_a_device_list_that_breaks_its_chain_is_refused(lie):
 # Answers over HTTP and WebSocket that are not of the protocol.
 
 Handler = Callable[[web.Request], "asyncio.Future[web.StreamResponse]"]
-
-
-@asynccontextmanager
-async def lying_relay(handler) -> AsyncIterator[Transport]:
-    """A server of this test, and a client's transport to it."""
-    app = web.Application()
-    app.router.add_route("*", "/{anything:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    account = person()
-    try:
-        async with Transport(f"http://127.0.0.1:{port}", MACHINE, account) as transport:
-            yield transport
-    finally:
-        await runner.cleanup()
-
-
-def refused(status: int, code: str, **headers: str) -> web.Response:
-    problem = {
-        "type": "about:blank", "title": "x", "status": status, "code": code, "detail": "said so", "request_id": "r"
-    }  # fmt: skip
-    return web.json_response(problem, status=status, headers=headers, content_type="application/problem+json")
 
 
 async def test_a_refusal_is_told_with_the_relays_code_and_its_wait():
@@ -343,71 +305,3 @@ async def test_b7_keys_that_were_not_asked_for_are_not_taken(tmp_path):
             keys["sealing_key"] = keys["signed_prekey"]
             with pytest.raises(DevicesRefused):
                 await fetch(transport, alice.database, alice.account, alice.system, missing)
-
-
-# Files.
-
-
-@pytest.mark.parametrize("lie", ["changed", "cut", "longer", "another", "swapped segments"])
-async def test_d2_a_file_that_is_not_what_was_sent_is_never_given(tmp_path, lie):
-    path = random_file(tmp_path, "a.bin", 300_000)
-    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
-    good = sealed.spool.read_bytes()
-    segment = 65_552
-    bad = {
-        "changed": good[:1_000] + bytes((good[1_000] ^ 1,)) + good[1_001:],
-        "cut": good[:-1],
-        "longer": good + b"x",
-        "another": seal_file(path, tmp_path / "other", MACHINE.random).spool.read_bytes(),
-        "swapped segments": good[:49] + good[49 + segment : 49 + 2 * segment] + good[49 : 49 + segment]
-        + good[49 + 2 * segment :],
-    }[lie]  # fmt: skip
-
-    async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=bad)
-
-    async with lying_relay(handler) as transport:
-        with pytest.raises(FileDamaged):
-            await fetch_file(transport, sealed.pointer, tmp_path / "got", lambda done, total: None)
-    assert list((tmp_path / "got").iterdir()) == []
-
-
-async def test_f24_a_fetch_that_is_cut_goes_on_where_it_was(tmp_path):
-    path = random_file(tmp_path, "a.bin", 600_000)
-    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
-    good = sealed.spool.read_bytes()
-    ranges = []
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        asked = request.headers.get("Range")
-        ranges.append(asked)
-        assert request.path.endswith(encode_id(sealed.pointer.blob_id))
-        start = 0 if asked is None else int(asked.removeprefix("bytes=").removesuffix("-"))
-        if start:
-            return web.Response(status=206, body=good[start:])
-        response = web.StreamResponse(headers={"Content-Length": str(len(good))})
-        await response.prepare(request)
-        await response.write(good[:200_000])
-        assert request.transport is not None
-        request.transport.close()
-        return response
-
-    async with lying_relay(handler) as transport:
-        got, digest = await fetch_file(transport, sealed.pointer, tmp_path / "got", lambda done, total: None)
-    assert got.read_bytes() == path.read_bytes()
-    assert digest == hashlib.sha256(path.read_bytes()).digest()
-    assert ranges[0] is None
-    assert ranges[1:]
-    assert all(one is not None for one in ranges[1:])
-
-
-async def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path):
-    path = random_file(tmp_path, "a.bin", 10)
-    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
-
-    async def handler(request: web.Request) -> web.Response:
-        return refused(404, "not_found")
-
-    async with lying_relay(handler) as transport:
-        with pytest.raises(FileUnavailable):
-            await fetch_file(transport, sealed.pointer, tmp_path / "got", lambda done, total: None)
