@@ -27,6 +27,14 @@ from .records import Records
 from .writer import Transaction, Writer
 
 _NOTHING = AppendResult(())
+_EMPTY = sha256()
+
+
+def _digest(ciphertext: bytes) -> bytes:
+    """The first 16 B of its SHA-256. A copy of an empty hash costs half of what a new one does in OpenSSL 3."""
+    running = _EMPTY.copy()
+    running.update(ciphertext)
+    return running.digest()[: limits.DIGEST_BYTES]
 
 
 class SqliteMailboxes:
@@ -58,10 +66,7 @@ class SqliteMailboxes:
 
     async def append(self, submissions: Sequence[Submission], *, now_ms: int) -> AppendResult:
         """Store what these say, in one commit."""
-        size = limits.DIGEST_BYTES
-        digests = [
-            [sha256(each).digest()[:size] for each in submission.ciphertexts] for submission in submissions
-        ]
+        digests = [[_digest(each) for each in submission.ciphertexts] for submission in submissions]
         call = Append(result=_NOTHING, submissions=submissions, digests=digests, now_ms=now_ms)
         self._queue()
         self._appends.append(call)

@@ -5,7 +5,7 @@ the order of its key. A record is forgotten when its sequence was settled 7 days
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from relay.wire import limits
@@ -52,10 +52,12 @@ class Records:
                 self.recent[device_number, batch[at + 8 : at + 24]] = batch[at + 24 : at + _RECORD_BYTES]
         self._some_merged = await self._reader.one("SELECT 1 FROM records LIMIT 1") is not None
 
-    async def find_merged(self, transaction: Transaction, asked: Sequence[object]) -> Fresh:
-        """What stands in `records` for `asked` (device number, envelope id, device number …)."""
+    async def find_merged(self, transaction: Transaction, asked: Callable[[], Sequence[object]]) -> Fresh:
+        """What stands in `records` for `asked()` (device number, envelope id, device number …)."""
         found: Fresh = {}
-        for rows, parameters in multi_row.chunks(asked, 2) if self._some_merged else ():
+        if not self._some_merged:
+            return found
+        for rows, parameters in multi_row.chunks(asked(), 2):
             for number, envelope_id, digest, sequence in await transaction.rows(
                 f"""SELECT r.device_number, r.envelope_id, r.digest, r.sequence
                     FROM {multi_row.values(rows, 2)} AS asked CROSS JOIN records AS r
