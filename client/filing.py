@@ -45,11 +45,19 @@ def grant_for(tx: Transaction, account_id: bytes) -> Grant:
     return Grant(account_id, peer.token, 0 if peer.chain is None else peer.chain.version)
 
 
-def draft_anew(tx: Transaction, rows: Sequence[queue.Outgoing]) -> None:
-    """Encrypt these again, under other ids: after 7 days the relay may have forgotten the old ones."""
-    for row in rows:
-        _draft_again(tx, row, ())
-    queue.remove_outgoing(tx, [row.n for row in rows])
+def draft_anew(tx: Transaction, expired: Sequence[queue.Outgoing]) -> set[int]:
+    """Encrypt these again, under other ids: after 7 days the relay may have forgotten the old ones.
+
+    What comes after them for the same account goes with them, to keep the order. The numbers of all rows taken out.
+    """
+    taken = set()
+    for account_id in {row.account_id for row in expired}:
+        first = min(row.n for row in expired if row.account_id == account_id)
+        for row in queue.outgoing_from(tx, account_id, first):
+            _draft_again(tx, row, ())
+            taken.add(row.n)
+    queue.remove_outgoing(tx, taken)
+    return taken
 
 
 def file_answers(tx: Transaction, answers: Sequence[Answer]) -> Filed:

@@ -143,11 +143,12 @@ class Submitter:
     async def _frames(self, rows: Sequence[queue.Outgoing]) -> list[Submit]:
         """The rows as submits, with the newest grant; rows that are too old are encrypted anew."""
         oldest_ms = self._system.now_ms() - IDEMPOTENCY_SECONDS * 1_000
+        fresh = rows
         expired = [row for row in rows if row.made_at_ms < oldest_ms]
         if expired:
-            await self._database.run(partial(draft_anew, rows=expired))
+            taken = await self._database.run(partial(draft_anew, expired=expired))
             self._on_redraft()
-        fresh = [row for row in rows if row.made_at_ms >= oldest_ms]
+            fresh = [row for row in rows if row.n not in taken and row.made_at_ms >= oldest_ms]
         grants = await self._database.read(
             lambda tx: {row.account_id: grant_for(tx, row.account_id) for row in fresh}
         )

@@ -1,8 +1,8 @@
 """What is on its way out: messages not encrypted yet (drafts), files going up, and finished envelopes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -81,12 +81,15 @@ def add_draft(
 
 
 def next_drafts(tx: Transaction, limit: int, without: Collection[str] = ()) -> list[Draft]:
-    """The oldest drafts, in order, for other recipients than those in `without`."""
+    """The drafts of the oldest messages, in order, for other recipients than those in `without`.
+
+    By message, not by draft: what is encrypted anew goes before what was written later.
+    """
     return [
         Draft(n, message_n, recipient, account_id, content, _split(devices))
         for n, message_n, recipient, account_id, content, devices in tx.all(
             "SELECT n, message_n, recipient, account_id, content, except_devices FROM drafts"
-            " WHERE recipient NOT IN (SELECT value FROM json_each(?)) ORDER BY n LIMIT ?",
+            " WHERE recipient NOT IN (SELECT value FROM json_each(?)) ORDER BY message_n, n LIMIT ?",
             msgspec.json.encode(list(without)).decode(),
             limit,
         )
@@ -180,17 +183,24 @@ def add_outgoing(
     )
 
 
+_OUTGOING: Final = "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms FROM outbox"
+
+
 def outgoing_after(tx: Transaction, after: int, limit: int) -> list[Outgoing]:
     """Finished envelopes above a row number, in order. Raises StoreDamaged."""
+    return _outgoing(tx.all(f"{_OUTGOING} WHERE n > ? ORDER BY n LIMIT ?", after, limit))
+
+
+def outgoing_from(tx: Transaction, account_id: bytes, first: int) -> list[Outgoing]:
+    """Finished envelopes for one account, from a row number on, in order. Raises StoreDamaged."""
+    return _outgoing(tx.all(f"{_OUTGOING} WHERE account_id = ? AND n >= ? ORDER BY n", account_id, first))
+
+
+def _outgoing(rows: Iterable[Sequence[Any]]) -> list[Outgoing]:
     try:
         return [
             Outgoing(n, envelope_id, message_n, account_id, content, _envelopes.decode(targets), made_at_ms)
-            for n, envelope_id, message_n, account_id, content, targets, made_at_ms in tx.all(
-                "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms FROM outbox"
-                " WHERE n > ? ORDER BY n LIMIT ?",
-                after,
-                limit,
-            )
+            for n, envelope_id, message_n, account_id, content, targets, made_at_ms in rows
         ]
     except msgspec.DecodeError as error:
         raise StoreDamaged("an envelope in the outbox is damaged") from error
