@@ -22,6 +22,7 @@ _SALT_BYTES = 16
 _NONCE_BYTES = 12
 _MEMORY_KIB = 65_536  # 64 MiB, RFC 9106 section 4, second recommended option
 _PASSES = 3
+_LANES = 4
 _LABEL = b"tokenim/v1 client store key\x00"
 _MAX_FILE_BYTES = 4_096
 
@@ -37,6 +38,7 @@ class _Wrapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="arg
     salt: Annotated[bytes, Meta(min_length=_SALT_BYTES, max_length=_SALT_BYTES)]
     memory_kib: Annotated[int, Meta(ge=8_192, le=4_194_304)]
     passes: Annotated[int, Meta(ge=1, le=64)]
+    lanes: Annotated[int, Meta(ge=1, le=64)]
     nonce: Annotated[bytes, Meta(min_length=_NONCE_BYTES, max_length=_NONCE_BYTES)]
     sealed: Annotated[bytes, Meta(min_length=KEY_BYTES + 16, max_length=KEY_BYTES + 16)]
 
@@ -76,8 +78,9 @@ def create_key(home: Path, passphrase: str | None, random: RandomBytes) -> bytes
         record = _Bare(key)
     else:
         salt, nonce = random(_SALT_BYTES), random(_NONCE_BYTES)
-        wrapping = argon2id(passphrase.encode(), salt, memory_kib=_MEMORY_KIB, passes=_PASSES)
-        record = _Wrapped(salt, _MEMORY_KIB, _PASSES, nonce, aes256gcm_seal(wrapping, nonce, key, _LABEL))
+        wrapping = argon2id(passphrase.encode(), salt, memory_kib=_MEMORY_KIB, passes=_PASSES, lanes=_LANES)
+        sealed = aes256gcm_seal(wrapping, nonce, key, _LABEL)
+        record = _Wrapped(salt, _MEMORY_KIB, _PASSES, _LANES, nonce, sealed)
     write_private(home / KEY_FILE_NAME, msgspec.json.encode(record))
     return key
 
@@ -105,7 +108,13 @@ def load_key(home: Path, passphrase: str | None) -> bytes:
         return record.key
     if passphrase is None:
         raise WrongPassphrase(f"the key in {home} needs its passphrase")
-    wrapping = argon2id(passphrase.encode(), record.salt, memory_kib=record.memory_kib, passes=record.passes)
+    wrapping = argon2id(
+        passphrase.encode(),
+        record.salt,
+        memory_kib=record.memory_kib,
+        passes=record.passes,
+        lanes=record.lanes,
+    )
     try:
         return aes256gcm_open(wrapping, record.nonce, record.sealed, _LABEL)
     except Undecryptable as error:
