@@ -57,6 +57,14 @@ class LongPoll:
         self._wakeup = wakeup
         self._clock = clock
         self._randomness = randomness
+        self._waiting: set[_Waiting] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """The relay goes down: polls that wait are answered now, and nobody waits any more."""
+        self._stopping = True
+        for waiting in self._waiting:
+            waiting.news.set()
 
     async def poll(self, device_id: bytes, *, after: int, wait_seconds: int) -> Polled:
         """What stands above `after`, which is acknowledged; waits for the first if nothing does.
@@ -67,6 +75,7 @@ class LongPoll:
         if after >= state.next_sequence:
             raise SequenceAhead
         waiting = _Waiting()
+        self._waiting.add(waiting)
         self._wakeup.take(device_id, self._randomness(16), waiting)
         try:
             if after >= state.lowest:
@@ -74,7 +83,7 @@ class LongPoll:
             polled = await self._read(device_id, after)
             try:
                 async with self._clock.timeout(wait_seconds):
-                    while not polled.items and not waiting.is_replaced and wait_seconds:
+                    while not (polled.items or waiting.is_replaced or self._stopping) and wait_seconds:
                         await waiting.news.wait()
                         waiting.news.clear()
                         polled = await self._read(device_id, after)
@@ -84,6 +93,7 @@ class LongPoll:
                 raise Replaced
             return polled
         finally:
+            self._waiting.discard(waiting)
             self._wakeup.release(device_id, waiting)
 
     async def _read(self, device_id: bytes, after: int) -> Polled:

@@ -55,10 +55,8 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Operation]]] = MappingProxyType(
     }
 )
 
-SUSPENDED: Final = frozenset(
-    {Operation.CHANGE_MANIFEST, Operation.MANAGE_TOKENS, Operation.READ_MAILBOX, Operation.SUBMIT}
-)
-"""What is left to a suspended account: it loses nothing that it has, and can put its devices in order."""
+SUSPENDED: Final = frozenset({Operation.CHANGE_MANIFEST, Operation.MANAGE_TOKENS, Operation.SUBMIT})
+"""What is left to a suspended account: it receives nothing, but can put its devices in order and write to whom it knows."""
 
 
 def require(device: KnownDevice, operation: Operation) -> None:

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from relay.services.roles import Operation, require
 from relay.wire.frames import Grant, Submit, Target
 from relay.wire.resources import ManifestBehind, SubmitAnswer, SubmitRequest
 
@@ -11,6 +12,8 @@ from .websocket import FLOW
 
 async def submit(call: Call) -> web.StreamResponse:
     """Answered after the commit."""
+    if call.device is not None:
+        require(call.device, Operation.SUBMIT)
     asked = call.read(SubmitRequest)
     accepted = await call.request.app[FLOW].submit(
         Submit(

@@ -65,6 +65,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 async def _close_connections(app: web.Application) -> None:
+    app[SERVICES].long_poll.stop()
     await app[SERVICES].connections.stop()
 
 

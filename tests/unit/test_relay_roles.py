@@ -37,5 +37,8 @@ def test_a_role_that_this_version_does_not_know_may_nothing():
     assert not any(is_allowed(device("emperor"), operation) for operation in Operation)
 
 
-def test_the_suspended_reach_nobody_new():
-    assert not {Operation.FETCH_BUNDLES, Operation.UPLOAD_BLOB, Operation.SET_HANDLE} & SUSPENDED
+def test_the_suspended_receive_nothing_and_reach_nobody_new():
+    assert (
+        not {Operation.READ_MAILBOX, Operation.FETCH_BUNDLES, Operation.UPLOAD_BLOB, Operation.SET_HANDLE}
+        & SUSPENDED
+    )
