@@ -85,19 +85,18 @@ class Flow:
     ) -> None:
         permitted = [one for one in judged if isinstance(one, Permitted)]
         refusal: RelayError | None = None
+        answers: list[Accepted | Refused]
         try:
             await self._mailboxes.store(permitted)  # 5 store: durable when this returns
         except RelayError as error:
             refusal = error
         if before is not None and not before.done():
             await asyncio.wait((before,))  # nothing had to be stored: the earlier answers go first
-        answers: list[bytes] = []
-        for one in judged:
-            if isinstance(one, Refused):
-                answers.append(encode_frame(one))
-            else:
-                answers.append(encode_frame(one.accepted() if refusal is None else one.refused(refusal)))
-        session.put_all(answers)
+        if refusal is not None:
+            answers = [one.refused(refusal) if isinstance(one, Permitted) else one for one in judged]
+        else:
+            answers = [one.accepted() if isinstance(one, Permitted) else one for one in judged]
+        session.put_all([encode_frame(answer) for answer in answers])
         self._wakeup.announce(
             [(one.submission, one.appended) for one in permitted if one.appended is not None]
         )

@@ -38,8 +38,8 @@ class Permitted(msgspec.Struct):
 
     def accepted(self) -> Accepted:
         """The answer: after the commit, if it is durable."""
-        relayed = (Outcome.RELAYED,) * len(self.submission.targets)
-        told = relayed if self.appended is None else self.appended.outcomes
+        appended = self.appended
+        told = appended.outcomes if appended else (Outcome.RELAYED,) * len(self.submission.targets)
         if self.outcomes is not None:
             rest = iter(told)
             told = tuple(next(rest) if outcome is None else outcome for outcome in self.outcomes)

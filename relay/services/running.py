@@ -10,33 +10,34 @@ class Running:
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         """`failed` is called with whatever a work raises."""
         self._failed = failed
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._begun = 0
 
     def begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Start it; works begun one after another take their first steps in that order."""
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._run(work))
-        self._tasks.add(task)
+        self._begun = number = self._begun + 1
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._run(number, work))
+        self._tasks[number] = task
         return task
 
-    async def _run(self, work: Coroutine[object, object, None]) -> None:
+    async def _run(self, number: int, work: Coroutine[object, object, None]) -> None:
         # Not a done callback: that would be one more turn of the event loop for each message.
         try:
             await work
         except Exception as error:  # noqa: BLE001  (whatever it is, it is a bug of ours)
             self._failed(error)
         finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.discard(task)
+            self._tasks.pop(number, None)
 
     async def drain(self) -> None:
         """Return when nothing is under way; the caller sets the time limit."""
         while self._tasks:
-            done, _ = await asyncio.wait(self._tasks)
-            self._tasks -= done  # one that was cancelled before its first step is still there
+            await asyncio.wait(self._tasks.values())
+            # One that was cancelled before its first step is still there.
+            self._tasks = {number: task for number, task in self._tasks.items() if not task.done()}
 
     async def cancel(self) -> None:
         """Give up what is still under way."""
-        for task in tuple(self._tasks):
+        for task in tuple(self._tasks.values()):
             task.cancel()
         await self.drain()
