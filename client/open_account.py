@@ -242,7 +242,8 @@ class OpenAccount:
         if row is None or row.type != ContentType.FILE:
             raise UsageError("this message has no file")
         if row.file_path is None or not await asyncio.to_thread(Path(row.file_path).exists):
-            folder = self._home / _FILES_FOLDER / encode_id(row.message_id)
+            # By the own number: authors choose message ids, and one may choose that of another.
+            folder = self._home / _FILES_FOLDER / str(number)
             path, sha256 = await fetch_file(
                 self._transport, decode_file(row.body), folder, lambda done, total: None
             )
