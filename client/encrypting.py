@@ -170,6 +170,7 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
         content=content,
         envelopes=tuple(envelopes),
         now_ms=work.now_ms,
+        except_devices=draft.except_devices,
     )
     history.set_encrypted(tx, row.n, conversation_id)
     work.encrypted.append(row.n)

@@ -54,7 +54,7 @@ def draft_anew(tx: Transaction, expired: Sequence[queue.Outgoing]) -> set[int]:
     for account_id in {row.account_id for row in expired}:
         first = min(row.n for row in expired if row.account_id == account_id)
         for row in queue.outgoing_from(tx, account_id, first):
-            _draft_again(tx, row, ())
+            _draft_again(tx, row, row.except_devices)
             taken.add(row.n)
     queue.remove_outgoing(tx, taken)
     return taken
@@ -81,8 +81,7 @@ def _file_one(tx: Transaction, answer: Answer, filed: Filed) -> None:
     if answer.is_behind or Outcome.UNKNOWN_DEVICE in outcomes:
         # Devices came or went: fetch the list, then the message goes to those it did not go to.
         mark_stale(tx, row.account_id)
-        tried = [one.device_id for one in row.envelopes]
-        _draft_again(tx, row, tried)
+        _draft_again(tx, row, [*row.except_devices, *(one.device_id for one in row.envelopes)])
         filed.redrafted = True
     elif not is_taken:
         code = answer.error.reason if answer.error is not None else outcomes[0].name.lower()

@@ -46,7 +46,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """Finished envelopes of one message, under one id."""
+    """Finished envelopes of one message, under one id; `except_devices` were given it before."""
 
     n: int
     envelope_id: bytes
@@ -55,6 +55,7 @@ class Outgoing:
     content: bytes = field(repr=False)
     envelopes: tuple[Envelope, ...] = field(repr=False)
     made_at_ms: int
+    except_devices: tuple[bytes, ...] = ()
 
 
 _envelopes: Final = msgspec.msgpack.Decoder(tuple[Envelope, ...])
@@ -169,21 +170,25 @@ def add_outgoing(
     content: bytes,
     envelopes: tuple[Envelope, ...],
     now_ms: int,
+    except_devices: Iterable[bytes] = (),
 ) -> int:
     """Finished envelopes; its row number, which is the order in which they go out."""
     return tx.insert(
-        "INSERT INTO outbox (envelope_id, message_n, account_id, content, targets, made_at_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO outbox (envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         envelope_id,
         message_n,
         account_id,
         content,
         msgspec.msgpack.encode(envelopes),
         now_ms,
+        b"".join(except_devices),
     )
 
 
-_OUTGOING: Final = "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms FROM outbox"
+_OUTGOING: Final = (
+    "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices FROM outbox"
+)
 
 
 def outgoing_after(tx: Transaction, after: int, limit: int) -> list[Outgoing]:
@@ -199,8 +204,17 @@ def outgoing_from(tx: Transaction, account_id: bytes, first: int) -> list[Outgoi
 def _outgoing(rows: Iterable[Sequence[Any]]) -> list[Outgoing]:
     try:
         return [
-            Outgoing(n, envelope_id, message_n, account_id, content, _envelopes.decode(targets), made_at_ms)
-            for n, envelope_id, message_n, account_id, content, targets, made_at_ms in rows
+            Outgoing(
+                n,
+                envelope_id,
+                message_n,
+                account_id,
+                content,
+                _envelopes.decode(targets),
+                at_ms,
+                _split(devices),
+            )
+            for n, envelope_id, message_n, account_id, content, targets, at_ms, devices in rows
         ]
     except msgspec.DecodeError as error:
         raise StoreDamaged("an envelope in the outbox is damaged") from error

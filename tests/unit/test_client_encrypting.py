@@ -209,6 +209,29 @@ async def test_a_second_device_of_the_recipient_gets_what_the_first_has_and_all_
             assert grant.manifest_version == 2
 
 
+async def test_a_relay_that_always_names_a_newer_device_list_gets_each_device_once(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        joined = new_account(INVITE, "bob", now_ms=0, random=bob.system.random)
+        local = replace(joined.local, account_id=bob.id)
+        with_device(bob, replace(joined, local=local))
+        own = replace(bob.account, local=local)
+        async with open_person(tmp_path / "second", "bob", bob.clock, account=own) as second:
+            await alice.draft(bob, "for both")
+            tried = []
+            for _ in range(2):
+                assert isinstance(await alice.encrypt(bob, second, bob), Encrypted)
+                (row,) = await alice.database.read(lambda tx: queue.outgoing_after(tx, 0, 10))
+                tried += [one.device_id for one in row.envelopes]
+                number, filed = await answer(alice, Outcome.STORED, behind=True)
+                assert filed.redrafted
+                await alice.database.run(lambda tx: save_chain(tx, bob.account.own))
+            assert tried == [bob.account.device_id, local.device_id]
+            ended = await alice.encrypt(bob, second)
+            assert isinstance(ended, Encrypted)
+            assert (ended.messages, ended.done) == ([], [number])
+            assert await alice.database.read(queue.waiting) == 0
+
+
 async def test_a_removed_device_gets_nothing_and_is_not_heard(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         await bob.receive(await alice.say(bob, "hello"))
