@@ -1,5 +1,6 @@
 """Prekeys, tokens and devices of real clients on a real relay: stocked, rotated, joined, replayed."""
 
+import asyncio
 import hashlib
 import os
 from dataclasses import replace
@@ -10,8 +11,8 @@ import pytest
 from client.account import Account, as_registered, load_account, new_account, save_account
 from client.client import Client
 from client.connection import open_connection
-from client.errors import NotSent, Refused
-from client.message import Message, Unopened
+from client.errors import NotSent, Refused, StoreError
+from client.message import Message, Unopened, Warned
 from client.prekey_care import tend_prekeys
 from client.store import facts
 from client.store.database import Database
@@ -254,3 +255,51 @@ async def test_an_account_that_published_no_keys_is_tried_again_later(tmp_path):
         with pytest.raises(Refused, match="no_prekeys"):
             await alice.send(link, "too early")
         assert await alice.outbox_size() == 1
+
+
+async def test_two_programs_use_one_folder_at_once(tmp_path):
+    async with open_people(tmp_path, "alice", "bob") as people:
+        bob = await people.enter("bob")
+        one, other = await people.enter("alice"), await people.enter("alice")
+        await one.send("bob", "hello")
+        await bob.send("alice", "hello to you")
+        assert await texts(one) == ["hello to you"]
+        received: list[str | None] = []
+
+        async def listen() -> None:
+            async for message in one.messages():
+                received.append(message.text)
+                if len(received) == 50:
+                    return
+
+        await asyncio.gather(
+            one.send_lines("bob", [f"one {number}" for number in range(100)]),
+            other.send_lines("bob", [f"other {number}" for number in range(100)]),
+            bob.send_lines("alice", [f"bob {number}" for number in range(50)]),
+            listen(),
+        )
+        assert received == [f"bob {number}" for number in range(50)]
+        events = [event async for event in bob.events(until_caught_up=True)]
+        seen = [event.text for event in events if isinstance(event, Message)]
+        assert [text for text in seen if text and text.startswith("one")] == [f"one {n}" for n in range(100)]
+        assert [text for text in seen if text and text.startswith("other")] == [
+            f"other {n}" for n in range(100)
+        ]
+        assert len(seen) == 201
+        assert not [event for event in events if isinstance(event, Unopened | Warned)]
+        assert await one.outbox_size() == await other.outbox_size() == 0
+
+
+async def test_a_store_that_fails_is_told_and_the_next_send_works(tmp_path):
+    async with open_people(tmp_path, "alice", "bob") as people:
+        alice = await people.enter("alice")
+        await alice.send("bob", "hello")
+        database = alice._account._database
+        pages = (await database.read(lambda tx: tx.one("PRAGMA page_count")))[0]
+        await database.run(lambda tx: tx.run(f"PRAGMA max_page_count = {pages}"))
+        with pytest.raises(StoreError, match="full"):
+            await alice.send("bob", "x" * 40_000)
+        await database.run(lambda tx: tx.run("PRAGMA max_page_count = 1000000"))
+        await alice.send("bob", "there is room again")
+        bob = await people.enter("bob")
+        assert (await texts(bob))[-1] == "there is room again"
