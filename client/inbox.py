@@ -22,7 +22,7 @@ from relay.wire.frames import (
 )
 from relay.wire.links import encode_id
 
-from .account import Account
+from .account import Account, load_account
 from .connection import Connection, open_connection, refusal
 from .errors import ClientError, Refused, RelayMisbehaved, RelayUnreachable, TrustError
 from .message import Gap, Warned
@@ -143,10 +143,9 @@ class Inbox:
         now_ms = self._system.now_ms()
         try:
             if account_id == self._account.account_id:
-                own = await self._database.read(lambda tx: self._account.own)
-                chain = await fetch_chain(self._transport, account_id, None, own)
-                self._account = self._account.with_chain(chain)
-                await self._database.run(lambda tx: adopt(tx, self._account, chain, now_ms))
+                account = await self._database.read(load_account)
+                chain = await fetch_chain(self._transport, account_id, None, account.own)
+                await self._database.run(lambda tx: adopt(tx, account, chain, now_ms))
             else:
                 await refresh(self._transport, self._database, self._account, account_id, now_ms)
         except (Refused, TrustError) as error:
@@ -188,5 +187,7 @@ class Inbox:
                 self.news.set()
             case NoticeKind.RESTORED:
                 self._on_prekeys_low()
+            case NoticeKind.MANIFEST_CHANGED:
+                await self._fetch_chain(self._account.account_id)
             case _:
                 return

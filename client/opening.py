@@ -121,7 +121,7 @@ def take(
         dict(all_sessions(tx, (account.account_id, account.device_id))),
         before,
         system.now_ms(),
-        own_is_current=account.account_id in fetched or len(account.own.manifest.devices) == 1,
+        own_is_current=account.account_id in fetched,
         up_to=committed,
     )
     gap_of = None

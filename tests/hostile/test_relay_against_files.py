@@ -5,8 +5,9 @@ import hashlib
 import pytest
 from aiohttp import web
 
-from client.errors import FileDamaged, FileUnavailable
-from client.media import fetch_file, seal_file
+from client.errors import FileDamaged, FileUnavailable, RelayUnreachable
+from client.media import fetch_file, seal_file, send_up
+from client.store.queue import Upload
 from relay.wire.links import encode_id
 from tests.chatting import random_file
 from tests.lying_relay import MACHINE, lying_relay, refused
@@ -63,6 +64,52 @@ async def test_f24_a_fetch_that_is_cut_goes_on_where_it_was(tmp_path):
     assert ranges[0] is None
     assert ranges[1:]
     assert all(one is not None for one in ranges[1:])
+
+
+async def test_f24_an_upload_that_is_cut_goes_on_where_the_relay_stands(tmp_path):
+    path = random_file(tmp_path, "a.bin", 3_000_000)
+    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
+    kept = bytearray()
+    offsets = []
+    left = [1_000_000, 0, 1_200_000]  # what each PATCH gets through
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(headers={"Upload-Offset": str(len(kept))})
+        offset = int(request.headers["Upload-Offset"])
+        offsets.append(offset)
+        assert offset == len(kept)
+        room = left.pop(0) if left else sealed.length
+        while room and (chunk := await request.content.read(min(room, 65_536))):
+            kept.extend(chunk)
+            room -= len(chunk)
+        if room == 0:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=204, headers={"Upload-Offset": str(len(kept))})
+
+    upload = Upload(1, "sealed", sealed.length, sealed.pointer.ciphertext_sha256, encode_id(bytes(32)))
+    done: list[int] = []
+    async with lying_relay(handler) as transport:
+        for _ in range(3):
+            with pytest.raises(RelayUnreachable):
+                await send_up(transport, upload, sealed.spool, lambda at, total: done.append(at))
+        assert await send_up(transport, upload, sealed.spool, lambda at, total: done.append(at))
+    assert bytes(kept) == sealed.spool.read_bytes()
+    assert offsets == [0, 1_000_000, 1_000_000, 2_200_000]
+    assert done[-1] == sealed.length
+
+
+async def test_an_upload_that_the_relay_forgot_is_announced_anew(tmp_path):
+    path = random_file(tmp_path, "a.bin", 10)
+    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
+
+    async def handler(request: web.Request) -> web.Response:
+        return refused(404, "not_found")
+
+    upload = Upload(1, "sealed", sealed.length, sealed.pointer.ciphertext_sha256, encode_id(bytes(32)))
+    async with lying_relay(handler) as transport:
+        assert not await send_up(transport, upload, sealed.spool, lambda at, total: None)
 
 
 async def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path):

@@ -14,11 +14,11 @@ from client.connection import open_connection
 from client.errors import NotSent, Refused, StoreError
 from client.message import Message, Unopened, Warned
 from client.prekey_care import tend_prekeys
-from client.store import facts
+from client.store import facts, queue
 from client.store.database import Database
 from client.store.key_file import create_key, load_key
 from client.store.prekey_rows import load_prekeys
-from client.system import System, this_machine
+from client.system import Step, System, this_machine
 from client.transport import Transport
 from crypto.manifest import build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import verify_chain
@@ -98,6 +98,50 @@ async def test_a_device_that_joins_gets_what_is_sent_from_then_on(tmp_path):
             assert [one.text for one in messages] == ["after", "and on"]
             assert messages[0].id == sent.id
             assert not [event for event in events if isinstance(event, Unopened)]
+
+
+async def test_a_newcomer_that_knows_of_the_second_device_is_no_alarm_for_the_first(tmp_path):
+    async with open_people(tmp_path, "bob", "carol") as people:
+        await add_device(people, "bob", tmp_path / "bob's second")
+        carol, bob = await people.enter("carol"), await people.enter("bob")
+        await carol.send("bob", "to both of you")
+        events = [event async for event in bob.events(until_caught_up=True)]
+        assert [event.text for event in events if isinstance(event, Message)] == ["to both of you"]
+        assert not [event for event in events if isinstance(event, Unopened | Warned)]
+
+
+async def test_what_waited_for_more_than_7_days_goes_out_under_another_id(tmp_path):
+    class Crash(BaseException):
+        pass
+
+    def crash(step: Step) -> None:
+        if step is Step.ENCRYPTION_COMMITTED:
+            raise Crash
+
+    async with open_people(tmp_path, "alice", "bob") as people:
+        alice, bob = await people.enter("alice"), await people.enter("bob")
+        await alice.send("bob", "hello")
+        (hello,) = await waiting(bob)
+        await hello.reply("hello to you")
+        await texts(alice)
+        async with Client.open(people.home("alice"), system=replace(this_machine(), reached=crash)) as dying:
+            with pytest.raises(Crash):
+                await dying.send("bob", "a long way")
+        database = alice._account._database
+        (before,) = await database.read(lambda tx: queue.outgoing_after(tx, 0, 10))
+        ids: list[bytes] = []
+        append = people.world.relay.services.store.mailboxes.append
+
+        async def noted(submissions, *, now_ms):
+            ids.extend(submission.envelope_id for submission in submissions)
+            return await append(submissions, now_ms=now_ms)
+
+        people.world.relay.services.store.mailboxes.append = noted
+        async with Client.open(people.home("alice"), system=machine_at(8)) as later:
+            assert await later.flush() == 1
+        assert len(ids) == 1
+        assert before.envelope_id not in ids
+        assert await texts(bob) == ["a long way"]
 
 
 async def test_a4_an_envelope_that_the_relay_gives_again_under_another_id_shows_nothing(tmp_path):

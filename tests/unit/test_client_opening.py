@@ -259,7 +259,13 @@ async def test_a10_a_peer_that_was_shown_another_device_list_of_ours_is_told(tmp
         signed = sign_manifest(body, bob.account.local.signing, bob.account.device_id)
         bob.account = replace(bob.account, own=verify_chain(own.account_id, own, [signed]))
         await alice.knows(bob)
-        await bob.receive(await alice.say(bob, "sent to a list that the owner never made"))
+        frames = [
+            bob.frame(one) for one in await alice.say(bob, "to a list that the owner never made", "again")
+        ]
+        taken = await bob.take(frames)
+        assert (taken.up_to, taken.gap_of) == (0, bob.id)  # first the own list has to be fetched
+        assert await bob.told() == []
+        assert (await bob.take(frames[:1], fetched=frozenset({bob.id}))).gap_of is None
         assert await bob.warned() == ["split_view"]
         assert await unopened(bob) == ["split_view"]
         assert await bob.texts(alice) == []
