@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from relay.wire import limits
+from relay.wire.errors import Unavailable
 
 from . import multi_row
 from .reader import Reader
-from .writer import Row, Transaction, Writer
+from .writer import Operation, Row, Transaction, Writer
 
 MERGE_AT: Final = 16_384  # recent records; about 250 B of memory each
 DAY_MS: Final = 86_400_000
 _KEPT_DAYS: Final = limits.IDEMPOTENCY_SECONDS // 86_400 + 1  # a mark knows the day only: one more
+SLICE_ROWS: Final = 2_048  # merged in one group: no commit waits for all of them
 _RECORD_BYTES: Final = 48
 
 Key: TypeAlias = tuple[int, bytes]
@@ -87,41 +89,66 @@ class Records:
         self.recent.update(fresh)
         self._last_batch = batch_number
         if len(self.recent) >= MERGE_AT and not self._merging:
-            self._merging = True
-            self._writer.enqueue(self._merge, frees=False, single=False).add_done_callback(self._merge_over)
+            self._begin_merge()
 
-    def _merge_over(self, done: "asyncio.Future[None]") -> None:
-        self._merging = False
-        if not done.cancelled():
-            done.exception()  # told in the log already; what was not merged is merged the next time
+    def _begin_merge(self) -> None:
+        """Merge what is remembered now, a slice in each of the next groups.
 
-    async def _merge(self, transaction: Transaction) -> None:
-        # What this group itself has noted is not in `recent` before its commit: its batch stays for the next merge.
-        merged, last_batch = dict(self.recent), self._last_batch
+        What the group under way has noted comes after: its batch number is above `last_batch`.
+        """
+        self._merging = True
+        plan, last_batch = sorted(self.recent.items()), self._last_batch
+        slices = [plan[at : at + SLICE_ROWS] for at in range(0, len(plan), SLICE_ROWS)]
+
+        def merge_next(number: int) -> None:
+            merge = self._merge_slice(slices[number], last_batch if number + 1 == len(slices) else None)
+            try:
+                done = self._writer.enqueue(merge, frees=False, single=False)
+            except Unavailable:
+                self._merging = False
+                return
+            done.add_done_callback(lambda done: go_on(number, done))
+
+        def go_on(number: int, done: "asyncio.Future[None]") -> None:
+            if done.cancelled() or done.exception() is not None or number + 1 == len(slices):
+                self._merging = False  # after a failure all of it is merged again, from the start
+            else:
+                merge_next(number + 1)
+
+        merge_next(0)
+
+    def _merge_slice(self, records: Sequence[tuple[Key, bytes]], last_batch: int | None) -> Operation[None]:
+        """Records in the order of the key: each page of the tree is written once for all that fall on it.
+
+        With the last slice the batches up to `last_batch` go. Until then a restart remembers them, merged or not.
+        """
         flat: list[object] = []
-        # In the order of the key: each page of the tree is written once for all records that fall on it.
-        for (number, envelope_id), value in sorted(merged.items()):
+        for (number, envelope_id), value in records:
             flat += (number, envelope_id, value[:16], int.from_bytes(value[16:], "big"))
-        for rows, parameters in multi_row.chunks(flat, 4):
-            transaction.later(
-                f"""INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence)
-                    SELECT * FROM {multi_row.values(rows, 4)} WHERE column1 NOT NULL""",  # noqa: S608
-                parameters,
-            )
-        transaction.later("DELETE FROM recent_records WHERE batch_number <= ?", (last_batch,))
+
+        async def merge(transaction: Transaction) -> None:
+            for rows, parameters in multi_row.chunks(flat, 4):
+                transaction.later(
+                    f"""INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence)
+                        SELECT * FROM {multi_row.values(rows, 4)} WHERE column1 NOT NULL""",  # noqa: S608
+                    parameters,
+                )
+            if last_batch is not None:
+                transaction.later("DELETE FROM recent_records WHERE batch_number <= ?", (last_batch,))
+            transaction.after_commit(forget_recent)
 
         def forget_recent() -> None:
             self._some_merged = True
-            for key in merged:
+            for key, _ in records:
                 self.recent.pop(key, None)
 
-        transaction.after_commit(forget_recent)
+        return merge
 
     async def remove_old(self, *, now_ms: int, limit: int) -> int:
         """Mark what is settled by today, and forget at most `limit` records that were settled long enough ago."""
         today = now_ms // DAY_MS
-        if self.recent:
-            await self._writer.run(self._merge)
+        if self.recent and not self._merging:
+            self._begin_merge()
         await self._mark_settled(today, limit)
         rows = await self._reader.rows(
             """SELECT r.device_number, r.envelope_id,
