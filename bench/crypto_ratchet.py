@@ -9,9 +9,8 @@ opens a chain). A set-up is both sides: bundle checks, PQXDH, sealed first messa
 import os
 import time
 from collections.abc import Callable
-from statistics import median
-from typing import NamedTuple
 
+from bench.results import Result, table
 from crypto.primitives import require_supported_build
 from crypto.snapshots import decode_state, encode_state
 from tests.crypto_people import NOW_MS, Person
@@ -23,17 +22,7 @@ SECONDS = 1.0  # of this process's CPU time, a round: other load on the machine 
 BATCH = 20
 
 
-class Figure(NamedTuple):
-    """One measured figure: the median of its rounds, and their range."""
-
-    name: str
-    value: float
-    lowest: float
-    highest: float
-    unit: str = "a CPU second"
-
-
-def rate(name: str, work: Callable[[], None]) -> Figure:
+def rate(name: str, work: Callable[[], None]) -> Result:
     """How often `work` runs in a second, over rounds of about a second each."""
     work()
     rates = []
@@ -44,10 +33,10 @@ def rate(name: str, work: Callable[[], None]) -> Figure:
                 work()
             done += BATCH
         rates.append(done / elapsed)
-    return Figure(name, median(rates), min(rates), max(rates))
+    return Result.of(name, "a CPU second", rates)
 
 
-def ratchet_pairs() -> Figure:
+def ratchet_pairs() -> Result:
     """One sender, one receiver, one chain."""
     alice, bob = warm_pair()
     alice.random = bob.random = os.urandom  # type: ignore[assignment]
@@ -58,7 +47,7 @@ def ratchet_pairs() -> Figure:
     return rate("ratchet: encrypt + decrypt of 1 KiB, warm", pair)
 
 
-def ratchet_turns() -> Figure:
+def ratchet_turns() -> Result:
     """Every message answers the one before: a root step on both sides, a post-quantum step each 21 of them."""
     ends = list(warm_pair("turns"))
     for end in ends:
@@ -71,7 +60,7 @@ def ratchet_turns() -> Figure:
     return rate("ratchet: encrypt + decrypt of 1 KiB, in turns", turn)
 
 
-def snapshots() -> Figure:
+def snapshots() -> Result:
     """What a client adds to each message: the state as bytes (and back only at start)."""
     alice, bob = warm_pair("snapshots")
     bob.open(alice.seal(CONTENT))
@@ -83,7 +72,7 @@ def snapshots() -> Figure:
     return rate("ratchet: snapshots", save)
 
 
-def session_set_ups() -> Figure:
+def session_set_ups() -> Result:
     """A fresh session each time, with one-time keys until they are used up and last-resort keys after that."""
     alice, bob = Person("alice", stock=100), Person("bob", stock=100)
     peers, prekeys = dict(alice.peers), bob.prekeys
@@ -100,15 +89,11 @@ def session_set_ups() -> Figure:
 MEASURES = (ratchet_pairs, ratchet_turns, snapshots, session_set_ups)
 
 
-def main() -> None:
-    """Print every figure."""
+def run() -> list[Result]:
+    """Every figure."""
     require_supported_build()
-    for measure in MEASURES:
-        figure = measure()
-        print(
-            f"{figure.name:<52} {figure.value:>9,.0f} {figure.unit}  ({figure.lowest:,.0f} to {figure.highest:,.0f})"
-        )
+    return [measure() for measure in MEASURES]
 
 
 if __name__ == "__main__":
-    main()
+    print(table(run()))
