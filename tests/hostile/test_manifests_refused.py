@@ -7,7 +7,7 @@ from nacl.signing import SigningKey
 
 from relay.wire.manifests import SignedManifest, account_id_of
 from relay.wire.transcripts import DEVICE_LABEL, MANIFEST_LABEL, transcript
-from tests.raw_device import RawDevice
+from tests.raw_device import RawDevice, told
 from tests.running_relay import World, open_world
 
 
@@ -183,10 +183,33 @@ async def test_the_next_manifest_follows_by_version_hash_and_root(world: World):
             signed_by(device.root, device.manifest(2, first).body, device.device_id),
         ],
     }
-    from tests.raw_device import told
 
     for code, manifests in wrong.items():
         for manifest in manifests:
             answered = await device.call("POST", "/v1/accounts/self/manifests", {"manifest": told(manifest)})
             assert answered.code == code
     assert (await device.call("GET", "/v1/accounts/self")).json["manifest_version"] == 1
+
+
+async def test_a7_a9_a_later_manifest_takes_no_device_with_bad_keys_or_without_its_own_signature(
+    world: World,
+):
+    device, newcomer, victim = await world.member(), world.device(), await world.member()
+    first = device.made[0].body
+    newcomer.root = device.root
+    unsigned = newcomer.listed()[:-64] + bytes(64)
+    for_another_account = newcomer.listed(account_id=victim.account_id)
+    small_order = newcomer.device_id + SMALL_ORDER[1] + newcomer.listed()[48:89] + b"\x01" + bytes(63)
+    for listed in (unsigned, for_another_account, small_order):
+        wrong = device.manifest(2, first, [device.listed(), listed], signer=device)
+        refused = await device.call("POST", "/v1/accounts/self/manifests", {"manifest": told(wrong)})
+        assert (refused.status, refused.code) == (422, "manifest_invalid")
+    stolen = device.manifest(2, first, [device.listed(), relisted(victim, device)], signer=device)
+    refused = await device.call("POST", "/v1/accounts/self/manifests", {"manifest": told(stolen)})
+    assert (refused.status, refused.code) == (409, "conflict")
+    assert (await device.call("GET", "/v1/accounts/self")).json["manifest_version"] == 1
+
+
+def relisted(victim: RawDevice, thief: RawDevice) -> bytes:
+    """The victim's id and keys under the thief's account, as if the victim had signed that."""
+    return victim.listed(account_id=thief.account_id)
