@@ -70,6 +70,23 @@ def test_every_file_and_folder_that_is_named_is_there(path):
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+PARTS = ["Situation.", "Decision.", "Consequences.", "What else was weighed."]
+
+
+def test_decisions_are_numbered_without_gaps():
+    assert [path.name[:4] for path in DECISIONS] == [
+        f"{number:04}" for number in range(1, len(DECISIONS) + 1)
+    ]
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=name_of)
+def test_a_decision_has_its_number_and_its_four_parts(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"# {int(path.name[:4])}. ")
+    assert re.findall(r"^\*\*([^*]+\.)\*\*", text, flags=re.MULTILINE) == PARTS
+
+
 MAKE = re.compile(r"\bmake ([a-z]+)\b")
 
 
