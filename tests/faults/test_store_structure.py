@@ -11,6 +11,7 @@ from relay.adapters.sqlite.connection import StoreUnusable
 from relay.adapters.sqlite.records import MERGE_AT, SLICE_ROWS
 from relay.adapters.sqlite.store import open_sqlite_store
 from relay.ports.mailboxes import MissedRange, Page, StoredEnvelope, Submission
+from relay.wire.errors import Unavailable
 from relay.wire.frames import MissedReason, Outcome
 from tests.contract.people import NOW_MS, bytes_of, new_account, new_device
 
@@ -208,3 +209,24 @@ async def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path)
         async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
             pytest.fail("it opened")
     assert "\n" not in str(refused.value)
+
+
+async def test_calls_in_a_group_that_fails_before_their_turn_are_told_and_the_next_ones_work(
+    tmp_path: Path,
+) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        device = await new_device(store, "anna")
+        one = Submission(bytes_of("id"), 1_000, (b"body",), ((device, 0),))
+
+        async def broken(transaction: object) -> None:
+            raise RuntimeError("a bug")
+
+        told = await asyncio.gather(
+            store._writer.run(broken, single=True),
+            store.mailboxes.append([one], now_ms=NOW_MS),
+            store.mailboxes.ack(device, up_to=0),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in told] == [Unavailable] * 3
+        assert (await store.mailboxes.append([one], now_ms=NOW_MS)).appended[0].sequences == (1,)
+        assert (await store.mailboxes.state(device)).envelopes == 1

@@ -28,7 +28,7 @@ class Call(Generic[T]):
         else:
             self.done.set_exception(self.error)
 
-    def refuse(self, error: RelayError) -> None:
+    def refuse(self, error: BaseException) -> None:
         """Nothing of the group happened."""
         if not self.done.done():
             self.done.set_exception(error)

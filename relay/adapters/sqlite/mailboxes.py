@@ -1,6 +1,8 @@
 """Mailboxes in SQLite: calls that wait are applied together by the writer; reading is in mailbox_pages.py."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from relay.ports.mailboxes import (
@@ -14,7 +16,7 @@ from relay.ports.mailboxes import (
     Submission,
 )
 from relay.wire import limits
-from relay.wire.errors import NotFound, RelayError, StorageFull
+from relay.wire.errors import NotFound, StorageFull
 from relay.wire.frames import MissedReason
 
 from . import missed
@@ -37,6 +39,18 @@ def _digest(ciphertext: bytes) -> bytes:
     return running.digest()[: limits.DIGEST_BYTES]
 
 
+@dataclass(slots=True, eq=False)
+class _Calls:
+    """Calls that wait for the writer."""
+
+    appends: list[Append] = field(default_factory=list)
+    acks: list[Acknowledgement] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+
+    def all(self) -> list[Append | Acknowledgement | Attempt]:
+        return [*self.appends, *self.acks, *self.attempts]
+
+
 class SqliteMailboxes:
     """MailboxStore on one file."""
 
@@ -48,9 +62,7 @@ class SqliteMailboxes:
         self._group = MailboxGroup(self._counters, self._records, quotas)
         self._pages = MailboxPages(reader)
         self._swept = (0, 0)
-        self._appends: list[Append] = []
-        self._acks: list[Acknowledgement] = []
-        self._attempts: list[Attempt] = []
+        self._waiting = _Calls()
         self._queued = False
         writer.on_rollback.append(self._counters.forget_all)
 
@@ -69,72 +81,66 @@ class SqliteMailboxes:
         digests = [[_digest(each) for each in submission.ciphertexts] for submission in submissions]
         call = Append(result=_NOTHING, submissions=submissions, digests=digests, now_ms=now_ms)
         self._queue()
-        self._appends.append(call)
+        self._waiting.appends.append(call)
         return await call.done
 
     async def ack(self, device_id: bytes, *, up_to: int, also: Sequence[int] = ()) -> None:
         """Delete what is acknowledged."""
         call = Acknowledgement(result=None, device_id=device_id, up_to=up_to, also=also)
         self._queue()
-        self._acks.append(call)
+        self._waiting.acks.append(call)
         await call.done
 
     async def count_attempt(self, device_id: bytes, sequence: int) -> bool:
         """Note a delivery of the lowest unacknowledged envelope."""
         call = Attempt(result=False, device_id=device_id, sequence=sequence)
         self._queue()
-        self._attempts.append(call)
+        self._waiting.attempts.append(call)
         return await call.done
 
     def _queue(self) -> None:
-        """Have the writer run `_apply` in its next group, once for all that wait; raises Unavailable."""
-        if not self._queued:
-            # The futures of those who wait are answered by the transaction's hooks; this one is for the writer alone.
-            self._writer.enqueue(self._apply_later(), frees=True, single=True, defers=True).add_done_callback(
-                lambda done: done.cancelled() or done.exception()
-            )
-            self._queued = True
-
-    def _apply_later(self) -> Callable[[Transaction], Awaitable[None]]:
-        taken: list[tuple[list[Append], list[Acknowledgement], list[Attempt]]] = []
+        """Have the writer apply what waits in its next group, once for all; raises Unavailable."""
+        if self._queued:
+            return
+        taken: list[_Calls] = []
 
         async def apply(transaction: Transaction) -> None:
             if not taken:  # else this is the second try, on a full disk
-                taken.append((self._appends, self._acks, self._attempts))
-                self._appends, self._acks, self._attempts = [], [], []
-                self._queued = False
-            await self._apply(transaction, *taken[0])
+                taken.append(self._take())
+            await self._apply(transaction, taken[0])
 
-        return apply
+        def told(done: "asyncio.Future[None]") -> None:
+            """Whoever waits hears of a group that failed, even before its turn came."""
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                for call in (taken[0] if taken else self._take()).all():
+                    call.refuse(error)
 
-    async def _apply(
-        self,
-        transaction: Transaction,
-        appends: list[Append],
-        acks: list[Acknowledgement],
-        attempts: list[Attempt],
-    ) -> None:
-        calls: list[Append | Acknowledgement | Attempt] = [*appends, *acks, *attempts]
+        self._writer.enqueue(apply, frees=True, single=True, defers=True).add_done_callback(told)
+        self._queued = True
 
-        def refuse(error: RelayError) -> None:
-            for call in calls:
-                call.refuse(error)
+    def _take(self) -> "_Calls":
+        calls, self._waiting = self._waiting, _Calls()
+        self._queued = False
+        return calls
+
+    async def _apply(self, transaction: Transaction, waiting: "_Calls") -> None:
+        calls = waiting.all()
 
         def answer() -> None:
             for call in calls:
                 call.answer()
 
-        transaction.after_failure(refuse)
         transaction.after_commit(answer)
         for call in calls:
             call.error = None
-        if appends and transaction.freeing_only:
-            for append in appends:
+        if transaction.freeing_only:
+            for append in waiting.appends:
                 append.error = StorageFull()
-        elif appends:
-            await self._group.append(transaction, appends)
-        if acks or attempts:
-            await self._group.settle(transaction, acks, attempts)
+        elif waiting.appends:
+            await self._group.append(transaction, waiting.appends)
+        if waiting.acks or waiting.attempts:
+            await self._group.settle(transaction, waiting.acks, waiting.attempts)
 
     async def read(
         self, device_id: bytes, *, after: int, max_envelopes: int, max_bytes: int, now_ms: int

@@ -50,7 +50,6 @@ class Transaction:
         self._deferred: list[tuple[str, Sequence[object], Callable[[list[Row]], None] | None]] = []
         self._mark: int | None = None  # where the operation's own begin; None once some of it was run
         self._after_commit: list[Callable[[], None]] = []
-        self._after_failure: list[Callable[[RelayError], None]] = []
 
     def later(
         self,
@@ -112,19 +111,10 @@ class Transaction:
         """Call when the group is durable."""
         self._after_commit.append(call)
 
-    def after_failure(self, call: Callable[[RelayError], None]) -> None:
-        """Call when the group was rolled back for good: nothing of it happened."""
-        self._after_failure.append(call)
-
     def committed(self) -> None:
         """The group is durable."""
         for call in self._after_commit:
             call()
-
-    def failed(self, error: RelayError) -> None:
-        """The group was rolled back."""
-        for call in self._after_failure:
-            call(error)
 
 
 Operation: TypeAlias = Callable[[Transaction], Awaitable[T]]
@@ -232,15 +222,15 @@ class Writer:
             self._refuse(group, Unavailable())
             return
         had_room = not self._full
-        error = await self._attempt(group, may_come_again=had_room)
+        error = await self._attempt(group)
         if isinstance(error, StorageFull) and had_room:
             # A second time, and only what makes room: the reserve's bytes are for this.
             await self._reuse_log()
-            error = await self._attempt(group, may_come_again=False)
+            error = await self._attempt(group)
         if error is not None:
             self._refuse(group, error)
 
-    async def _attempt(self, group: list[_Waiting], *, may_come_again: bool) -> RelayError | None:
+    async def _attempt(self, group: list[_Waiting]) -> RelayError | None:
         """Run the group in a transaction of its own and tell the results; or nothing of it happened, and why."""
         transaction = Transaction(self.connection, self.counts, freeing_only=self._full)
         try:
@@ -252,8 +242,6 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # each is told to those who wait; none may end the writer
             refusal = self._judge(error)
             await self._roll_back(transaction)
-            if not (may_come_again and isinstance(refusal, StorageFull)):
-                transaction.failed(refusal)
             return refusal
         self.counts.commits += 1
         self.counts.operations += len(group)
