@@ -19,6 +19,7 @@ from client.store.database import Database
 from client.store.key_file import load_key
 from client.store.peers import find_by_handle
 from client.store.prekey_rows import load_prekeys
+from client.store.session_rows import all_sessions
 from client.system import this_machine
 from client.transport import Transport
 from crypto.prekeys import KeyKind
@@ -148,6 +149,11 @@ async def test_a12_fetched_on_day_0_encrypted_on_7_submitted_on_14_read_on_44_op
             await world.rotate("bob")
         async with world.store("bob") as store:
             keys = (await store.read(load_prekeys)).keys
+            own = await store.read(load_account)
+            (kept,) = (
+                await store.read(lambda tx: all_sessions(tx, (own.account_id, own.device_id)))
+            ).values()
+        assert kept.replays == ()  # its signed prekey is gone: nothing to remember
         assert min(key.key_id for key in keys if key.kind is KeyKind.SIGNED) > 1
         await world.submit("alice", "bob", envelope)
         events = await world.listen_once("bob")
