@@ -172,5 +172,6 @@ async def test_a_writer_that_dies_leaves_nobody_waiting(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         work.cancel()
         assert [type(told) for told in await outcomes(*calls)] == [Unavailable] * 3
+        assert writer.failed.is_set()
         with pytest.raises(asyncio.CancelledError):
             await work

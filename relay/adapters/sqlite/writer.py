@@ -206,6 +206,8 @@ class Writer:
                         group, self._queue = self._queue, []
                         await self._commit(group)
         finally:
+            if not self._closing:  # it dies of a bug, or is cancelled: nobody else commits
+                self.failed.set()
             self._closing = True
             for waiting in group + self._queue:
                 if not waiting.done.done():
