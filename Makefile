@@ -55,7 +55,7 @@ bench: install ## measure this machine: [ONLY=name]
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 kills: install ## kill -9 the relay at random and check what it promised: [N=500]
-	@$(BIN)/python -m tests.faults.kills --n $(N)
+	@$(BIN)/python -m tests.faults.kills --n $(N) --queued 100000
 
 power: install ## cut the power of the relay's disk under load, and fill it (needs root; says so where it cannot)
 	@$(BIN)/python -m tests.faults.power_loss
