@@ -6,7 +6,7 @@ connection, so that the relay does not learn who sends. docs/protocol.md, "Deliv
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -85,7 +85,7 @@ class Submitter:
             except RelayUnreachable as error:
                 _log.info("no connection for sending, %d submits unanswered", len(self._under_way))
                 self._deliveries.lost(error)
-                await self._system.sleep(backoff.next_seconds())
+                await self._nap(backoff.next_seconds())
             except (Refused, RelayMisbehaved) as error:
                 self._deliveries.lost(RelayUnreachable(str(error)))
                 wait_ms = error.retry_after_ms if isinstance(error, Refused) else 0
@@ -95,6 +95,10 @@ class Submitter:
                 self._under_way.clear()
                 self._sent_up_to = 0
                 self._wake.set()
+
+    async def _nap(self, seconds: float) -> None:
+        """Wait before the next try; somebody who sends something new does not wait."""
+        await run_together(_ends(self._system.sleep(seconds)), _ends(self._wake.wait()))
 
     async def _converse(self, connection: Connection) -> None:
         await run_together(self._send(connection), self._receive(connection))
@@ -204,3 +208,7 @@ class Submitter:
             self._wake.set()
         if filed.redrafted:
             self._on_redraft()
+
+
+async def _ends(waiting: Awaitable[object]) -> None:
+    await waiting

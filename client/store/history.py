@@ -15,7 +15,7 @@ COLUMNS = (
     "m.n, m.conversation_id, m.message_id, m.account_id, m.outgoing, m.type, m.body, m.sent_at_ms,"
     " m.received_at_ms, m.state, m.refusal, m.file_path, m.file_sha256"
 )
-MAX_ABSENT_NOTED = 1_000  # of one device at once: a counter that jumps by a billion costs no more
+MAX_ABSENT_NOTED = 1_000  # of one device: counters that jump by a billion cost no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,8 @@ def count_incoming(
         )
         return True
     if row is not None and content.counter > row[0] + 1:
-        first = max(row[0] + 1, content.counter - MAX_ABSENT_NOTED)
+        noted = tx.one("SELECT count(*) FROM absent WHERE conversation_id = ? AND device_id = ?", *place)[0]
+        first = max(row[0] + 1, content.counter - (MAX_ABSENT_NOTED - noted))
         tx.many(
             "INSERT INTO absent (conversation_id, device_id, counter) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             [(*place, counter) for counter in range(first, content.counter)],
