@@ -102,6 +102,10 @@ async def settle(relay: RelayProcess, http: aiohttp.ClientSession, cast: Cast) -
         sender.stop.set()
     async with asyncio.timeout(DRAIN_SECONDS):
         await asyncio.gather(*(sender.run(http, relay.origin) for sender in cast.senders))
+        if cast.market is not None:
+            await cast.market.run(
+                http, relay.origin
+            )  # a key that was given in an earlier life must not come again
         for recipient in cast.recipients:
             recipient.caught_up.clear()  # here, not when its task first runs: it may be set from an earlier life
         readers = [asyncio.create_task(recipient.run(http, relay.origin)) for recipient in cast.recipients]
