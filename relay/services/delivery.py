@@ -4,7 +4,6 @@ docs/protocol.md, "Delivery", 4 to 7. Fresh mail of a device that is up to date 
 is behind is fed from the store, a window at a time. Knows no socket and no sender.
 """
 
-from collections import deque
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Final, Protocol, TypeAlias
 
@@ -91,7 +90,7 @@ class Delivery:
         self._stopped = False
 
         # What went out. Sequences up to `_sent` were sent or never will be; `_highest` is the most `_sent` ever was.
-        self._window: deque[_Unacknowledged] = deque()
+        self._window: list[_Unacknowledged] = []  # a deque takes ten times the memory, empty as it mostly is
         self._bytes = 0
         self._sent = 0
         self._highest = 0
@@ -188,13 +187,18 @@ class Delivery:
         if up_to > highest or (also and max(also) > highest):
             raise SequenceAhead
         window = self._window
-        while window and window[0][1] <= up_to:
-            self._bytes -= window.popleft()[2]
+        done = 0
+        for entry in window:
+            if entry[1] > up_to:
+                break
+            self._bytes -= entry[2]
+            done += 1
+        del window[:done]
         if also:
             singles = set(also)
             kept = [entry for entry in window if not (entry[0] == entry[1] and entry[1] in singles)]
             if len(kept) != len(window):
-                self._window = deque(kept)
+                self._window = kept
                 self._bytes = sum(entry[2] for entry in kept)
             self._ack_also += also
         if up_to > self._ack_up_to:
