@@ -229,7 +229,7 @@ async def connected(
             await socket.send([Authenticate(device.device_id, device.signing_key.sign(signed).signature)])
         ready = await socket.receive()
         if not isinstance(ready, Ready):
-            raise TypeError(f"the relay answered with {type(ready).__name__}")
+            raise TypeError(f"the relay answered with {ready}")
         socket.next_sequence = ready.next_sequence
         yield socket
 
