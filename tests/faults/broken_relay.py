@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from relay.adapters.sqlite import connection
-from relay.adapters.sqlite.mailbox_calls import Acknowledgement, Append, Attempt
-from relay.adapters.sqlite.mailboxes import SqliteMailboxes
+from relay.adapters.sqlite.mailboxes import SqliteMailboxes, _Calls
 from relay.adapters.sqlite.writer import Transaction
 
 LATE_SECONDS = 0.05
@@ -21,15 +20,9 @@ def accept_early() -> None:
     """Answer each append before the commit of its group, as a relay would that trusts its luck."""
     properly = SqliteMailboxes._apply
 
-    async def apply(
-        self: SqliteMailboxes,
-        transaction: Transaction,
-        appends: list[Append],
-        acks: list[Acknowledgement],
-        attempts: list[Attempt],
-    ) -> None:
-        await properly(self, transaction, appends, acks, attempts)
-        for append in appends:
+    async def apply(self: SqliteMailboxes, transaction: Transaction, waiting: _Calls) -> None:
+        await properly(self, transaction, waiting)
+        for append in waiting.appends:
             append.answer()
         await asyncio.sleep(LATE_SECONDS)
 
