@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec.inspect as shapes
 
+from docs.command_tables import commands_table, exits_table
 from docs.content_tables import contents_table
 from docs.crypto_tables import labels_table, ratchet_limits_table, session_limits_table
 from docs.http_tables import routes_table
@@ -147,6 +148,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "session_limits": session_limits_table,
     "labels": labels_table,
     "contents": contents_table,
+    "commands": commands_table,
+    "exits": exits_table,
 }
 
 

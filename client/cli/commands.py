@@ -1,4 +1,4 @@
-"""The commands of `tokenim` and their options; docs/developing.md lists what scripts may rely on.
+"""The commands of `tokenim` and their options; docs/scripts.md says what scripts may rely on.
 
 The library is imported when a command runs, so that `--help` answers at once.
 """
@@ -208,7 +208,7 @@ def listen(
 
 @tokenim.command()
 @click.argument("with_", metavar="WITH")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="COUNT", help="Only the newest so many.")
 @_json_option
 @click.pass_obj
 def history(place: Place, with_: str, limit: int | None, as_json: bool) -> None:

@@ -220,12 +220,12 @@ def main() -> int:
         if arguments.queued:
             relay = RelayProcess(Path(folder) / "queued", Path(folder) / "queued.log")
             queued = asyncio.run(run_queued(relay, arguments.queued, arguments.seed))
+            print(closing_line(queued, RESTARTS_WITH_A_QUEUE, arguments.seed, time.monotonic() - began))
+            began = time.monotonic()
         relay = RelayProcess(Path(folder) / "data", Path(folder) / "relay.log")
         ledger = asyncio.run(run(relay, arguments.n, arguments.seed, tell=True))
     for violation in [*queued.violations(), *ledger.violations()][:20]:
         print(violation, file=sys.stderr)
-    if arguments.queued:
-        print(closing_line(queued, RESTARTS_WITH_A_QUEUE, arguments.seed, time.monotonic() - began))
     print(closing_line(ledger, arguments.n, arguments.seed, time.monotonic() - began))
     return 1 if queued.violations() or ledger.violations() else 0
 

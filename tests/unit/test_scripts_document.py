@@ -1,0 +1,44 @@
+"""docs/scripts.md names every kind of object that the command prints, and each of its fields."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from client.message import CaughtUp, Gap, Identity, Missed, Unopened, Warned
+from tests.client_stand_in import FILE, TEXT
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scripts.md"
+ROW = re.compile(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \| `[^|]*\| ([^|]*) \|$", re.MULTILINE)
+WORD = re.compile(r"`([a-z0-9_]+)`")
+
+
+def documented() -> dict[str, set[str]]:
+    """Type → every name in its row."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return {kind: set(WORD.findall(row[2])) for row in ROW.finditer(text) for kind in WORD.findall(row[1])}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        TEXT,
+        FILE,
+        replace(TEXT, type="unknown", text=None),
+        Identity("acc", "dev", None, "http://relay", "owner"),
+        Missed(1, "expired"),
+        Unopened("no_session"),
+        CaughtUp(),
+    ],
+    ids=lambda shown: shown.as_json()["type"],
+)
+def test_every_object_and_its_fields_are_documented(shown):
+    told = shown.as_json()
+    names = set(told) | set(told.get("file") or ())
+    assert names - {"type"} <= documented()[told["type"]]
+
+
+@pytest.mark.parametrize("shown", [Gap("acc", "acc", "bob", 1), Warned("session_reset", "anew")])
+def test_every_other_event_is_documented_by_its_type(shown):
+    assert shown.as_json()["type"] in documented()
