@@ -75,3 +75,13 @@ def test_nothing_is_marked_as_half_done():
     assert [
         name_of(path) for path, text in texts.items() if path != ROOT / "LICENSE" and MARK.search(text)
     ] == []
+
+
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_nothing_is_a_stub(path):
+    names = [
+        node
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Name) and node.id == "NotImplementedError"
+    ]
+    assert [node.lineno for node in names] == [], "a port is a Protocol; anything else does its work"

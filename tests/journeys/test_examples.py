@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,32 @@ def example_of_the_readme():
 
 def test_the_example_of_the_readme_has_ten_lines():
     assert len([line for line in example_of_the_readme().splitlines() if line.strip()]) <= 10
+
+
+async def run_command(folder, *words):
+    """A command that must succeed; what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    said, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return said.decode()
+
+
+async def test_the_commands_of_the_readme_bring_a_message_across(tmp_path):
+    block = re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )[1]
+    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
+    async with open_test_relay(folder=tmp_path / "data") as relay:
+        given = {"INVITE": relay.owner_invite}
+        for program_path, *words in lines:
+            until = ["--until-caught-up"] if "listen" in words else []
+            command = Path(sys.executable).with_name(Path(program_path).name)
+            said = await run_command(tmp_path, command, *(given.get(word, word) for word in words), *until)
+            if "create" in words:
+                given["ANOTHER"] = said.strip()
+    assert said.strip().endswith("alice: hello")
 
 
 async def test_the_example_of_the_readme_answers(people):
