@@ -44,6 +44,12 @@ class Account:
         """16 B."""
         return self.local.device_id
 
+    @property
+    def is_founding_device(self) -> bool:
+        """Whether this device is in manifest 1: nothing was ever sent to the account before it was there."""
+        first = self.own.chain[0].manifest
+        return first.version == 1 and any(entry.device_id == self.device_id for entry in first.devices)
+
     def sign(self, message: bytes) -> bytes:
         """64 B by the device's signing key."""
         return self.local.signing.sign(message)

@@ -270,7 +270,15 @@ def _keep(tx: Transaction, batch: _Batch, key: Key, plaintext: bytes, received_a
     if content.introduction is not None:
         learn_token(tx, account_id, content.introduction.token, "contact")
         _hear_claim(tx, batch.account, account_id, content.introduction.handle, is_first=content.counter == 1)
-    if not history.count_incoming(tx, account_id, device_id, content, content_hash(plaintext)):
+    follows = history.count_incoming(
+        tx,
+        account_id,
+        device_id,
+        content,
+        content_hash(plaintext),
+        from_first=batch.account.is_founding_device,
+    )
+    if not follows:
         _warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)
     if content.type != ContentType.EMPTY:
         history.add_incoming(tx, account_id, content, received_at_ms)

@@ -199,24 +199,37 @@ def set_own_counter(tx: Transaction, conversation_id: bytes, counter: int, hash_
 
 
 def count_incoming(
-    tx: Transaction, account_id: bytes, device_id: bytes, content: Content, hash_: bytes
+    tx: Transaction,
+    account_id: bytes,
+    device_id: bytes,
+    content: Content,
+    hash_: bytes,
+    *,
+    from_first: bool,
 ) -> bool:
     """Note the counter of a content that was opened; False if it does not follow its device's previous one.
 
-    Numbers that were jumped over are noted as absent until they come. A device's first content is its base.
+    Numbers that were jumped over are noted as absent until they come. `from_first`: everything that the device ever
+    sent to this conversation was for this device too; else the first content that is seen is the base.
     """
     place = content.conversation_id, device_id
     row = tx.one("SELECT counter, hash FROM counters WHERE conversation_id = ? AND device_id = ?", *place)
-    if row is not None and content.counter <= row[0]:
+    if row is not None:
+        last, last_hash = row
+    elif from_first:
+        last, last_hash = 0, b""
+    else:
+        last, last_hash = content.counter - 1, content.previous_hash
+    if content.counter <= last:
         tx.run(
             "DELETE FROM absent WHERE conversation_id = ? AND device_id = ? AND counter = ?",
             *place,
             content.counter,
         )
         return True
-    if row is not None and content.counter > row[0] + 1:
+    if content.counter > last + 1:
         noted = tx.one("SELECT count(*) FROM absent WHERE conversation_id = ? AND device_id = ?", *place)[0]
-        first = max(row[0] + 1, content.counter - (MAX_ABSENT_NOTED - noted))
+        first = max(last + 1, content.counter - (MAX_ABSENT_NOTED - noted))
         tx.many(
             "INSERT INTO absent (conversation_id, device_id, counter) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             [(*place, counter) for counter in range(first, content.counter)],
@@ -229,7 +242,7 @@ def count_incoming(
         content.counter,
         hash_,
     )
-    return row is None or content.counter > row[0] + 1 or content.previous_hash == row[1]
+    return bool(content.counter > last + 1 or content.previous_hash == last_hash)
 
 
 def tell_absent(tx: Transaction) -> list[tuple[bytes, bytes, int]]:
