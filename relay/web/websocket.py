@@ -79,7 +79,7 @@ class WebSocketLine:
 
     def _flush(self) -> None:
         transport = self._transport
-        if self._session is None or self._closing or transport.is_closing() or self._response.closed:
+        if self._session is None or self._closing or self._response.closed or self._is_gone(self._session):
             return
         for parts, size in self._session.outbox.take():
             transport.write(b"".join((frame_head(size), *parts)))
@@ -87,10 +87,17 @@ class WebSocketLine:
             self._stuck = (unsent, self._clock.monotonic_ms())
             self._timer = self._clock.call_later(LOOK_EVERY_SECONDS, self._look)
 
+    def _is_gone(self, session: Session) -> bool:
+        """Whether the peer has gone: then the session is closed, for whoever waits until something is read."""
+        if self._transport.is_closing():
+            session.close("gone")
+            return True
+        return False
+
     def _look(self) -> None:
         """Something was unsent: go on if the peer reads, end a connection that does not."""
         self._timer = None
-        if self._session is None or self._closing or self._transport.is_closing():
+        if self._session is None or self._closing or self._is_gone(self._session):
             return
         unsent, now_ms = self._transport.get_write_buffer_size(), self._clock.monotonic_ms()
         if unsent != self._stuck[0]:
