@@ -100,7 +100,7 @@ class Delivery:
         self._behind = True
         self._known = 0
         self._looks = 0
-        self._reading = False
+        self._reading = True  # until `begin` says where
         self._rewinds = 0
         self._counting = True  # the next read begins with a delivery that may be a repeated one
         self._backlog_end = 0
@@ -126,6 +126,7 @@ class Delivery:
         self._known = max(self._known, self._backlog_end)
         self._behind = self._sent < self._known or self._looks > 0
         self._tell_caught_up()
+        self._reading = False
         self._feed()
         return state.next_sequence
 

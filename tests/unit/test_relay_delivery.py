@@ -9,7 +9,7 @@ import pytest
 from relay.adapters.memory.store import MemoryStore, open_memory_store
 from relay.adapters.memory_clock import ManualClock
 from relay.ports.accounts import Registration
-from relay.ports.mailboxes import Submission
+from relay.ports.mailboxes import MailboxState, Submission
 from relay.services.delivery import EPHEMERAL_UNREAD_BYTES, Delivery
 from relay.services.running import Running
 from relay.wire import limits
@@ -350,3 +350,23 @@ async def test_acks_that_come_while_one_is_written_are_joined(rig: Rig, monkeypa
     await rig.settle()
     assert calls == [(1, ()), (3, (5, 6))]
     assert (await rig.store.mailboxes.state(rig.device_id)).envelopes == 1
+
+
+async def test_mail_that_is_offered_before_the_beginning_does_not_bring_back_what_the_client_has(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    await rig.append(b"1", b"2", offer=False)
+    state_of, arrived = rig.store.mailboxes.state, asyncio.Event()
+
+    async def slow_state(device_id: bytes) -> MailboxState:
+        state = await state_of(device_id)
+        await arrived.wait()
+        return state
+
+    monkeypatch.setattr(rig.store.mailboxes, "state", slow_state)
+    beginning = asyncio.create_task(rig.delivery.begin(2))
+    await rig.append(b"3")
+    arrived.set()
+    await beginning
+    await rig.settle()
+    assert [frame for frame in rig.outlet.take() if isinstance(frame, int)] == [3]
