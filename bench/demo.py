@@ -72,9 +72,11 @@ class Demonstration:
     async def set_the_stage(self) -> None:
         """A relay, two accounts, and what to search for."""
         await self.relay.start()
-        await self.sender.call("register", self.relay.invite, "--handle", SENDER)
-        await self.receiver.call("register", await self.relay.create_invite(), "--handle", RECEIVER)
-        who = (await self.sender.call("whoami"))[0]
+        invite = await self.relay.create_invite()
+        (who,), _ = await asyncio.gather(
+            self.sender.call("register", self.relay.invite, "--handle", SENDER),
+            self.receiver.call("register", invite, "--handle", RECEIVER),
+        )
         self._text = LeakScanner(
             {
                 f"line {number}": line.strip().encode()
