@@ -1,7 +1,7 @@
 """From delivered envelopes to messages, in one transaction: the new session state, the plaintext and how far we are.
 
 Plain functions of a Transaction; they run in the store's thread and touch no network. What does not open changes
-nothing but the count of such envelopes, and is acknowledged like the rest.
+nothing but the count of such envelopes, and is acknowledged like the rest; repeats are counted and not told.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from crypto.errors import (
     InvalidEncoding,
     ManifestFork,
     ManifestGap,
+    Replayed,
     SplitView,
     Undecryptable,
     UnknownDevice,
@@ -170,6 +171,9 @@ def _take_one(tx: Transaction, batch: _Batch, frame: Deliver, fetched: frozenset
             _keep_unopened(tx, frame, gap.__cause__ or gap)
             return None
         return gap.account_id
+    except Replayed:
+        # It did its work when it was opened; if its content is not here after all, the author's count shows the gap.
+        facts.add_one(tx, facts.REPEATS)
     except CryptoError as error:
         _keep_unopened(tx, frame, error)
     return None

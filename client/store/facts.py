@@ -7,6 +7,7 @@ from .database import Transaction
 
 COMMITTED_SEQUENCE = "committed_sequence"
 CAUGHT_UP_AT_MS = "caught_up_at_ms"
+REPEATS = "repeats"  # envelopes that came again after they were opened
 
 
 def number(tx: Transaction, name: str) -> int:
@@ -22,6 +23,11 @@ def set_number(tx: Transaction, name: str, value: int) -> None:
         name,
         value.to_bytes(8, "big"),
     )
+
+
+def add_one(tx: Transaction, name: str) -> None:
+    """Count."""
+    set_number(tx, name, number(tx, name) + 1)
 
 
 def own_token(tx: Transaction, token_class: str, random: RandomBytes) -> tuple[bytes, bool]:

@@ -139,10 +139,7 @@ async def test_a12_fetched_on_day_0_encrypted_on_7_submitted_on_14_read_on_44_op
         await world.submit("alice", "bob", envelope)
         world.on_day(45)
         events = await world.listen_once("bob")
-        assert (texts(events), [one for one in events if isinstance(one, Unopened)]) == (
-            [],
-            [Unopened("replayed")],
-        )
+        assert (texts(events), [one for one in events if isinstance(one, Unopened)]) == ([], [])
         for day in range(52, 105, 7):
             world.on_day(day)
             await world.listen_once("bob")
