@@ -108,9 +108,17 @@ class Waiter:
                 raise self._deliveries.broken
             error = self._deliveries.out_of_patience(patience_seconds, begun)
             if error is not None:
-                raise RelayUnreachable(f"{error}; {len(self.left)} not sent yet, kept in the outbox")
+                raise RelayUnreachable(
+                    f"{error}; {_waiting(len(self.left))} with the next call that reaches it"
+                )
             try:
                 async with asyncio.timeout(min(max(patience_seconds, 0.05), _LOOK_SECONDS)):
                     await self.changed.wait()
             except TimeoutError:
                 await look()
+
+
+def _waiting(count: int) -> str:
+    if count == 1:
+        return "1 message waits in the outbox and goes out"
+    return f"{count} messages wait in the outbox and go out"

@@ -90,9 +90,6 @@ class StandIn:
         on_accepted(len(taken))
         return self.answer("send_lines", to, taken, patience_seconds)
 
-    async def outbox_size(self):
-        return 3
-
     async def events(self, *, until_caught_up, patience_seconds):
         for event in self.answer("events", until_caught_up, patience_seconds):
             yield event

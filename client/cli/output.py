@@ -91,8 +91,7 @@ class Output:
         detail = str(error) or (type(error).__doc__ or "").partition("\n")[0]
         if isinstance(error, Refused):
             detail = detail.removesuffix(f" ({error.reason})")
-        notes: list[str] = getattr(error, "__notes__", [])
-        self.fail(code_of(error), "; ".join([detail, *notes]), error.exit_status)
+        self.fail(code_of(error), detail, error.exit_status)
 
     def warn(self, detail: str) -> None:
         """A line for people on standard error."""

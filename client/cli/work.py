@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from client.client import Client
-from client.errors import FileDamaged, FileUnavailable, RelayUnreachable, UsageError
+from client.errors import FileDamaged, FileUnavailable, UsageError
 from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned, iso_time
 from client.rehearsal import machine
 from relay.wire.links import encode_bytes
@@ -50,20 +50,10 @@ async def whoami(place: "Place", out: Output, *, with_link: bool) -> None:
         out.result("\n".join(lines), shown)
 
 
-async def _tell_unreached(client: Client, error: RelayUnreachable) -> None:
-    waiting = await client.outbox_size()
-    what = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
-    error.add_note(f"{what} in the outbox and go out with the next call that reaches the relay")
-
-
 async def send_text(place: "Place", out: Output, to: str, text: str, patience_seconds: float) -> None:
     """Send one text."""
     async with _open(place) as client:
-        try:
-            message = await client.send(to, text, patience_seconds=patience_seconds)
-        except RelayUnreachable as error:
-            await _tell_unreached(client, error)
-            raise
+        message = await client.send(to, text, patience_seconds=patience_seconds)
         out.shown(message, f"{message.state.value} {message.id}")
 
 
@@ -71,11 +61,7 @@ async def send_file(place: "Place", out: Output, to: str, path: Path, patience_s
     """Send one file, with a bar while it goes up."""
     async with _open(place) as client:
         with progress_bar(path.name, of_bytes=True) as bar:
-            try:
-                message = await client.send(to, file=path, progress=bar.at, patience_seconds=patience_seconds)
-            except RelayUnreachable as error:
-                await _tell_unreached(client, error)
-                raise
+            message = await client.send(to, file=path, progress=bar.at, patience_seconds=patience_seconds)
         out.shown(message, f"{message.state.value} {message.id}")
 
 
@@ -84,16 +70,12 @@ async def send_lines(place: "Place", out: Output, to: str, patience_seconds: flo
     lines = _Lines(sys.stdin.buffer)
     async with _open(place) as client:
         with progress_bar("lines", of_bytes=False) as bar:
-            try:
-                report = await client.send_lines(
-                    to,
-                    aiter(lines) if lines.can_wait else iter(lines),
-                    on_accepted=lambda count: bar.at(count, lines.taken),
-                    patience_seconds=patience_seconds,
-                )
-            except RelayUnreachable as error:
-                await _tell_unreached(client, error)
-                raise
+            report = await client.send_lines(
+                to,
+                aiter(lines) if lines.can_wait else iter(lines),
+                on_accepted=lambda count: bar.at(count, lines.taken),
+                patience_seconds=patience_seconds,
+            )
     out.result(
         f"{report.accepted} accepted, {report.refused} refused, {lines.empty} empty lines left out",
         {

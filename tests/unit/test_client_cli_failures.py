@@ -42,11 +42,12 @@ def test_a_failure_is_one_line_with_its_code_and_status(library, error, status, 
 
 
 @pytest.mark.parametrize("what", [["hello"], ["--each-line"], ["--file", "pyproject.toml"]])
-def test_a_relay_that_is_not_reached_leaves_the_message_in_the_outbox_and_says_so(library, what):
-    library.raises = errors.RelayUnreachable("http://relay was not reached")
+def test_a_relay_that_is_not_reached_is_told_once_with_what_becomes_of_the_message(library, what):
+    detail = "http://relay was not reached; 1 message waits in the outbox"
+    library.raises = errors.RelayUnreachable(detail)
     result = call("send", "bob", *what, stdin="x\n")
     assert result.exit_code == 3
-    assert "3 messages wait in the outbox" in result.stderr
+    assert result.stderr == f"tokenim: unreachable: {detail}\n"
 
 
 def test_every_failure_of_the_library_has_a_code_and_an_exit_status():
