@@ -20,7 +20,7 @@ from .contents import Content, Introduction, content_hash, direct_conversation, 
 from .errors import DevicesForked, Refused
 from .first_contact import Fetched, Missing
 from .message import State, Warned
-from .store import facts, history, queue, tidings
+from .store import facts, history, peers, queue, tidings
 from .store.database import Transaction
 from .store.peers import Peer, find_peer, note_sent
 from .store.session_rows import all_sessions, save_sessions
@@ -98,15 +98,20 @@ def encrypt_drafts(
 
 
 def _ready_sessions(tx: Transaction, work: _Work, fetched: Fetched, system: System) -> list[bytes]:
-    """Put a session that can send for each listed device into `work`; the devices whose bundle is missing."""
-    missing = []
+    """Put a session that can send for each listed device into `work`; the devices whose bundle is missing.
+
+    A device whose keys were no good is asked about once a day, unless no other is left.
+    """
+    missing: list[bytes] = []
+    left_out: list[bytes] = []
     known = all_sessions(tx, work.own)
     for entry in work.chain.manifest.devices:
         key = work.chain.account_id, entry.device_id
         sessions = known.get(key) or PeerSessions(*key)
         if not _can_send(sessions, work.now_ms):
             if entry.device_id not in fetched.bundles:
-                missing.append(entry.device_id)
+                is_left_out = peers.is_left_out(tx, *key, work.now_ms)
+                (left_out if is_left_out else missing).append(entry.device_id)
                 continue
             bundle = fetched.bundles[entry.device_id]
             if bundle is None:
@@ -124,12 +129,14 @@ def _ready_sessions(tx: Transaction, work: _Work, fetched: Fetched, system: Syst
                 )
             except StaleKey as error:
                 _warn(tx, "dormant_device", f"a device of {work.peer.name} is left out: {error}", work)
+                peers.note_left_out(tx, *key, work.now_ms)
                 continue
             except (InvalidKey, InvalidSignature) as error:
                 _warn(tx, "bad_prekeys", f"the relay gave wrong keys for {work.peer.name}: {error}", work)
+                peers.note_left_out(tx, *key, work.now_ms)
                 continue
         work.sessions[entry.device_id] = sessions
-    return missing
+    return missing if missing or work.sessions else left_out
 
 
 def _can_send(sessions: PeerSessions, now_ms: int) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 
 from client.account import decode_chain, encode_chain
 from crypto.errors import SignedObject
+from crypto.limits import DAY_MS
 from crypto.manifest_chain import VerifiedManifest
 from relay.wire.links import encode_id
 
@@ -17,6 +18,8 @@ _COLUMNS = (
     "account_id, chain, handle, claimed, token, accepted, heard_since_send, received_since_send,"
     " last_sent_at_ms, stale, fork IS NOT NULL"
 )
+LEFT_OUT_MS = DAY_MS
+"""So long a device whose keys were no good is left out without asking again."""
 _TOKEN_RANK = {"public": 1, "link": 2, "contact": 3}
 """A token that was given for longer is not replaced by one that was given to everybody."""
 
@@ -187,3 +190,21 @@ def note_received(tx: Transaction, account_id: bytes, count: int) -> None:
         account_id,
     )
     _forget(tx, account_id)
+
+
+def note_left_out(tx: Transaction, account_id: bytes, device_id: bytes, now_ms: int) -> None:
+    """Its keys are no good now."""
+    tx.run("DELETE FROM left_out WHERE at_ms <= ?", now_ms - LEFT_OUT_MS)
+    tx.run(
+        "INSERT INTO left_out (account_id, device_id, at_ms) VALUES (?, ?, ?)"
+        " ON CONFLICT (account_id, device_id) DO UPDATE SET at_ms = excluded.at_ms",
+        account_id,
+        device_id,
+        now_ms,
+    )
+
+
+def is_left_out(tx: Transaction, account_id: bytes, device_id: bytes, now_ms: int) -> bool:
+    """Whether its keys were no good within the last day."""
+    found = tx.one("SELECT at_ms FROM left_out WHERE account_id = ? AND device_id = ?", account_id, device_id)
+    return found is not None and found[0] <= now_ms < found[0] + LEFT_OUT_MS

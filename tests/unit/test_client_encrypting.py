@@ -11,7 +11,9 @@ from client.filing import Answer, draft_anew, file_answers, grant_for
 from client.first_contact import Fetched, Missing
 from client.message import State
 from client.store import history, queue
+from client.store.database import Transaction
 from client.store.peers import find_peer, mark_stale, save_chain
+from client.store.session_rows import all_sessions, save_sessions
 from client.system import Step
 from crypto.sealed_first_message import KIND_SETUP
 from relay.wire.frames import Outcome
@@ -277,3 +279,53 @@ async def test_after_7_days_the_same_content_goes_out_under_another_id(tmp_path)
         # Should both arrive after all, it is one message.
         await bob.receive([old.envelopes[0].ciphertext, new.envelopes[0].ciphertext])
         assert await bob.texts(alice) == bodies("old")
+
+
+async def test_a_dormant_second_device_is_told_and_asked_about_once_a_day(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        await bob.receive(await alice.say(bob, "hello"))
+        await alice.receive(await bob.say(alice, "hello to you"))
+        joined = new_account(INVITE, "bob", now_ms=0, random=bob.system.random)
+        local = replace(joined.local, account_id=bob.id)
+        with_device(bob, replace(joined, local=local))
+        await alice.database.run(lambda tx: save_chain(tx, bob.account.own))
+        own = replace(bob.account, local=local)
+        async with open_person(tmp_path / "second", "bob", bob.clock, account=own) as second:
+            alice.clock.ms += 46 * DAY_MS
+
+            async def send(*devices: Person) -> Encrypted | Missing:
+                await alice.draft(bob, "hello")
+                fetched = Fetched(
+                    {one.account.device_id: await one.bundle() for one in devices}, alice.clock.now()
+                )
+                drafts = await alice.database.read(lambda tx: queue.next_drafts(tx, 10))
+                return await alice.database.run(
+                    lambda tx: encrypt_drafts(tx, bob.id, drafts, fetched, alice.system)
+                )
+
+            asks = Missing(bob.id, devices=(local.device_id,))
+            for _ in range(2):
+                assert await send() == asks
+                assert isinstance(await send(second), Encrypted)
+                for _ in range(3):
+                    assert isinstance(await send(), Encrypted)  # nothing is asked, nothing is told
+                alice.clock.ms += DAY_MS
+            assert await alice.warned() == ["dormant_device"] * 2
+
+            # When no other device can be reached, it is asked about all the same.
+            assert await send() == asks
+            await send(second)
+
+            def lose_sessions(tx: Transaction) -> None:
+                key = alice.id, alice.account.device_id
+                found = all_sessions(tx, key)
+                save_sessions(tx, key, {k: one.without_sessions() for k, one in found.items()}, 0)
+
+            await alice.database.run(lose_sessions)
+            assert await send() == Missing(bob.id, devices=(bob.account.device_id,))
+            none = Fetched({bob.account.device_id: None}, alice.clock.now())
+            drafts = await alice.database.read(lambda tx: queue.next_drafts(tx, 10))
+            missing = await alice.database.run(
+                lambda tx: encrypt_drafts(tx, bob.id, drafts, none, alice.system)
+            )
+            assert missing == asks
