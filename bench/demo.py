@@ -40,6 +40,7 @@ PATIENCE_SECONDS = "60"
 EACH_LINE = ("send", RECEIVER, "--each-line", "--patience", PATIENCE_SECONDS, "--json")
 UNANSWERED = re.compile(r"(\d+) submits unanswered")
 WAIT_SECONDS = 60.0
+NOTICED_WITHIN_SECONDS = 10.0
 KILLED = -9
 
 
@@ -99,6 +100,10 @@ class Demonstration:
         typing = Typing(self.lines[: self.half])
         process = await self.sender.start("--verbose", *EACH_LINE, stdin=typing.reader)
         typing.handed_over()
+        await typing.write(
+            1
+        )  # once it is stored, the sender's process is up, and reads what is typed as it comes
+        await self._until_stored(1)
         writing = asyncio.create_task(typing.run(TYPED_LINES_PER_SECOND))
         for share in KILL_AT:
             await self._until_stored(int(self.half * share))
