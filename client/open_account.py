@@ -47,7 +47,7 @@ class OpenAccount:
         self._showing = Showing(account, self._reply, self._fetch)
         self._spool = home / _SPOOL_FOLDER
         self.outbox: Final = Outbox(account, transport, database, system, self._spool, drained=self._drained)
-        self._care = PrekeyCare(transport, database, account, system)
+        self._care = PrekeyCare(transport, database, account, system, on_tended=self._look_for_news)
         self._inbox = Inbox(
             account,
             transport,
@@ -130,6 +130,9 @@ class OpenAccount:
             self._caring = asyncio.create_task(self._care.run(), name="prekey-care")
         self.outbox.wake()
         return self._listening
+
+    def _look_for_news(self) -> None:
+        self._inbox.news.set()
 
     async def _drained(self) -> None:
         """What waits in the mailbox may change how to encrypt: it goes first, if this client listens."""

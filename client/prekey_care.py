@@ -5,9 +5,11 @@ docs/protocol.md, "Prekeys".
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from crypto.limits import DAY_MS, ONE_TIME_STOCK
 from crypto.local_prekeys import LocalPrekeys
 from crypto.prekeys import KeyClass, KeyKind, SignedKey
 from crypto.sessions import forget_expired
@@ -16,7 +18,8 @@ from relay.wire.resources import PrekeysRequest, PrekeyStockAnswer
 
 from .account import Account
 from .errors import ClientError, Refused
-from .store import facts
+from .message import Warned
+from .store import facts, tidings
 from .store.database import Database, Transaction
 from .store.prekey_rows import load_prekeys, save_prekeys
 from .store.session_rows import all_sessions, save_sessions
@@ -26,6 +29,8 @@ from .transport import Transport
 _EVERY_SECONDS: Final = 3_600.0
 _AGAIN_SECONDS: Final = 60.0
 _STOCKED: Final = (KeyKind.KEM, KeyKind.ONE_TIME)
+MAX_MADE_A_DAY: Final = 10 * ONE_TIME_STOCK
+"""One-time keys of a kind: the relay alone says what is left, and must not make this device work and store at will."""
 
 
 async def tend_prekeys(transport: Transport, database: Database, account: Account, system: System) -> None:
@@ -66,15 +71,51 @@ def _plan(
     caught_up_at_ms = facts.number(tx, facts.CAUGHT_UP_AT_MS)
     if caught_up_at_ms:
         prekeys = prekeys.forget_expired(caught_up_at_ms=min(caught_up_at_ms, now_ms))
-    prekeys = prekeys.refresh(
-        one_time_at_relay=left.get(KeyKind.ONE_TIME, 0),
-        kem_at_relay=left.get(KeyKind.KEM, 0),
-        now_ms=now_ms,
-        random=system.random,
-    )
+    prekeys = _refill(tx, prekeys, left, system)
     save_prekeys(tx, before, prekeys)
     _tidy_sessions(tx, account, prekeys, now_ms)
     return prekeys.to_upload(account.local)
+
+
+def _refill(
+    tx: Transaction, prekeys: LocalPrekeys, left: Mapping[KeyKind, int], system: System
+) -> LocalPrekeys:
+    """Rotate, and fill up as far as this day's share goes; where that is not far enough, the user is told once."""
+    now_ms = system.now_ms()
+    began_at_ms = facts.number(tx, facts.STOCK_DAY_BEGAN_AT_MS)
+    is_same_day = began_at_ms <= now_ms < began_at_ms + DAY_MS
+    made_before = facts.number(tx, facts.STOCK_MADE) if is_same_day else 0
+    room = max(0, MAX_MADE_A_DAY - made_before)
+    at_relay = {}
+    is_short = False
+    for kind in _STOCKED:
+        waiting = sum(
+            not key.uploaded
+            for key in prekeys.keys
+            if key.kind is kind and key.key_class is KeyClass.ONE_TIME
+        )
+        lacking = ONE_TIME_STOCK - left.get(kind, 0) - waiting
+        is_short = is_short or lacking > room
+        at_relay[kind] = max(left.get(kind, 0), ONE_TIME_STOCK - waiting - room)
+    filled = prekeys.refresh(
+        one_time_at_relay=at_relay[KeyKind.ONE_TIME],
+        kem_at_relay=at_relay[KeyKind.KEM],
+        now_ms=now_ms,
+        random=system.random,
+    )
+    made = max(filled.next_ids[kind - 1] - prekeys.next_ids[kind - 1] for kind in _STOCKED)
+    if not is_same_day:
+        facts.set_number(tx, facts.STOCK_DAY_BEGAN_AT_MS, now_ms)
+    # One over the share stands for "told".
+    told = made_before > MAX_MADE_A_DAY
+    facts.set_number(tx, facts.STOCK_MADE, MAX_MADE_A_DAY + 1 if is_short else made_before + made)
+    if is_short and not told:
+        detail = (
+            f"the relay says that {MAX_MADE_A_DAY:,} one-time keys were used up within a day:"
+            " no more are made until tomorrow, first contacts get last-resort keys"
+        )
+        tidings.tell(tx, Warned("prekeys_drained", detail))
+    return filled
 
 
 def _at_relay(prekeys: LocalPrekeys, kind: KeyKind, left: int) -> set[int]:
@@ -106,7 +147,16 @@ def _uploaded(tx: Transaction, *, keys: tuple[SignedKey, ...], now_ms: int) -> N
 class PrekeyCare:
     """Tends while this client listens: after catching up, when the relay says that keys run low, and hourly."""
 
-    def __init__(self, transport: Transport, database: Database, account: Account, system: System) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        database: Database,
+        account: Account,
+        system: System,
+        *,
+        on_tended: Callable[[], None],
+    ) -> None:
+        self._on_tended = on_tended
         self._tend = partial(tend_prekeys, transport, database, account, system)
         self._due = asyncio.Event()
         self.last_error: ClientError | None = None
@@ -127,6 +177,7 @@ class PrekeyCare:
             self._due.clear()
             try:
                 await self._tend()
+                self._on_tended()
                 self.last_error, wait_seconds = None, _EVERY_SECONDS
             except ClientError as error:
                 self.last_error, wait_seconds = error, _AGAIN_SECONDS

@@ -7,6 +7,8 @@ from .database import Transaction
 
 COMMITTED_SEQUENCE = "committed_sequence"
 CAUGHT_UP_AT_MS = "caught_up_at_ms"
+STOCK_DAY_BEGAN_AT_MS = "stock_day_began_at_ms"
+STOCK_MADE = "stock_made"  # one-time prekeys since then
 REPEATS = "repeats"  # envelopes that came again after they were opened
 
 
