@@ -203,3 +203,41 @@ async def test_a_restore_jumps_every_sequence_and_tells_the_gap(store: Store) ->
     )
     await store.mailboxes.ack(anna, up_to=4 + RESTORE_GAP)
     assert (await page(store, anna)).items == ()
+
+
+async def test_more_gaps_than_fit_on_a_page_come_in_order_with_what_stands_between(store: Store) -> None:
+    device = await new_device(store, "anna")
+    for number in range(18):
+        ttl_seconds = 3_600 if number % 6 == 5 else 60 + number  # gaps of one: each expires at its own time
+        await send(store, submission(number, device, ttl_seconds=ttl_seconds))
+    for number in (0, 2, 4, 8, 10, 14):
+        await store.mailboxes.read(
+            device, after=0, max_envelopes=1, max_bytes=1, now_ms=NOW_MS + (60 + number) * 1_000
+        )
+    later_ms = NOW_MS + 1_000_000
+    seen, after, more = [], 0, True
+    while more:
+        found = await store.mailboxes.read(
+            device, after=after, max_envelopes=3, max_bytes=1_000_000, now_ms=later_ms
+        )
+        for item in found.items:
+            first = item.sequence if isinstance(item, StoredEnvelope) else item.from_sequence
+            last = item.sequence if isinstance(item, StoredEnvelope) else item.to_sequence
+            seen += range(first, last + 1)
+        assert len(found.items) <= 3
+        after, more = seen[-1], found.more
+    assert seen == list(range(1, 19))
+
+
+async def test_single_acknowledgements_take_what_they_name_out_of_gaps(store: Store) -> None:
+    device = await new_device(store, "anna")
+    for number in range(8):
+        await send(store, submission(number, device))
+    await store.mailboxes.remove(device, up_to=7)
+    await store.mailboxes.ack(device, up_to=1, also=(1, 4, 4, 5, 7, 8))
+    reason = MissedReason.REMOVED
+    assert (await page(store, device)).items == (MissedRange(2, 3, reason), MissedRange(6, 6, reason))
+    await store.mailboxes.ack(device, up_to=2, also=(6,))
+    assert (await page(store, device)).items == (MissedRange(3, 3, reason),)
+    await store.mailboxes.ack(device, up_to=3)
+    assert (await page(store, device)).items == ()

@@ -230,3 +230,27 @@ async def test_calls_in_a_group_that_fails_before_their_turn_are_told_and_the_ne
         assert [type(each) for each in told] == [Unavailable] * 3
         assert (await store.mailboxes.append([one], now_ms=NOW_MS)).appended[0].sequences == (1,)
         assert (await store.mailboxes.state(device)).envelopes == 1
+
+
+async def test_an_acknowledgement_writes_no_gap_but_those_it_falls_on(tmp_path: Path) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        device = await new_device(store, "anna")
+        await store.mailboxes.append(
+            [
+                Submission(bytes_of(("id", number), 16), 60 if number % 2 else 3_600, (b"x",), ((device, 0),))
+                for number in range(600)
+            ],
+            now_ms=NOW_MS,
+        )
+        await store.mailboxes.expire(now_ms=NOW_MS + 60_000, limit=1_000)
+        with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
+            connection.execute("CREATE TABLE touched (at INTEGER)")
+            for event in ("INSERT", "UPDATE", "DELETE"):
+                connection.execute(
+                    f"CREATE TRIGGER seen_{event} AFTER {event} ON missed BEGIN INSERT INTO touched VALUES (1); END"
+                )
+            connection.commit()
+        await store.mailboxes.ack(device, up_to=4, also=(7, 8, 100))
+        with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
+            assert connection.execute("SELECT count(*) FROM touched").fetchone() == (4,)
+            assert connection.execute("SELECT count(*) FROM missed").fetchone() == (296,)

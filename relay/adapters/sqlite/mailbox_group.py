@@ -260,10 +260,7 @@ class MailboxGroup:
                 for single in ack.also:
                     ranges += (counters.number, single, single, 1)
                 if counters.has_missed:
-                    left = missed.without(
-                        await missed.ranges_of(transaction, counters.number), ack.up_to, ack.also
-                    )
-                    missed.replace_ranges(transaction, counters, left)
+                    await missed.acknowledge(transaction, counters, ack.up_to, ack.also)
         by_number = {counters.number: counters for counters in changed.values()}
 
         def deduct(rows: list[Row]) -> None:

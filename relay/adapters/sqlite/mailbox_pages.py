@@ -1,5 +1,6 @@
 """Reading mailboxes: pages of what waits, in order, with missed ranges between; damaged rows are never given out."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -81,9 +82,9 @@ class MailboxPages:
         rows = await self._reader.rows(_PAGE, (number, after, max_envelopes, max_bytes))
         missed: list[MissedRange] = []
         if not rows or rows[0][-1]:
-            missed = await self._missed(number, after)
+            missed = await self._missed(number, after, max_envelopes + 1)
         more = len(rows) > max_envelopes
-        envelopes: list[MailboxItem] = []
+        envelopes: list[StoredEnvelope] = []
         expired, damaged = False, []
         for sequence, envelope_id, received_at_ms, expires_at_ms, digest, fits, ciphertext, _ in rows[
             :max_envelopes
@@ -103,11 +104,11 @@ class MailboxPages:
             return Page(tuple(envelopes), more)
         return _merged(envelopes, missed, more, max_envelopes)
 
-    async def _missed(self, number: int, after: int) -> list[MissedRange]:
+    async def _missed(self, number: int, after: int, limit: int) -> list[MissedRange]:
         rows = await self._reader.rows(
             """SELECT from_sequence, to_sequence, reason FROM missed
-               WHERE device_number = ? AND to_sequence > ? ORDER BY from_sequence""",
-            (number, after),
+               WHERE device_number = ? AND to_sequence > ? ORDER BY from_sequence LIMIT ?""",
+            (number, after, limit),
         )
         return [
             MissedRange(max(first, after + 1), last, MissedReason(reason)) for first, last, reason in rows
@@ -158,19 +159,21 @@ class MailboxPages:
         return StoredEnvelope(found[0], found[1], found[2], found[4])
 
 
-def _merged(envelopes: list[MailboxItem], missed: list[MissedRange], more: bool, max_items: int) -> Page:
-    """Envelopes and missed ranges in the order of their sequences; after a cut list of envelopes nothing that stands behind."""
-    sequences = {item.sequence for item in envelopes if isinstance(item, StoredEnvelope)}
-    last = max(sequences, default=0)
-    between = [
-        gap
-        for gap in missed
+def _merged(envelopes: list[StoredEnvelope], missed: list[MissedRange], more: bool, max_items: int) -> Page:
+    """Envelopes and missed ranges in the order of their sequences; behind the end of a cut list nothing of the other."""
+    sequences = [each.sequence for each in envelopes]
+    between: list[MissedRange] = []
+    for gap in missed:
+        if more and gap.from_sequence > (sequences[-1] if sequences else 0):
+            break
+        above = bisect_left(sequences, gap.from_sequence)
         # A range that was made between the two statements covers an envelope of this page: that one is still good.
-        if not (more and gap.from_sequence > last)
-        and not any(gap.from_sequence <= sequence <= gap.to_sequence for sequence in sequences)
-    ]
-    more = more or len(between) < len(missed)
-    items = sorted([*envelopes, *between], key=_place)
+        if above == len(sequences) or sequences[above] > gap.to_sequence:
+            between.append(gap)
+    if len(missed) > max_items:
+        del envelopes[bisect_left(sequences, missed[-1].from_sequence) :]
+    more = more or len(between) < len(missed) or len(envelopes) < len(sequences)
+    items: list[MailboxItem] = sorted([*envelopes, *between], key=_place)
     return Page(tuple(items[:max_items]), more or len(items) > max_items)
 
 

@@ -6,9 +6,13 @@ from relay.wire.frames import MissedReason
 
 from . import multi_row
 from .mailbox_counters import Counters
-from .writer import Transaction
+from .writer import Row, Transaction
 
 Range = tuple[int, int, int]  # from, to, reason
+
+_COVERS = """(SELECT 1 FROM missed AS m WHERE m.device_number = ? AND m.to_sequence >= column1
+    AND m.from_sequence = (SELECT max(from_sequence) FROM missed
+                           WHERE device_number = m.device_number AND from_sequence <= column1))"""
 
 
 def as_ranges(sequences: Sequence[int], reason: MissedReason) -> list[Range]:
@@ -33,16 +37,23 @@ def joined(ranges: Sequence[Range]) -> list[Range]:
     return result
 
 
-def without(ranges: Sequence[Range], up_to: int, also: Sequence[int]) -> list[Range]:
-    """What remains when everything up to `up_to` and the single ones in `also` are acknowledged."""
-    result = [(max(first, up_to + 1), last, reason) for first, last, reason in ranges if last > up_to]
-    for single in also:
-        for index, (first, last, reason) in enumerate(result):
-            if first <= single <= last:
-                halves = ((first, single - 1, reason), (single + 1, last, reason))
-                result[index : index + 1] = [half for half in halves if half[0] <= half[1]]
-                break
-    return result
+def _take_out(transaction: Transaction, number: int, single: int) -> None:
+    """Leave of the range that has this sequence what is below it and what is above."""
+    transaction.later(
+        """INSERT INTO missed SELECT device_number, ?2 + 1, to_sequence, reason FROM missed
+           WHERE device_number = ?1 AND to_sequence > ?2
+               AND from_sequence = (SELECT max(from_sequence) FROM missed WHERE device_number = ?1 AND from_sequence <= ?2)""",
+        (number, single),
+    )
+    transaction.later(
+        "DELETE FROM missed WHERE device_number = ? AND from_sequence = ?",
+        (number, single),
+    )
+    transaction.later(
+        """UPDATE missed SET to_sequence = ?2 - 1 WHERE device_number = ?1 AND to_sequence >= ?2
+               AND from_sequence = (SELECT max(from_sequence) FROM missed WHERE device_number = ?1 AND from_sequence < ?2)""",
+        (number, single),
+    )
 
 
 async def ranges_of(transaction: Transaction, number: int) -> list[Range]:
@@ -59,15 +70,42 @@ async def ranges_of(transaction: Transaction, number: int) -> list[Range]:
 def replace_ranges(transaction: Transaction, counters: Counters, ranges: Sequence[Range]) -> None:
     """Make these the missed ranges of the mailbox."""
     transaction.later("DELETE FROM missed WHERE device_number = ?", (counters.number,))
+    _insert(transaction, counters.number, ranges)
+    counters.has_missed = bool(ranges)
+
+
+def _insert(transaction: Transaction, number: int, ranges: Sequence[Range]) -> None:
     flat: list[object] = []
     for missed in ranges:
-        flat += (counters.number, *missed)
+        flat += (number, *missed)
     for rows, parameters in multi_row.chunks(flat, 4):
         transaction.later(
             f"INSERT INTO missed SELECT * FROM {multi_row.values(rows, 4)} WHERE column1 NOT NULL",  # noqa: S608
             parameters,
         )
-    counters.has_missed = bool(ranges)
+
+
+async def acknowledge(transaction: Transaction, counters: Counters, up_to: int, also: Sequence[int]) -> None:
+    """Take what is acknowledged out of the mailbox's missed ranges; touches no range but those it falls on."""
+    number = counters.number
+    transaction.later("DELETE FROM missed WHERE device_number = ? AND to_sequence <= ?", (number, up_to))
+    transaction.later(
+        "UPDATE missed SET from_sequence = ? WHERE device_number = ? AND from_sequence <= ?",
+        (up_to + 1, number, up_to),
+    )
+    for count, parameters in multi_row.chunks(also, 1):
+        # One hop for all; most single ones are envelopes, and fall on no range.
+        for (single,) in await transaction.rows(
+            f"SELECT column1 FROM {multi_row.values(count, 1)} WHERE EXISTS {_COVERS}",  # noqa: S608
+            (*parameters, number),
+        ):
+            _take_out(transaction, number, single)
+
+    def note(rows: list[Row]) -> None:
+        ((left,),) = rows
+        counters.has_missed = bool(left)
+
+    transaction.later("SELECT EXISTS (SELECT 1 FROM missed WHERE device_number = ?)", (number,), note)
 
 
 async def replace_by_missed(
