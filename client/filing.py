@@ -29,11 +29,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Filed:
-    """What became of messages (by number). `full`: (recipient, message, error) of what stays and is tried again."""
+    """What became of messages (by number). `full`: (message, error) of what stays and is tried again."""
 
     accepted: list[int] = field(default_factory=list)
     refused: list[tuple[int, ClientError]] = field(default_factory=list)
-    full: list[tuple[bytes, int, ClientError]] = field(default_factory=list)
+    full: list[tuple[int, ClientError]] = field(default_factory=list)
     redrafted: bool = False
 
 
@@ -72,7 +72,7 @@ def _file_one(tx: Transaction, answer: Answer, filed: Filed) -> None:
     row, outcomes = answer.row, answer.outcomes
     if Outcome.MAILBOX_FULL in outcomes:
         # The row stays whole: for those that have it, the same bytes again get the same answer.
-        filed.full.append((row.account_id, row.message_n, refusal("mailbox_full")))
+        filed.full.append((row.message_n, refusal("mailbox_full")))
         return
     queue.remove_outgoing(tx, [row.n])
     is_taken = Outcome.STORED in outcomes

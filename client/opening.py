@@ -285,7 +285,7 @@ def _keep(tx: Transaction, batch: _Batch, key: Key, plaintext: bytes, received_a
     if not follows:
         _warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)
     if content.type != ContentType.EMPTY:
-        history.add_incoming(tx, account_id, content, received_at_ms)
+        history.add_incoming(tx, account_id, device_id, content, received_at_ms)
 
 
 def _hear_claim(tx: Transaction, account: Account, account_id: bytes, handle: str, *, is_first: bool) -> None:

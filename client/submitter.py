@@ -13,6 +13,7 @@ from typing import Final
 from relay.wire.frames import (
     Accepted,
     EnvelopeClass,
+    Outcome,
     RelayFrame,
     Submit,
     Target,
@@ -61,6 +62,9 @@ class Submitter:
         self._answered = asyncio.Event()
         self._sent_up_to = 0
         self._paused: dict[bytes, float] = {}
+        self._one_by_one: set[bytes] = set()
+        """Recipients whose mailbox was full: one envelope at a time, until one is taken, so that the order stays."""
+        self._look_again = False
         self._request_id = 0
         self._on_redraft = on_redraft
 
@@ -106,6 +110,8 @@ class Submitter:
     async def _send(self, connection: Connection) -> None:
         while True:
             self._wake.clear()
+            if self._look_again:
+                self._look_again, self._sent_up_to = False, 0
             rows = await self._database.read(
                 lambda tx: queue.outgoing_after(tx, self._sent_up_to, _READ_AT_ONCE)
             )
@@ -113,7 +119,7 @@ class Submitter:
                 await self._wait_for_more()
                 continue
             self._sent_up_to = rows[-1].n
-            frames = await self._frames([row for row in rows if self._may_go(row)])
+            frames = await self._frames(rows)
             if frames:
                 await connection.send(frames)
                 for _ in frames:
@@ -141,11 +147,16 @@ class Submitter:
         self._sent_up_to = 0
 
     def _may_go(self, row: queue.Outgoing) -> bool:
-        under_way = any(other.n == row.n for other in self._under_way.values())
-        return not under_way and row.account_id not in self._paused
+        if row.account_id in self._paused:
+            return False
+        if row.account_id in self._one_by_one:
+            return all(other.account_id != row.account_id for other in self._under_way.values())
+        return True
 
     async def _frames(self, rows: Sequence[queue.Outgoing]) -> list[Submit]:
-        """The rows as submits, with the newest grant; rows that are too old are encrypted anew."""
+        """The rows that may go as submits, with the newest grant; rows that are too old are encrypted anew."""
+        under_way = {row.n for row in self._under_way.values()}
+        rows = [row for row in rows if row.n not in under_way and self._may_go(row)]
         oldest_ms = self._system.now_ms() - IDEMPOTENCY_SECONDS * 1_000
         fresh = rows
         expired = [row for row in rows if row.made_at_ms < oldest_ms]
@@ -158,6 +169,8 @@ class Submitter:
         )
         frames = []
         for row in fresh:
+            if not self._may_go(row):
+                continue  # by an answer that came in between, or a row before it
             self._request_id = self._request_id % _MAX_REQUEST_ID + 1
             self._under_way[self._request_id] = row
             frames.append(
@@ -181,6 +194,7 @@ class Submitter:
             for _ in answers:
                 self._system.reached(Step.ACCEPTED)
             if answers:
+                self._heed(answers)
                 self._tell(await self._database.run(partial(file_answers, answers=answers)))
             self._answered.set()
 
@@ -198,12 +212,23 @@ class Submitter:
             return Answer(row, (), error=error)
         return None
 
+    def _heed(self, answers: Sequence[Answer]) -> None:
+        """A full mailbox holds back what comes after, at once; the first that is taken lets all go again."""
+        for answer in answers:
+            account_id = answer.row.account_id
+            if Outcome.MAILBOX_FULL in answer.outcomes:
+                self._paused[account_id] = self._system.monotonic_seconds() + _PAUSE_SECONDS
+                self._one_by_one.add(account_id)
+            elif account_id in self._one_by_one and account_id not in self._paused:
+                self._one_by_one.discard(account_id)
+                self._look_again = True
+                self._wake.set()
+
     def _tell(self, filed: Filed) -> None:
         self._deliveries.accepted(filed.accepted)
         for message_n, error in filed.refused:
             self._deliveries.failed([message_n], error)
-        for account_id, message_n, error in filed.full:
-            self._paused[account_id] = self._system.monotonic_seconds() + _PAUSE_SECONDS
+        for message_n, error in filed.full:
             self._deliveries.failed([message_n], error)
             self._wake.set()
         if filed.redrafted:

@@ -73,12 +73,25 @@ def add_outgoing(
     )
 
 
-def add_incoming(tx: Transaction, account_id: bytes, content: Content, received_at_ms: int) -> bool:
-    """A message that was opened; False if it is here already (its author sent it in another envelope before)."""
+def add_incoming(
+    tx: Transaction, account_id: bytes, device_id: bytes, content: Content, received_at_ms: int
+) -> bool:
+    """A message that was opened; False if it is here already (its author sent it in another envelope before).
+
+    One that comes late stands before those that its device sent after it.
+    """
+    later = tx.one(
+        "SELECT coalesce(place, n) FROM messages WHERE conversation_id = ? AND device_id = ? AND counter > ?"
+        " ORDER BY counter LIMIT 1",
+        content.conversation_id,
+        device_id,
+        content.counter,
+    )
     return (
         tx.run(
             "INSERT INTO messages (conversation_id, message_id, account_id, outgoing, type, body, sent_at_ms,"
-            " received_at_ms, state, given) VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
+            " received_at_ms, state, given, device_id, counter, place)"
+            " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
             content.conversation_id,
             content.message_id,
             account_id,
@@ -87,6 +100,9 @@ def add_incoming(tx: Transaction, account_id: bytes, content: Content, received_
             content.sent_at_ms,
             received_at_ms,
             State.RECEIVED,
+            device_id,
+            content.counter,
+            None if later is None else later[0],
         )
         > 0
     )
@@ -111,11 +127,11 @@ def find_by_id(tx: Transaction, account_id: bytes, message_id: bytes) -> Message
 
 
 def of_conversation(tx: Transaction, conversation_id: bytes, limit: int | None) -> list[MessageRow]:
-    """Its messages, oldest first; the newest `limit`."""
+    """Its messages in order, each device's as it sent them; the newest `limit`."""
     rows = _rows(
         tx.all(
             f"SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = ? AND m.type <> ?"  # noqa: S608
-            " ORDER BY m.n DESC LIMIT ?",
+            " ORDER BY coalesce(m.place, m.n) DESC, coalesce(m.counter, 0) DESC, m.n DESC LIMIT ?",
             conversation_id,
             ContentType.EMPTY,
             -1 if limit is None else limit,

@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from client.account import as_registered, new_account
+from client.contents import direct_conversation
 from client.store import history
 from relay.wire.links import InviteLink
 from tests.client_pair import Clock, bodies, open_pair, open_person, with_device
@@ -23,7 +24,7 @@ async def test_b9_withheld_first_messages_of_a_conversation_show_as_a_gap(tmp_pa
         left = await bob.database.read(lambda tx: tx.one("SELECT count(*) FROM absent"))
         assert left == (0,)
         assert await bob.warned() == []
-        assert sorted(await bob.texts(alice)) == sorted(bodies("one", "two", "three"))
+        assert await bob.texts(alice) == bodies("one", "two", "three")
 
 
 async def test_b9_a_device_that_joined_later_misses_nothing_from_before(tmp_path):
@@ -50,3 +51,17 @@ async def test_b9_a_device_that_joined_later_misses_nothing_from_before(tmp_path
         await second.receive([mine[0].ciphertext])
         assert await second.texts(alice) == bodies("after")
         assert await absent(second) == []
+
+
+async def test_what_comes_late_stands_where_its_device_sent_it(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        sent = [f"message {number}" for number in range(12)]
+        ciphertexts = await alice.say(bob, *sent)
+        for at in (3, 1, 7, 2, 0, 11, 5, 4, 6, 9, 8, 10):
+            await bob.receive([ciphertexts[at]])
+        assert await bob.texts(alice) == bodies(*sent)
+        conversation = direct_conversation(alice.id, bob.id)
+        newest = await bob.database.read(lambda tx: history.of_conversation(tx, conversation, 3))
+        assert [row.body for row in newest] == bodies(*sent[-3:])
+        by_arrival = await bob.database.read(lambda tx: history.not_given(tx, 0, 100))
+        assert [row.body for row in by_arrival][:3] == bodies("message 3", "message 1", "message 7")

@@ -1,0 +1,78 @@
+"""A recipient whose mailbox is full, and empties while envelopes are under way: what goes out, and in which order."""
+
+import asyncio
+
+from client.deliveries import Deliveries
+from client.store import queue
+from client.submitter import Submitter
+from relay.wire.frames import Accepted, Outcome
+from tests.client_pair import open_pair
+
+
+class Wire:
+    """A connection whose far end is the test."""
+
+    def __init__(self) -> None:
+        self.submitted: asyncio.Queue[bytes] = asyncio.Queue()
+        self._requests: dict[bytes, int] = {}
+        self._answers: asyncio.Queue[tuple[Accepted, ...]] = asyncio.Queue()
+
+    async def send(self, frames):
+        for frame in frames:
+            self._requests[frame.envelope_id] = frame.request_id
+            self.submitted.put_nowait(frame.envelope_id)
+
+    async def receive(self):
+        return await self._answers.get()
+
+    def answer(self, *outcomes):
+        """(Envelope id, outcome) of each."""
+        self._answers.put_nowait(
+            tuple(Accepted(self._requests[id_], (outcome,)) for id_, outcome in outcomes)
+        )
+
+    async def next(self, count):
+        return [await self.submitted.get() for _ in range(count)]
+
+
+async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("client.submitter._PAUSE_SECONDS", 0.01)
+    async with open_pair(tmp_path) as (alice, bob):
+        for number in range(6):
+            await alice.draft(bob, f"message {number}")
+        await alice.encrypt(bob)
+        ids = [
+            row.envelope_id for row in await alice.database.read(lambda tx: queue.outgoing_after(tx, 0, 10))
+        ]
+        wire = Wire()
+        deliveries = Deliveries(alice.system)
+        submitter = Submitter(
+            transport=None,
+            database=alice.database,
+            system=alice.system,
+            deliveries=deliveries,
+            on_redraft=lambda: None,
+        )
+        talk = asyncio.create_task(submitter._converse(wire))
+        try:
+            assert await wire.next(6) == ids
+            # The first is refused; the others were under way, and the mailbox is full for most of them too.
+            wire.answer((ids[0], Outcome.MAILBOX_FULL), (ids[1], Outcome.STORED))
+            wire.answer(*((id_, Outcome.MAILBOX_FULL) for id_ in ids[2:]))
+            for _ in range(3):  # as long as it stays full, only the first is tried
+                assert await wire.next(1) == ids[:1]
+                assert wire.submitted.empty()
+                wire.answer((ids[0], Outcome.MAILBOX_FULL))
+            assert await wire.next(1) == ids[:1]
+            assert wire.submitted.empty()
+            wire.answer((ids[0], Outcome.STORED))
+            assert await wire.next(4) == ids[2:]
+            waiter = deliveries.watch(await alice.database.read(queue.waiting_numbers))
+            wire.answer(*((id_, Outcome.STORED) for id_ in ids[2:]))
+            while waiter.left:
+                await waiter.changed.wait()
+                waiter.changed.clear()
+            assert await alice.database.read(queue.waiting) == 0
+        finally:
+            talk.cancel()
+            await asyncio.gather(talk, return_exceptions=True)
