@@ -19,6 +19,7 @@ CHECKPOINT_PAGES: Final = 1_000
 
 _WRITER_PRAGMAS: Final = (
     f"PRAGMA page_size = {PAGE_BYTES}",  # this and the next work on an empty file only, so before the WAL
+    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # NORMAL would lose the last commits when the power goes
     "PRAGMA foreign_keys = ON",
