@@ -260,7 +260,11 @@ class PrekeyMarket:
     async def run(self, http: aiohttp.ClientSession, origin: str) -> None:
         """A new stock, then all askers at once; until done or the relay is gone."""
         try:
-            await self._stock(http, origin)
+            try:
+                await self._stock(http, origin)
+            except Refusal as refusal:
+                if refusal.code != "quota_exceeded":  # the stock is full: nobody came for a while
+                    raise
             await asyncio.gather(
                 *(self._claim(http, origin, asker) for asker in self._askers for _ in range(2))
             )
