@@ -213,7 +213,7 @@ def config_group() -> None:
 @_config
 @_as_json
 def config_show(data: Path | None, config: Path | None, as_json: bool) -> None:
-    """Print every setting as it is in effect."""
+    """Print every setting as it is in effect: a file for --config."""
     from relay.config import effective
 
     for name, (value, description) in effective(_settings(config, {"data": data})).items():
@@ -221,7 +221,8 @@ def config_show(data: Path | None, config: Path | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps({"name": name, "value": shown, "description": description}))
         else:
-            click.echo(f"{name} = {json.dumps(shown)}  # {description}")
+            set_to = f"# {name} is not set" if shown is None else f"{name} = {json.dumps(shown)}"
+            click.echo(f"{set_to}  # {description}")
 
 
 @config_group.command("check")

@@ -175,6 +175,12 @@ def test_the_settings_in_effect_are_shown(tmp_path: Path):
     assert "did you mean `limits.mailbox_envelopes`?" in one_line(wrong)
 
 
+def test_the_settings_shown_are_a_file_for_the_next_start(tmp_path: Path):
+    file = tmp_path / "relay.toml"
+    file.write_text(run("config", "show", "--data", str(tmp_path / "data")).stdout)
+    assert run("config", "check", "--config", str(file)).stdout == "the settings are in order\n"
+
+
 async def test_f23_sigterm_closes_sockets_with_a_code_and_ends_requests(tmp_path: Path):
     with serving(tmp_path) as served:
         async with http_session() as session:
