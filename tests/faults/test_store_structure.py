@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from relay.adapters.sqlite.connection import StoreUnusable
+from relay.adapters.sqlite.mailbox_group import TARGETS_A_TURN, _Rows
 from relay.adapters.sqlite.records import MERGE_AT, SLICE_ROWS
 from relay.adapters.sqlite.store import open_sqlite_store
+from relay.adapters.sqlite.writer import Transaction
 from relay.ports.mailboxes import MissedRange, Page, StoredEnvelope, Submission
 from relay.wire.errors import Unavailable
 from relay.wire.frames import MissedReason, Outcome
@@ -254,3 +256,24 @@ async def test_an_acknowledgement_writes_no_gap_but_those_it_falls_on(tmp_path: 
         with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
             assert connection.execute("SELECT count(*) FROM touched").fetchone() == (4,)
             assert connection.execute("SELECT count(*) FROM missed").fetchone() == (296,)
+
+
+async def test_a_fan_out_gives_others_their_turn_while_it_is_placed(tmp_path: Path) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        group = store.mailboxes._group
+        targets = tuple((bytes_of(("device", number), 16), 0) for number in range(3 * TARGETS_A_TURN))
+        rows, turns = _Rows(merged={}, recent={}), 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        waiting = asyncio.create_task(others())
+        transaction = Transaction(store._writer.connection, store.counts, freeing_only=False)
+        submission = Submission(bytes_of("id", 16), 60, (b"x",), targets)
+        answer = await group._place(transaction, submission, (b"",), NOW_MS, rows, {})
+        waiting.cancel()
+        assert answer.outcomes == (Outcome.UNKNOWN_DEVICE,) * len(targets)
+        assert turns >= 2

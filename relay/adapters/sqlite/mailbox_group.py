@@ -1,7 +1,9 @@
 """What one group commit does to mailboxes: all appends, then all attempts and acknowledgements, in few statements."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from relay.ports.mailboxes import Appended, AppendResult, MailboxLevel, Quotas, Submission
 from relay.wire import limits
@@ -15,6 +17,8 @@ from .records import Fresh, Key, Records, record_value
 from .writer import Row, Transaction
 
 _ENVELOPE_COLUMNS = 9
+TARGETS_A_TURN: Final = 1_000
+"""So many targets of a fan-out are placed before the event loop's other tasks have their turn."""
 _STORED = (Outcome.STORED,)
 
 
@@ -128,7 +132,9 @@ class MailboxGroup:
         outcomes: list[Outcome] = []
         sequences: list[int] = []
         taken: list[tuple[Counters, int, int]] = []
-        for device_id, index in submission.targets:
+        for number, (device_id, index) in enumerate(submission.targets):
+            if number % TARGETS_A_TURN == TARGETS_A_TURN - 1:
+                await asyncio.sleep(0)
             counters = known.get(device_id)
             sequence = 0
             if counters is None:
@@ -185,7 +191,9 @@ class MailboxGroup:
                     copies[index] = number = await self._new_shared_number(transaction)
                     rows.shared += (number, submission.ciphertexts[index])
                     rows.waiting += (number, count)
-        for counters, index, sequence in taken:
+        for place, (counters, index, sequence) in enumerate(taken):
+            if place % TARGETS_A_TURN == TARGETS_A_TURN - 1:
+                await asyncio.sleep(0)
             ciphertext = submission.ciphertexts[index]
             shared_number = copies.get(index)
             rows.envelopes += (
