@@ -1,9 +1,9 @@
 """One WebSocket with the relay, past its handshake: whole batches of frames in and out. Knows no meaning of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -135,3 +135,19 @@ async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, origin: str, sig
             raise refusal(code, retry_after_ms)
         case _:
             raise RelayMisbehaved("the relay did not say that it is ready")
+
+
+async def run_together(*directions: Coroutine[Any, Any, None]) -> None:
+    """Run all until one returns or raises; the others are cancelled and awaited. Raises that one's error as it is."""
+    tasks = [asyncio.create_task(direction) for direction in directions]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [task.exception() for task in tasks if task in done]
+    errors += [result for result in results if isinstance(result, BaseException)]
+    for error in errors:
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            raise error

@@ -13,7 +13,7 @@ from typing import Final
 from .errors import RelayUnreachable
 from .inbox import Inbox
 from .message import CaughtUp, Event, Message
-from .store import history, tidings
+from .store import history, notices
 from .store.database import Database, Transaction
 from .system import System
 
@@ -61,7 +61,7 @@ async def _kept(
 ) -> AsyncGenerator[Event, None]:
     """All rows that no application took yet."""
     marks: list[asyncio.Future[None]] = []
-    after_message = after_tiding = 0
+    after_message = after_notice = 0
     try:
         while True:
             messages, others = await database.read(
@@ -70,7 +70,7 @@ async def _kept(
                         (row.n, as_message(tx, row))
                         for row in history.not_given(tx, after_message, _AT_ONCE)  # noqa: B023
                     ],
-                    tidings.untold(tx, after_tiding, _AT_ONCE),  # noqa: B023
+                    notices.untold(tx, after_notice, _AT_ONCE),  # noqa: B023
                 )
             )
             if not messages and not others:
@@ -81,12 +81,12 @@ async def _kept(
                 finally:
                     marks.append(database.run_soon(partial(history.mark_given, numbers=[number])))
                 after_message = number
-            for number, tiding in others:
+            for number, notice in others:
                 try:
-                    yield tiding
+                    yield notice
                 finally:
-                    marks.append(database.run_soon(partial(tidings.mark_told, numbers=[number])))
-                after_tiding = number
+                    marks.append(database.run_soon(partial(notices.mark_told, numbers=[number])))
+                after_notice = number
             await asyncio.gather(*marks)
             marks.clear()
     finally:

@@ -23,16 +23,15 @@ from relay.wire.frames import (
 from relay.wire.links import encode_id
 
 from .account import Account, load_account
-from .connection import Connection, open_connection, refusal
+from .connection import Connection, open_connection, refusal, run_together
 from .errors import ClientError, Refused, RelayMisbehaved, RelayUnreachable, TrustError
+from .mailbox_round import take
 from .message import Gap, Warned
-from .opening import take
 from .reconnect import Backoff
-from .store import facts, history, tidings
+from .store import facts, history, notices
 from .store.database import Database, Transaction
 from .store.peers import find_peer
 from .system import Step, System
-from .together import run_together
 from .transport import Transport
 from .trust import adopt, fetch_chain, refresh
 
@@ -151,7 +150,7 @@ class Inbox:
         except (Refused, TrustError) as error:
             detail = str(error)
             await self._database.run(
-                lambda tx: tidings.tell(tx, Warned("devices_refused", detail, encode_id(account_id)))
+                lambda tx: notices.tell(tx, Warned("devices_refused", detail, encode_id(account_id)))
             )
 
     async def _hear(self, frame: RelayFrame) -> None:
@@ -172,7 +171,7 @@ class Inbox:
         for conversation_id, author, count in history.tell_absent(tx):
             peer = find_peer(tx, author)
             name = encode_id(author) if peer is None else peer.name
-            tidings.tell(tx, Gap(encode_id(conversation_id), encode_id(author), name, count))
+            notices.tell(tx, Gap(encode_id(conversation_id), encode_id(author), name, count))
 
     async def _notice(self, notice: Notice) -> None:
         match notice.kind:
@@ -182,7 +181,7 @@ class Inbox:
                 word = notice.kind.name.lower()
                 numbers = ", ".join(str(value) for value in notice.data if isinstance(value, int))
                 await self._database.run(
-                    lambda tx: tidings.tell(tx, Warned(word, f"the relay says: {word} ({numbers})"))
+                    lambda tx: notices.tell(tx, Warned(word, f"the relay says: {word} ({numbers})"))
                 )
                 self.news.set()
             case NoticeKind.RESTORED:

@@ -20,7 +20,7 @@ from .outbox import NewMessage, Outbox, Sending, text_message
 from .prekey_care import PrekeyCare
 from .recipients import known_recipient, look_up, parse_recipient, remembered
 from .registration import register_token
-from .showing import Showing
+from .shown_message import Showing
 from .store import history, queue
 from .store.database import Database, Transaction
 from .store.key_file import load_key

@@ -14,7 +14,7 @@ from typing import Self
 from .account import Account
 from .contents import MAX_TEXT_CHARACTERS, MESSAGE_ID_BYTES, ContentType, Text, encode_body
 from .deliveries import Deliveries
-from .encrypter import Encrypter
+from .draft_worker import DraftWorker
 from .errors import NotSent, UsageError
 from .media import Progress
 from .message import State
@@ -69,7 +69,7 @@ class Outbox:
         self._submitter = Submitter(
             transport, database, system, self._deliveries, on_redraft=self._wake_encrypter
         )
-        self._encrypter = Encrypter(
+        self._draft_worker = DraftWorker(
             account,
             transport,
             database,
@@ -92,7 +92,7 @@ class Outbox:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     def _wake_encrypter(self) -> None:
-        self._encrypter.wake()
+        self._draft_worker.wake()
 
     def wake(self) -> None:
         """There is something to send, perhaps from an earlier time: work it off."""
@@ -101,12 +101,12 @@ class Outbox:
                 worker.cancel()
             self._deliveries.broken = None
             self._workers = [
-                asyncio.create_task(self._encrypter.run(), name="encrypter"),
+                asyncio.create_task(self._draft_worker.run(), name="draft-worker"),
                 asyncio.create_task(self._submitter.run(), name="submitter"),
             ]
             for worker in self._workers:
                 worker.add_done_callback(self._deliveries.worker_ended)
-        self._encrypter.wake(try_all=True)
+        self._draft_worker.wake(try_all=True)
         self._submitter.wake()
 
     async def send(
@@ -120,7 +120,7 @@ class Outbox:
         """Keep messages for a recipient; they are safe when this returns, and on their way."""
         numbers = await self._keep(recipient, account_id, messages)
         if progress is not None:
-            self._encrypter.progress.update(dict.fromkeys(numbers, progress))
+            self._draft_worker.progress.update(dict.fromkeys(numbers, progress))
         sending = Sending(self._database, self._deliveries, numbers)
         self.wake()
         return sending

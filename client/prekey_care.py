@@ -19,7 +19,7 @@ from relay.wire.resources import PrekeysRequest, PrekeyStockAnswer
 from .account import Account
 from .errors import ClientError, Refused
 from .message import Warned
-from .store import facts, tidings
+from .store import facts, notices
 from .store.database import Database, Transaction
 from .store.prekey_rows import load_prekeys, save_prekeys
 from .store.session_rows import all_sessions, save_sessions
@@ -114,7 +114,7 @@ def _refill(
             f"the relay says that {MAX_MADE_A_DAY:,} one-time keys were used up within a day:"
             " no more are made until tomorrow, first contacts get last-resort keys"
         )
-        tidings.tell(tx, Warned("prekeys_drained", detail))
+        notices.tell(tx, Warned("prekeys_drained", detail))
     return filled
 
 

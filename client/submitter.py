@@ -23,15 +23,14 @@ from relay.wire.frames import (
 )
 from relay.wire.limits import IDEMPOTENCY_SECONDS, MAX_TTL_SECONDS
 
-from .connection import Connection, open_connection, refusal
+from .connection import Connection, open_connection, refusal, run_together
 from .deliveries import Deliveries
 from .errors import Refused, RelayMisbehaved, RelayUnreachable
-from .filing import Answer, Filed, draft_anew, file_answers, grant_for
 from .reconnect import Backoff
 from .store import queue
 from .store.database import Database
+from .submit_answers import Answer, Filed, draft_anew, file_answers, grant_for
 from .system import Step, System
-from .together import run_together
 from .transport import Transport
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from relay.wire.resources import ManifestsAnswer
 from .account import Account, save_account
 from .errors import DevicesForked, DevicesRefused, RelayMisbehaved
 from .message import Warned
-from .store import tidings
+from .store import notices
 from .store.database import Database, Transaction
 from .store.peers import find_peer, keep_fork, save_chain
 from .store.session_rows import all_sessions, save_sessions
@@ -101,7 +101,7 @@ def keep_evidence(tx: Transaction, account_id: bytes, error: DevicesForked) -> N
     peer = find_peer(tx, account_id)
     if isinstance(fork, ManifestFork) and peer is not None and not peer.forked:
         keep_fork(tx, account_id, fork.known, fork.other)
-        tidings.tell(tx, Warned("devices_forked", str(error), encode_id(account_id)))
+        notices.tell(tx, Warned("devices_forked", str(error), encode_id(account_id)))
 
 
 async def refresh(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from client.account import Account, as_registered, new_account, save_account
 from client.contents import MESSAGE_ID_BYTES, ContentType, Text, direct_conversation, encode_body
-from client.encrypting import Encrypted, encrypt_drafts
+from client.envelopes import Encrypted, encrypt_drafts
 from client.first_contact import Fetched, Missing
+from client.mailbox_round import Taken, take
 from client.message import Warned
-from client.opening import Taken, take
-from client.store import facts, history, queue, tidings
+from client.store import facts, history, notices, queue
 from client.store.database import Database, Transaction
 from client.store.peers import learn_token, save_chain
 from client.store.prekey_rows import load_prekeys, save_prekeys
@@ -152,7 +152,7 @@ class Person:
 
     async def told(self) -> list[object]:
         """Tidings so far."""
-        return [tiding for _, tiding in await self.database.read(lambda tx: tidings.untold(tx, 0, 10_000))]
+        return [notice for _, notice in await self.database.read(lambda tx: notices.untold(tx, 0, 10_000))]
 
     async def warned(self) -> list[str]:
         return [one.kind for one in await self.told() if isinstance(one, Warned)]

@@ -5,7 +5,6 @@ The library is imported when a command runs, so that `--help` answers at once.
 
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,18 +13,10 @@ import click
 from client.errors import ClientError
 
 from .output import INTERRUPTED, Output, tell_connection
+from .place import Place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_HOME = Path("~/.tokenim/default")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which account folder this call is about, and how its store opens."""
-
-    home: Path
-    passphrase: str | None = field(repr=False)
-    traceback: bool
 
 
 def _run(place: Place, out: Output, work: Coroutine[Any, Any, None]) -> None:

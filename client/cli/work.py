@@ -8,28 +8,26 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from client.client import Client
 from client.errors import FileDamaged, FileUnavailable, UsageError
+from client.kill_steps import machine
 from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned, iso_time
-from client.rehearsal import machine
 from relay.wire.links import encode_bytes
 
 from .output import Output, code_of, one_line, printable, progress_bar
-
-if TYPE_CHECKING:
-    from .commands import Place
+from .place import Place
 
 CATCH_UP_PATIENCE_SECONDS = 30.0
 MAX_LINE_BYTES = 262_144  # more than an envelope holds
 
 
-def _open(place: "Place") -> Client:
+def _open(place: Place) -> Client:
     return Client.open(place.home, passphrase=place.passphrase, system=machine(os.environ))
 
 
-async def register(place: "Place", out: Output, link: str, handle: str | None) -> None:
+async def register(place: Place, out: Output, link: str, handle: str | None) -> None:
     """Make the account and tell who it is."""
     identity = await Client.register(place.home, link, handle=handle, passphrase=place.passphrase)
     name = f"handle {identity.handle}, " if identity.handle else ""
@@ -38,7 +36,7 @@ async def register(place: "Place", out: Output, link: str, handle: str | None) -
     )
 
 
-async def whoami(place: "Place", out: Output, *, with_link: bool) -> None:
+async def whoami(place: Place, out: Output, *, with_link: bool) -> None:
     """Tell who the folder is; the contact link only if asked for, since it lets others in."""
     async with _open(place) as client:
         identity = client.whoami()
@@ -50,14 +48,14 @@ async def whoami(place: "Place", out: Output, *, with_link: bool) -> None:
         out.result("\n".join(lines), shown)
 
 
-async def send_text(place: "Place", out: Output, to: str, text: str, patience_seconds: float) -> None:
+async def send_text(place: Place, out: Output, to: str, text: str, patience_seconds: float) -> None:
     """Send one text."""
     async with _open(place) as client:
         message = await client.send(to, text, patience_seconds=patience_seconds)
         out.shown(message, f"{message.state.value} {message.id}")
 
 
-async def send_file(place: "Place", out: Output, to: str, path: Path, patience_seconds: float) -> None:
+async def send_file(place: Place, out: Output, to: str, path: Path, patience_seconds: float) -> None:
     """Send one file, with a bar while it goes up."""
     async with _open(place) as client:
         with progress_bar(path.name, of_bytes=True) as bar:
@@ -65,7 +63,7 @@ async def send_file(place: "Place", out: Output, to: str, path: Path, patience_s
         out.shown(message, f"{message.state.value} {message.id}")
 
 
-async def send_lines(place: "Place", out: Output, to: str, patience_seconds: float) -> None:
+async def send_lines(place: Place, out: Output, to: str, patience_seconds: float) -> None:
     """Send each line of standard input."""
     lines = _Lines(sys.stdin.buffer)
     async with _open(place) as client:
@@ -145,7 +143,7 @@ class _Lines:
 
 
 async def listen(
-    place: "Place", out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
+    place: Place, out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
 ) -> None:
     """Print what comes until told to stop, by Ctrl-C or SIGTERM, or until caught up."""
     if patience_seconds is None and until_caught_up:
@@ -172,7 +170,7 @@ async def listen(
 
 
 async def _print_events(
-    place: "Place", out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
+    place: Place, out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
 ) -> None:
     async with _open(place) as client:
         if not out.as_json and not until_caught_up:
@@ -230,14 +228,14 @@ def plain_message(message: Message) -> str:
     return f"{iso_time(message.sent_at_ms)} {author}:{state} {body}"
 
 
-async def history(place: "Place", out: Output, with_: str, limit: int | None) -> None:
+async def history(place: Place, out: Output, with_: str, limit: int | None) -> None:
     """Print a conversation."""
     async with _open(place) as client:
         for message in await client.history(with_, limit=limit):
             out.shown(message, plain_message(message))
 
 
-async def verify(place: "Place", out: Output, with_: str) -> None:
+async def verify(place: Place, out: Output, with_: str) -> None:
     """Print the safety number as rows of four groups, and as QR code."""
     async with _open(place) as client:
         number = await client.safety_number(with_)

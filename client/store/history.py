@@ -74,19 +74,27 @@ def add_outgoing(
 
 
 def add_incoming(
-    tx: Transaction, account_id: bytes, device_id: bytes, content: Content, received_at_ms: int
+    tx: Transaction,
+    account_id: bytes,
+    device_id: bytes,
+    content: Content,
+    received_at_ms: int,
+    *,
+    was_absent: bool,
 ) -> bool:
     """A message that was opened; False if it is here already (its author sent it in another envelope before).
 
-    One that comes late stands before those that its device sent after it.
+    One that `was_absent` stands before those that its device sent after it.
     """
-    later = tx.one(
-        "SELECT coalesce(place, n) FROM messages WHERE conversation_id = ? AND device_id = ? AND counter > ?"
-        " ORDER BY counter LIMIT 1",
-        content.conversation_id,
-        device_id,
-        content.counter,
-    )
+    later = None
+    if was_absent:
+        later = tx.one(
+            "SELECT coalesce(place, n) FROM messages WHERE conversation_id = ? AND device_id = ? AND counter > ?"
+            " ORDER BY counter LIMIT 1",
+            content.conversation_id,
+            device_id,
+            content.counter,
+        )
     return (
         tx.run(
             "INSERT INTO messages (conversation_id, message_id, account_id, outgoing, type, body, sent_at_ms,"
@@ -259,6 +267,17 @@ def count_incoming(
         hash_,
     )
     return bool(content.counter > last + 1 or content.previous_hash == last_hash)
+
+
+def is_absent(tx: Transaction, device_id: bytes, content: Content) -> bool:
+    """Whether this content was jumped over, and waited for."""
+    found = tx.one(
+        "SELECT 1 FROM absent WHERE conversation_id = ? AND device_id = ? AND counter = ?",
+        content.conversation_id,
+        device_id,
+        content.counter,
+    )
+    return found is not None
 
 
 def tell_absent(tx: Transaction) -> list[tuple[bytes, bytes, int]]:

@@ -13,8 +13,8 @@ import pytest
 
 from client.client import Client
 from client.errors import UsageError
+from client.kill_steps import VARIABLE, killed_at
 from client.message import Message, State, Unopened, Warned
-from client.rehearsal import VARIABLE, killed_at
 from client.system import Step, this_machine
 from tests.chatting import open_people, texts
 

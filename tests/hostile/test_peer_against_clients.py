@@ -7,9 +7,9 @@ import pytest
 
 from client.account import load_account
 from client.contents import Introduction, Text, decode_content, encode_body, encode_content
-from client.encrypting import Encrypted
+from client.envelopes import Encrypted
 from client.message import Unopened
-from client.showing import Showing
+from client.shown_message import Showing
 from client.store import history
 from client.store.session_rows import all_sessions, save_sessions
 from crypto.padding import BUCKETS

@@ -19,7 +19,7 @@ from client.errors import (
 )
 from client.first_contact import Missing, fetch
 from client.message import Warned
-from client.store import tidings
+from client.store import notices
 from client.store.peers import find_peer, learn_token
 from client.transport import Transport
 from client.trust import believe, fetch_chain, refresh
@@ -121,7 +121,7 @@ async def test_a10_a_fork_is_kept_with_both_objects_and_stops_sending(tmp_path):
         evidence = await alice.database.read(lambda tx: tx.one("SELECT fork FROM peers")[0])
         assert first.body in evidence
         assert second.body in evidence
-        told = await alice.database.read(lambda tx: tidings.untold(tx, 0, 10))
+        told = await alice.database.read(lambda tx: notices.untold(tx, 0, 10))
         assert [one.kind for _, one in told if isinstance(one, Warned)] == ["devices_forked"]
         await alice.draft(bob, "hello")
         with pytest.raises(DevicesForked):

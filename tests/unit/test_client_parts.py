@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from client.connection import run_together
 from client.contents import (
     EMPTY_BODY,
     Content,
@@ -27,7 +28,6 @@ from client.message import CaughtUp, Gap, Message, Missed, SharedFile, State, Un
 from client.recipients import parse_recipient
 from client.reconnect import LONGEST_WAIT_SECONDS, Backoff
 from client.system import this_machine
-from client.together import run_together
 from crypto.blob_cipher import ciphertext_length, open_blob
 from crypto.errors import InvalidEncoding
 from relay.wire.links import ContactLink, encode_id

@@ -8,11 +8,11 @@ import pytest
 
 from client.account import save_account
 from client.contents import Content, Text, content_hash, decode_content, encode_body, encode_content
-from client.encrypting import Encrypted
+from client.envelopes import Encrypted
 from client.errors import DevicesForked
+from client.mailbox_round import ANSWER_AFTER_MESSAGES
 from client.message import Gap, Missed, Unopened, Warned
-from client.opening import ANSWER_AFTER_MESSAGES
-from client.store import facts, history, queue, tidings
+from client.store import facts, history, notices, queue
 from client.store.peers import find_peer, learn_handle
 from client.store.session_rows import all_sessions, save_sessions
 from client.system import Step
@@ -126,7 +126,7 @@ async def test_b2_what_does_not_open_changes_nothing_and_is_kept_and_counted(tmp
         taken = await bob.receive(bad)
         assert (taken.messages, taken.up_to) == (0, bob.sequence)
         assert await bob.database.read(lambda tx: tx.all("SELECT state FROM sessions")) == state
-        assert await bob.database.read(tidings.unopened_count) == len(bad) == len(await unopened(bob))
+        assert await bob.database.read(notices.unopened_count) == len(bad) == len(await unopened(bob))
         await bob.receive([good])
         assert await bob.texts(alice) == bodies("hello", "good")
 

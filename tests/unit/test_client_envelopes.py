@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from client.account import new_account
-from client.encrypting import Encrypted, encrypt_drafts
+from client.envelopes import Encrypted, encrypt_drafts
 from client.errors import NotSent, Refused
-from client.filing import Answer, draft_anew, file_answers, grant_for
 from client.first_contact import Fetched, Missing
 from client.message import State
 from client.store import history, queue
 from client.store.database import Transaction
 from client.store.peers import find_peer, mark_stale, save_chain
 from client.store.session_rows import all_sessions, save_sessions
+from client.submit_answers import Answer, draft_anew, file_answers, grant_for
 from client.system import Step
 from crypto.sealed_first_message import KIND_SETUP
 from relay.wire.frames import Outcome

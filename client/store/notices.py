@@ -12,8 +12,8 @@ from .database import Transaction
 
 MAX_UNOPENED: Final = 1_000  # kept with their bytes; the oldest go first
 
-Tiding = Missed | Gap | Unopened | Warned
-_KINDS: Final[dict[str, type[Tiding]]] = {
+Notice = Missed | Gap | Unopened | Warned
+_KINDS: Final[dict[str, type[Notice]]] = {
     "missed": Missed,
     "gap": Gap,
     "unopened": Unopened,
@@ -22,22 +22,22 @@ _KINDS: Final[dict[str, type[Tiding]]] = {
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 
-def tell(tx: Transaction, tiding: Tiding) -> None:
+def tell(tx: Transaction, notice: Notice) -> None:
     """Keep it for the user."""
     tx.run(
-        "INSERT INTO tidings (kind, body) VALUES (?, ?)",
-        _NAMES[type(tiding)],
-        msgspec.msgpack.encode(tiding),
+        "INSERT INTO notices (kind, body) VALUES (?, ?)",
+        _NAMES[type(notice)],
+        msgspec.msgpack.encode(notice),
     )
 
 
-def untold(tx: Transaction, after: int, limit: int) -> list[tuple[int, Tiding]]:
+def untold(tx: Transaction, after: int, limit: int) -> list[tuple[int, Notice]]:
     """What no application took yet, oldest first. Raises StoreDamaged."""
     try:
         return [
             (n, msgspec.msgpack.decode(body, type=_KINDS[kind]))
             for n, kind, body in tx.all(
-                "SELECT n, kind, body FROM tidings WHERE n > ? ORDER BY n LIMIT ?", after, limit
+                "SELECT n, kind, body FROM notices WHERE n > ? ORDER BY n LIMIT ?", after, limit
             )
         ]
     except (msgspec.DecodeError, KeyError) as error:
@@ -46,7 +46,7 @@ def untold(tx: Transaction, after: int, limit: int) -> list[tuple[int, Tiding]]:
 
 def mark_told(tx: Transaction, numbers: Iterable[int]) -> None:
     """An application took these."""
-    tx.many("DELETE FROM tidings WHERE n = ?", [(n,) for n in numbers])
+    tx.many("DELETE FROM notices WHERE n = ?", [(n,) for n in numbers])
 
 
 def keep_unopened(tx: Transaction, *, envelope_id: bytes, envelope: bytes, reason: str, now_ms: int) -> None:

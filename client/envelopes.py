@@ -20,7 +20,7 @@ from .contents import Content, Introduction, content_hash, direct_conversation, 
 from .errors import DevicesForked, Refused
 from .first_contact import Fetched, Missing
 from .message import State, Warned
-from .store import facts, history, peers, queue, tidings
+from .store import facts, history, notices, peers, queue
 from .store.database import Transaction
 from .store.peers import Peer, find_peer, note_sent
 from .store.session_rows import all_sessions, save_sessions
@@ -149,7 +149,7 @@ def _can_send(sessions: PeerSessions, now_ms: int) -> bool:
 
 def _warn(tx: Transaction, kind: str, detail: str, work: _Work) -> None:
     work.left_out = kind, detail
-    tidings.tell(tx, Warned(kind, detail, encode_id(work.peer.account_id)))
+    notices.tell(tx, Warned(kind, detail, encode_id(work.peer.account_id)))
 
 
 def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: System) -> None:

@@ -19,7 +19,7 @@ from relay.wire.links import decode_id
 from .account import Account
 from .contents import decode_file, direct_conversation, encode_body
 from .deliveries import Deliveries
-from .encrypting import Encrypted, encrypt_drafts
+from .envelopes import Encrypted, encrypt_drafts
 from .errors import (
     ClientError,
     MediaError,
@@ -48,7 +48,7 @@ _PAUSE_SECONDS: Final = 30.0
 _FOR_GOOD: Final = (UnknownRecipient, UsageError, MediaError)
 
 
-class Encrypter:
+class DraftWorker:
     """The encrypting half of the outbox; `run` until cancelled, `wake` when there is a new draft."""
 
     def __init__(

@@ -1,0 +1,80 @@
+"""Opens the envelope that begins a session: who it is from, by the device lists that come with it, and what it shows.
+
+docs/protocol.md, "Session set-up".
+"""
+
+from crypto.errors import CopiedState, ManifestFork, ManifestGap, SplitView, UnknownDevice
+from crypto.local_prekeys import LocalPrekeys
+from crypto.prekeys import KeyClass, KeyKind
+from crypto.sealed_first_message import open_setup
+from crypto.session_start import receive_setup
+from crypto.sessions import PeerSessions
+
+from .mailbox_batch import Batch, DeviceListNeeded, Key, warn, warn_of_copy
+from .store.database import Transaction
+from .store.peers import ensure_peer, find_peer, keep_fork
+from .trust import adopt
+
+
+def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> tuple[Key, bytes]:
+    """(Device, plaintext) of a set-up envelope, judged by the device lists inside it. Raises DeviceListNeeded, CryptoError."""
+    account = batch.account
+    content = open_setup(envelope, batch.prekeys, *batch.own)
+    key = content.values.account_id, content.values.device_id
+    if key[0] == account.account_id:
+        raise UnknownDevice("a set-up from another device of this account")
+    peer = find_peer(tx, key[0])
+    before = batch.sessions.get(key) or PeerSessions(*key)
+    try:
+        opened = receive_setup(
+            before,
+            content,
+            account.local,
+            account.own,
+            None if peer is None else peer.chain,
+            batch.prekeys,
+            own_is_current=batch.own_is_current,
+            now_ms=batch.now_ms,
+        )
+    except ManifestGap as error:
+        # Which of the two chains it was, the pair of versions tells.
+        is_own = content.values.peer_manifest.version > account.own.version
+        raise DeviceListNeeded(account.account_id if is_own else key[0]) from error
+    except ManifestFork as error:
+        ensure_peer(tx, key[0])
+        keep_fork(tx, key[0], error.known, error.other)
+        warn(tx, "devices_forked", "two device lists of one version are shown for this account", key[0])
+        raise
+    except SplitView as error:
+        warn(tx, "split_view", f"{error}: somebody shows others a device list that is not yours", key[0])
+        raise
+    except CopiedState:
+        warn_of_copy(tx, key[0])
+        raise
+    if peer is None or peer.chain is None or opened.peer_manifest.version > peer.chain.version:
+        # What a removed device had goes with the older list; this batch must not write it back.
+        adopt(tx, account, opened.peer_manifest, batch.now_ms)
+        listed = {entry.device_id for entry in opened.peer_manifest.manifest.devices}
+        for other, sessions in list(batch.sessions.items()):
+            if other[0] == key[0] and other[1] not in listed and sessions.sessions():
+                batch.put(other, sessions.without_sessions())
+    is_new = opened.sessions.replays != before.replays
+    if is_new and content.values.kem_class is KeyClass.LAST_RESORT and _has_stock(batch.prekeys):
+        detail = "reached by a last-resort key though one-time keys are left: the relay keeps them back, or was asked often"
+        warn(tx, "last_resort_key", detail, key[0])
+    if opened.reset:
+        warn(tx, "session_reset", "a new session took the place of one on which both had spoken", key[0])
+    batch.prekeys = opened.prekeys
+    batch.put(key, opened.sessions)
+    return key, opened.plaintext
+
+
+def _has_stock(prekeys: LocalPrekeys) -> bool:
+    """Whether one-time ML-KEM keys lie at the relay, as far as this device knows."""
+    return any(
+        key.kind is KeyKind.KEM
+        and key.key_class is KeyClass.ONE_TIME
+        and key.uploaded
+        and key.retired_at_ms is None
+        for key in prekeys.keys
+    )

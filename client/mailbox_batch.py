@@ -1,0 +1,58 @@
+"""What one transaction over a part of the mailbox works on: sessions, prekeys, counts; written at its end."""
+
+from dataclasses import dataclass, field
+
+from crypto.local_prekeys import LocalPrekeys
+from crypto.sessions import PeerSessions
+from relay.wire.links import encode_id
+
+from .account import Account
+from .message import Warned
+from .store import notices
+from .store.database import Transaction
+
+Key = tuple[bytes, bytes]
+"""Account id and device id."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """The state that one transaction works on; written at its end."""
+
+    account: Account
+    sessions: dict[Key, PeerSessions]
+    prekeys: LocalPrekeys
+    now_ms: int
+    own_is_current: bool
+    up_to: int
+    changed: dict[Key, PeerSessions] = field(default_factory=dict)
+    received: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def own(self) -> Key:
+        """This account and device."""
+        return self.account.account_id, self.account.device_id
+
+    def put(self, key: Key, sessions: PeerSessions) -> None:
+        """This peer's sessions changed; it is tried first from here on."""
+        self.changed[key] = sessions
+        self.sessions.pop(key, None)
+        self.sessions = {key: sessions, **self.sessions}
+
+
+class DeviceListNeeded(Exception):
+    """A device list has to be fetched before this envelope can be judged."""
+
+    def __init__(self, account_id: bytes) -> None:
+        super().__init__()
+        self.account_id = account_id
+
+
+def warn(tx: Transaction, kind: str, detail: str, account_id: bytes) -> None:
+    """Tell the user something about this account."""
+    notices.tell(tx, Warned(kind, detail, encode_id(account_id)))
+
+
+def warn_of_copy(tx: Transaction, account_id: bytes) -> None:
+    """Tell that two devices speak as one."""
+    warn(tx, "copied_state", "somebody uses a copy of the keys of a session with this account", account_id)
