@@ -1,6 +1,5 @@
 """What one group commit does to mailboxes: all appends, then all attempts and acknowledgements, in few statements."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -134,7 +133,7 @@ class MailboxGroup:
         taken: list[tuple[Counters, int, int]] = []
         for number, (device_id, index) in enumerate(submission.targets):
             if number % TARGETS_A_TURN == TARGETS_A_TURN - 1:
-                await asyncio.sleep(0)
+                await transaction.let_others()
             counters = known.get(device_id)
             sequence = 0
             if counters is None:
@@ -193,7 +192,7 @@ class MailboxGroup:
                     rows.waiting += (number, count)
         for place, (counters, index, sequence) in enumerate(taken):
             if place % TARGETS_A_TURN == TARGETS_A_TURN - 1:
-                await asyncio.sleep(0)
+                await transaction.let_others()
             ciphertext = submission.ciphertexts[index]
             shared_number = copies.get(index)
             rows.envelopes += (

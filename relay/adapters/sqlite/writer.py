@@ -85,6 +85,11 @@ class Transaction:
             if then is not None:
                 then(rows)
 
+    @staticmethod
+    async def let_others() -> None:
+        """In the middle of long work: the event loop's other tasks have their turn."""
+        await asyncio.sleep(0)
+
     def forget_deferred(self) -> None:
         """What was deferred is not to happen."""
         self._deferred = []
