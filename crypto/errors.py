@@ -19,6 +19,16 @@
     - TooLarge              content that no envelope can hold
     - NoSession             nothing to encrypt with: fetch a bundle and start one
         - SessionExpired    the active one was not answered in time: the same
+    - NotEntitled           the account or device is not in the group, or lacks the right
+    - ChainMissing          the sender's chain or the epoch's secret has not come yet: hold the envelope
+    - ChainEnded            the own chain is used up, or its epoch is over: begin a new one
+    - CommitRefused         an entry of the group log that every member skips
+        - CommitOutdated    made on another state than the present one: make it anew
+    - GroupTooNew           the group uses what this build does not know and must not ignore
+    - LinkRefused           a link request or answer that is late, used, or not the one that was scanned
+    - BackupOutdated        an older backup than one that is known of (D3)
+    - LogRefused            a head or proof of the transparency log that does not hold
+        - LogSplit          two heads that cannot both be true; carries both
 
 A failure never carries key material, plaintext or the offending bytes.
 """
@@ -26,16 +36,26 @@ A failure never carries key material, plaintext or the offending bytes.
 from typing import Protocol
 
 __all__ = [
+    "BackupOutdated",
+    "ChainEnded",
+    "ChainMissing",
+    "CommitOutdated",
+    "CommitRefused",
     "CopiedState",
     "CryptoError",
+    "GroupTooNew",
     "InvalidEncoding",
     "InvalidKey",
     "InvalidSignature",
+    "LinkRefused",
+    "LogRefused",
+    "LogSplit",
     "ManifestFork",
     "ManifestGap",
     "ManifestRefused",
     "ManifestRollback",
     "NoSession",
+    "NotEntitled",
     "Replayed",
     "SessionExpired",
     "SplitView",
@@ -143,3 +163,53 @@ class NoSession(CryptoError):
 
 class SessionExpired(NoSession):
     """The set-up was not answered within its lifetime; fetch a bundle and start anew."""
+
+
+class NotEntitled(CryptoError):
+    """An account or device that is not in the group, or lacks the right for what it did (B5)."""
+
+
+class ChainMissing(CryptoError):
+    """The sender's chain or the epoch's secret has not come yet; hold the envelope and try again when it has."""
+
+
+class ChainEnded(CryptoError):
+    """The own chain has reached its messages, its age or the end of its epoch; begin a new one."""
+
+
+class CommitRefused(CryptoError):
+    """An entry of a group log that breaks a rule; every member skips it and goes on."""
+
+
+class CommitOutdated(CommitRefused):
+    """A commit on another state than the present one: who lost the race makes it anew."""
+
+
+class GroupTooNew(CryptoError):
+    """The group has a critical setting or a form of commit that this build does not know: it stops writing."""
+
+
+class LinkRefused(CryptoError):
+    """A link request or answer that is late, was used, or is not the one that was scanned (D5)."""
+
+
+class BackupOutdated(CryptoError):
+    """An older backup than one that is known of (D3); carries both counters."""
+
+    def __init__(self, message: str, counter: int, known_counter: int) -> None:
+        super().__init__(message)
+        self.counter = counter
+        self.known_counter = known_counter
+
+
+class LogRefused(CryptoError):
+    """A head, leaf or proof of the transparency log that does not hold."""
+
+
+class LogSplit(LogRefused):
+    """Two signed heads that cannot both be true; carries both as evidence."""
+
+    def __init__(self, message: str, known: SignedObject, other: SignedObject) -> None:
+        super().__init__(message)
+        self.known = known
+        self.other = other

@@ -26,3 +26,33 @@ MESSAGE: Final = b"tokenim/v1 message\x00"
 
 # Blobs (HKDF info)
 BLOB: Final = b"tokenim/v1 blob\x00"
+
+# Groups: signatures, hashes and associated data (first field of a transcript), then HKDF info
+GROUP_STATE: Final = b"tokenim/v1 group state\x00"
+GROUP_COMMIT: Final = b"tokenim/v1 group commit\x00"
+GROUP_REQUEST: Final = b"tokenim/v1 group request\x00"
+GROUP_ENTRY: Final = b"tokenim/v1 group log entry\x00"
+GROUP_MESSAGE: Final = b"tokenim/v1 group message\x00"
+GROUP_SIGNATURE: Final = b"tokenim/v1 group signature\x00"
+EPOCH_COMMITMENT: Final = b"tokenim/v1 epoch commitment\x00"
+EPOCH_KEYS: Final = b"tokenim/v1 epoch keys\x00"
+EPOCH_STEP: Final = b"tokenim/v1 epoch step\x00"
+GROUP_MESSAGE_KEYS: Final = b"tokenim/v1 group message keys\x00"
+
+# References between messages
+MESSAGE_REFERENCE: Final = b"tokenim/v1 message reference\x00"
+
+# Linking
+LINK_REQUEST: Final = b"tokenim/v1 link request\x00"
+LINK_ANSWER: Final = b"tokenim/v1 link answer\x00"
+LINK_CODE: Final = b"tokenim/v1 link code\x00"
+
+# Recovery
+RECOVERY_ROOT: Final = b"tokenim/v1 recovery root\x00"
+RECOVERY_SEALING: Final = b"tokenim/v1 recovery sealing\x00"
+BACKUP: Final = b"tokenim/v1 backup\x00"
+BACKUP_KEY: Final = b"tokenim/v1 backup key\x00"
+
+# Transparency
+LOG_HEAD: Final = b"tokenim/v1 log head\x00"
+LOG_LEAF: Final = b"tokenim/v1 log leaf\x00"

@@ -65,3 +65,38 @@ BLOB_KEY_BYTES: Final = 32
 BLOB_SALT_BYTES: Final = 16
 BLOB_COMMITMENT_BYTES: Final = 32
 BLOB_SEGMENT_BYTES: Final = 65_536  # of padded plaintext; 16 more as ciphertext
+
+# Groups
+GROUP_ID_BYTES: Final = 32
+EPOCH_SECRET_BYTES: Final = 32
+CHAIN_ID_BYTES: Final = 12
+MAX_CHAIN_MESSAGES: Final = 500  # then the sender begins a new chain
+MAX_CHAIN_AGE_MS: Final = 7 * DAY_MS  # 7 days; of a sender chain, and of an epoch
+MAX_SENDER_CHAINS: Final = 5  # of one sending device in one group, the newest ones
+MAX_KEPT_EPOCHS: Final = 256  # secrets of a group's epochs, the newest ones, for messages still under way
+MAX_HELD_MESSAGES: Final = 1_000  # of a group, until their chain or epoch secret comes
+HELD_MESSAGE_LIFETIME_MS: Final = 7 * DAY_MS  # 7 days
+MAX_GROUP_MEMBERS: Final = 10_000
+MAX_BANNED: Final = 10_000  # accounts that may not be added
+MAX_COMMIT_CHANGES: Final = 3_000  # of one commit; its entry is at most 256 KiB
+MAX_GROUP_SETTINGS: Final = 64
+MAX_SETTING_NAME_BYTES: Final = 64
+MAX_SETTING_VALUE_BYTES: Final = 4_096
+LEAVES_SHARE_A_CUT_MS: Final = 10 * 60 * 1_000  # 10 minutes; leaves may wait so long for one cut
+EPOCH_SECRET_WAIT_MS: Final = 60 * 1_000  # 60 s; then another entitled device cuts anew
+
+# Linking
+LINK_MAILBOX_ID_BYTES: Final = 16
+LINK_NONCE_BYTES: Final = 32
+LINK_LIFETIME_MS: Final = 60 * 1_000  # 60 s from the request's making
+LINK_CODE_DIGITS: Final = 8
+MAX_DEVICE_NAME_BYTES: Final = 64
+
+# Recovery
+RECOVERY_KEY_BYTES: Final = 32
+RECOVERY_WORDS: Final = 24
+MAX_BACKUP_BYTES: Final = 64 * 1_024 * 1_024  # of one backup, before sealing
+
+# Transparency
+LOG_ID_BYTES: Final = 32
+MAX_LOG_SIZE: Final = 2**53 - 1

@@ -1,0 +1,107 @@
+"""Epoch secrets: from one come the keys of headers, log entries and log reading, bound to the state of the cut.
+
+A cut draws a fresh secret; the commit names its commitment, so all members use one and the same. In a broadcast
+group a join takes a *step*: the next secret follows one-way from the last, so who joins reads nothing earlier and
+nobody is handed a key anew. docs/protocol.md, "Groups", "Epochs".
+"""
+
+from struct import Struct
+from typing import Final
+
+from . import labels, limits
+from .errors import InvalidEncoding
+from .primitives import AeadKey, hkdf_sha256, sha256
+from .secret_value import SecretValue
+from .transcript import transcript, u32, u64
+
+__all__ = [
+    "EPOCH_HAND_OUT_BYTES",
+    "EpochHandOut",
+    "EpochKeys",
+    "derive_epoch",
+    "epoch_commitment",
+    "next_step",
+]
+
+_HAND_OUT: Final = Struct(">B32sQI32s32s32s")
+EPOCH_HAND_OUT_BYTES: Final = _HAND_OUT.size  # 141
+_NO_SEED: Final = bytes(32)
+_DERIVED_BYTES: Final = 2 * limits.AEAD_KEY_BYTES + 32
+
+
+class EpochKeys(SecretValue, frozen=True, eq=False):
+    """All that hangs on one epoch secret."""
+
+    group_id: bytes
+    epoch: int
+    """How many cuts there were; the group's creation is the first."""
+    step: int
+    """How many joins of a broadcast group since the cut; 0 in other groups."""
+    cut_hash: bytes
+    """32 B: hash of the state at the cut."""
+    secret: bytes
+    """32 B."""
+    headers: AeadKey
+    entries: AeadKey
+    read_token: bytes
+    """32 B: what the log asks of readers."""
+
+
+def derive_epoch(group_id: bytes, epoch: int, step: int, cut_hash: bytes, secret: bytes) -> EpochKeys:
+    """HKDF(salt = hash of the state at the cut, secret): header key 32 ‖ entry key 32 ‖ read token 32."""
+    for name, value, length in (("group id", group_id, 32), ("hash", cut_hash, 32), ("secret", secret, 32)):
+        if len(value) != length:
+            raise InvalidEncoding(f"the {name} of an epoch must be {length} bytes")
+    info = transcript(labels.EPOCH_KEYS, group_id, u64(epoch), u32(step))
+    keys = hkdf_sha256(cut_hash, secret, info, _DERIVED_BYTES)
+    return EpochKeys(
+        group_id, epoch, step, cut_hash, secret, AeadKey(keys[:32]), AeadKey(keys[32:64]), keys[64:]
+    )
+
+
+def next_step(keys: EpochKeys, state_hash: bytes) -> EpochKeys:
+    """The keys after a join in a broadcast group; `state_hash`: 32 B, of the state that the join made."""
+    info = transcript(labels.EPOCH_STEP, keys.group_id, u64(keys.epoch), u32(keys.step + 1))
+    secret = hkdf_sha256(state_hash, keys.secret, info, limits.EPOCH_SECRET_BYTES)
+    return derive_epoch(keys.group_id, keys.epoch, keys.step + 1, keys.cut_hash, secret)
+
+
+def epoch_commitment(group_id: bytes, secret: bytes) -> bytes:
+    """32 B that a cut names of its secret: SHA-256 over label, group id and the 32 random bytes."""
+    return sha256(transcript(labels.EPOCH_COMMITMENT, group_id, secret))
+
+
+class EpochHandOut(SecretValue, frozen=True, eq=False):
+    """An epoch secret as it goes to one device, inside its session."""
+
+    group_id: bytes
+    epoch: int
+    step: int
+    cut_hash: bytes
+    secret: bytes
+    write_seed: bytes = b""
+    """32 B Ed25519 seed of the log's write key, for devices that may commit; else empty."""
+
+    def encode(self) -> bytes:
+        """141 B: suite ‖ group id ‖ epoch u64 ‖ step u32 ‖ hash at the cut ‖ secret ‖ write seed or zeros."""
+        return _HAND_OUT.pack(
+            limits.SUITE,
+            self.group_id,
+            self.epoch,
+            self.step,
+            self.cut_hash,
+            self.secret,
+            self.write_seed or _NO_SEED,
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> "EpochHandOut":
+        """Inverse of `encode`, or InvalidEncoding."""
+        if len(data) != EPOCH_HAND_OUT_BYTES or data[0] != limits.SUITE:
+            raise InvalidEncoding(f"an epoch hand-out of this suite has {EPOCH_HAND_OUT_BYTES} bytes")
+        _, group_id, epoch, step, cut_hash, secret, seed = _HAND_OUT.unpack(data)
+        return cls(group_id, epoch, step, cut_hash, secret, b"" if seed == _NO_SEED else seed)
+
+    def keys(self) -> EpochKeys:
+        """What hangs on the secret."""
+        return derive_epoch(self.group_id, self.epoch, self.step, self.cut_hash, self.secret)
