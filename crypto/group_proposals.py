@@ -52,7 +52,8 @@ def begin_group(
 ) -> Proposal:
     """The commit that creates a group, with its creator as owner; draws group id 32, secret 32, write seed 32."""
     group_id = random(limits.GROUP_ID_BYTES)
-    changes = (add(device.account_id, own.version, Role.OWNER), *others, *map(ChangeSetting, settings))
+    creator = add(device.account_id, own.version, Role.OWNER)
+    changes: tuple[Change, ...] = (creator, *others, *map(ChangeSetting, settings))
     head = _head(CommitKind.CUT, group_id, b"", device, own.version, now_ms)
     return _finish(None, head, changes, device, manifests, random)
 

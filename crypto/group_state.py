@@ -56,17 +56,20 @@ class Member:
     """Epoch in which it was added: its requests are bound to it, and messages of earlier epochs are not shown."""
     asked_at_ms: int = 0
     """Time of its newest request that was committed: none is taken twice."""
+    bits: int = field(init=False, repr=False, compare=False)
+    """`rights` as a plain number: checked with each message."""
     encoded: bytes = field(init=False, repr=False, compare=False)
     """65 B, made once: a group of thousands is hashed at each commit."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bits", self.wants & self.given & int(ROLE_RIGHTS[self.role]))
         fields = (self.account, self.manifest_version, self.role, self.wants, self.given)
         object.__setattr__(self, "encoded", _MEMBER.pack(*fields, self.since, self.asked_at_ms))
 
     @property
     def rights(self) -> Right:
         """What it wants and is given."""
-        return Right(self.wants & self.given & ROLE_RIGHTS[self.role])
+        return Right(self.bits)
 
     @classmethod
     def parse(cls, data: bytes) -> "Member":
@@ -198,13 +201,13 @@ class GroupState:
     def require_right(self, account: bytes, right: Right) -> Member:
         """The member if it has all of `right`, else NotEntitled."""
         member = self.member(account)
-        if right & ~member.rights:
+        if int(right) & ~member.bits:
             raise NotEntitled("the member lacks the right")
         return member
 
     def entitled(self) -> tuple[Member, ...]:
         """Who may commit: their devices hold the write key, and get a new secret before the cut is appended."""
-        return tuple(member for member in self.members if member.rights & COMMITTING)
+        return tuple(member for member in self.members if member.bits & COMMITTING)
 
 
 def parse_state(data: bytes) -> GroupState:
@@ -269,6 +272,6 @@ def audience(
     return frozenset(
         (member.account, entry.device_id)
         for member in state.members
-        if member.rights & Right.HEAR and member.account in manifests
+        if member.bits & Right.HEAR and member.account in manifests
         for entry in manifests[member.account].manifest.devices
     )

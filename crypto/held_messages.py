@@ -37,11 +37,13 @@ class HeldMessages:
 
     def take(self, opens: Callable[[bytes], bool]) -> tuple["HeldMessages", tuple[bytes, ...]]:
         """(What is left, the envelopes for which `opens` says yes, oldest first)."""
-        taken = [held for held in self.messages if opens(held.envelope)]
+        left: list[Held] = []
+        taken: list[Held] = []
+        for held in self.messages:
+            (taken if opens(held.envelope) else left).append(held)
         if not taken:
             return self, ()
-        left = tuple(held for held in self.messages if held not in taken)
-        return HeldMessages(left, self.dropped), tuple(held.envelope for held in taken)
+        return HeldMessages(tuple(left), self.dropped), tuple(held.envelope for held in taken)
 
     def forget_expired(self, now_ms: int) -> "HeldMessages":
         """Without those held for 7 days; itself if there are none."""

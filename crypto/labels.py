@@ -27,7 +27,7 @@ MESSAGE: Final = b"tokenim/v1 message\x00"
 # Blobs (HKDF info)
 BLOB: Final = b"tokenim/v1 blob\x00"
 
-# Groups: signatures, hashes and associated data (first field of a transcript), then HKDF info
+# Groups: signatures, hashes and associated data (first field of a transcript), then HKDF info and HMAC prefix
 GROUP_STATE: Final = b"tokenim/v1 group state\x00"
 GROUP_COMMIT: Final = b"tokenim/v1 group commit\x00"
 GROUP_REQUEST: Final = b"tokenim/v1 group request\x00"
@@ -37,7 +37,7 @@ GROUP_SIGNATURE: Final = b"tokenim/v1 group signature\x00"
 EPOCH_COMMITMENT: Final = b"tokenim/v1 epoch commitment\x00"
 EPOCH_KEYS: Final = b"tokenim/v1 epoch keys\x00"
 EPOCH_STEP: Final = b"tokenim/v1 epoch step\x00"
-GROUP_MESSAGE_KEYS: Final = b"tokenim/v1 group message keys\x00"
+GROUP_CHAIN: Final = b"tokenim/v1 group chain\x00"
 
 # References between messages
 MESSAGE_REFERENCE: Final = b"tokenim/v1 message reference\x00"

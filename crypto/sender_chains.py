@@ -9,10 +9,9 @@ from struct import Struct
 from typing import Final
 
 from . import labels, limits
-from .chains import chain_step
 from .errors import CopiedState, InvalidEncoding, Replayed, TooFarAhead
 from .group_epoch import EpochKeys
-from .primitives import RandomBytes, ed25519_check, ed25519_keypair, hkdf_sha256, hmac_sha256
+from .primitives import RandomBytes, ed25519_check, ed25519_keypair, hmac_sha256, hmac_sha256_twice
 from .secret_value import SecretValue, replace
 from .skipped_keys import NO_SKIPPED_KEYS, SkippedKeys
 from .transcript import transcript, u64
@@ -26,20 +25,20 @@ __all__ = [
     "SendingChain",
     "accept_hand_out",
     "begin_chain",
+    "chain_step",
     "hand_out",
-    "message_body_key",
+    "open_chain",
 ]
 
 _HAND_OUT: Final = Struct(">B32sQ32s12sI32s32s")
 CHAIN_HAND_OUT_BYTES: Final = _HAND_OUT.size  # 153
-_NEXT_KEY_CONSTANT: Final = b"\x02"
-_AES_KEY_AND_NONCE_BYTES: Final = limits.AEAD_KEY_BYTES + limits.AEAD_NONCE_BYTES
+_MESSAGE_KEY: Final = labels.GROUP_CHAIN + b"\x01"
+_CHAIN_KEY: Final = labels.GROUP_CHAIN + b"\x02"
 
 
-def message_body_key(message_key: bytes) -> tuple[bytes, bytes]:
-    """(32 B AES key, 12 B nonce) of the one body that a 32 B message key of a sender chain seals."""
-    derived = hkdf_sha256(b"", message_key, labels.GROUP_MESSAGE_KEYS, _AES_KEY_AND_NONCE_BYTES)
-    return derived[: limits.AEAD_KEY_BYTES], derived[limits.AEAD_KEY_BYTES :]
+def chain_step(chain_key: bytes) -> tuple[bytes, bytes]:
+    """(32 B message key, 32 B next chain key): HMAC of label ‖ 01, and of label ‖ 02."""
+    return hmac_sha256_twice(chain_key, _MESSAGE_KEY, _CHAIN_KEY)
 
 
 class ChainOpening(SecretValue, frozen=True, eq=False):
@@ -201,7 +200,7 @@ class SenderChain(SecretValue, frozen=True, eq=False):
         chain_key, keys = self.chain_key, []
         unkept = max(0, jump - limits.MAX_SKIPPED_KEYS)
         for _ in range(unkept):
-            chain_key = hmac_sha256(chain_key, _NEXT_KEY_CONSTANT)
+            chain_key = hmac_sha256(chain_key, _CHAIN_KEY)
         for _ in range(jump - unkept):
             message_key, chain_key = chain_step(chain_key)
             keys.append(message_key)

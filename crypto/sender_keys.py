@@ -26,7 +26,7 @@ from .primitives import (
     ed25519_verify,
     sha256,
 )
-from .sender_chains import ChainOpening, SenderChains, SendingChain, message_body_key
+from .sender_chains import ChainOpening, SenderChains, SendingChain
 from .transcript import u32
 
 __all__ = [
@@ -94,8 +94,7 @@ def encrypt(
     before_body = ENVELOPE_START + nonce + header
     size = bucket_for(_OVERHEAD + len(plaintext))
     padded = pad(plaintext, size - _BODY_AT - AEAD_TAG_BYTES - ED25519_SIGNATURE_BYTES)
-    aes_key, body_nonce = message_body_key(message_key)
-    body = aes256gcm_seal(aes_key, body_nonce, padded, _body_ad(opening, iteration, before_body))
+    body = aes256gcm_seal(message_key, nonce, padded, _body_ad(opening, iteration, before_body))
     unsigned = before_body + body
     signature = ed25519_sign(chain.signing_private, _signed(opening, iteration, unsigned))
     return after, unsigned + signature
@@ -152,9 +151,9 @@ def decrypt(
     unsigned, signature = envelope[:-ED25519_SIGNATURE_BYTES], envelope[-ED25519_SIGNATURE_BYTES:]
     ed25519_verify(opening.signing_public, _signed(opening, iteration, unsigned), signature)
     after, message_key = chain.message_key(header.iteration, now_ms)
-    aes_key, body_nonce = message_body_key(message_key)
+    nonce = unsigned[len(ENVELOPE_START) : _HEADER_AT]
     ad = _body_ad(opening, iteration, unsigned[:_BODY_AT])
-    plaintext = unpad(aes256gcm_open(aes_key, body_nonce, unsigned[_BODY_AT:], ad))
+    plaintext = unpad(aes256gcm_open(message_key, nonce, unsigned[_BODY_AT:], ad))
     return sender.with_chain(index, after), plaintext
 
 
