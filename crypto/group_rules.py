@@ -5,7 +5,8 @@ time, nor on what one client has heard and another has not. docs/protocol.md, "G
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -155,13 +156,14 @@ def _by_account(member: Member) -> bytes:
 def begin_draft(
     state: GroupState | None, head: CommitHead, changes: Iterable[Change], manifests: Manifests
 ) -> Draft:
-    """The draft after all changes; raises CommitRefused, NotEntitled or ManifestGap."""
+    """The draft after all changes; raises CommitRefused or ManifestGap."""
     draft = Draft(state, head)
-    for change in changes:
-        needed = WHO_MAY[type(change)]
-        if needed & ~draft.committer.rights:
-            raise CommitRefused("the committer lacks the right for one of the changes")
-        _RULES[type(change)](draft, change, manifests)
+    with _refusing():
+        for change in changes:
+            needed = WHO_MAY[type(change)]
+            if needed & ~draft.committer.rights:
+                raise CommitRefused("the committer lacks the right for one of the changes")
+            _RULES[type(change)](draft, change, manifests)
     if draft.target(head.account).manifest_version != head.manifest_version:
         raise CommitRefused("the committer's manifest version is not the one of the group")
     return draft
@@ -301,11 +303,17 @@ def apply_commit(state: GroupState | None, signed: SignedCommit, manifests: Mani
     Raises CommitRefused for what every member skips, CommitOutdated for a commit on another state, ManifestGap when a
     manifest has to be fetched before anybody can say, GroupTooNew when this build cannot follow.
     """
-    try:
+    with _refusing():
         verify_committer(state, signed, manifests)
         commit = signed.commit
-        draft = begin_draft(state, commit.head, commit.changes, manifests)
-        return draft.state(commit.kind, commit.commitment)
+    return begin_draft(state, commit.head, commit.changes, manifests).state(commit.kind, commit.commitment)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever is wrong with a commit, every member skips it; what only this client lacks passes."""
+    try:
+        yield
     except (CommitRefused, ManifestGap):
         raise
     except (
