@@ -164,7 +164,12 @@ def begin_draft(
             if needed & ~draft.committer.rights:
                 raise CommitRefused("the committer lacks the right for one of the changes")
             _RULES[type(change)](draft, change, manifests)
-    if draft.target(head.account).manifest_version != head.manifest_version:
+    own = draft.target(head.account)
+    if not own.rights & COMMITTING:
+        raise CommitRefused(
+            "nobody gives up the right to commit in its own commit: it knows the next write key"
+        )
+    if own.manifest_version != head.manifest_version:
         raise CommitRefused("the committer's manifest version is not the one of the group")
     return draft
 

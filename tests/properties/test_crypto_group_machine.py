@@ -304,7 +304,7 @@ class GroupMachine(RuleBasedStateMachine):
 
 TestGroupMachine = GroupMachine.TestCase
 TestGroupMachine.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=30,
     derandomize=True,
     deadline=None,

@@ -115,7 +115,10 @@ def test_a_group_keeps_an_owner_and_nobody_takes_itself_out() -> None:
     for change in (Remove(owner.account), Ban(owner.account), SetRole(owner.account, Role.ADMIN)):
         with pytest.raises(CommitRefused):
             owner.prepare([change])
-    owner.prepare([SetRole(admin.account, Role.OWNER), SetRole(owner.account, Role.MEMBER)])
+    owner.prepare([SetRole(admin.account, Role.OWNER), SetRole(owner.account, Role.ADMIN)])
+    for change in (SetRole(owner.account, Role.MEMBER), Give(owner.account, int(Right.HEAR))):
+        with pytest.raises(CommitRefused, match="write key"):
+            owner.prepare([SetRole(admin.account, Role.OWNER), change])
     with pytest.raises(CommitRefused):
         admin.prepare([Remove(admin.account)])
     with pytest.raises(CommitRefused):
