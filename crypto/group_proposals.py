@@ -12,7 +12,7 @@ from .group_changes import Add, Change, ChangeSetting, NewManifest
 from .group_commits import FORMAT, Commit, CommitHead, CommitKind, SignedCommit, sign_commit
 from .group_epoch import EpochHandOut, EpochKeys, epoch_commitment, next_step
 from .group_log import GroupView, Welcome
-from .group_rights import COMMITTING, ROLE_RIGHTS, Role
+from .group_rights import EVERY_RIGHT, ROLE_RIGHTS, Right, Role
 from .group_rules import apply_commit, begin_draft
 from .group_state import GroupState, Setting
 from .keys import LocalDevice
@@ -36,9 +36,8 @@ class Proposal:
 
 
 def add(account: bytes, manifest_version: int, role: Role = Role.MEMBER) -> Add:
-    """A new member that wants and gets all that its role gives."""
-    rights = int(ROLE_RIGHTS[role])
-    return Add(account, manifest_version, role, rights, rights)
+    """A new member that gets all that its role gives, and wants whatever it may be given later."""
+    return Add(account, manifest_version, role, EVERY_RIGHT, int(ROLE_RIGHTS[role]))
 
 
 def begin_group(
@@ -124,10 +123,10 @@ def hand_outs(view: GroupView, account: bytes, *, since_epoch: int = 0) -> tuple
     """The secrets of the cuts from `since_epoch` on, oldest first, as they go to a device of this member.
 
     The write seed goes along with the present one if the member may commit. Who finishes the work of a committer that
-    was killed sends all that the others may lack.
+    was killed sends all that the others may lack. Raises NotEntitled for who is out or may not hear.
     """
     state = view.state
-    may_commit = bool(state.member(account).rights & COMMITTING)
+    may_commit = state.require_right(account, Right.HEAR).may_commit
     return tuple(
         EpochHandOut(
             keys.group_id,
@@ -143,9 +142,12 @@ def hand_outs(view: GroupView, account: bytes, *, since_epoch: int = 0) -> tuple
 
 
 def welcome(view: GroupView, account: bytes) -> Welcome:
-    """What a new member or new device of one is told: the present state and secret, nothing older."""
+    """What a new member or new device of one is told: the present state and secret, nothing older.
+
+    Raises NotEntitled for who is out or may not hear, ChainMissing.
+    """
     state, keys = view.state, view.keys
-    may_commit = bool(state.member(account).rights & COMMITTING)
+    may_commit = state.require_right(account, Right.HEAR).may_commit
     seed = view.write_seed if may_commit else b""
     given = EpochHandOut(keys.group_id, keys.epoch, keys.step, keys.cut_hash, keys.secret, seed)
     return Welcome(given, view.next_entry, state)

@@ -7,7 +7,7 @@ states. docs/protocol.md, "Groups", "Roles and rights".
 from enum import IntEnum, IntFlag
 from typing import Final
 
-__all__ = ["COMMITTING", "ROLE_RIGHTS", "Right", "Role"]
+__all__ = ["COMMITTING", "EVERY_RIGHT", "ROLE_RIGHTS", "Right", "Role"]
 
 
 class Role(IntEnum):
@@ -49,3 +49,6 @@ ROLE_RIGHTS: Final[dict[Role, Right]] = {
 
 COMMITTING: Final = Right.ADD | Right.REMOVE | Right.BAN | Right.GIVE | Right.PROMOTE | Right.SETTINGS
 """Who has one of these may commit, and holds the write key of the group's log."""
+
+EVERY_RIGHT: Final = 2**32 - 1
+"""What a member wants that wants all, also rights that later versions know."""

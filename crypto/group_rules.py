@@ -37,7 +37,7 @@ from .group_changes import (
     Unban,
 )
 from .group_commits import CommitHead, CommitKind, SignedCommit
-from .group_rights import COMMITTING, ROLE_RIGHTS, Right, Role
+from .group_rights import ROLE_RIGHTS, Right, Role
 from .group_state import GroupState, Member
 from .manifest_chain import VerifiedManifest
 from .primitives import ed25519_verify
@@ -57,7 +57,7 @@ WHO_MAY: Final[dict[type[Change], Right]] = {
     NewManifest: Right(0),
     Answer: Right(0),
 }
-"""The right that each kind of change needs, beside one of COMMITTING, which every commit needs."""
+"""The right that each kind of change needs, beside one that lets a member commit at all."""
 
 
 class Draft:
@@ -165,7 +165,7 @@ def begin_draft(
                 raise CommitRefused("the committer lacks the right for one of the changes")
             _RULES[type(change)](draft, change, manifests)
     own = draft.target(head.account)
-    if not own.rights & COMMITTING:
+    if not own.may_commit:
         raise CommitRefused(
             "nobody gives up the right to commit in its own commit: it knows the next write key"
         )
@@ -294,7 +294,7 @@ def verify_committer(state: GroupState | None, signed: SignedCommit, manifests: 
         if head.group_id != state.group_id:
             raise CommitRefused("a commit of another group")
         member = state.member(head.account)
-        if not member.rights & COMMITTING:
+        if not member.may_commit:
             raise NotEntitled("the committer may not commit")
         if head.manifest_version < member.manifest_version:
             raise CommitRefused("the committer goes by an older manifest than the group")

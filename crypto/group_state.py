@@ -71,6 +71,11 @@ class Member:
         """What it wants and is given."""
         return Right(self.bits)
 
+    @property
+    def may_commit(self) -> bool:
+        """Whether its devices hold the write key: it has a right that needs commits, and hears."""
+        return bool(self.bits & COMMITTING and self.bits & Right.HEAR)
+
     @classmethod
     def parse(cls, data: bytes) -> "Member":
         """Inverse of `encoded`, or InvalidEncoding."""
@@ -207,7 +212,7 @@ class GroupState:
 
     def entitled(self) -> tuple[Member, ...]:
         """Who may commit: their devices hold the write key, and get a new secret before the cut is appended."""
-        return tuple(member for member in self.members if member.bits & COMMITTING)
+        return tuple(member for member in self.members if member.may_commit)
 
 
 def parse_state(data: bytes) -> GroupState:

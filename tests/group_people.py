@@ -12,7 +12,7 @@ from crypto.group_changes import Change
 from crypto.group_epoch import EpochHandOut
 from crypto.group_log import Followed, GroupView, Welcome, join
 from crypto.group_proposals import Proposal, add, begin_group, first_view, hand_outs, propose, welcome
-from crypto.group_rights import COMMITTING, Role
+from crypto.group_rights import Right, Role
 from crypto.group_state import Setting, audience
 from crypto.held_messages import HeldMessages
 from crypto.manifest_chain import VerifiedManifest
@@ -124,9 +124,9 @@ class GroupMember:
         """Hand the present secrets to the members among these, as after a cut."""
         for other in others:
             member = self.known.state.by_account.get(other.account)
-            if member is None or other is self or other.view is None:
+            if member is None or other is self or other.view is None or not member.rights & Right.HEAR:
                 continue
-            if entitled is None or bool(member.rights & COMMITTING) == entitled:
+            if entitled is None or member.may_commit == entitled:
                 for given in hand_outs(self.known, other.account, since_epoch=member.since):
                     other.learn(given)
 

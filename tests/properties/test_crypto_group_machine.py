@@ -95,7 +95,7 @@ class GroupMachine(RuleBasedStateMachine):
             listed = view.state.by_account.get(member.device.account)
             if member is actor or listed is None or member.device.view is None:
                 continue
-            if entitled is None or bool(listed.rights & COMMITTING) == entitled:
+            if entitled is None or listed.may_commit == entitled:
                 for given in hand_outs(view, listed.account, since_epoch=listed.since):
                     member.mail.append(lambda to=member.device, given=given: to.learn(given))
 
@@ -105,7 +105,7 @@ class GroupMachine(RuleBasedStateMachine):
             return
         for member in self.members:
             listed = proposal.state.by_account.get(member.device.account)
-            if listed and listed.rights & COMMITTING and member.device.view is not None:
+            if listed and listed.may_commit and member.device.view is not None:
                 member.device.learn(proposal.hand_out)
 
     def finish(self, actor: Member, before: set[bytes]) -> None:

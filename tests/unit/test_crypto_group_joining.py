@@ -8,11 +8,11 @@ from crypto.errors import (
     InvalidEncoding,
     NotEntitled,
 )
-from crypto.group_changes import Remove
+from crypto.group_changes import Give, Remove
 from crypto.group_commits import CommitKind
 from crypto.group_log import Welcome, join
-from crypto.group_proposals import add, first_view, welcome
-from crypto.group_rights import Role
+from crypto.group_proposals import add, first_view, hand_outs, welcome
+from crypto.group_rights import Right, Role
 from crypto.group_rules import apply_commit
 from crypto.group_state import Setting
 from crypto.held_messages import HeldMessages
@@ -41,6 +41,20 @@ def test_a_welcome_whose_parts_do_not_fit_is_refused() -> None:
     with pytest.raises(NotEntitled):
         join(given, bytes(32))
     assert len(log.entries) == 1
+
+
+def test_b6_who_may_not_hear_is_told_no_secret() -> None:
+    log, (ann, bob, bot) = group_of("ann", "bob", "bot")
+    ann.commit(log, [Give(bot.account, int(Right.SEND))])
+    ann.spread([bob, bot])
+    bot.catch_up(log)
+    for tell in (hand_outs, welcome):
+        assert tell(ann.known, bob.account)
+        for outside in (bot.account, bytes(32)):
+            with pytest.raises(NotEntitled):
+                tell(ann.known, outside)
+    with pytest.raises(ChainMissing):
+        _ = bot.known.keys
 
 
 def test_a_join_of_a_broadcast_group_rekeys_nobody_and_shows_nothing_earlier() -> None:
