@@ -17,7 +17,16 @@ import msgspec.inspect as shapes
 
 from docs.command_tables import commands_table, exits_table
 from docs.content_tables import contents_table
-from docs.crypto_tables import labels_table, ratchet_limits_table, session_limits_table
+from docs.crypto_tables import (
+    account_limits_table,
+    changes_table,
+    group_limits_table,
+    labels_table,
+    ratchet_limits_table,
+    rights_table,
+    roles_table,
+    session_limits_table,
+)
 from docs.http_tables import routes_table
 from docs.markdown import members_table, one_line, remarks_in, snake, span, table
 from relay.session.machine import NEXT, State
@@ -147,6 +156,11 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "ratchet_limits": ratchet_limits_table,
     "session_limits": session_limits_table,
     "labels": labels_table,
+    "group_limits": group_limits_table,
+    "account_limits": account_limits_table,
+    "roles": roles_table,
+    "rights": rights_table,
+    "changes": changes_table,
     "contents": contents_table,
     "commands": commands_table,
     "exits": exits_table,
