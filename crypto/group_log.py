@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from . import labels, limits
-from .errors import ChainMissing, CommitRefused, InvalidEncoding, Undecryptable
+from .errors import ChainMissing, CommitRefused, InvalidEncoding, ManifestGap, Undecryptable
 from .group_commits import CommitKind, SignedCommit
 from .group_epoch import EPOCH_HAND_OUT_BYTES, EpochHandOut, EpochKeys, epoch_commitment, next_step
 from .group_rules import apply_commit
@@ -107,12 +107,20 @@ def _entry_ad(keys: EpochKeys, index: int) -> bytes:
 
 
 def follow(
-    view: GroupView, index: int, entry: bytes, manifests: Mapping[bytes, VerifiedManifest]
+    view: GroupView,
+    index: int,
+    entry: bytes,
+    manifests: Mapping[bytes, VerifiedManifest],
+    *,
+    manifests_are_newest: bool = False,
 ) -> Followed:
     """The view after the log's entry `index`, which must be the next one.
 
     Skips what is no commit on the present state, as every member does. Raises ChainMissing while the secret of the
     present epoch is not here, ManifestGap, GroupTooNew: then the entry is read again later.
+
+    `manifests_are_newest`: they were fetched after the entry was read. As a manifest is published before a commit names
+    it, one that is missing even then does not exist, and the entry is skipped: nobody can stall a group with it.
     """
     if index != view.next_entry:
         raise ValueError(f"entry {view.next_entry} comes before entry {index}")
@@ -120,6 +128,10 @@ def follow(
     try:
         signed = open_entry(keys, index, entry)
         state = apply_commit(view.state, signed, manifests)
+    except ManifestGap as error:
+        if not manifests_are_newest:
+            raise
+        return Followed(replace(view, next_entry=index + 1), None, str(error))
     except (CommitRefused, InvalidEncoding, Undecryptable) as error:
         return Followed(replace(view, next_entry=index + 1), None, str(error))
     after = replace(view, state=state, next_entry=index + 1)

@@ -270,6 +270,8 @@ def test_a_commit_waits_for_a_manifest_that_is_not_here() -> None:
     del known[bob.account]
     with pytest.raises(ManifestGap):
         group_log.follow(ann.known, 1, log.entries[1], known)
+    skipped = group_log.follow(ann.known, 1, log.entries[1], known, manifests_are_newest=True)
+    assert (skipped.commit, skipped.view.next_entry) == (None, 2)
     assert ann.catch_up(log)[0].commit is not None
 
 
