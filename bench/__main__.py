@@ -18,6 +18,7 @@ BENCHMARKS = {
     "latency": "bench.relay_latency",
     "idle": "bench.relay_idle",
     "crypto": "bench.crypto_ratchet",
+    "groups": "bench.crypto_sender_keys",
 }
 RESULTS = Path(__file__).with_name("results.json")
 

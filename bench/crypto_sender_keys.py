@@ -7,14 +7,15 @@ One ciphertext goes to all members, so encryption costs the same for 10 and for 
 
 import os
 
-from bench.crypto_ratchet import CONTENT, Figure, rate
+from bench.crypto_ratchet import CONTENT, rate
+from bench.results import Result, table
 from crypto import group_log, sender_keys
 from crypto.group_changes import Remove
 from crypto.group_proposals import add
 from crypto.group_rules import apply_commit
 from crypto.manifest_chain import VerifiedManifest
-from crypto.primitives import require_supported_build
-from crypto.sender_chains import begin_chain, hand_out
+from crypto.primitives import ed25519_keypair, ed25519_sign, ed25519_verify, require_supported_build
+from crypto.sender_chains import SenderChains, accept_hand_out, begin_chain, hand_out
 from tests.group_people import GroupMember, Log, Town
 
 MEMBERS = 1_000
@@ -33,7 +34,7 @@ def large_group(count: int) -> tuple[Log, GroupMember, GroupMember]:
     return log, owner, member
 
 
-def group_encryptions() -> Figure:
+def group_encryptions() -> Result:
     """One message of 1 KiB for 1,000 members, a new chain each 500."""
     _, owner, _ = large_group(MEMBERS)
     state, keys = owner.known.state, owner.known.keys
@@ -48,22 +49,43 @@ def group_encryptions() -> Figure:
     return rate("groups: encrypt of 1 KiB for 1,000 members", encrypt)
 
 
-def group_pairs() -> Figure:
+def group_pairs() -> Result:
     """One sender, one of its 999 receivers."""
     _, owner, member = large_group(MEMBERS)
-    owner.random = os.urandom  # type: ignore[assignment]
+    state, keys, manifest = member.known.state, owner.known.keys, owner.person.manifest
+    epochs, device, now_ms = member.known.epochs, owner.device.device_id, owner.now_ms
+    chain, sender = (
+        begin_chain(keys, owner.account, device, os.urandom, now_ms),
+        SenderChains(owner.account, device),
+    )
+    sender = accept_hand_out(sender, hand_out(chain))
 
     def pair() -> None:
-        before = owner.chain
-        if owner.fresh_chain() is not before:
-            member.accept(owner, hand_out(owner.fresh_chain()).encode())
-        member.open(owner.send(CONTENT))
-        member.shown.clear()
+        nonlocal chain, sender
+        if chain.iteration == CHAIN_MESSAGES:
+            chain = begin_chain(keys, owner.account, device, os.urandom, now_ms)
+            sender = accept_hand_out(sender, hand_out(chain))
+        chain, envelope = sender_keys.encrypt(chain, keys, state, CONTENT, os.urandom, now_ms)
+        opened = sender_keys.find_header(epochs, envelope)
+        assert opened is not None
+        sender, text = sender_keys.decrypt(sender, opened, envelope, state, manifest, now_ms)
+        assert text == CONTENT
 
     return rate("groups: encrypt + decrypt of 1 KiB, 1,000 members", pair)
 
 
-def commits() -> Figure:
+def signatures() -> Result:
+    """What no group message can be quicker than: one Ed25519 signature made and checked."""
+    private, public = ed25519_keypair(os.urandom(32))
+    message = os.urandom(200)
+
+    def pair() -> None:
+        ed25519_verify(public, message, ed25519_sign(private, message))
+
+    return rate("groups: a signature made and checked, alone", pair)
+
+
+def commits() -> Result:
     """A cut that removes one of 1,000 members: proposed, sealed as an entry, opened and applied by another."""
     log, owner, member = large_group(MEMBERS)
     manifests: dict[bytes, VerifiedManifest] = owner.town.manifests
@@ -78,17 +100,14 @@ def commits() -> Figure:
     return rate("groups: commits that remove one of 1,000, both sides", commit)
 
 
-MEASURES = (group_encryptions, group_pairs, commits)
+MEASURES = (signatures, group_encryptions, group_pairs, commits)
 
 
-def main() -> None:
-    """Print every figure."""
+def run() -> list[Result]:
+    """Every figure."""
     require_supported_build()
-    for measure in MEASURES:
-        figure = measure()
-        spread = f"{figure.lowest:,.0f} to {figure.highest:,.0f}"
-        print(f"{figure.name:<52} {figure.value:>9,.0f} {figure.unit}  ({spread})")
+    return [measure() for measure in MEASURES]
 
 
 if __name__ == "__main__":
-    main()
+    print(table(run()))
