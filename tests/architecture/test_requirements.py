@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from tests.architecture.source import name_of, python_files, tree_of
 
 DEMANDED = (
-    *("A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A11", "A12"),
-    *("B1", "B2", "B3", "B7", "B11", "B12", "B13", "B14"),
-    *("C2", "C3", "C6", "C7", "D1", "D2", "D4", "D7", "D9", "E1", "E8", "E10"),
+    *("A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", "A13"),
+    *("B1", "B2", "B3", "B5", "B6", "B7", "B8", "B10", "B11", "B12", "B13", "B14", "B15"),
+    *("C2", "C3", "C6", "C7", "D1", "D2", "D3", "D4", "D5", "D7", "D9", "E1", "E8", "E10"),
     *("F1", "F4", "F11", "F14", "F15", "F21", "F23", "F24", "F26"),
 )
 

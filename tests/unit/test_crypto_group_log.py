@@ -204,6 +204,21 @@ def test_b5_a_removed_member_reads_no_later_commit() -> None:
     assert not cem.known.write_seed
 
 
+def test_b5_the_write_key_goes_with_the_cut() -> None:
+    log, (ann, bob, cem) = group_of("ann", "bob", "cem", roles={"bob": Role.ADMIN, "cem": Role.ADMIN})
+    old = ann.known.write_seed
+    assert old
+    assert bob.known.write_seed == cem.known.write_seed == old
+    ann.commit(log, [Remove(cem.account)])
+    bob.catch_up(log)
+    cem.catch_up(log)
+    assert bob.known.write_seed == cem.known.write_seed == b""
+    ann.spread([bob, cem])
+    assert bob.known.write_seed == ann.known.write_seed
+    assert bob.known.write_seed not in (b"", old)
+    assert cem.known.write_seed == b""
+
+
 def test_b5_b6_an_entry_of_a_removed_writer_is_skipped_by_all() -> None:
     log, (ann, bob, cem) = group_of("ann", "bob", "cem", roles={"bob": Role.ADMIN})
     evil = GroupMember("evil", ann.town)
@@ -295,8 +310,13 @@ def test_a_commit_of_a_later_format_stops_who_cannot_follow_only_if_it_is_real()
     log, (ann, bob, cem) = group_of("ann", "bob", "cem")
     real = ann.prepare([TITLE]).signed.commit
     later = replace(real, head=replace(real.head, form=2))
-    for signer, outcome in ((cem, "skipped"), (ann, "too new")):
-        signed = sign_commit(later, signer.device)
+    own = replace(later, head=replace(later.head, account=cem.account, device=cem.device.device_id))
+    for signer, commit, outcome in (
+        (cem, later, "skipped"),
+        (cem, own, "skipped"),
+        (ann, later, "too new"),
+    ):
+        signed = sign_commit(commit, signer.device)
         entry = group_log.seal_entry(ann.known.keys, 1, signed, ann.random)
         if outcome == "skipped":
             assert group_log.follow(bob.known, 1, entry, bob.town.manifests).commit is None

@@ -119,8 +119,12 @@ def test_a_group_keeps_an_owner_and_nobody_takes_itself_out() -> None:
     for change in (SetRole(owner.account, Role.MEMBER), Give(owner.account, int(Right.HEAR))):
         with pytest.raises(CommitRefused, match="write key"):
             owner.prepare([SetRole(admin.account, Role.OWNER), change])
-    with pytest.raises(CommitRefused):
-        admin.prepare([Remove(admin.account)])
+    for leaves in ([Remove(admin.account)], [Remove(admin.account), add(admin.account, 1)]):
+        with pytest.raises(CommitRefused, match="outrank"):
+            admin.prepare(leaves)
+        again = [Remove(owner.account), *leaves[1:]]
+        with pytest.raises(CommitRefused, match="nobody takes itself out"):
+            owner.prepare([SetRole(admin.account, Role.OWNER), *again])
     with pytest.raises(CommitRefused):
         admin.prepare([SetRole(admin.account, Role.OWNER)])
 
