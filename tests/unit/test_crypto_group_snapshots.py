@@ -1,12 +1,14 @@
 """Snapshots of groups: a value and its bytes are one and the same, and nothing else passes for one."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from crypto import group_snapshots
+from crypto import group_snapshots, sender_keys
 from crypto.errors import InvalidEncoding
 from crypto.group_changes import Remove
 from crypto.group_snapshots import (
@@ -21,9 +23,14 @@ from crypto.group_snapshots import (
     encode_view,
 )
 from crypto.held_messages import HeldMessages
+from crypto.manifest import SignedManifest
+from crypto.manifest_chain import verify_chain
 from crypto.secret_value import replace
+from tests.crypto_people import SeededRandom
 from tests.group_people import GroupMember, Log, group_of
+from tests.vectors import generate_group_snapshots
 
+SAVED = json.loads((Path(__file__).parents[1] / "vectors" / "group_snapshots.json").read_text())
 Codec = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
 CODECS: dict[str, Codec] = {
     "view": (encode_view, decode_view),
@@ -155,3 +162,26 @@ def test_a_restored_member_goes_on_where_the_saved_one_was() -> None:
 def test_snapshots_show_nothing_of_themselves() -> None:
     shape = group_snapshots._Missing(1, b"h" * 32, b"c" * 32)
     assert repr(shape) == "_Missing(…)"
+
+
+@pytest.mark.parametrize("saved", SAVED["versions"], ids=lambda each: f"version {each['version']}")
+def test_what_every_version_saved_still_works(saved: dict[str, Any]) -> None:
+    view, sender = decode_view(bytes.fromhex(saved["view"])), decode_sender(bytes.fromhex(saved["sender"]))
+    signed = SignedManifest.parse(bytes.fromhex(saved["manifest"]))
+    manifest = verify_chain(signed.manifest.account_id, None, [signed])
+    envelope, now_ms = bytes.fromhex(saved["envelope"]), saved["now_ms"]
+    opened = sender_keys.find_header(view.epochs, envelope)
+    assert opened is not None
+    _, text = sender_keys.decrypt(sender, opened, envelope, view.state, manifest, now_ms)
+    assert text.hex() == saved["plaintext"]
+    _, ready = decode_held(bytes.fromhex(saved["held"])).take(bool)
+    assert ready == (envelope,)
+    chain = decode_sending(bytes.fromhex(saved["sending"]))
+    _, another = sender_keys.encrypt(chain, view.keys, view.state, b"on", SeededRandom("x"), now_ms)
+    again = sender_keys.find_header(view.epochs, another)
+    assert again is not None
+    assert sender_keys.decrypt(sender, again, another, view.state, manifest, now_ms)[1] == b"on"
+
+
+def test_the_present_version_is_among_the_saved_ones() -> None:
+    assert SAVED["versions"][-1] == generate_group_snapshots.snapshots()
