@@ -100,6 +100,8 @@ class EpochHandOut(SecretValue, frozen=True, eq=False):
         if len(data) != EPOCH_HAND_OUT_BYTES or data[0] != limits.SUITE:
             raise InvalidEncoding(f"an epoch hand-out of this suite has {EPOCH_HAND_OUT_BYTES} bytes")
         _, group_id, epoch, step, cut_hash, secret, seed = _HAND_OUT.unpack(data)
+        if epoch > limits.MAX_EPOCH:
+            raise InvalidEncoding("the secret of an impossible epoch")
         return cls(group_id, epoch, step, cut_hash, secret, b"" if seed == _NO_SEED else seed)
 
     def keys(self) -> EpochKeys:

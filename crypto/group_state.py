@@ -239,6 +239,8 @@ def parse_state(data: bytes) -> GroupState:
         banned=tuple(banned[at : at + 32] for at in range(0, len(banned), 32)),
         settings=tuple(_settings(settings)),
     )
+    if max(state.index, state.epoch) > limits.MAX_EPOCH or not 0 < state.epoch <= state.index + 1:
+        raise InvalidEncoding("a group state with an impossible index or epoch")
     _check_order(state)
     return state
 

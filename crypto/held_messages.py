@@ -6,7 +6,7 @@ A value, bounded in number and time. Knows nothing of what is inside. docs/proto
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .limits import HELD_MESSAGE_LIFETIME_MS, MAX_HELD_MESSAGES
+from .limits import HELD_MESSAGE_LIFETIME_MS, MAX_HELD_BYTES, MAX_HELD_MESSAGES
 
 __all__ = ["Held", "HeldMessages"]
 
@@ -28,11 +28,15 @@ class HeldMessages:
     """How many were given up since the value began, for want of room or time: shown to the user, never silent."""
 
     def add(self, envelope: bytes, now_ms: int) -> "HeldMessages":
-        """With the envelope; the oldest gives way to the 1,001st. One that is held already is not held twice."""
+        """With the envelope; the oldest give way beyond 1,000 or 64 MiB. One that is held already is not held twice."""
         if any(held.envelope == envelope for held in self.messages):
             return self
         kept = (*self.messages, Held(envelope, now_ms))
         surplus = max(0, len(kept) - MAX_HELD_MESSAGES)
+        size_bytes = sum(len(held.envelope) for held in kept[surplus:])
+        while size_bytes > MAX_HELD_BYTES:
+            size_bytes -= len(kept[surplus].envelope)
+            surplus += 1
         return HeldMessages(kept[surplus:], self.dropped + surplus)
 
     def take(self, opens: Callable[[bytes], bool]) -> tuple["HeldMessages", tuple[bytes, ...]]:

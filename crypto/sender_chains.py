@@ -149,6 +149,8 @@ class ChainHandOut(SecretValue, frozen=True, eq=False):
         if len(data) != CHAIN_HAND_OUT_BYTES or data[0] != limits.SUITE:
             raise InvalidEncoding(f"a chain hand-out of this suite has {CHAIN_HAND_OUT_BYTES} bytes")
         parsed = cls(*_HAND_OUT.unpack(data)[1:])
+        if parsed.epoch > limits.MAX_EPOCH:
+            raise InvalidEncoding("a chain of an impossible epoch")
         ed25519_check(parsed.signing_public)
         return parsed
 
@@ -255,6 +257,8 @@ def _within_limits(chains: tuple[SenderChain, ...]) -> tuple[SenderChain, ...]:
 
 def accept_hand_out(sender: SenderChains, given: ChainHandOut) -> SenderChains:
     """With the chain that this device handed out, as the newest; unchanged if it is known.
+
+    Whether the device may send in the group is asked of `sender_keys.require_sender` before.
 
     A known chain does not move: a repeated hand-out neither winds it back nor on. Raises CopiedState if its id came
     with another key before: then a copy of the sender hands out chains.

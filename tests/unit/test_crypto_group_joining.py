@@ -133,3 +133,12 @@ def test_a_message_before_its_chain_is_held_and_shown_once_it_can_be() -> None:
     bob.held, ready = bob.held.take(bool)
     assert [bob.open(envelope) for envelope in ready] == [b"0", b"1", b"2"]
     assert bob.held == HeldMessages()
+
+
+def test_held_messages_are_bounded_in_bytes() -> None:
+    held = HeldMessages()
+    large = limits.MAX_ENVELOPE_BYTES
+    for number in range(limits.MAX_HELD_BYTES // large + 2):
+        held = held.add(number.to_bytes(4, "big") + bytes(large - 4), 0)
+    assert (len(held.messages), held.dropped) == (256, 2)
+    assert held.messages[0].envelope[:4] == b"\0\0\0\2"

@@ -297,7 +297,8 @@ def test_a_state_comes_back_as_it_was_and_nothing_else_does() -> None:
     unsorted = fields[8][65:] + fields[8][:65]
     wrong = {
         0: [fields[0][:-1], b""],
-        1: [bytes(8)],
+        1: [bytes(8), (2**53).to_bytes(8, "big")],
+        3: [bytes(8), (9).to_bytes(8, "big"), (2**53).to_bytes(8, "big")],
         2: [b"", bytes(31)],
         6: [b""],
         7: [bytes(31)],
@@ -333,7 +334,8 @@ def test_epoch_hand_outs_have_one_encoding() -> None:
     assert EpochHandOut.parse(given.encode()).encode() == given.encode()
     without = EpochHandOut(bytes(32), 3, 1, b"h" * 32, b"s" * 32)
     assert EpochHandOut.parse(without.encode()).write_seed == b""
-    for wrong in (b"", given.encode()[:-1], b"\x02" + given.encode()[1:]):
+    late = EpochHandOut(bytes(32), 2**53, 0, b"h" * 32, b"s" * 32).encode()
+    for wrong in (b"", given.encode()[:-1], b"\x02" + given.encode()[1:], late):
         with pytest.raises(InvalidEncoding):
             EpochHandOut.parse(wrong)
     with pytest.raises(InvalidEncoding):

@@ -248,6 +248,8 @@ def test_hand_outs_have_one_encoding() -> None:
             ChainHandOut.parse(wrong)
     with pytest.raises(InvalidKey):
         ChainHandOut.parse(encoded[:-32] + bytes(32))
+    with pytest.raises(InvalidEncoding, match="impossible epoch"):
+        ChainHandOut.parse(encoded[:33] + b"\0\x20" + bytes(6) + encoded[41:])
 
 
 def test_the_wrong_secret_chain_or_manifest_is_a_mistake_of_the_caller() -> None:
