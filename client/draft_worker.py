@@ -183,7 +183,7 @@ class DraftWorker:
         for _ in range(_ROUNDS):
             needed = fetched
             result = await self._database.run(
-                lambda tx: encrypt_drafts(tx, account_id, drafts, needed, self._system)  # noqa: B023
+                lambda tx: encrypt_drafts(tx, account_id, drafts, needed, self._system)  # noqa: B023  # awaited in this turn
             )
             if isinstance(result, Encrypted):
                 self._tell(result)

@@ -68,9 +68,9 @@ async def _kept(
                 lambda tx: (
                     [
                         (row.n, as_message(tx, row))
-                        for row in history.not_given(tx, after_message, _AT_ONCE)  # noqa: B023
+                        for row in history.not_given(tx, after_message, _AT_ONCE)  # noqa: B023  # awaited here
                     ],
-                    notices.untold(tx, after_notice, _AT_ONCE),  # noqa: B023
+                    notices.untold(tx, after_notice, _AT_ONCE),  # noqa: B023  # awaited here
                 )
             )
             if not messages and not others:
