@@ -4,7 +4,7 @@ It waits until the mailbox is drained when this client listens too: what waits t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -19,7 +19,7 @@ from relay.wire.links import decode_id
 from .account import Account
 from .contents import decode_file, direct_conversation, encode_body
 from .deliveries import Deliveries
-from .envelopes import Encrypted, encrypt_drafts
+from .envelopes import Encrypted, can_encrypt, encrypt_drafts
 from .errors import (
     ClientError,
     MediaError,
@@ -42,7 +42,8 @@ from .store.peers import forget_token
 from .system import Step, System
 from .transport import Transport
 
-AT_ONCE: Final = 64  # messages in one transaction
+AT_ONCE: Final = 256  # drafts in one transaction
+_RECIPIENTS_AT_ONCE: Final = 8  # for whom something has to be fetched
 _ROUNDS: Final = 4  # of fetching, for one transaction
 _PAUSE_SECONDS: Final = 30.0
 _FOR_GOOD: Final = (UnknownRecipient, UsageError, MediaError)
@@ -105,14 +106,55 @@ class DraftWorker:
             self._paused.clear()
 
     async def _next_batch(self) -> bool:
-        """Encrypt the oldest drafts of one recipient; False if there is none to be served now."""
+        """Encrypt the oldest drafts, in order for each recipient; False if there is none to be served now."""
         drafts = await self._database.read(
             lambda tx: queue.next_drafts(tx, AT_ONCE, without=self._paused.keys())
         )
         if not drafts:
             return False
-        recipient = drafts[0].recipient
-        drafts = list(takewhile(lambda draft: draft.recipient == recipient, drafts))
+        waiting: dict[str, list[queue.Draft]] = {}
+        for draft in drafts:
+            waiting.setdefault(draft.recipient, []).append(draft)
+        for recipient in await self._encrypt_ready(waiting):
+            del waiting[recipient]
+        at_once = asyncio.Semaphore(_RECIPIENTS_AT_ONCE)
+
+        async def serve(recipient: str, theirs: list[queue.Draft]) -> None:
+            async with at_once:
+                await self._serve(recipient, theirs)
+
+        served = await asyncio.gather(
+            *(serve(recipient, theirs) for recipient, theirs in waiting.items()), return_exceptions=True
+        )
+        for error in served:
+            if error is not None:
+                raise error
+        return True
+
+    async def _encrypt_ready(self, waiting: Mapping[str, list[queue.Draft]]) -> list[str]:
+        """Encrypt for all recipients for whom nothing has to be fetched, in one transaction; those recipients."""
+
+        def encrypt(tx: Transaction) -> tuple[list[str], list[Encrypted]]:
+            ready, results = [], []
+            for recipient, drafts in waiting.items():
+                account_id = drafts[0].account_id
+                if account_id is None or any(queue.find_upload(tx, draft.message_n) for draft in drafts):
+                    continue
+                if not can_encrypt(tx, account_id, drafts, self._system.now_ms()):
+                    continue
+                result = encrypt_drafts(tx, account_id, drafts, Fetched(), self._system)
+                if isinstance(result, Encrypted):
+                    ready.append(recipient)
+                    results.append(result)
+            return ready, results
+
+        ready, results = await self._database.run(encrypt)
+        for result in results:
+            self._tell(result)
+        return ready
+
+    async def _serve(self, recipient: str, drafts: list[queue.Draft]) -> None:
+        """Encrypt the drafts of one recipient with all that it takes; raises RelayUnreachable."""
         try:
             account_id = drafts[0].account_id or await self._resolve(recipient)
             drafts = await self._upload_first(drafts)
@@ -127,7 +169,6 @@ class DraftWorker:
             else:
                 self._paused[recipient] = _PAUSE_SECONDS
                 self._deliveries.failed([draft.message_n for draft in drafts], error)
-        return True
 
     async def _resolve(self, recipient: str) -> bytes:
         """The account behind what the user typed; all that waits for it learns it."""

@@ -3,12 +3,14 @@
 Plain functions of a Transaction; they run in the store's thread and touch no network.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from crypto.errors import InvalidKey, InvalidSignature, StaleKey
 from crypto.limits import MAX_UNANSWERED_SESSION_MS
+from crypto.manifest import DeviceEntry
 from crypto.manifest_chain import VerifiedManifest
 from crypto.session_start import start_session
 from crypto.sessions import PeerSessions, encrypt
@@ -76,10 +78,11 @@ def encrypt_drafts(
     if not drafts:
         return Encrypted([], [], [])
     work = _Work(account, peer, peer.chain, {}, system.now_ms())
-    missing = _ready_sessions(tx, work, fetched, system)
+    wanted = _wanted_devices(work, drafts)
+    missing = _ready_sessions(tx, work, wanted, fetched, system)
     if missing:
         return Missing(account_id, devices=tuple(missing))
-    if not work.sessions:
+    if wanted and not work.sessions:
         # Nothing of this transaction stays, so the error itself says what a warning would.
         kind, detail = work.left_out or ("no_prekeys", f"{peer.name} has published no keys to begin with")
         raise Refused(kind, detail, retryable=True)
@@ -93,19 +96,44 @@ def encrypt_drafts(
         work.now_ms,
     )
     queue.remove_drafts(tx, [draft.n for draft in drafts])
+    work.done = [number for number in work.done if not queue.is_waiting(tx, number)]
     note_sent(tx, account_id, work.now_ms)
     return Encrypted(work.encrypted, work.done, work.refused)
 
 
-def _ready_sessions(tx: Transaction, work: _Work, fetched: Fetched, system: System) -> list[bytes]:
-    """Put a session that can send for each listed device into `work`; the devices whose bundle is missing.
+def _wanted_devices(work: _Work, drafts: Sequence[queue.Draft]) -> list[DeviceEntry]:
+    """The listed devices that one of the drafts is for; this device writes nothing to itself."""
+    return [
+        entry
+        for entry in work.chain.manifest.devices
+        if entry.device_id != work.account.device_id
+        and any(draft.is_for(entry.device_id) for draft in drafts)
+    ]
+
+
+def can_encrypt(tx: Transaction, account_id: bytes, drafts: Sequence[queue.Draft], now_ms: int) -> bool:
+    """Whether `encrypt_drafts` needs nothing from the relay for these, so that many accounts fit in one transaction."""
+    account = load_account(tx)
+    peer = find_peer(tx, account_id)
+    if peer is None or peer.chain is None or peer.stale or peer.forked:
+        return False
+    known = all_sessions(tx, (account.account_id, account.device_id))
+    wanted = _wanted_devices(_Work(account, peer, peer.chain, {}, now_ms), drafts)
+    found = (known.get((account_id, entry.device_id)) for entry in wanted)
+    return all(sessions is not None and _can_send(sessions, now_ms) for sessions in found)
+
+
+def _ready_sessions(
+    tx: Transaction, work: _Work, wanted: Sequence[DeviceEntry], fetched: Fetched, system: System
+) -> list[bytes]:
+    """Put a session that can send for each wanted device into `work`; the devices whose bundle is missing.
 
     A device whose keys were no good is asked about once a day, unless no other is left.
     """
     missing: list[bytes] = []
     left_out: list[bytes] = []
     known = all_sessions(tx, work.own)
-    for entry in work.chain.manifest.devices:
+    for entry in wanted:
         key = work.chain.account_id, entry.device_id
         sessions = known.get(key) or PeerSessions(*key)
         if not _can_send(sessions, work.now_ms):
@@ -160,7 +188,7 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
     content = draft.content or _content(tx, work, row, conversation_id, system)
     envelopes = []
     for device_id, sessions in work.sessions.items():
-        if device_id in draft.except_devices:
+        if not draft.is_for(device_id):
             continue
         work.sessions[device_id], ciphertext = encrypt(
             sessions, content, work.account.own, now_ms=work.now_ms, random=system.random
@@ -178,6 +206,7 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
         envelopes=tuple(envelopes),
         now_ms=work.now_ms,
         except_devices=draft.except_devices,
+        only_devices=draft.only_devices,
     )
     history.set_encrypted(tx, row.n, conversation_id)
     work.encrypted.append(row.n)
@@ -185,7 +214,8 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
 
 def _file_without_envelope(tx: Transaction, work: _Work, row: history.MessageRow) -> None:
     """No device is left that lacks it: those that have it are all, or the relay knows none that is listed."""
-    if row.state is State.ACCEPTED:
+    if row.state is State.ACCEPTED or work.peer.account_id == work.account.account_id:
+        history.set_state(tx, [row.n], State.ACCEPTED)
         work.done.append(row.n)
     else:
         history.set_state(tx, [row.n], State.REFUSED, "unknown_device")

@@ -58,7 +58,8 @@ async def fetch(
     if not missing.devices:
         return Fetched()
     peer = await database.read(lambda tx: find_peer(tx, missing.account_id))
-    if peer is None or peer.token is None or peer.chain is None:
+    is_own = missing.account_id == account.account_id
+    if peer is None or peer.chain is None or (peer.token is None and not is_own):
         raise UnknownRecipient(
             f"nothing here reaches {encode_id(missing.account_id)}: ask for a contact link"
         )
@@ -66,7 +67,7 @@ async def fetch(
     answered = await transport.ask(
         "POST",
         f"/v1/accounts/{encode_id(missing.account_id)}/bundles",
-        body=ClaimRequest(token=peer.token, devices=list(missing.devices)),
+        body=ClaimRequest(token=None if is_own else peer.token, devices=list(missing.devices)),
         signed=True,
     )
     answer = answered.read(BundlesAnswer)

@@ -3,26 +3,26 @@
 docs/protocol.md, "Session set-up".
 """
 
-from crypto.errors import CopiedState, ManifestFork, ManifestGap, SplitView, UnknownDevice
+from crypto.errors import CopiedState, ManifestFork, ManifestGap, SplitView
 from crypto.local_prekeys import LocalPrekeys
 from crypto.prekeys import KeyClass, KeyKind
 from crypto.sealed_first_message import open_setup
 from crypto.session_start import receive_setup
 from crypto.sessions import PeerSessions
 
-from .mailbox_batch import Batch, DeviceListNeeded, Key, warn, warn_of_copy
+from .account import load_account
+from .contents import direct_conversation
+from .mailbox_batch import Batch, DeviceListNeeded, Opened, warn, warn_of_copy
 from .store.database import Transaction
 from .store.peers import ensure_peer, find_peer, keep_fork
 from .trust import adopt
 
 
-def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> tuple[Key, bytes]:
-    """(Device, plaintext) of a set-up envelope, judged by the device lists inside it. Raises DeviceListNeeded, CryptoError."""
+def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> Opened:
+    """The content of a set-up envelope, judged by the device lists inside it. Raises DeviceListNeeded, CryptoError."""
     account = batch.account
     content = open_setup(envelope, batch.prekeys, *batch.own)
     key = content.values.account_id, content.values.device_id
-    if key[0] == account.account_id:
-        raise UnknownDevice("a set-up from another device of this account")
     peer = find_peer(tx, key[0])
     before = batch.sessions.get(key) or PeerSessions(*key)
     try:
@@ -54,6 +54,7 @@ def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> tuple
     if peer is None or peer.chain is None or opened.peer_manifest.version > peer.chain.version:
         # What a removed device had goes with the older list; this batch must not write it back.
         adopt(tx, account, opened.peer_manifest, batch.now_ms)
+        batch.account = load_account(tx)
         listed = {entry.device_id for entry in opened.peer_manifest.manifest.devices}
         for other, sessions in list(batch.sessions.items()):
             if other[0] == key[0] and other[1] not in listed and sessions.sessions():
@@ -66,7 +67,7 @@ def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> tuple
         warn(tx, "session_reset", "a new session took the place of one on which both had spoken", key[0])
     batch.prekeys = opened.prekeys
     batch.put(key, opened.sessions)
-    return key, opened.plaintext
+    return Opened(key, opened.plaintext, direct_conversation(account.account_id, key[0]))
 
 
 def _has_stock(prekeys: LocalPrekeys) -> bool:

@@ -22,7 +22,7 @@ from relay.wire.frames import (
 )
 from relay.wire.links import encode_id
 
-from .account import Account, load_account
+from .account import Account
 from .connection import Connection, open_connection, refusal, run_together
 from .errors import ClientError, Refused, RelayMisbehaved, RelayUnreachable, TrustError
 from .mailbox_round import take
@@ -33,7 +33,7 @@ from .store.database import Database, Transaction
 from .store.peers import find_peer
 from .system import Step, System
 from .transport import Transport
-from .trust import adopt, fetch_chain, refresh
+from .trust import refresh
 
 _BATCHES_AHEAD: Final = 4  # WebSocket messages read while the ones before are opened
 _LONGEST_ROUND: Final = 512  # frames in one transaction
@@ -130,7 +130,7 @@ class Inbox:
             if taken.up_to:
                 await connection.send([Ack(taken.up_to)])
                 self._system.reached(Step.ACKNOWLEDGED)
-            if taken.answers_due:
+            if taken.drafted:
                 self._on_drafts()
             if taken.gap_of is None:
                 return
@@ -141,12 +141,7 @@ class Inbox:
         """Get the device list that an envelope needs; if it cannot be had, the envelope counts as one that does not open."""
         now_ms = self._system.now_ms()
         try:
-            if account_id == self._account.account_id:
-                account = await self._database.read(load_account)
-                chain = await fetch_chain(self._transport, account_id, None, account.own)
-                await self._database.run(lambda tx: adopt(tx, account, chain, now_ms))
-            else:
-                await refresh(self._transport, self._database, self._account, account_id, now_ms)
+            await refresh(self._transport, self._database, self._account, account_id, now_ms)
         except (Refused, TrustError) as error:
             detail = str(error)
             await self._database.run(

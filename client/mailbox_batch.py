@@ -1,6 +1,7 @@
 """What one transaction over a part of the mailbox works on: sessions, prekeys, counts; written at its end."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from crypto.local_prekeys import LocalPrekeys
 from crypto.sessions import PeerSessions
@@ -10,6 +11,7 @@ from .account import Account
 from .message import Warned
 from .store import notices
 from .store.database import Transaction
+from .system import System
 
 Key = tuple[bytes, bytes]
 """Account id and device id."""
@@ -22,11 +24,16 @@ class Batch:
     account: Account
     sessions: dict[Key, PeerSessions]
     prekeys: LocalPrekeys
+    system: System
     now_ms: int
     own_is_current: bool
     up_to: int
     changed: dict[Key, PeerSessions] = field(default_factory=dict)
     received: dict[bytes, int] = field(default_factory=dict)
+    released: list["Released"] = field(default_factory=list)
+    """Envelopes that were held, and can be opened now."""
+    drafted: bool = False
+    """Something was put on its way: the outbox has to be woken."""
 
     @property
     def own(self) -> Key:
@@ -38,6 +45,21 @@ class Batch:
         self.changed[key] = sessions
         self.sessions.pop(key, None)
         self.sessions = {key: sessions, **self.sessions}
+
+
+class Released(NamedTuple):
+    """An envelope that was held until a key for it came."""
+
+    envelope: bytes
+    received_at_ms: int
+
+
+class Opened(NamedTuple):
+    """A plaintext, the device that proved to have sent it, and the conversation (32 B) that it can only be of."""
+
+    key: Key
+    plaintext: bytes
+    conversation_id: bytes
 
 
 class DeviceListNeeded(Exception):

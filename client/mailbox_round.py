@@ -4,7 +4,7 @@ Plain functions of a Transaction; they run in the store's thread and touch no ne
 nothing but the count of such envelopes, and is acknowledged like the rest; repeats are counted and not told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,22 +20,17 @@ from crypto.sealed_first_message import KIND_SETUP
 from crypto.sessions import locate_among, receive
 from relay.wire.frames import Deliver, MissedReason
 from relay.wire.frames import Missed as MissedFrame
-from relay.wire.links import encode_id
 
 from .account import Account, load_account
-from .contents import (
-    EMPTY_BODY,
-    MESSAGE_ID_BYTES,
-    ContentType,
-    content_hash,
-    decode_content,
-    direct_conversation,
-)
+from .content_handlers import handle
+from .contents import EMPTY_BODY, ContentType, content_hash, decode_content, direct_conversation
 from .first_envelope import open_first_envelope
-from .mailbox_batch import Batch, DeviceListNeeded, Key, warn, warn_of_copy
+from .incoming import Incoming
+from .mailbox_batch import Batch, DeviceListNeeded, Opened, Released, warn, warn_of_copy
 from .message import Missed
 from .recipients import is_handle
-from .store import facts, history, notices, queue
+from .signals import draft_signal
+from .store import facts, history, notices
 from .store.database import Transaction
 from .store.peers import (
     find_by_handle,
@@ -65,7 +60,8 @@ class Taken:
 
     up_to: int
     messages: int
-    answers_due: bool
+    drafted: bool
+    """Something was put on its way: wake the outbox."""
     gap_of: bytes | None = None
 
 
@@ -80,17 +76,8 @@ def take(
 
     Stops before an envelope that needs a device list first; what came before it is done and may be acknowledged.
     """
-    account = load_account(tx)
-    before = load_prekeys(tx)
-    committed = facts.number(tx, facts.COMMITTED_SEQUENCE)
-    batch = Batch(
-        account,
-        dict(all_sessions(tx, (account.account_id, account.device_id))),
-        before,
-        system.now_ms(),
-        own_is_current=account.account_id in fetched,
-        up_to=committed,
-    )
+    batch = _begin(tx, system, fetched)
+    committed = batch.up_to
     gap_of = None
     for frame in frames:
         if isinstance(frame, MissedFrame):
@@ -101,51 +88,88 @@ def take(
             continue
         if frame.sequence <= batch.up_to:
             continue  # delivered again: it is here already
-        gap_of = _take_one(tx, batch, frame, fetched)
+        gap_of = _take_one(
+            tx, batch, frame.envelope_id, Released(frame.ciphertext, frame.received_at_ms), fetched
+        )
         if gap_of is not None:
             break
+        _take_released(tx, batch, fetched)
         batch.up_to = frame.sequence
         system.reached(Step.DECRYPTED)
+    if batch.up_to > committed:
+        facts.set_number(tx, facts.COMMITTED_SEQUENCE, batch.up_to)
+    return _finish(tx, batch, system, gap_of)
+
+
+def take_released(tx: Transaction, envelopes: Iterable[Released], system: System) -> Taken:
+    """Open envelopes that were held until a key came by another way than the mailbox."""
+    batch = _begin(tx, system, frozenset())
+    batch.released.extend(envelopes)
+    _take_released(tx, batch, frozenset())
+    return _finish(tx, batch, system, None)
+
+
+def _begin(tx: Transaction, system: System, fetched: frozenset[bytes]) -> Batch:
+    account = load_account(tx)
+    return Batch(
+        account,
+        dict(all_sessions(tx, (account.account_id, account.device_id))),
+        load_prekeys(tx),
+        system,
+        system.now_ms(),
+        own_is_current=account.account_id in fetched,
+        up_to=facts.number(tx, facts.COMMITTED_SEQUENCE),
+    )
+
+
+def _finish(tx: Transaction, batch: Batch, system: System, gap_of: bytes | None) -> Taken:
+    """Write what the batch changed."""
     if batch.changed:
         save_sessions(tx, batch.own, batch.changed, batch.now_ms)
+    before = load_prekeys(tx)
     if batch.prekeys is not before:
         save_prekeys(tx, before, batch.prekeys)
     for account_id, count in batch.received.items():
         note_received(tx, account_id, count)
-    if batch.up_to > committed:
-        facts.set_number(tx, facts.COMMITTED_SEQUENCE, batch.up_to)
-    due = [account_id for account_id in batch.received if _owes_answer(tx, account_id, batch.now_ms)]
-    for account_id in due:
-        note_answer_due(tx, account_id, batch.now_ms)
-        _draft_empty(tx, account, account_id, system)
-    return Taken(batch.up_to, sum(batch.received.values()), bool(due), gap_of)
+    for account_id in batch.received:
+        if _owes_answer(tx, batch.account, account_id, batch.now_ms):
+            note_answer_due(tx, account_id, batch.now_ms)
+            draft_signal(tx, batch.account, [account_id], ContentType.EMPTY, EMPTY_BODY, system)
+            batch.drafted = True
+    return Taken(batch.up_to, sum(batch.received.values()), batch.drafted, gap_of)
 
 
-def _take_one(tx: Transaction, batch: Batch, frame: Deliver, fetched: frozenset[bytes]) -> bytes | None:
+def _take_released(tx: Transaction, batch: Batch, fetched: frozenset[bytes]) -> None:
+    """What a content of the envelope before has released, and what that releases."""
+    while batch.released:
+        released = batch.released.pop(0)
+        if _take_one(tx, batch, b"", released, fetched) is not None:
+            _keep_unopened(tx, b"", released, Undecryptable("a device list is missing"))
+
+
+def _take_one(
+    tx: Transaction, batch: Batch, envelope_id: bytes, one: Released, fetched: frozenset[bytes]
+) -> bytes | None:
     """Open one envelope; the account whose device list has to be fetched first, if so."""
-    envelope = frame.ciphertext
     try:
-        if envelope[0] == KIND_SETUP:
-            key, plaintext = open_first_envelope(tx, batch, envelope)
-        elif envelope[0] == _KIND_RATCHET:
-            key, plaintext = _open_ratchet(tx, batch, envelope)
-        else:
+        opener = _OPENERS.get(one.envelope[0])
+        if opener is None:
             raise InvalidEncoding("an envelope of an unknown kind")
-        _keep(tx, batch, key, plaintext, frame.received_at_ms)
+        _keep(tx, batch, opener(tx, batch, one.envelope), one.received_at_ms)
     except DeviceListNeeded as gap:
         if gap.account_id in fetched:
-            _keep_unopened(tx, frame, gap.__cause__ or gap)
+            _keep_unopened(tx, envelope_id, one, gap.__cause__ or gap)
             return None
         return gap.account_id
     except Replayed:
         # It did its work when it was opened; if its content is not here after all, the author's count shows the gap.
         facts.add_one(tx, facts.REPEATS)
     except CryptoError as error:
-        _keep_unopened(tx, frame, error)
+        _keep_unopened(tx, envelope_id, one, error)
     return None
 
 
-def _open_ratchet(tx: Transaction, batch: Batch, envelope: bytes) -> tuple[Key, bytes]:
+def _open_ratchet(tx: Transaction, batch: Batch, envelope: bytes) -> Opened:
     found = locate_among(batch.sessions.items(), envelope)
     if found is None:
         raise Undecryptable("no session opens it")
@@ -156,17 +180,23 @@ def _open_ratchet(tx: Transaction, batch: Batch, envelope: bytes) -> tuple[Key, 
         warn_of_copy(tx, key[0])
         raise
     batch.put(key, opened.sessions)
-    return key, opened.plaintext
+    return Opened(key, opened.plaintext, direct_conversation(batch.account.account_id, key[0]))
 
 
-def _keep(tx: Transaction, batch: Batch, key: Key, plaintext: bytes, received_at_ms: int) -> None:
-    """The content of an opened envelope: as a message, and what it says besides."""
-    account_id, device_id = key
-    content = decode_content(plaintext)
-    if content.conversation_id != direct_conversation(batch.account.account_id, account_id):
+_OPENERS: Final[Mapping[int, Callable[[Transaction, Batch, bytes], Opened]]] = {
+    KIND_SETUP: open_first_envelope,
+    _KIND_RATCHET: _open_ratchet,
+}
+
+
+def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) -> None:
+    """The content of an opened envelope: given to who handles its type, and what it says besides."""
+    account_id, device_id = opened.key
+    content = decode_content(opened.plaintext)
+    if content.conversation_id != opened.conversation_id:
         raise InvalidEncoding("a content for a conversation that is not known here")
     batch.received[account_id] = batch.received.get(account_id, 0) + 1
-    if content.introduction is not None:
+    if content.introduction is not None and account_id != batch.account.account_id:
         learn_token(tx, account_id, content.introduction.token, "contact")
         _hear_claim(tx, batch.account, account_id, content.introduction.handle, is_first=content.counter == 1)
     was_absent = history.is_absent(tx, device_id, content)
@@ -175,13 +205,16 @@ def _keep(tx: Transaction, batch: Batch, key: Key, plaintext: bytes, received_at
         account_id,
         device_id,
         content,
-        content_hash(plaintext),
+        content_hash(opened.plaintext),
         from_first=batch.account.is_founding_device,
     )
     if not follows:
         warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)
-    if content.type != ContentType.EMPTY:
-        history.add_incoming(tx, account_id, device_id, content, received_at_ms, was_absent=was_absent)
+    handle(
+        Incoming(
+            tx, batch, account_id, device_id, content, opened.plaintext, received_at_ms, was_absent=was_absent
+        )
+    )
 
 
 def _hear_claim(tx: Transaction, account: Account, account_id: bytes, handle: str, *, is_first: bool) -> None:
@@ -197,13 +230,13 @@ def _hear_claim(tx: Transaction, account: Account, account_id: bytes, handle: st
         learn_claim(tx, account_id, handle)
 
 
-def _keep_unopened(tx: Transaction, frame: Deliver, error: BaseException) -> None:
+def _keep_unopened(tx: Transaction, envelope_id: bytes, one: Released, error: BaseException) -> None:
     notices.keep_unopened(
         tx,
-        envelope_id=frame.envelope_id,
-        envelope=frame.ciphertext,
+        envelope_id=envelope_id,
+        envelope=one.envelope,
         reason=_word(type(error).__name__),
-        now_ms=frame.received_at_ms,
+        now_ms=one.received_at_ms,
     )
 
 
@@ -212,24 +245,13 @@ def _word(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
 
 
-def _owes_answer(tx: Transaction, account_id: bytes, now_ms: int) -> bool:
+def _owes_answer(tx: Transaction, account: Account, account_id: bytes, now_ms: int) -> bool:
     """Whether the ratchet with an accepted contact has not turned for 100 messages or 7 days."""
     peer = find_peer(tx, account_id)
     if peer is None or not peer.accepted or peer.forked or peer.token is None:
         return False
+    if account_id == account.account_id:
+        return False  # own devices write to each other with each message
     return (
         peer.received_since_send >= ANSWER_AFTER_MESSAGES or now_ms - peer.last_sent_at_ms >= ANSWER_AFTER_MS
     )
-
-
-def _draft_empty(tx: Transaction, account: Account, account_id: bytes, system: System) -> None:
-    """A content with nothing to show: with it the ratchet turns."""
-    number = history.add_outgoing(
-        tx,
-        account_id=account.account_id,
-        message_id=system.random(MESSAGE_ID_BYTES),
-        content_type=ContentType.EMPTY,
-        body=EMPTY_BODY,
-        sent_at_ms=system.now_ms(),
-    )
-    queue.add_draft(tx, number, encode_id(account_id), account_id)

@@ -73,6 +73,7 @@ class OpenAccount:
             transport = await stack.enter_async_context(Transport(account.origin, system, account))
             opened = cls(home, system, account, database, transport)
             await stack.enter_async_context(opened.outbox)
+            await database.run(history.forget_settled_signals)
             await opened._tidy_spool()
             stack.push_async_callback(opened._stop_listening)
             yield opened

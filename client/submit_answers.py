@@ -103,4 +103,5 @@ def _draft_again(tx: Transaction, row: queue.Outgoing, except_devices: Sequence[
         row.account_id,
         content=row.content,
         except_devices=except_devices,
+        only_devices=row.only_devices,
     )

@@ -13,7 +13,7 @@ from relay.wire.limits import MAX_MANIFESTS_PER_ANSWER
 from relay.wire.links import encode_id
 from relay.wire.resources import ManifestsAnswer
 
-from .account import Account, save_account
+from .account import Account
 from .errors import DevicesForked, DevicesRefused, RelayMisbehaved
 from .message import Warned
 from .store import notices
@@ -79,11 +79,7 @@ async def fetch_chain(
 
 def adopt(tx: Transaction, account: Account, chain: VerifiedManifest, now_ms: int) -> None:
     """Keep a verified chain of another account or the own one; what a removed device had opens nothing any more."""
-    if chain.account_id == account.account_id:
-        if chain.version > account.own.version:
-            save_account(tx, account.with_chain(chain))
-    else:
-        save_chain(tx, chain)
+    save_chain(tx, chain)
     own = account.account_id, account.device_id
     listed = {entry.device_id for entry in chain.manifest.devices}
     removed = {
@@ -107,12 +103,16 @@ def keep_evidence(tx: Transaction, account_id: bytes, error: DevicesForked) -> N
 async def refresh(
     transport: Transport, database: Database, account: Account, account_id: bytes, now_ms: int
 ) -> VerifiedManifest:
-    """Fetch and keep the newest chain of another account. Raises DevicesForked (kept), DevicesRefused, Refused."""
+    """Fetch and keep the newest chain of an account, the own one by a signed request.
+
+    Raises DevicesForked (kept), DevicesRefused, Refused.
+    """
     peer = await database.read(lambda tx: find_peer(tx, account_id))
-    if peer is None or peer.token is None:
+    is_own = account_id == account.account_id
+    if peer is None or (peer.token is None and not is_own):
         raise DevicesRefused(f"nothing here reaches {encode_id(account_id)}: ask for a contact link")
     try:
-        chain = await fetch_chain(transport, account_id, peer.token, peer.chain)
+        chain = await fetch_chain(transport, account_id, None if is_own else peer.token, peer.chain)
     except DevicesForked as error:
         forked = error
         await database.run(lambda tx: keep_evidence(tx, account_id, forked))

@@ -9,6 +9,7 @@ COMMITTED_SEQUENCE = "committed_sequence"
 CAUGHT_UP_AT_MS = "caught_up_at_ms"
 STOCK_DAY_BEGAN_AT_MS = "stock_day_began_at_ms"
 STOCK_MADE = "stock_made"  # one-time prekeys since then
+OWN_LIST_IS_STALE = "own_list_is_stale"  # 1: the relay named a newer own manifest than is known
 REPEATS = "repeats"  # envelopes that came again after they were opened
 
 
@@ -40,6 +41,12 @@ def own_token(tx: Transaction, token_class: str, random: RandomBytes) -> tuple[b
     token = random(DELIVERY_TOKEN_BYTES)
     tx.run("INSERT INTO tokens (class, token, registered) VALUES (?, ?, 0)", token_class, token)
     return token, False
+
+
+def known_token(tx: Transaction, token_class: str) -> bytes | None:
+    """The own 16 B delivery token of a class, if there is one."""
+    row = tx.one("SELECT token FROM tokens WHERE class = ?", token_class)
+    return None if row is None else row[0]
 
 
 def token_registered(tx: Transaction, token_class: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from client.contents import Content, ContentType
+from client.contents import Content
 from client.message import State
 
 from .database import Transaction
@@ -57,11 +57,12 @@ def add_outgoing(
     sent_at_ms: int,
     file_path: str | None = None,
     file_sha256: bytes | None = None,
+    hidden: bool = False,
 ) -> int:
-    """A message that the user just sent; its row number."""
+    """A message that the user just sent, or something that no history shows; its row number."""
     return tx.insert(
         "INSERT INTO messages (message_id, account_id, outgoing, type, body, sent_at_ms, state, given, file_path,"
-        " file_sha256) VALUES (?, ?, 1, ?, ?, ?, ?, 1, ?, ?)",
+        " file_sha256, hidden) VALUES (?, ?, 1, ?, ?, ?, ?, 1, ?, ?, ?)",
         message_id,
         account_id,
         content_type,
@@ -70,6 +71,7 @@ def add_outgoing(
         State.QUEUED,
         file_path,
         file_sha256,
+        hidden,
     )
 
 
@@ -138,10 +140,9 @@ def of_conversation(tx: Transaction, conversation_id: bytes, limit: int | None) 
     """Its messages in order, each device's as it sent them; the newest `limit`."""
     rows = _rows(
         tx.all(
-            f"SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = ? AND m.type <> ?"  # noqa: S608
+            f"SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = ? AND m.hidden = 0"  # noqa: S608
             " ORDER BY coalesce(m.place, m.n) DESC, coalesce(m.counter, 0) DESC, m.n DESC LIMIT ?",
             conversation_id,
-            ContentType.EMPTY,
             -1 if limit is None else limit,
         )
     )
@@ -177,6 +178,14 @@ def decided(tx: Transaction, numbers: Iterable[int]) -> dict[int, tuple[State, s
         msgspec.json.encode(list(numbers)).decode(),
     )
     return {n: (State(state), refusal) for n, state, refusal in rows}
+
+
+def forget_settled_signals(tx: Transaction) -> None:
+    """What no history shows, and the relay has answered for, goes."""
+    tx.run(
+        "DELETE FROM messages WHERE hidden = 1 AND outgoing = 1 AND n NOT IN (SELECT message_n FROM drafts)"
+        " AND n NOT IN (SELECT message_n FROM outbox)"
+    )
 
 
 def set_encrypted(tx: Transaction, n: int, conversation_id: bytes) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
-from client.account import decode_chain, encode_chain
+from client.account import Account, decode_chain, encode_chain, find_account, save_account
 from crypto.errors import SignedObject
 from crypto.limits import DAY_MS
 from crypto.manifest_chain import VerifiedManifest
 from relay.wire.links import encode_id
 
+from . import facts
 from .database import Transaction
 
 _COLUMNS = (
@@ -49,11 +50,30 @@ class Peer:
 
 
 def find_peer(tx: Transaction, account_id: bytes) -> Peer | None:
-    """The account of this id."""
+    """The account of this id; the own one is a peer too, whose other devices are written to."""
+    own = find_account(tx)
+    if own is not None and own.account_id == account_id:
+        return _own_account(tx, own)
     cached = tx.cache.get((Peer, account_id))
     if isinstance(cached, Peer):
         return cached
     return _of(tx, tx.one(f"SELECT {_COLUMNS} FROM peers WHERE account_id = ?", account_id))  # noqa: S608
+
+
+def _own_account(tx: Transaction, own: Account) -> Peer:
+    return Peer(
+        account_id=own.account_id,
+        chain=own.own,
+        handle=own.handle,
+        claimed=None,
+        token=facts.known_token(tx, "contact"),
+        accepted=True,
+        heard_since_send=True,
+        received_since_send=0,
+        last_sent_at_ms=1,
+        stale=bool(facts.number(tx, facts.OWN_LIST_IS_STALE)),
+        forked=False,
+    )
 
 
 def find_by_handle(tx: Transaction, handle: str) -> Peer | None:
@@ -139,7 +159,13 @@ def learn_claim(tx: Transaction, account_id: bytes, claimed: str | None) -> None
 
 
 def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
-    """Keep what was verified; it is the newest now."""
+    """Keep what was verified, of another account or the own one; it is the newest now."""
+    own = find_account(tx)
+    if own is not None and own.account_id == chain.account_id:
+        facts.set_number(tx, facts.OWN_LIST_IS_STALE, 0)
+        if chain.version > own.own.version:
+            save_account(tx, own.with_chain(chain))
+        return
     ensure_peer(tx, chain.account_id)
     tx.run(
         "UPDATE peers SET chain = ?, stale = 0 WHERE account_id = ?", encode_chain(chain), chain.account_id
@@ -149,6 +175,10 @@ def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
 
 def mark_stale(tx: Transaction, account_id: bytes) -> None:
     """The relay names a newer manifest: fetch it before the next message."""
+    own = find_account(tx)
+    if own is not None and own.account_id == account_id:
+        facts.set_number(tx, facts.OWN_LIST_IS_STALE, 1)
+        return
     tx.run("UPDATE peers SET stale = 1 WHERE account_id = ?", account_id)
     _forget(tx, account_id)
 

@@ -24,6 +24,13 @@ class Draft:
     account_id: bytes | None
     content: bytes | None = field(default=None, repr=False)
     except_devices: tuple[bytes, ...] = ()
+    only_devices: tuple[bytes, ...] | None = None
+    """No others of the account; None: all."""
+
+    def is_for(self, device_id: bytes) -> bool:
+        """Whether this device of the account gets it."""
+        wanted = self.only_devices is None or device_id in self.only_devices
+        return wanted and device_id not in self.except_devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class Outgoing:
     envelopes: tuple[Envelope, ...] = field(repr=False)
     made_at_ms: int
     except_devices: tuple[bytes, ...] = ()
+    only_devices: tuple[bytes, ...] | None = None
 
 
 _envelopes: Final = msgspec.msgpack.Decoder(tuple[Envelope, ...])
@@ -69,15 +77,18 @@ def add_draft(
     *,
     content: bytes | None = None,
     except_devices: Iterable[bytes] = (),
+    only_devices: Iterable[bytes] | None = None,
 ) -> None:
     """Put a message at the end of what waits to be encrypted."""
     tx.run(
-        "INSERT INTO drafts (message_n, recipient, account_id, content, except_devices) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO drafts (message_n, recipient, account_id, content, except_devices, only_devices)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
         message_n,
         recipient,
         account_id,
         content,
         b"".join(except_devices),
+        _joined(only_devices),
     )
 
 
@@ -87,9 +98,9 @@ def next_drafts(tx: Transaction, limit: int, without: Collection[str] = ()) -> l
     By message, not by draft: what is encrypted anew goes before what was written later.
     """
     return [
-        Draft(n, message_n, recipient, account_id, content, _split(devices))
-        for n, message_n, recipient, account_id, content, devices in tx.all(
-            "SELECT n, message_n, recipient, account_id, content, except_devices FROM drafts"
+        Draft(n, message_n, recipient, account_id, content, _split(devices), _only(only))
+        for n, message_n, recipient, account_id, content, devices, only in tx.all(
+            "SELECT n, message_n, recipient, account_id, content, except_devices, only_devices FROM drafts"
             " WHERE recipient NOT IN (SELECT value FROM json_each(?)) ORDER BY message_n, n LIMIT ?",
             msgspec.json.encode(list(without)).decode(),
             limit,
@@ -99,6 +110,14 @@ def next_drafts(tx: Transaction, limit: int, without: Collection[str] = ()) -> l
 
 def _split(devices: bytes) -> tuple[bytes, ...]:
     return tuple(devices[at : at + DEVICE_ID_BYTES] for at in range(0, len(devices), DEVICE_ID_BYTES))
+
+
+def _only(devices: bytes | None) -> tuple[bytes, ...] | None:
+    return None if devices is None else _split(devices)
+
+
+def _joined(devices: Iterable[bytes] | None) -> bytes | None:
+    return None if devices is None else b"".join(devices)
 
 
 def draft_is_there(tx: Transaction, n: int) -> bool:
@@ -171,11 +190,12 @@ def add_outgoing(
     envelopes: tuple[Envelope, ...],
     now_ms: int,
     except_devices: Iterable[bytes] = (),
+    only_devices: Iterable[bytes] | None = None,
 ) -> int:
     """Finished envelopes; its row number, which is the order in which they go out."""
     return tx.insert(
-        "INSERT INTO outbox (envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO outbox (envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices,"
+        " only_devices) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         envelope_id,
         message_n,
         account_id,
@@ -183,11 +203,13 @@ def add_outgoing(
         msgspec.msgpack.encode(envelopes),
         now_ms,
         b"".join(except_devices),
+        _joined(only_devices),
     )
 
 
 _OUTGOING: Final = (
-    "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices FROM outbox"
+    "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices, only_devices"
+    " FROM outbox"
 )
 
 
@@ -213,8 +235,9 @@ def _outgoing(rows: Iterable[Sequence[Any]]) -> list[Outgoing]:
                 _envelopes.decode(targets),
                 at_ms,
                 _split(devices),
+                _only(only),
             )
-            for n, envelope_id, message_n, account_id, content, targets, at_ms, devices in rows
+            for n, envelope_id, message_n, account_id, content, targets, at_ms, devices, only in rows
         ]
     except msgspec.DecodeError as error:
         raise StoreDamaged("an envelope in the outbox is damaged") from error

@@ -242,10 +242,10 @@ async def test_what_the_relay_says_is_missing_is_told_and_acknowledged(tmp_path)
 async def test_an_accepted_contact_gets_an_empty_answer_after_100_messages_or_7_days(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         many = await alice.say(bob, *(str(number) for number in range(2 * ANSWER_AFTER_MESSAGES)))
-        assert not (await bob.receive(many)).answers_due  # a stranger gets none
+        assert not (await bob.receive(many)).drafted  # a stranger gets none
         await alice.receive(await bob.say(alice, "accepted"))
         some = await alice.say(bob, *(str(number) for number in range(2 * ANSWER_AFTER_MESSAGES)))
-        due = [(await bob.receive(some[at : at + 10])).answers_due for at in range(0, len(some), 10)]
+        due = [(await bob.receive(some[at : at + 10])).drafted for at in range(0, len(some), 10)]
         assert [at for at, is_due in enumerate(due) if is_due] == [9, 19]
         drafts = await bob.database.read(lambda tx: queue.next_drafts(tx, 10))
         assert [draft.account_id for draft in drafts] == [alice.id, alice.id]
@@ -254,7 +254,7 @@ async def test_an_accepted_contact_gets_an_empty_answer_after_100_messages_or_7_
         await alice.receive([row.envelopes[0].ciphertext for row in await bob.outgoing()])
         assert await alice.texts(bob) == shown  # nothing to see
         bob.clock.ms += 7 * DAY_MS
-        assert (await bob.receive(await alice.say(bob, "a week later"))).answers_due
+        assert (await bob.receive(await alice.say(bob, "a week later"))).drafted
 
 
 async def test_a10_a_peer_that_was_shown_another_device_list_of_ours_is_told(tmp_path):
