@@ -155,6 +155,7 @@ class Transport:
         body_hash = hashlib.sha256(content).digest() if upload_offset is None else STREAMED
         for is_last in (False, True):
             more = dict(headers or {})
+            signed_with_ms = self._clock_shift_ms
             if signed:
                 more["Authorization"] = self._authorization(method, target, body_hash, upload_offset)
             try:
@@ -170,7 +171,7 @@ class Transport:
                         return
                     refused = await _refusal(response)
                     may_shift = signed and not is_last and refused.reason == "unauthenticated"
-                    if not (may_shift and self._shift_clock(response.headers.get("Date"))):
+                    if not (may_shift and self._shift_clock(response.headers.get("Date"), signed_with_ms)):
                         raise refused
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise RelayUnreachable(f"{self.origin} is not reached: {_reason(error)}") from error
@@ -198,15 +199,18 @@ class Transport:
             f'nonce="{encode_bytes(nonce)}", signature="{encode_bytes(signature)}"'
         )
 
-    def _shift_clock(self, date: str | None) -> bool:
-        """Take over the relay's time for signing, and for nothing else; False if that changes nothing."""
+    def _shift_clock(self, date: str | None, signed_with_ms: int) -> bool:
+        """Take over the relay's time for signing, and for nothing else; False if that changes nothing.
+
+        `signed_with_ms` is the shift of the refused request: another one may have changed it since.
+        """
         try:
             relay_ms = int(parsedate_to_datetime(date or "").timestamp() * 1_000)
         except (TypeError, ValueError):
             return False
         shift_ms = relay_ms - self._system.now_ms()
         # `Date` has whole seconds: a difference well within the relay's tolerance is no reason to try again.
-        if abs(shift_ms - self._clock_shift_ms) < MAX_CLOCK_SKEW_MS // 2:
+        if abs(shift_ms - signed_with_ms) < MAX_CLOCK_SKEW_MS // 2:
             return False
         self._clock_shift_ms = shift_ms
         return True
