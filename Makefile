@@ -12,7 +12,7 @@ PORT ?= 8080
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)'
 
-.PHONY: help install dev run test check demo bench kills power lock audit wheel clean
+.PHONY: help install dev run test check demo bench hostile kills power lock audit wheel clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ demo: install ## two people, a relay that is killed, real text and a picture: no
 
 bench: install ## measure this machine: [ONLY=name]
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+hostile: dev ## every attack of a malicious relay, and what users see of it: [GUARDS=off takes the client's guards away]
+	@$(BIN)/python -m tests.hostile.attack_table $(if $(filter off,$(GUARDS)),--without-guards)
 
 kills: install ## kill -9 the relay at random and check what it promised: [N=500]
 	@$(BIN)/python -m tests.faults.kills --n $(N) --queued 100000

@@ -45,14 +45,14 @@ class Served:
 
 
 @contextmanager
-def serving(data: Path, *arguments: str) -> Iterator[Served]:
-    """`tokenim-relay serve` on a free port until the block ends."""
+def serving(data: Path, *arguments: str, **more: str) -> Iterator[Served]:
+    """`tokenim-relay serve` on a free port until the block ends; `more` stands in its environment."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=environment(**more),
     )
     try:
         said = {}

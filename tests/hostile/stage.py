@@ -1,0 +1,276 @@
+"""Where an attack is played: accounts with real clients on a real relay process, reached through a middleman.
+
+Handles are new each time, so that many attacks can share one relay; in what is captured, people have their plain names.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import create_server, socket
+from typing import Any
+
+from client import Client, ClientError
+from client.cli.output import code_of
+from client.cli.work import plain_event
+from client.message import CaughtUp, Event, Message, Warned
+from client.store.database import Database
+from client.store.key_file import load_key
+from client.system import System, this_machine
+from relay.wire.limits import ACCOUNT_ID_BYTES, DEVICE_ID_BYTES
+from relay.wire.links import decode_id, encode_id
+from tests.hostile.attacks import Attack, Unseen
+from tests.hostile.middleman import Middleman, open_middleman
+from tests.relay_process import run, serving
+
+_WITHIN_SECONDS = 30
+_INVITED = 10_000
+_handles = itertools.count(1)
+
+
+@dataclass(eq=False, repr=False)
+class Person:
+    """One account with one device. Each call opens the client anew, unless the person is `online`."""
+
+    stage: "Stage"
+    name: str
+    handle: str
+    home: Path
+    system: System
+    account_id: bytes = b""
+    device_id: bytes = b""
+    heard: list[Event] = field(default_factory=list)
+    """Everything that the client gave out, in order."""
+
+    def client(self) -> Client:
+        return Client.open(self.home, system=self.system)
+
+    async def register(self) -> None:
+        identity = await Client.register(self.home, self.stage.invite, handle=self.handle, system=self.system)
+        self.account_id = decode_id(identity.account, ACCOUNT_ID_BYTES)
+        self.device_id = decode_id(identity.device, DEVICE_ID_BYTES)
+
+    async def says(self, to: "Person | str", text: str, *, patience_seconds: float = 5.0) -> Message:
+        """Send a text; raises what `Client.send` raises."""
+        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+            recipient = to if isinstance(to, str) else to.handle
+            return await client.send(recipient, text, patience_seconds=patience_seconds)
+
+    async def says_all(self, to: "Person", *texts: str) -> None:
+        """Several texts, over one connection."""
+        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+            await client.send_lines(to.handle, texts)
+
+    async def listens(self, *, patience_seconds: float = 5.0) -> list[Event]:
+        """Take what waits until caught up; what was told this time."""
+        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+            events = [
+                event
+                async for event in client.events(until_caught_up=True, patience_seconds=patience_seconds)
+            ]
+        self.heard += events
+        return events
+
+    @asynccontextmanager
+    async def online(self) -> AsyncIterator["Live"]:
+        """The client is open and listens meanwhile."""
+        async with self.client() as client:
+            live = Live(self, client)
+            listening = asyncio.create_task(live.listen())
+            try:
+                yield live
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    async def history(self, with_: "Person") -> list[str | None]:
+        """What the other wrote, as the conversation shows it."""
+        async with self.client() as client:
+            shown = await client.history(with_.handle)
+        return [message.text for message in shown if not message.outgoing]
+
+    def texts(self) -> list[str | None]:
+        """The texts that were given out, in order."""
+        return [event.text for event in self.heard if isinstance(event, Message)]
+
+    def told(self) -> list[tuple[str, str]]:
+        """(Kind, the very words) of what was told besides messages."""
+        return [
+            (kind_of(event), self.stage.plain(plain_event(event) or ""))
+            for event in self.heard
+            if not isinstance(event, Message | CaughtUp)
+        ]
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Database]:
+        """The closed client's store, for what only its owner could make."""
+        async with Database(self.home, load_key(self.home, None)) as database:
+            yield database
+
+
+@dataclass(eq=False)
+class Live:
+    """A client that listens."""
+
+    person: Person
+    client: Client
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def listen(self) -> None:
+        async for event in self.client.events():
+            async with self.news:
+                self.person.heard.append(event)
+                self.news.notify_all()
+
+    async def hears(self, text: str) -> None:
+        """Until this text is shown."""
+        await self._until(lambda: text in self.person.texts())
+
+    async def is_told(self, kind: str, *, within_seconds: float = _WITHIN_SECONDS) -> None:
+        """Until this is told; raises Unseen if it never is."""
+        try:
+            await self._until(lambda: kind in dict(self.person.told()), within_seconds)
+        except TimeoutError:
+            raise Unseen(f"{self.person.name} is not told of {kind}") from None
+
+    async def _until(self, holds: Any, within_seconds: float = _WITHIN_SECONDS) -> None:
+        async with asyncio.timeout(within_seconds), self.news:
+            await self.news.wait_for(holds)
+
+
+def kind_of(event: Event) -> str:
+    """The kind of a warning, else the type of the event."""
+    return event.kind if isinstance(event, Warned) else str(event.as_json()["type"])
+
+
+@dataclass(eq=False, repr=False)
+class Stage:
+    """What a scenario works with. `saw` collects what users see of the attack, word for word."""
+
+    relay: Middleman
+    invite: str
+    folder: Path
+    cast: list[Person] = field(default_factory=list)
+    saw: list[str] = field(default_factory=list)
+    harmless: bool = True
+
+    async def people(self, *names: str, system: System | None = None) -> list[Person]:
+        """Accounts with these names; the relay is whatever it is at this moment."""
+        made = []
+        for name in names:
+            handle = f"{name}-{next(_handles)}"
+            person = Person(self, name, handle, self.folder / handle, system or this_machine())
+            await person.register()
+            self.cast.append(person)
+            made.append(person)
+        return made
+
+    def plain(self, words: str) -> str:
+        """With names in the place of handles and ids."""
+        for person in sorted(self.cast, key=lambda one: -len(one.handle)):
+            words = words.replace(person.handle, person.name)
+            words = words.replace(encode_id(person.account_id), person.name)
+        return words
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Look until it holds."""
+        async with asyncio.timeout(_WITHIN_SECONDS):
+            while not holds():  # noqa: ASYNC110  # what passes the middleman tells nobody
+                await asyncio.sleep(0.01)
+
+    async def refuses(self, who: Person | str, doing: Awaitable[object], code: str) -> None:
+        """It fails for this person with this code; raises Unseen otherwise."""
+        name = who if isinstance(who, str) else who.name
+        try:
+            await doing
+        except ClientError as error:
+            words = self.plain(str(error))
+            if code_of(error) != code:
+                raise Unseen(f"{name} gets {code_of(error)}, not {code}: {words}") from error
+            self._seen(f"{name}: {code}: {words.removesuffix(f' ({code})')}")
+        else:
+            raise Unseen(f"{name} is not refused with {code}")
+
+    def tells(self, who: Person, kind: str) -> None:
+        """This was told; raises Unseen otherwise."""
+        words = [words for told, words in who.told() if told == kind]
+        if not words:
+            raise Unseen(f"{who.name} is not told of {kind}, but {who.told()}")
+        for line in dict.fromkeys(words):
+            self._seen(f"{who.name}: {line}")
+
+    def shows(self, words: str) -> None:
+        """The user sees this, which gives the attack away."""
+        self._seen(words)
+
+    async def reads(self, who: Person, of: Person, *texts: str, in_history: tuple[str, ...] = ()) -> None:
+        """Exactly these texts were shown, each once, in this order; the history has them too. Raises Unseen."""
+        shown, kept = who.texts(), await who.history(of)
+        if shown != list(texts) or kept != list(in_history or texts):
+            raise Unseen(f"{who.name} reads {shown}, and {kept} in the history")
+        if self.harmless:
+            self.saw.append(f"{who.name} reads {', '.join(map(repr, texts)) or 'nothing'}")
+
+    def nothing_told(self, *who: Person) -> None:
+        """No alarm, no gap, nothing that does not open. Raises Unseen."""
+        for person in who:
+            if person.told():
+                raise Unseen(f"{person.name} is told {person.told()}")
+
+    def holds(self, truth: bool, words: str) -> None:
+        """What the user sees is right because of this; raises Unseen otherwise."""
+        if not truth:
+            raise Unseen(f"not so: {words}")
+        if self.harmless:
+            self.saw.append(words)
+
+    def _seen(self, words: str) -> None:
+        if self.harmless:
+            self.harmless = False
+            self.saw.clear()
+        self.saw.append(words)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What became of one attack: the words that users saw; `harmless` if those were no alarm but what is right."""
+
+    attack: Attack
+    saw: tuple[str, ...]
+    harmless: bool
+
+
+@dataclass(frozen=True)
+class Theatre:
+    """A relay process and the address of the middleman in front of it, which stays the same."""
+
+    upstream: str
+    listening: socket
+    invite: str
+
+    async def play(self, attack: Attack, folder: Path) -> Played:
+        """Play it once; raises Unseen."""
+        async with open_middleman(self.upstream, self.listening) as relay:
+            stage = Stage(relay, self.invite, folder)
+            await attack.scenario(stage)
+        for failure in relay.failures:
+            raise RuntimeError(f"a rule of {attack.name} failed") from failure
+        if not stage.saw or not (relay.changes or attack.guards):
+            raise RuntimeError(f"{attack.name} changed nothing, or has nothing to show")
+        return Played(attack, tuple(stage.saw), stage.harmless)
+
+
+@contextmanager
+def open_theatre(data: Path) -> Iterator[Theatre]:
+    """A relay process whose public origin is the address where its middlemen listen."""
+    with create_server(("127.0.0.1", 0)) as listening:
+        host, port = listening.getsockname()
+        # Nobody reads what it logs, so it logs little: a full pipe would stop it.
+        with serving(
+            data, TOKENIM_RELAY_ORIGIN=f"http://{host}:{port}", TOKENIM_RELAY_LOG_LEVEL="error"
+        ) as relay:
+            made = run("invite", "create", "--data", str(data), "--uses", str(_INVITED))
+            assert made.returncode == 0, made.stderr
+            yield Theatre(relay.url, listening, made.stdout.split()[-1])
