@@ -97,7 +97,8 @@ def encrypt_drafts(
     )
     queue.remove_drafts(tx, [draft.n for draft in drafts])
     work.done = [number for number in work.done if not queue.is_waiting(tx, number)]
-    note_sent(tx, account_id, work.now_ms)
+    by_user = any(not history.is_hidden(tx, draft.message_n) for draft in drafts)
+    note_sent(tx, account_id, work.now_ms, by_user=by_user)
     return Encrypted(work.encrypted, work.done, work.refused)
 
 

@@ -124,6 +124,11 @@ def find(tx: Transaction, n: int) -> MessageRow | None:
     return rows[0] if rows else None
 
 
+def is_hidden(tx: Transaction, n: int) -> bool:
+    """Whether no history shows it."""
+    return tx.one("SELECT 1 FROM messages WHERE n = ? AND hidden = 1", n) is not None
+
+
 def find_by_id(tx: Transaction, account_id: bytes, message_id: bytes) -> MessageRow | None:
     """One message by its author and id."""
     rows = _rows(

@@ -190,11 +190,12 @@ def keep_fork(tx: Transaction, account_id: bytes, known: SignedObject, other: Si
     _forget(tx, account_id)
 
 
-def note_sent(tx: Transaction, account_id: bytes, now_ms: int) -> None:
-    """The user (or this client for them) wrote to them."""
+def note_sent(tx: Transaction, account_id: bytes, now_ms: int, *, by_user: bool) -> None:
+    """Something was encrypted for them. Who the user wrote to is accepted; a hand-out among members accepts nobody."""
     tx.run(
-        "UPDATE peers SET accepted = 1, heard_since_send = CASE WHEN last_sent_at_ms = 0 THEN 0"
+        "UPDATE peers SET accepted = max(accepted, ?), heard_since_send = CASE WHEN last_sent_at_ms = 0 THEN 0"
         " ELSE heard_since_send END, received_since_send = 0, last_sent_at_ms = ? WHERE account_id = ?",
+        by_user,
         now_ms,
         account_id,
     )

@@ -8,7 +8,7 @@ from client.contents import EMPTY_BODY, ContentType, direct_conversation
 from client.envelopes import Encrypted, can_encrypt
 from client.signals import draft_signal
 from client.store import history, queue
-from client.store.peers import learn_token, mark_stale, save_chain
+from client.store.peers import find_peer, learn_token, mark_stale, save_chain
 from client.submit_answers import grant_for
 from crypto.keys import LocalDevice
 from tests.client_pair import Clock, Person, bodies, open_pair, open_person, with_device
@@ -41,6 +41,24 @@ async def test_one_signal_goes_to_many_and_no_history_shows_it(tmp_path):
         assert await alice.database.read(lambda tx: history.find(tx, number)) is not None
         await alice.database.run(history.forget_settled_signals)
         assert await alice.database.read(lambda tx: history.find(tx, number)) is None
+
+
+async def test_a_signal_accepts_nobody_and_a_message_does(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+
+        async def is_accepted() -> bool:
+            peer = await alice.database.read(lambda tx: find_peer(tx, bob.id))
+            assert peer is not None
+            return peer.accepted
+
+        await signal(alice, bob.id)
+        await alice.encrypt(bob)
+        assert not await is_accepted()
+        await alice.say(bob, "hello")
+        assert await is_accepted()
+        await signal(alice, bob.id)
+        await alice.encrypt(bob)
+        assert await is_accepted()
 
 
 async def test_a_signal_that_still_waits_is_not_forgotten(tmp_path):
