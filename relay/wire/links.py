@@ -1,7 +1,8 @@
-"""Links that people pass on: an invite to a relay, and the way to reach an account; docs/protocol.md, "Links".
+"""Links that people pass on: an invite to a relay, the way to reach an account, the way into a group; docs/protocol.md, "Links".
 
 `<origin>/invite#v1.<base64url(secret 16 ‖ relay signing key 32)>`
 `<origin>/contact#v1.<base64url(account id 32 ‖ delivery token 16)>`
+`<origin>/group#v1.<base64url(group id 32 ‖ inviter's account id 32 ‖ delivery token 16 ‖ secret 16)>`
 What is secret stands behind `#`: a browser that opens the link does not send it.
 """
 
@@ -13,6 +14,13 @@ from . import limits
 
 _INVITE_MARK: Final = "/invite#v1."
 _CONTACT_MARK: Final = "/contact#v1."
+_GROUP_MARK: Final = "/group#v1."
+_GROUP_PARTS: Final = (
+    limits.HASH_BYTES,
+    limits.ACCOUNT_ID_BYTES,
+    limits.DELIVERY_TOKEN_BYTES,
+    limits.INVITE_SECRET_BYTES,
+)
 
 
 def encode_bytes(data: bytes) -> str:
@@ -71,6 +79,22 @@ class ContactLink:
         return f"{self.origin}{_CONTACT_MARK}{encode_bytes(self.account_id + self.token)}"
 
 
+@dataclass(frozen=True, slots=True)
+class GroupLink:
+    """The way into a group: whom to ask, a delivery token of theirs of class `group`, and the secret that lets in."""
+
+    origin: str
+    group_id: bytes
+    inviter: bytes
+    """32 B account id."""
+    token: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        payload = self.group_id + self.inviter + self.token + self.secret
+        return f"{self.origin}{_GROUP_MARK}{encode_bytes(payload)}"
+
+
 def _split(link: str, mark: str, length: int) -> tuple[str, bytes]:
     origin, found, payload = link.strip().partition(mark)
     if not found or not origin.startswith(("http://", "https://")):
@@ -91,3 +115,13 @@ def parse_contact(link: str) -> ContactLink:
     """The contact in `link`; raises ValueError that says what is wrong."""
     origin, data = _split(link, _CONTACT_MARK, limits.ACCOUNT_ID_BYTES + limits.DELIVERY_TOKEN_BYTES)
     return ContactLink(origin, data[: limits.ACCOUNT_ID_BYTES], data[limits.ACCOUNT_ID_BYTES :])
+
+
+def parse_group(link: str) -> GroupLink:
+    """The way into a group in `link`; raises ValueError that says what is wrong."""
+    origin, data = _split(link, _GROUP_MARK, sum(_GROUP_PARTS))
+    parts, at = [], 0
+    for length in _GROUP_PARTS:
+        parts.append(data[at : at + length])
+        at += length
+    return GroupLink(origin, *parts)

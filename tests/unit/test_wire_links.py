@@ -6,17 +6,20 @@ from hypothesis import strategies as st
 
 from relay.wire.links import (
     ContactLink,
+    GroupLink,
     InviteLink,
     decode_bytes,
     decode_id,
     encode_bytes,
     encode_id,
     parse_contact,
+    parse_group,
     parse_invite,
 )
 
 INVITE = InviteLink("http://127.0.0.1:8080", b"k" * 32, b"s" * 16)
 CONTACT = ContactLink("https://relay.example", b"a" * 32, b"t" * 16)
+GROUP = GroupLink("https://relay.example", b"g" * 32, b"a" * 32, b"t" * 16, b"s" * 16)
 
 
 @given(st.binary(max_size=100))
@@ -45,6 +48,7 @@ def test_links_read_back() -> None:
     assert parse_invite(str(INVITE)) == INVITE
     assert parse_invite(f"  {INVITE}\n") == INVITE
     assert parse_contact(str(CONTACT)) == CONTACT
+    assert parse_group(str(GROUP)) == GROUP
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,5 @@ def test_what_is_not_an_invite_says_so(link: str) -> None:
 def test_links_keep_their_secrets_out_of_repr() -> None:
     assert "ssss" not in repr(INVITE)
     assert "tttt" not in repr(CONTACT)
+    assert "tttt" not in repr(GROUP)
+    assert "ssss" not in repr(GROUP)
