@@ -39,6 +39,7 @@ from relay.services.prekeys import Prekeys
 from relay.services.rate_limit import Rates
 from relay.services.reach import Reach
 from relay.services.running import Running
+from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
@@ -150,6 +151,7 @@ def compose(
         ),
         prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
         blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
+        logs=SealedLogs(store.account_logs, store.group_logs, bus=bus, clock=clock, settings=settings.limits),
         running=running,
         wakeup=wakeup,
         mailboxes=Mailboxes(
@@ -230,6 +232,7 @@ async def open_relay(
                 state.files,
                 clock=machine.clock,
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
+                group_log_idle_seconds=settings.limits.group_log_idle_seconds,
             )
         )
         commands = Commands(services.invites)

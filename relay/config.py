@@ -52,6 +52,16 @@ class LimitSettings(BaseModel):
         limits.BLOB_UPLOAD_SECONDS,
         description="an unfinished blob is removed after this time without progress",
     )
+    account_log_bytes: Annotated[int, Field(ge=limits.MAX_LOG_ENTRY_BYTES, le=2**50)] = Field(
+        limits.ACCOUNT_LOG_BYTES, description="sealed logs of one account"
+    )
+    group_log_bytes: Annotated[int, Field(ge=limits.MAX_LOG_ENTRY_BYTES, le=2**50)] = Field(
+        limits.GROUP_LOG_BYTES, description="one sealed log of a group"
+    )
+    group_log_idle_seconds: Annotated[int, Field(ge=604_800)] = Field(
+        limits.GROUP_LOG_IDLE_SECONDS,
+        description="a group's log is removed after this time without a read or an append",
+    )
 
     def advertised(self) -> dict[str, int]:
         """All limits of the wire, with these in their places."""
@@ -81,6 +91,9 @@ class RateSettings(BaseModel):
     )
     lookup: Rate = Field(Rate(burst=60, per_second=1), description="handles looked up by one device")
     upload: Rate = Field(Rate(burst=120, per_second=2), description="blobs begun by one device")
+    group_log: Rate = Field(
+        Rate(burst=100, per_second=0.02), description="sealed logs of groups made by one account"
+    )
 
 
 class Settings(BaseModel):

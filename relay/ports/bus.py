@@ -72,6 +72,16 @@ class PrekeyBudgetSpent:
 
 
 @dataclass(frozen=True, slots=True)
+class LogAdvanced:
+    """The account's log of this name has a new end, by one of its devices: the others get a notice. Never of a group's log."""
+
+    account_id: bytes
+    name: str
+    next_index: int
+    by_device: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsChanged:
     """The configured limits changed: `ready` tells a new digest from now on."""
 
@@ -85,6 +95,7 @@ Announcement: TypeAlias = (
     | MailboxFilling
     | PrekeysLow
     | PrekeyBudgetSpent
+    | LogAdvanced
     | LimitsChanged
 )
 Handler: TypeAlias = Callable[[Announcement], None]

@@ -9,6 +9,7 @@ from .delivery_tokens import DeliveryTokenStore
 from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
+from .sealed_logs import AccountLogStore, GroupLogStore
 
 
 class Store(Protocol):
@@ -37,6 +38,14 @@ class Store(Protocol):
     @property
     def blobs(self) -> BlobStore:
         """What is known of blobs."""
+
+    @property
+    def account_logs(self) -> AccountLogStore:
+        """The sealed logs of accounts."""
+
+    @property
+    def group_logs(self) -> GroupLogStore:
+        """The sealed logs of groups, which are nobody's."""
 
     @property
     def failed(self) -> asyncio.Event:

@@ -20,6 +20,7 @@ __all__ = ["Devices", "KnownDevice"]
 REMEMBERED: Final = 50_000
 _NO_ACCOUNT: Final = bytes(limits.ACCOUNT_ID_BYTES)
 _DAY_MS: Final = 86_400_000
+_MINUTE_MS: Final = 60_000
 
 
 class Devices:
@@ -115,7 +116,9 @@ class Devices:
             upload_offset=upload_offset,
         )
         device = await self._prove(proof.device_id, transcript, proof.signature)
-        expires_at_ms = self._clock.now_ms() + limits.NONCE_KEPT_SECONDS * 1_000
+        # By the minute: the exact time would tie this device to what was stored at that moment (C8).
+        kept_until_ms = self._clock.now_ms() + limits.NONCE_KEPT_SECONDS * 1_000
+        expires_at_ms = -(-kept_until_ms // _MINUTE_MS) * _MINUTE_MS
         await self._accounts.spend_nonce(device.device_id, proof.nonce, expires_at_ms=expires_at_ms)
         return device
 

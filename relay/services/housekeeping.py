@@ -11,6 +11,8 @@ from typing import Final
 from relay.ports.blob_files import BlobFiles
 from relay.ports.clock import Clock
 from relay.ports.store import Store
+from relay.services.sealed_logs import used_since_day
+from relay.wire import limits
 
 ROUND_SECONDS: Final = 30
 RECLAIM_SECONDS: Final = (
@@ -18,6 +20,7 @@ RECLAIM_SECONDS: Final = (
 )
 PAUSE_SECONDS: Final = 0.02  # between two steps: others write in the meantime
 STEP_ROWS: Final = 1_000
+STEP_LOG_ENTRIES: Final = 100  # of up to 256 KiB
 STEPS_A_ROUND: Final = 20
 
 
@@ -25,7 +28,13 @@ class Housekeeping:
     """The chores of one relay."""
 
     def __init__(
-        self, store: Store, files: BlobFiles, *, clock: Clock, failed: Callable[[BaseException], None]
+        self,
+        store: Store,
+        files: BlobFiles,
+        *,
+        clock: Clock,
+        failed: Callable[[BaseException], None],
+        group_log_idle_seconds: int = limits.GROUP_LOG_IDLE_SECONDS,
     ) -> None:
         """`failed` is told what a chore raises; the chore is tried again in the next round."""
         self._store = store
@@ -33,12 +42,14 @@ class Housekeeping:
         self._clock = clock
         self._failed = failed
         self._listed = b""
+        self._group_log_idle_seconds = group_log_idle_seconds
         self._chores: tuple[Callable[[], Awaitable[int]], ...] = (
             self._nonces,
             self._records,
             self._tokens,
             self._invites,
             self._blobs,
+            self._group_logs,
             self._orphans,
         )
 
@@ -93,6 +104,10 @@ class Housekeeping:
             await self._files.remove(blob_id)
         return len(expired)
 
+    async def _group_logs(self) -> int:
+        day = used_since_day(self._clock.now_ms(), self._group_log_idle_seconds)
+        return await self._store.group_logs.remove_idle(used_before_day=day, limit=STEP_LOG_ENTRIES)
+
     async def _orphans(self) -> int:
         """Files whose blob is gone: a kill came between the two."""
         listed = await self._files.list(after=self._listed, limit=STEP_ROWS)
@@ -104,10 +119,17 @@ class Housekeeping:
 
 @asynccontextmanager
 async def open_housekeeping(
-    store: Store, files: BlobFiles, *, clock: Clock, failed: Callable[[BaseException], None]
+    store: Store,
+    files: BlobFiles,
+    *,
+    clock: Clock,
+    failed: Callable[[BaseException], None],
+    group_log_idle_seconds: int = limits.GROUP_LOG_IDLE_SECONDS,
 ) -> AsyncIterator[Housekeeping]:
     """Housekeeping at work until the block ends."""
-    housekeeping = Housekeeping(store, files, clock=clock, failed=failed)
+    housekeeping = Housekeeping(
+        store, files, clock=clock, failed=failed, group_log_idle_seconds=group_log_idle_seconds
+    )
     task = asyncio.create_task(housekeeping.run(), name="housekeeping")
     try:
         yield housekeeping

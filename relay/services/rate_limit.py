@@ -75,6 +75,7 @@ class Rates:
         self._registration = limit(settings.registration)
         self._lookup = limit(settings.lookup)
         self._upload = limit(settings.upload)
+        self._group_log = limit(settings.group_log)
         self._key = randomness(32)
 
     @staticmethod
@@ -107,3 +108,7 @@ class Rates:
     def take_upload(self, device_id: bytes) -> None:
         """A blob begun by this device."""
         self._take(self._upload, device_id)
+
+    def take_group_log(self, account_id: bytes) -> None:
+        """A group log made by this account. Under a key of this process: who makes groups is not for a memory dump."""
+        self._take(self._group_log, hashlib.blake2b(account_id, key=self._key, digest_size=16).digest())

@@ -37,6 +37,8 @@ class Operation(StrEnum):
     READ_MAILBOX = "read_mailbox"
     SUBMIT = "submit"
     UPLOAD_BLOB = "upload_blob"
+    KEEP_LOGS = "keep_logs"
+    CREATE_GROUP_LOG = "create_group_log"
 
 
 _EVERYTHING: Final = frozenset(Operation)

@@ -21,6 +21,7 @@ from .prekeys import Prekeys
 from .rate_limit import Rates
 from .reach import Reach
 from .running import Running
+from .sealed_logs import SealedLogs
 from .wakeup import Wakeup
 
 
@@ -44,6 +45,7 @@ class Services:
     invites: Invites
     prekeys: Prekeys
     blobs: Blobs
+    logs: SealedLogs
     running: Running
     wakeup: Wakeup
     mailboxes: Mailboxes

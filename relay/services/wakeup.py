@@ -11,6 +11,7 @@ from relay.ports.bus import (
     Announcement,
     Bus,
     DeviceRevoked,
+    LogAdvanced,
     MailboxFilling,
     MailboxTaken,
     ManifestChanged,
@@ -78,6 +79,7 @@ class Wakeup:
             ManifestChanged,
             MailboxFilling,
             PrekeysLow,
+            LogAdvanced,
         ):
             bus.subscribe(kind, self._hear)
 
@@ -178,6 +180,11 @@ class Wakeup:
                 self._notify(self._by_device.get(device_id, _NOBODY), kind, envelopes, size)
             case PrekeysLow(device_id, kind, left):
                 self._notify(self._by_device.get(device_id, _NOBODY), NoticeKind.PREKEYS_LOW, kind, left)
+            case LogAdvanced(account_id, name, next_index, by_device):
+                others = (
+                    one for one in self._by_account.get(account_id, _NOBODY) if one.device_id != by_device
+                )
+                self._notify(others, NoticeKind.LOG_ADVANCED, name.encode(), next_index)
             case _:
                 raise TypeError(f"not subscribed to {type(announcement).__name__}")
 

@@ -25,6 +25,7 @@ from relay.wire.transcripts import STREAMED
 SERVICES: Final = web.AppKey("services", Services)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 BODY_WITHIN_SECONDS: Final = 30
+LOG_TOKEN_HEADER: Final = "TokenIM-Log-Token"  # noqa: S105
 TOKEN_HEADER: Final = "TokenIM-Delivery-Token"  # noqa: S105 (a header's name)
 
 Model = TypeVar("Model", bound=Request)
@@ -95,15 +96,22 @@ class Call:
 
     def delivery_token(self) -> bytes | None:
         """The token in the header TokenIM-Delivery-Token, if there is one; raises MalformedRequest."""
-        text = self.request.headers.get(TOKEN_HEADER)
+        return self._token(TOKEN_HEADER, limits.DELIVERY_TOKEN_BYTES)
+
+    def log_token(self) -> bytes | None:
+        """The read token in the header TokenIM-Log-Token, if there is one; raises MalformedRequest."""
+        return self._token(LOG_TOKEN_HEADER, limits.LOG_READ_TOKEN_BYTES)
+
+    def _token(self, header: str, length: int) -> bytes | None:
+        text = self.request.headers.get(header)
         if text is None:
             return None
         try:
             token = decode_bytes(text)
         except ValueError as error:
-            raise MalformedRequest(f"{TOKEN_HEADER} is unpadded base64url") from error
-        if len(token) != limits.DELIVERY_TOKEN_BYTES:
-            raise MalformedRequest(f"{TOKEN_HEADER} is of {limits.DELIVERY_TOKEN_BYTES} bytes")
+            raise MalformedRequest(f"{header} is unpadded base64url") from error
+        if len(token) != length:
+            raise MalformedRequest(f"{header} is of {length} bytes")
         return token
 
 

@@ -7,8 +7,8 @@ from aiohttp import web
 
 from relay.wire import resources as models
 
-from . import accounts, blobs, envelopes, health, mailbox, prekeys, websocket, wellknown
-from .call import TOKEN_HEADER, Call, Route, Signing, serve
+from . import accounts, blobs, envelopes, health, logs, mailbox, prekeys, websocket, wellknown
+from .call import LOG_TOKEN_HEADER, TOKEN_HEADER, Call, Route, Signing, serve
 from .openapi import describe
 
 _TUS: Final = "Tus-Resumable"
@@ -238,6 +238,62 @@ ROUTES: Final[tuple[Route, ...]] = (
         "a complete blob, or a Range of it",
         request_headers=("Range", "If-Range"),
         answer_media=_OCTETS,
+    ),
+    Route(
+        "GET",
+        "/v1/logs/{name}",
+        logs.read,
+        Signing.REQUIRED,
+        "a log of the own account, from an index on",
+        answer=models.LogAnswer,
+        query=("from",),
+    ),
+    Route(
+        "POST",
+        "/v1/logs/{name}",
+        logs.append,
+        Signing.REQUIRED,
+        "append to a log of the own account",
+        request=models.LogAppendRequest,
+        answer=models.LogAppendAnswer,
+    ),
+    Route(
+        "DELETE",
+        "/v1/logs/{name}",
+        logs.trim,
+        Signing.REQUIRED,
+        "remove the entries below `before`",
+        query=("before",),
+        status=204,
+    ),
+    Route(
+        "POST",
+        "/v1/group-logs",
+        logs.create_group,
+        Signing.REQUIRED,
+        "make a group log",
+        request=models.GroupLogRequest,
+        answer=models.LogAppendAnswer,
+        status=201,
+    ),
+    Route(
+        "POST",
+        "/v1/group-logs/{log_id}/entries",
+        logs.append_group,
+        Signing.NONE,
+        "append to a group log: signed by its write key",
+        request=models.GroupLogAppendRequest,
+        answer=models.LogAppendAnswer,
+    ),
+    Route(
+        "GET",
+        "/v1/group-logs/{log_id}",
+        logs.read_group,
+        Signing.NONE,
+        "a group log, from an index on: with its read token",
+        answer=models.LogAnswer,
+        query=("from",),
+        request_headers=(LOG_TOKEN_HEADER,),
     ),
 )
 

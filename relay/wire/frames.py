@@ -49,7 +49,7 @@ class NoticeKind(IntEnum):
     DEVICE_REVOKED = 3  # data: device_id
     MAILBOX_NEARLY_FULL = 4  # data: envelopes, bytes
     MAILBOX_FULL = 5  # data: envelopes, bytes; an envelope was refused
-    LOG_ADVANCED = 6  # data: log id, next index
+    LOG_ADVANCED = 6  # data: name of an account log, next index
     QUARANTINED = 7  # data: sequence
     RESTORED = 8  # data: –; the relay came back from a backup
     SHUTTING_DOWN = 9  # data: –

@@ -84,6 +84,23 @@ BLOB_QUOTA_BYTES: Final = 10_737_418_240  # of one account
 BLOB_UPLOAD_SECONDS: Final = 86_400  # an unfinished upload is removed after this time without progress
 BLOB_TTL_SECONDS: Final = 2_592_000
 
+# Sealed logs.
+MAX_LOG_ENTRY_BYTES: Final = 262_144
+MAX_LOG_NAME_CHARACTERS: Final = 16  # of an account's log: a-z
+MAX_ACCOUNT_LOGS: Final = 16  # of one account
+ACCOUNT_LOG_ENTRIES: Final = 100_000  # all logs of one account together
+ACCOUNT_LOG_BYTES: Final = 268_435_456
+GROUP_LOG_ENTRIES: Final = 100_000  # one log; beyond, entries older than GROUP_LOG_KEPT_SECONDS make room
+GROUP_LOG_BYTES: Final = 67_108_864
+GROUP_LOG_KEPT_SECONDS: Final = 2_592_000  # so long no entry is dropped: as long as an envelope waits
+GROUP_LOG_IDLE_SECONDS: Final = (
+    15_552_000  # 180 days without a read or an append, counted by the day: the log is removed
+)
+LOG_ID_BYTES: Final = 32
+LOG_READ_TOKEN_BYTES: Final = 32
+MAX_LOG_ANSWER_ENTRIES: Final = 256
+MAX_LOG_ANSWER_BYTES: Final = 1_048_576  # of entries
+
 # HTTP.
 MAX_REQUEST_BODY_BYTES: Final = 1_048_576
 

@@ -16,6 +16,7 @@ PREKEY_LABEL: Final = b"tokenim/v1 prekey\x00"
 HTTP_REQUEST_LABEL: Final = b"tokenim/v1 http-request\x00"
 WEBSOCKET_LABEL: Final = b"tokenim/v1 websocket\x00"
 RELAY_DOCUMENT_LABEL: Final = b"tokenim/v1 relay-document\x00"
+LOG_APPEND_LABEL: Final = b"tokenim/v1 log append\x00"
 
 STREAMED: Final = b"streamed"
 """Stands where the body's hash would, for an upload whose whole hash was signed at its creation."""
@@ -83,3 +84,26 @@ def websocket_transcript(*, origin: str, device_id: bytes, challenge: bytes) -> 
 def relay_document_transcript(body: bytes) -> bytes:
     """What the relay signs of `/.well-known/tokenim`: SHA-256 of the exact body."""
     return transcript(RELAY_DOCUMENT_LABEL, hashlib.sha256(body).digest())
+
+
+def log_append_transcript(
+    *,
+    log_id: bytes,
+    index: int,
+    entry: bytes,
+    next_write_key: bytes | None = None,
+    next_read_token_hash: bytes | None = None,
+) -> bytes:
+    """What an append to a group log signs, by the write key (32 B Ed25519) that is in place before it.
+
+    `log_id` 32 B, `index` u64 big-endian, of `entry` its SHA-256; the next write key and SHA-256 of the next read token,
+    32 B each, are absent where they stay.
+    """
+    return transcript(
+        LOG_APPEND_LABEL,
+        log_id,
+        index.to_bytes(8, "big"),
+        hashlib.sha256(entry).digest(),
+        next_write_key,
+        next_read_token_hash,
+    )

@@ -62,7 +62,33 @@ async def test_c2_no_column_can_hold_a_sender_or_an_address(tmp_path: Path) -> N
     ):
         assert [each for each in named if word in each[1].split("_")] == []
     owners = {table for table, column in named if column in {"account_id", "owner_id", "device_id"}}
-    assert owners == {"accounts", "manifests", "devices", "handles", "delivery_tokens", "nonces", "blobs"}
+    assert owners == {
+        *("accounts", "manifests", "devices", "handles", "delivery_tokens", "nonces", "blobs", "account_logs")
+    }
+
+
+async def test_c8_no_column_of_a_group_log_can_hold_an_account_or_a_device(tmp_path: Path) -> None:
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
+        pass
+    found = columns(tmp_path / "relay.db")
+    assert found["group_logs"] == {
+        *("log_number", "log_id", "write_key", "read_token_hash"),
+        *("first_index", "next_index", "bytes", "used_day"),
+    }
+    assert found["group_log_entries"] == {
+        *("log_number", "entry_index", "at_ms", "signed_by", "digest", "entry")
+    }
+    for table in ("group_logs", "group_log_entries"):
+        others = {name for name, names in found.items() if "log_number" in names and name != table}
+        assert others == {"account_logs", "account_log_entries", "group_logs", "group_log_entries"} - {table}
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
+        keys = {
+            (table, row[2])
+            for table in found
+            for row in connection.execute(f"PRAGMA foreign_key_list({table})")
+            if "group_log" in table + row[2]
+        }
+    assert keys == {("group_log_entries", "group_logs")}
 
 
 async def test_every_column_of_the_schema_is_explained() -> None:

@@ -12,6 +12,7 @@ from relay.ports.blobs import Blob
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, Submission
+from relay.ports.sealed_logs import GroupAppend
 from relay.services.housekeeping import ROUND_SECONDS, Housekeeping, open_housekeeping
 from relay.wire.errors import Unavailable
 from relay.wire.frames import MissedReason
@@ -70,6 +71,24 @@ async def test_a_round_removes_what_has_expired_and_nothing_else(store: MemorySt
     page = await store.mailboxes.read(device, after=0, max_envelopes=9, max_bytes=99, now_ms=NOW_MS)
     assert page.items[0] == MissedRange(1, 1, MissedReason.EXPIRED)
     assert failures == []
+
+
+async def test_a_round_removes_group_logs_that_nobody_used_for_long(store: MemoryStore) -> None:
+    day, used, idle = 86_400_000, bytes_of("used", 32), bytes_of("idle", 32)
+    for log_id in (used, idle):
+        first = GroupAppend(log_id, 0, b"opaque", bytes_of(("digest", log_id), 32), log_id, log_id)
+        await store.group_logs.create(first, now_ms=NOW_MS)
+    await store.group_logs.mark_used(used, day=NOW_MS // day + 3)
+    for days, kept in ((10, [used, idle]), (11, [used])):
+        clock, failures = HastyClock(NOW_MS + days * day), list[BaseException]()
+        housekeeping = Housekeeping(
+            store, MemoryBlobFiles(), clock=clock, failed=failures.append, group_log_idle_seconds=864_000
+        )
+        await housekeeping.round()
+        there = [
+            log_id for log_id in (used, idle) if await store.group_logs.write_key(log_id, 0, used_since_day=0)
+        ]
+        assert (there, failures) == (kept, [])
 
 
 async def test_one_fault_does_not_end_it_and_is_told(

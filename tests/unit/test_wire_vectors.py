@@ -49,6 +49,12 @@ def test_the_signatures_of_requests_challenge_prekey_and_document_verify() -> No
     assert parse_prekey(bytes.fromhex(VECTORS["prekey"]["encoded"])).key.hex() == VECTORS["prekey"]["public"]
 
 
+@pytest.mark.parametrize("vector", VECTORS["log_appends"], ids=lambda vector: vector["why"])
+def test_each_append_to_a_group_log_is_signed_by_its_write_key(vector: dict[str, str]) -> None:
+    key = VerifyKey(bytes.fromhex(vector["write_key"]))
+    key.verify(bytes.fromhex(vector["transcript"]), bytes.fromhex(vector["signature"]))
+
+
 def test_the_links_parse() -> None:
     invite, contact = VECTORS["links"]["invite"], VECTORS["links"]["contact"]
     assert parse_invite(invite["link"]).secret.hex() == invite["secret"]

@@ -21,6 +21,7 @@ from relay.wire.transcripts import (
     PREKEY_LABEL,
     STREAMED,
     http_request_transcript,
+    log_append_transcript,
     relay_document_transcript,
     transcript,
     websocket_transcript,
@@ -175,6 +176,33 @@ def links() -> dict[str, Any]:
     }
 
 
+def log_append(name: str, following: bool) -> dict[str, Any]:
+    """An append to a group log, alone or with the next write key and read token."""
+    key, log_id, entry = SigningKey(seed("write key")), seed("log id"), f"entry, {name}".encode()
+    next_key = SigningKey(seed("next write key")) if following else None
+    next_token = seed("next read token") if following else None
+    signed = log_append_transcript(
+        log_id=log_id,
+        index=7,
+        entry=entry,
+        next_write_key=bytes(next_key.verify_key) if next_key else None,
+        next_read_token_hash=hashlib.sha256(next_token).digest() if next_token else None,
+    )
+    return {
+        "why": name,
+        "log_id": log_id.hex(),
+        "path": f"/v1/group-logs/{encode_id(log_id)}/entries",
+        "index": 7,
+        "entry": entry.hex(),
+        "write_seed": bytes(key).hex(),
+        "write_key": bytes(key.verify_key).hex(),
+        "next_write_key": bytes(next_key.verify_key).hex() if next_key else None,
+        "next_read_token": next_token.hex() if next_token else None,
+        "transcript": signed.hex(),
+        "signature": key.sign(signed).signature.hex(),
+    }
+
+
 def messages() -> list[dict[str, Any]]:
     """Each frame in a message of its own, and one message with two frames."""
     envelope_id, ciphertext = seed("envelope id", 16), b"\x02\x01" + bytes(62)
@@ -249,6 +277,10 @@ def document() -> str:
                 "authentication": authentication(),
                 "prekey": prekey(),
                 "links": links(),
+                "log_appends": [
+                    log_append("the keys stay", False),
+                    log_append("the next keys are named", True),
+                ],
                 "messages": messages(),
                 "must_fail": MUST_FAIL,
             },

@@ -10,6 +10,7 @@ from relay.ports.blobs import Blob
 from relay.ports.delivery_tokens import DeliveryToken
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, StoredEnvelope
+from relay.ports.sealed_logs import LogEntry
 from relay.wire.errors import Unavailable
 from relay.wire.manifests import SignedManifest
 from relay.wire.prekeys import PrekeyKind, SignedPrekey
@@ -66,6 +67,36 @@ class Mailbox:
 
 
 @dataclass(slots=True, eq=False)
+class AccountLog:
+    """A log of an account; `entries` in ascending order of their indices."""
+
+    entries: dict[int, LogEntry] = field(default_factory=dict)
+    first_index: int = 0
+    next_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEntry:
+    """An entry of a group log, the 32 B write key of that time, and SHA-256 of what was signed."""
+
+    entry: LogEntry
+    signed_by: bytes
+    digest: bytes
+
+
+@dataclass(slots=True, eq=False)
+class GroupLog:
+    """A group log; `entries` in ascending order of their indices."""
+
+    write_key: bytes
+    read_token_hash: bytes
+    entries: dict[int, SignedEntry] = field(default_factory=dict)
+    first_index: int = 0
+    next_index: int = 0
+    used_day: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class Image:
     """Everything that is committed."""
 
@@ -79,6 +110,8 @@ class Image:
     shelves: dict[bytes, Shelf] = field(default_factory=dict)
     mailboxes: dict[bytes, Mailbox] = field(default_factory=dict)
     blobs: dict[bytes, Blob] = field(default_factory=dict)
+    account_logs: dict[tuple[bytes, str], AccountLog] = field(default_factory=dict)
+    group_logs: dict[bytes, GroupLog] = field(default_factory=dict)
 
 
 async def _no_delay() -> None:

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from relay.ports.mailboxes import Quotas
 from relay.wire import limits
 
+from .account_logs import MemoryAccountLogs
 from .accounts import MemoryAccounts
 from .blobs import MemoryBlobs
 from .delivery_tokens import MemoryDeliveryTokens
+from .group_logs import MemoryGroupLogs
 from .image import Gate, Image
 from .invites import MemoryInvites
 from .mailboxes import MemoryMailboxes, jump
@@ -32,6 +34,8 @@ class MemoryStore:
         self.prekeys = MemoryPrekeys(gate)
         self.mailboxes = MemoryMailboxes(gate, quotas)
         self.blobs = MemoryBlobs(gate)
+        self.account_logs = MemoryAccountLogs(gate)
+        self.group_logs = MemoryGroupLogs(gate)
 
     async def check(self) -> None:
         """Raise Unavailable after a crash."""

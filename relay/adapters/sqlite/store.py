@@ -10,10 +10,12 @@ from relay.ports.mailboxes import Quotas
 from relay.wire import limits
 from relay.wire.errors import Unavailable
 
+from .account_logs import SqliteAccountLogs
 from .accounts import SqliteAccounts
 from .blobs import SqliteBlobs
 from .connection import StoreUnusable, only_process, open_reader, open_writer
 from .delivery_tokens import SqliteDeliveryTokens
+from .group_logs import SqliteGroupLogs
 from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
 from .migrate import Migration, migrate, shipped_migrations
@@ -44,6 +46,8 @@ class SqliteStore:
         self.delivery_tokens = SqliteDeliveryTokens(writer, reader)
         self.prekeys = SqlitePrekeys(writer, reader)
         self.blobs = SqliteBlobs(writer, reader)
+        self.account_logs = SqliteAccountLogs(writer, reader)
+        self.group_logs = SqliteGroupLogs(writer, reader)
 
     @property
     def failed(self) -> asyncio.Event:
