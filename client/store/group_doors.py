@@ -177,12 +177,17 @@ def keep_join(tx: Transaction, join: Join) -> None:
     )
 
 
+def _join(row: tuple[bytes, bytes, bytes, str, str]) -> Join:
+    group_id, inviter, secret, name, state = row
+    return Join(group_id, inviter, secret, name, JoinState(state))
+
+
 def find_join(tx: Transaction, group_id: bytes) -> Join | None:
     """The invitation to this group, or the way into it."""
     row = tx.one(
         "SELECT group_id, inviter, secret, name, state FROM group_joins WHERE group_id = ?", group_id
     )
-    return None if row is None else Join(*row[:4], JoinState(row[4]))
+    return None if row is None else _join(row)
 
 
 def joins(tx: Transaction, state: JoinState) -> list[Join]:
@@ -190,7 +195,7 @@ def joins(tx: Transaction, state: JoinState) -> list[Join]:
     rows = tx.all(
         "SELECT group_id, inviter, secret, name, state FROM group_joins WHERE state = ? ORDER BY rowid", state
     )
-    return [Join(*row[:4], JoinState(row[4])) for row in rows]
+    return [_join(row) for row in rows]
 
 
 def forget_join(tx: Transaction, group_id: bytes) -> None:
