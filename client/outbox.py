@@ -67,7 +67,7 @@ class Outbox:
         self._system = system
         self._deliveries = Deliveries(system)
         self._submitter = Submitter(
-            transport, database, system, self._deliveries, on_redraft=self._wake_encrypter
+            account, transport, database, system, self._deliveries, on_redraft=self._wake_encrypter
         )
         self._draft_worker = DraftWorker(
             account,

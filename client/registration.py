@@ -21,6 +21,7 @@ from .account import Account, as_registered, find_account, new_account, save_acc
 from .errors import AccountExists, LoosePermissions, NoAccount, RelayMisbehaved, UsageError
 from .message import Identity
 from .prekey_care import tend_prekeys
+from .relay_terms import keep_terms
 from .store import facts
 from .store.database import Database, Transaction
 from .store.key_file import create_key, load_key
@@ -61,7 +62,8 @@ async def register_account(
     """
     account = await database.run(lambda tx: _begin(tx, invite, handle, system))
     async with Transport(invite.origin, system, account) as transport:
-        await transport.relay_document(invite.signing_key)
+        document = await transport.relay_document(invite.signing_key)
+        await database.run(lambda tx: keep_terms(tx, document))
         public_token = None
         if handle is not None:
             public_token, _ = await database.run(lambda tx: facts.own_token(tx, "public", system.random))

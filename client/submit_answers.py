@@ -14,7 +14,7 @@ from .errors import ClientError, NotSent, Refused
 from .message import State
 from .store import history, queue
 from .store.database import Transaction
-from .store.peers import find_peer, forget_token, mark_stale
+from .store.peers import PUBLIC, find_peer, forget_token, mark_stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,13 @@ class Filed:
     redrafted: bool = False
 
 
-def grant_for(tx: Transaction, account_id: bytes) -> Grant:
-    """The right to write to this account, as far as it is known here."""
+def grant_for(tx: Transaction, account_id: bytes) -> tuple[Grant, bool]:
+    """The right to write to this account, as far as it is known here; and whether its token is of class `public`."""
     peer = find_peer(tx, account_id)
     if peer is None or peer.token is None:
-        return Grant(account_id, b"", 0)
-    return Grant(account_id, peer.token, 0 if peer.chain is None else peer.chain.version)
+        return Grant(account_id, b"", 0), False
+    version = 0 if peer.chain is None else peer.chain.version
+    return Grant(account_id, peer.token, version), peer.token_class == PUBLIC
 
 
 def draft_anew(tx: Transaction, expired: Sequence[queue.Outgoing]) -> set[int]:
@@ -70,10 +71,11 @@ def file_answers(tx: Transaction, answers: Sequence[Answer]) -> Filed:
 
 def _file_one(tx: Transaction, answer: Answer, filed: Filed) -> None:
     row, outcomes = answer.row, answer.outcomes
-    if Outcome.MAILBOX_FULL in outcomes:
-        # The row stays whole: for those that have it, the same bytes again get the same answer.
-        filed.full.append((row.message_n, refusal("mailbox_full")))
-        return
+    for outcome in (Outcome.MAILBOX_FULL, Outcome.BUDGET_SPENT):
+        if outcome in outcomes:
+            # The row stays whole: for those that have it, the same bytes again get the same answer.
+            filed.full.append((row.message_n, refusal(outcome.name.lower())))
+            return
     queue.remove_outgoing(tx, [row.n])
     is_taken = Outcome.STORED in outcomes
     if is_taken:

@@ -1,7 +1,7 @@
 """Hands finished envelopes to the relay in order, many under way at once, and files what it answers.
 
 The same bytes under the same id until they are answered, for at most 7 days from when they were made; an anonymous
-connection, so that the relay does not learn who sends. docs/protocol.md, "Delivery".
+connection, so that the relay does not learn who sends, unless it takes none. docs/protocol.md, "Delivery".
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Final
 from relay.wire.frames import (
     Accepted,
     EnvelopeClass,
+    Grant,
     Outcome,
     RelayFrame,
     Submit,
@@ -23,21 +24,29 @@ from relay.wire.frames import (
 )
 from relay.wire.limits import IDEMPOTENCY_SECONDS, MAX_TTL_SECONDS
 
+from .account import Account
 from .connection import Connection, open_connection, refusal, run_together
 from .deliveries import Deliveries
 from .errors import Refused, RelayMisbehaved, RelayUnreachable
 from .reconnect import Backoff
+from .relay_terms import RelayTerms, ask_terms, find_terms
 from .store import queue
 from .store.database import Database
 from .submit_answers import Answer, Filed, draft_anew, file_answers, grant_for
 from .system import Step, System
 from .transport import Transport
+from .work import Piece, Workbench
 
 _log = logging.getLogger(__name__)
 UNDER_WAY: Final = 192
 _READ_AT_ONCE: Final = 64
-_PAUSE_SECONDS: Final = 15.0  # of a recipient whose mailbox is full
+_PAUSE_SECONDS: Final = {Outcome.MAILBOX_FULL: 15.0, Outcome.BUDGET_SPENT: 300.0}
+"""So long is a recipient left alone who takes nothing now."""
 _MAX_REQUEST_ID: Final = 2**32 - 1
+
+
+class _TermsChanged(Exception):
+    """The relay asks for another kind of connection than the one that is open."""
 
 
 class Submitter:
@@ -45,6 +54,7 @@ class Submitter:
 
     def __init__(
         self,
+        account: Account,
         transport: Transport,
         database: Database,
         system: System,
@@ -52,6 +62,7 @@ class Submitter:
         *,
         on_redraft: Callable[[], None],
     ) -> None:
+        self._account = account
         self._transport = transport
         self._database = database
         self._system = system
@@ -66,25 +77,48 @@ class Submitter:
         self._look_again = False
         self._request_id = 0
         self._on_redraft = on_redraft
+        self._terms = RelayTerms()
+        self._brought: dict[int, int] = {}
+        """For each row the zero bits of the work that it was submitted with last."""
+        self._works_for: set[bytes] = set()
+        """Accounts whose token the relay counts as public, whatever it is taken for here."""
+        self._passed_over: set[bytes] = set()
+        """Accounts for which a row waits for its work: what comes after it waits too, so that the order stays."""
+        self._workbench = Workbench(self._look_from_the_start)
 
     def wake(self) -> None:
         """Something was put into the outbox."""
         self._wake.set()
 
+    def _look_from_the_start(self) -> None:
+        """A row that was passed over may go now."""
+        self._look_again = True
+        self._wake.set()
+
     async def run(self) -> None:
         """Connect when there is something to send, stay connected, come back after a loss."""
+        try:
+            await self._run()
+        finally:
+            await self._workbench.close()
+
+    async def _run(self) -> None:
         backoff = Backoff(self._system.random)
+        self._terms = await self._database.read(find_terms)
         while True:
             await self._wake.wait()
             self._wake.clear()
             if not await self._database.read(lambda tx: queue.outgoing_after(tx, 0, 1)):
                 continue
             try:
-                async with open_connection(self._transport, None) as connection:
+                signer = None if self._terms.anonymous_submit else self._account
+                async with open_connection(self._transport, signer) as connection:
                     _log.info("connected for sending")
                     backoff.reset()
                     self._deliveries.found()
                     await self._converse(connection)
+            except _TermsChanged:
+                _log.info("the relay wants another kind of connection for sending")
             except RelayUnreachable as error:
                 _log.info("no connection for sending, %d submits unanswered", len(self._under_way))
                 self._deliveries.lost(error)
@@ -96,6 +130,7 @@ class Submitter:
             finally:
                 # What was not answered goes out again, the same bytes under the same ids.
                 self._under_way.clear()
+                self._passed_over.clear()
                 self._sent_up_to = 0
                 self._wake.set()
 
@@ -111,6 +146,7 @@ class Submitter:
             self._wake.clear()
             if self._look_again:
                 self._look_again, self._sent_up_to = False, 0
+                self._passed_over.clear()
             rows = await self._database.read(
                 lambda tx: queue.outgoing_after(tx, self._sent_up_to, _READ_AT_ONCE)
             )
@@ -146,7 +182,7 @@ class Submitter:
         self._sent_up_to = 0
 
     def _may_go(self, row: queue.Outgoing) -> bool:
-        if row.account_id in self._paused:
+        if row.account_id in self._paused or row.account_id in self._passed_over:
             return False
         if row.account_id in self._one_by_one:
             return all(other.account_id != row.account_id for other in self._under_way.values())
@@ -167,9 +203,17 @@ class Submitter:
             lambda tx: {row.account_id: grant_for(tx, row.account_id) for row in fresh}
         )
         frames = []
+        lacking: dict[bytes, list[Piece]] = {}
         for row in fresh:
             if not self._may_go(row):
                 continue  # by an answer that came in between, or a row before it
+            grant, is_public = grants[row.account_id]
+            piece = self._piece(row, grant, is_public)
+            found = None if piece is None else self._workbench.found(piece)
+            if piece is not None and (found is None or row.account_id in lacking):
+                lacking.setdefault(row.account_id, []).append(piece)
+                continue
+            self._brought[row.n] = 0 if piece is None else piece.bits
             self._request_id = self._request_id % _MAX_REQUEST_ID + 1
             self._under_way[self._request_id] = row
             frames.append(
@@ -181,10 +225,20 @@ class Submitter:
                     ttl_seconds=MAX_TTL_SECONDS,
                     ciphertexts=tuple(one.ciphertext for one in row.envelopes),
                     targets=tuple(Target(one.device_id, index, 0) for index, one in enumerate(row.envelopes)),
-                    grants=(grants[row.account_id],),
+                    grants=(grant,),
+                    work=() if found is None else (found,),
                 )
             )
+        for account_id, pieces in lacking.items():
+            self._passed_over.add(account_id)
+            self._workbench.begin(account_id, pieces)
         return frames
+
+    def _piece(self, row: queue.Outgoing, grant: Grant, is_public: bool) -> Piece | None:
+        """The proof of work that the row has to bring."""
+        if not (is_public or row.account_id in self._works_for) or not self._terms.public_work_bits:
+            return None
+        return Piece(row.envelope_id, row.account_id, grant.token, self._terms.public_work_bits)
 
     async def _receive(self, connection: Connection) -> None:
         while True:
@@ -192,6 +246,7 @@ class Submitter:
             answers = [answer for answer in map(self._answer, frames) if answer is not None]
             for _ in answers:
                 self._system.reached(Step.ACCEPTED)
+            answers = await self._keep_terms(answers)
             if answers:
                 self._heed(answers)
                 self._tell(await self._database.run(partial(file_answers, answers=answers)))
@@ -211,14 +266,39 @@ class Submitter:
             return Answer(row, (), error=error)
         return None
 
+    async def _keep_terms(self, answers: list[Answer]) -> list[Answer]:
+        """Refusals by which the relay may only mean that its terms have changed: ask for them, and take such rows again.
+
+        The rest of the answers. Raises _TermsChanged.
+        """
+        lacking = [one for one in answers if Outcome.WORK_REQUIRED in one.outcomes]
+        refused = [one for one in answers if one.error is not None and one.error.reason == "not_allowed"]
+        if not lacking and not refused:
+            return answers
+        before = self._terms
+        self._terms = await ask_terms(self._transport, self._database, self._account)
+        if refused and self._terms.anonymous_submit != before.anonymous_submit:
+            # Nothing is lost: a row that was answered just now gets the same answer again.
+            raise _TermsChanged
+        bits = self._terms.public_work_bits
+        again = [one for one in lacking if self._brought.get(one.row.n, 0) < bits]
+        if again:
+            self._works_for |= {one.row.account_id for one in again}
+            self._look_from_the_start()
+        return [one for one in answers if one not in again]
+
     def _heed(self, answers: Sequence[Answer]) -> None:
         """A full mailbox holds back what comes after, at once; the first that is taken lets all go again."""
         for answer in answers:
             account_id = answer.row.account_id
-            if Outcome.MAILBOX_FULL in answer.outcomes:
-                self._paused[account_id] = self._system.monotonic_seconds() + _PAUSE_SECONDS
+            pause = next((_PAUSE_SECONDS[one] for one in answer.outcomes if one in _PAUSE_SECONDS), None)
+            if pause is not None:
+                self._paused[account_id] = self._system.monotonic_seconds() + pause
                 self._one_by_one.add(account_id)
-            elif account_id in self._one_by_one and account_id not in self._paused:
+                continue
+            self._workbench.forget(answer.row.envelope_id)
+            self._brought.pop(answer.row.n, None)
+            if account_id in self._one_by_one and account_id not in self._paused:
                 self._one_by_one.discard(account_id)
                 self._look_again = True
                 self._wake.set()

@@ -41,6 +41,7 @@ from relay.services.reach import Reach
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
+from relay.services.strangers import Strangers
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
@@ -157,6 +158,7 @@ def compose(
         mailboxes=Mailboxes(
             store.mailboxes,
             reach,
+            Strangers(settings.limits, settings.rates.token, clock=clock),
             bus=bus,
             clock=clock,
             max_ttl_seconds=settings.limits.max_ttl_seconds,

@@ -39,6 +39,19 @@ class LimitSettings(BaseModel):
     mailbox_bytes: Annotated[int, Field(ge=limits.MAX_ENVELOPE_BYTES, le=2**40)] = Field(
         limits.MAILBOX_BYTES, description="bytes that one mailbox holds"
     )
+    stranger_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        limits.STRANGER_BURST,
+        description="units of 8 KiB that an account takes at once by its link tokens, and by its public ones",
+    )
+    stranger_mailbox_percent: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        limits.STRANGER_MAILBOX_PERCENT,
+        description="of a mailbox: what may come by link tokens in max_ttl_seconds, and by public ones; "
+        "from 100 on its own quota is the only bound",
+    )
+    public_work_bits: Annotated[int, Field(ge=0, le=limits.MAX_PUBLIC_WORK_BITS)] = Field(
+        limits.PUBLIC_WORK_BITS,
+        description="bits of the proof of work with each envelope to a public token; 0: none is asked for",
+    )
     max_blob_bytes: Annotated[int, Field(ge=0, le=2**40)] = Field(
         limits.MAX_BLOB_BYTES, description="largest blob"
     )
@@ -80,7 +93,7 @@ class Rate(BaseModel):
 
 
 class RateSettings(BaseModel):
-    """Requests over HTTP. Addresses are counted by prefix (IPv4 /24, IPv6 /48), in memory only; loopback is not."""
+    """Requests over HTTP, and envelopes. Addresses count by prefix (IPv4 /24, IPv6 /48), in memory only; loopback does not."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,6 +106,10 @@ class RateSettings(BaseModel):
     upload: Rate = Field(Rate(burst=120, per_second=2), description="blobs begun by one device")
     group_log: Rate = Field(
         Rate(burst=100, per_second=0.02), description="sealed logs of groups made by one account"
+    )
+    token: Rate = Field(
+        Rate(burst=50_000, per_second=2_000),
+        description="envelopes that come by one contact or group token",
     )
 
 

@@ -10,6 +10,8 @@ CAUGHT_UP_AT_MS = "caught_up_at_ms"
 STOCK_DAY_BEGAN_AT_MS = "stock_day_began_at_ms"
 STOCK_MADE = "stock_made"  # one-time prekeys since then
 OWN_LIST_IS_STALE = "own_list_is_stale"  # 1: the relay named a newer own manifest than is known
+SIGNED_SUBMIT = "signed_submit"  # 1: the relay takes no anonymous submits
+PUBLIC_WORK_BITS = "public_work_bits"
 REPEATS = "repeats"  # envelopes that came again after they were opened
 
 

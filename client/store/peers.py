@@ -16,12 +16,13 @@ from . import facts
 from .database import Transaction
 
 _COLUMNS = (
-    "account_id, chain, handle, claimed, token, accepted, heard_since_send, received_since_send,"
+    "account_id, chain, handle, claimed, token, token_class, accepted, heard_since_send, received_since_send,"
     " last_sent_at_ms, stale, fork IS NOT NULL"
 )
 LEFT_OUT_MS = DAY_MS
 """So long a device whose keys were no good is left out without asking again."""
-_TOKEN_RANK = {"public": 1, "link": 2, "contact": 3}
+PUBLIC, LINK, CONTACT = "public", "link", "contact"
+_TOKEN_RANK = {PUBLIC: 1, LINK: 2, CONTACT: 3}
 """A token that was given for longer is not replaced by one that was given to everybody."""
 
 
@@ -34,6 +35,7 @@ class Peer:
     handle: str | None
     claimed: str | None
     token: bytes | None = field(repr=False)
+    token_class: str | None
     accepted: bool
     """The user has written to them."""
     heard_since_send: bool
@@ -66,7 +68,8 @@ def _own_account(tx: Transaction, own: Account) -> Peer:
         chain=own.own,
         handle=own.handle,
         claimed=None,
-        token=facts.known_token(tx, "contact"),
+        token=facts.known_token(tx, CONTACT),
+        token_class=CONTACT,
         accepted=True,
         heard_since_send=True,
         received_since_send=0,
@@ -96,13 +99,15 @@ def accepted_peers(tx: Transaction) -> list[Peer]:
 def _of(tx: Transaction, row: Sequence[Any] | None) -> Peer | None:
     if row is None:
         return None
-    account_id, chain, handle, claimed, token, accepted, heard, received, sent_at, stale, forked = row
+    account_id, chain, handle, claimed, token, token_class, accepted, heard, received, *rest = row
+    sent_at, stale, forked = rest
     peer = Peer(
         account_id=account_id,
         chain=None if chain is None else decode_chain(account_id, chain),
         handle=handle,
         claimed=claimed,
         token=token,
+        token_class=token_class,
         accepted=bool(accepted),
         heard_since_send=bool(heard),
         received_since_send=received,

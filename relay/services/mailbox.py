@@ -13,6 +13,7 @@ from relay.ports.clock import Clock
 from relay.ports.mailboxes import Appended, MailboxStore, Submission
 from relay.services.devices import KnownDevice
 from relay.services.reach import Reach, Reachable
+from relay.services.strangers import STRANGE, Strangers
 from relay.wire.errors import MalformedRequest, NotAllowed, RelayError
 from relay.wire.frames import Accepted, EnvelopeClass, ManifestVersion, Outcome, Refused, Submit
 
@@ -74,15 +75,17 @@ class Mailboxes:
         self,
         store: MailboxStore,
         reach: Reach,
+        strangers: Strangers,
         *,
         bus: Bus,
         clock: Clock,
         max_ttl_seconds: int,
         anonymous_submit: bool,
     ) -> None:
-        """`anonymous_submit` off: who submits is signed, and shows tokens like everybody."""
+        """`anonymous_submit` off: who submits is signed, not suspended, and shows tokens like everybody."""
         self._store = store
         self._reach = reach
+        self._strangers = strangers
         self._bus = bus
         self._clock = clock
         self._max_ttl_seconds = max_ttl_seconds
@@ -93,7 +96,8 @@ class Mailboxes:
     ) -> list[Permitted | Refused]:
         """What of each submit may be stored, and the answer for the rest; in their order.
 
-        A signer writes to the own account's devices alone, with an empty token; everybody else has tokens.
+        From memory, but for what an account is asked for first. A signer writes to the own account's devices alone, with an
+        empty token (if there is anonymous submit); everybody else has tokens.
         """
         opened: Opened = {}
         judged: list[Permitted | Refused] = []
@@ -105,7 +109,7 @@ class Mailboxes:
                     key = (grant.account_id, grant.token)
                     if key not in opened:
                         opened[key] = await self._reach.check(grant, signer)
-                    judged.append(_judge_one(submit, opened[key]))
+                    judged.append(self._judge_one(submit, opened[key]))
                 else:
                     judged.append(await self._judge_many(submit, signer, opened))
             except RelayError as error:
@@ -123,7 +127,7 @@ class Mailboxes:
         if submit.ttl_seconds > self._max_ttl_seconds:
             raise MalformedRequest("ttl_seconds is above this relay's max_ttl_seconds")
         if not self._anonymous_submit:
-            if signer is None:
+            if signer is None or signer.suspended:
                 raise NotAllowed("this relay takes submits on authenticated connections only")
         elif signer is not None:
             for grant in submit.grants:
@@ -139,6 +143,7 @@ class Mailboxes:
             if key not in opened:
                 opened[key] = await self._reach.check(grant, signer)
             accounts.append(opened[key])
+        refused = await self._spend(submit, accounts)
         targets: list[tuple[bytes, int]] = []
         outcomes: list[Outcome | None] = []
         for number, target in enumerate(submit.targets):
@@ -147,6 +152,8 @@ class Mailboxes:
                 outcomes.append(Outcome.NOT_ALLOWED)
             elif target.device_id not in account.device_ids:
                 outcomes.append(Outcome.UNKNOWN_DEVICE)
+            elif target.grant in refused:
+                outcomes.append(refused[target.grant])
             else:
                 outcomes.append(None)
                 targets.append((target.device_id, target.ciphertext))
@@ -164,6 +171,62 @@ class Mailboxes:
             ),
         )
 
+    async def _spend(self, submit: Submit, accounts: Sequence[Reachable | None]) -> dict[int, Outcome]:
+        """Take from the budgets what the submit brings; the refusal of each grant that has none left."""
+        largest = await self._largest(submit, accounts)
+        refused: dict[int, Outcome] = {}
+        for number, account in enumerate(accounts):
+            size = largest.get(number)
+            if account is not None and size != 0:  # for a stranger who reaches no device nothing is kept
+                outcome = self._strangers.refusal(submit, number, account, size or 1)
+                if outcome is not None:
+                    refused[number] = outcome
+            if number % TARGETS_A_TURN == TARGETS_A_TURN - 1:
+                await self._clock.sleep(0)
+        return refused
+
+    async def _largest(self, submit: Submit, accounts: Sequence[Reachable | None]) -> dict[int, int]:
+        """For each stranger's grant the bytes of the largest ciphertext that a device of the account gets; 0: none does."""
+        largest = {
+            number: 0
+            for number, account in enumerate(accounts)
+            if account is not None and account.token_class in STRANGE
+        }
+        if largest:
+            for number, target in enumerate(submit.targets):
+                account = accounts[target.grant]
+                if target.grant in largest and account is not None and target.device_id in account.device_ids:
+                    size = len(submit.ciphertexts[target.ciphertext])
+                    largest[target.grant] = max(largest[target.grant], size)
+                if number % TARGETS_A_TURN == TARGETS_A_TURN - 1:
+                    await self._clock.sleep(0)
+        return largest
+
+    def _judge_one(self, submit: Submit, account: Reachable | None) -> Permitted:
+        """As `_judge_many`, for the most frequent submit: one target, so one ciphertext and one grant."""
+        target, grant = submit.targets[0], submit.grants[0]
+        outcomes: list[Outcome | None] | None = None
+        targets: tuple[tuple[bytes, int], ...] = ()
+        behind: tuple[ManifestVersion, ...] = ()
+        if account is None:
+            outcomes = [Outcome.NOT_ALLOWED]
+        else:
+            if target.device_id not in account.device_ids:
+                outcomes = [Outcome.UNKNOWN_DEVICE]
+            elif refused := self._strangers.refusal(submit, 0, account, len(submit.ciphertexts[0])):
+                outcomes = [refused]
+            else:
+                targets = ((target.device_id, 0),)
+            if account.manifest_version > grant.manifest_version:
+                behind = (ManifestVersion(grant.account_id, account.manifest_version),)
+        return Permitted(
+            submit.request_id,
+            Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, targets),
+            submit.envelope_class is EnvelopeClass.DURABLE,
+            outcomes,
+            behind,
+        )
+
     async def store(self, permitted: Sequence[Permitted]) -> None:
         """Commit what is durable, all in one call, and note its outcomes; owners of mailboxes that fill up are told.
 
@@ -177,27 +240,3 @@ class Mailboxes:
             one.appended = appended
         for level in result.levels:
             self._bus.publish(MailboxFilling(level.device_id, level.envelopes, level.bytes, level.full))
-
-
-def _judge_one(submit: Submit, account: Reachable | None) -> Permitted:
-    """As `_judge_many`, for the most frequent submit: one target, so one ciphertext and one grant."""
-    target, grant = submit.targets[0], submit.grants[0]
-    outcomes: list[Outcome | None] | None = None
-    targets: tuple[tuple[bytes, int], ...] = ()
-    behind: tuple[ManifestVersion, ...] = ()
-    if account is None:
-        outcomes = [Outcome.NOT_ALLOWED]
-    else:
-        if target.device_id in account.device_ids:
-            targets = ((target.device_id, 0),)
-        else:
-            outcomes = [Outcome.UNKNOWN_DEVICE]
-        if account.manifest_version > grant.manifest_version:
-            behind = (ManifestVersion(grant.account_id, account.manifest_version),)
-    return Permitted(
-        submit.request_id,
-        Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, targets),
-        submit.envelope_class is EnvelopeClass.DURABLE,
-        outcomes,
-        behind,
-    )

@@ -11,6 +11,7 @@ from typing import Final
 from relay.config import Rate, RateSettings
 from relay.wire.errors import RateLimited
 
+_ROUNDING_MS: Final = 0.001  # of many units added up: the burst is whole all the same
 MAX_KEYS: Final = 100_000  # of one limit; then those that are used up least are forgotten first
 
 
@@ -25,15 +26,23 @@ class Gcra:
 
     def retry_after_ms(self, key: Hashable) -> int:
         """0 if a unit may be taken now, else for how long not."""
-        late_ms = self._arrivals.get(key, 0.0) - self._tolerance_ms - self._monotonic_ms()
-        return max(0, int(late_ms) + 1) if late_ms > 0 else 0
+        return self._wait_ms(self._arrivals.get(key, 0.0), self._monotonic_ms(), 1)
 
-    def take(self, key: Hashable) -> int:
-        """Take a unit and return 0, or take none and return for how many ms there is none."""
-        if wait_ms := self.retry_after_ms(key):
-            return wait_ms
+    def _wait_ms(self, arrival_ms: float, now_ms: int, units: int) -> int:
+        late_ms = max(arrival_ms - now_ms, 0.0) + self._unit_ms * (units - 1) - self._tolerance_ms
+        return int(late_ms) + 1 if late_ms > _ROUNDING_MS else 0
+
+    def take(self, key: Hashable, units: int = 1) -> int:
+        """Take these units and return 0, or take none and return for how many ms there are not as many.
+
+        More than the burst are never there.
+        """
         now_ms = self._monotonic_ms()
-        arrival_ms = max(self._arrivals.pop(key, 0.0), now_ms) + self._unit_ms
+        before_ms = self._arrivals.get(key, 0.0)
+        if wait_ms := self._wait_ms(before_ms, now_ms, units):
+            return wait_ms
+        self._arrivals.pop(key, None)
+        arrival_ms = max(before_ms, now_ms) + self._unit_ms * units
         if len(self._arrivals) >= MAX_KEYS:
             self._forget(now_ms)
         self._arrivals[key] = arrival_ms

@@ -28,6 +28,7 @@ class Reachable:
     manifest_version: int
     device_ids: frozenset[bytes]
     token_class: TokenClass | None = None  # None: the account's own device asks
+    token_hash: bytes | None = field(default=None, repr=False)  # 32 B of the token that opened it
 
 
 @dataclass(slots=True)
@@ -96,7 +97,13 @@ class Reach:
         if remembered is None or remembered.suspended or expired:
             return None
         account = remembered.account
-        return Reachable(account.account_id, account.manifest_version, account.device_ids, known.token_class)
+        return Reachable(
+            account.account_id,
+            account.manifest_version,
+            account.device_ids,
+            known.token_class,
+            known.token_hash,
+        )
 
     async def _load(self, account_id: bytes) -> _Remembered | None:
         if (remembered := self._memory.get(account_id)) is not None:

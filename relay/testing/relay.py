@@ -13,6 +13,9 @@ from relay.app import Machine, OpenState, Relay, open_memory_state, open_relay, 
 from relay.config import load_settings
 from relay.services.services import Services
 
+LENIENT: Final = {"stranger_burst": 1_000_000, "stranger_mailbox_percent": 1_000_000, "public_work_bits": 6}
+"""Limits for tests in which people who never met write a great deal."""
+
 _OPEN: Final[dict[str, OpenState]] = {"memory": open_memory_state, "sqlite": open_sqlite_state}
 
 
@@ -50,7 +53,8 @@ async def open_test_relay(
 
     With the memory store, accounts and mailboxes are gone at the end whatever the folder.
 
-    `settings` are those of relay.config by name; nested ones as tables, like `limits={"mailbox_envelopes": 3}`.
+    `settings` are those of relay.config by name; nested ones as tables, like `limits={"mailbox_envelopes": 3}`. Unless they
+    say otherwise, strangers may write as much as they like, for little work (LENIENT).
     """
     log = io.StringIO()
     machine = replace(machine or Machine(), log_stream=log)
@@ -61,7 +65,13 @@ async def open_test_relay(
         effective = load_settings(
             file=None,
             environment={},
-            command_line={"listen": "127.0.0.1:0", "drain_seconds": 2.0, **settings, "data": folder},
+            command_line={
+                "listen": "127.0.0.1:0",
+                "drain_seconds": 2.0,
+                **settings,
+                "limits": {**LENIENT, **settings.get("limits", {})},
+                "data": folder,
+            },
         )
         relay = await stack.enter_async_context(open_relay(effective, data, machine, open_state=_OPEN[store]))
         yield _told(relay, folder, log)

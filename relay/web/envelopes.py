@@ -25,6 +25,7 @@ async def submit(call: Call) -> web.StreamResponse:
             ciphertexts=tuple(asked.ciphertexts),
             targets=tuple(Target(one.device_id, one.ciphertext, one.grant) for one in asked.targets),
             grants=tuple(Grant(one.account_id, one.token, one.manifest_version) for one in asked.grants),
+            work=tuple(asked.work),
         ),
         call.device,
     )

@@ -11,6 +11,7 @@ RelayError
 ├── OutOfTurn                     a frame that may not come now
 ├── Unauthenticated               unknown device, bad signature, used nonce and stale time are one answer
 ├── NotAllowed                    also what an unknown account answers to somebody without a token
+├── WorkRequired                  for whoever writes to a public token
 ├── NotFound
 ├── InviteInvalid
 ├── HandleTaken
@@ -24,6 +25,7 @@ RelayError
 ├── SequenceAhead                 the client has seen more than the relay ever gave
 ├── QuotaExceeded
 │   ├── MailboxFull
+│   ├── BudgetSpent
 │   └── StorageFull               the relay's disk
 ├── RateLimited
 ├── Replaced                      a newer connection has the mailbox (close code 4001)
@@ -119,6 +121,13 @@ class NotAllowed(RelayError):
     detail = "not allowed"
 
 
+class WorkRequired(RelayError):
+    """An envelope to a public token without a proof of work that is enough here: an outcome of a target, never of a request."""
+
+    code, http_status = "work_required", 403
+    detail = "the relay asks for a proof of work that this envelope does not bring"
+
+
 class NotFound(RelayError):
     """No such resource."""
 
@@ -208,6 +217,13 @@ class MailboxFull(QuotaExceeded):
 
     code = "mailbox_full"
     detail = "the recipient's mailbox is full"
+
+
+class BudgetSpent(QuotaExceeded):
+    """Too much came by tokens of this class: an outcome of a target, never of a request."""
+
+    code = "budget_spent"
+    detail = "the recipient takes no more from people they do not know for now"
 
 
 class StorageFull(QuotaExceeded):

@@ -21,6 +21,7 @@ TimeMs: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Index: TypeAlias = Annotated[int, Meta(ge=0, le=limits.MAX_TARGETS_PER_SUBMIT - 1)]
 Ciphertext: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=limits.MAX_ENVELOPE_BYTES)]
 Token: TypeAlias = Annotated[bytes, Meta(max_length=limits.DELIVERY_TOKEN_BYTES)]
+Work: TypeAlias = Annotated[bytes, Meta(max_length=limits.WORK_BYTES)]
 
 
 class EnvelopeClass(IntEnum):
@@ -39,6 +40,8 @@ class Outcome(IntEnum):
     NOT_ALLOWED = 4  # no valid grant
     CONFLICT = 5  # another ciphertext came under this envelope id before
     RELAYED = 6  # ephemeral: handed on if the device is connected; never says whether it is
+    BUDGET_SPENT = 7  # the grant is good, but too much came by tokens of its class: again later
+    WORK_REQUIRED = 8  # a grant of class `public` without a proof of work that is enough for this relay
 
 
 class NoticeKind(IntEnum):
@@ -96,6 +99,8 @@ class Submit(Frame, frozen=True, array_like=True, forbid_unknown_fields=True, gc
     ]
     targets: Annotated[tuple[Target, ...], Meta(min_length=1, max_length=limits.MAX_TARGETS_PER_SUBMIT)]
     grants: Annotated[tuple[Grant, ...], Meta(min_length=1, max_length=limits.MAX_GRANTS_PER_SUBMIT)]
+    work: Annotated[tuple[Work, ...], Meta(max_length=limits.MAX_GRANTS_PER_SUBMIT)] = ()
+    """In the order of the grants: 8 B for one of class `public`, else empty; what is empty at the end may be left out."""
 
 
 class Ack(Frame, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=2):

@@ -25,6 +25,7 @@ SEALING_KEY_BYTES: Final = 1_216  # MLKEM768-X25519 (X-Wing)
 DELIVERY_TOKEN_BYTES: Final = 16
 INVITE_SECRET_BYTES: Final = 16
 BLOB_ID_BYTES: Final = 32
+WORK_BYTES: Final = 8  # the proof of work of a grant
 
 # Frames.
 MAX_MESSAGE_BYTES: Final = 1_048_576  # one WebSocket message
@@ -65,6 +66,13 @@ MIN_HANDLE_CHARACTERS: Final = 2
 MAX_HANDLE_CHARACTERS: Final = 32
 MAX_DELIVERY_TOKENS: Final = 1_024
 MAX_INVITE_USES: Final = 10_000
+
+# Strangers: what comes by delivery tokens of class `link` and `public`.
+STRANGER_UNIT_BYTES: Final = 8_192  # an envelope takes a unit of its class's budget for each begun 8 KiB
+STRANGER_BURST: Final = 64  # units of one class that an account takes at once
+STRANGER_MAILBOX_PERCENT: Final = 15  # of a mailbox: all that one class can bring in MAX_TTL_SECONDS
+PUBLIC_WORK_BITS: Final = 18  # leading zero bits of the work for a grant of class `public`; 0: none
+MAX_PUBLIC_WORK_BITS: Final = 24  # no relay asks for more: half a minute of one processor in Python
 
 # Prekeys.
 ONE_TIME_PREKEYS: Final = 100  # of each kind in stock

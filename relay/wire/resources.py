@@ -219,6 +219,10 @@ class SubmitRequest(Request):
     ]
     targets: Annotated[list[TargetObject], Field(min_length=1, max_length=limits.MAX_TARGETS_PER_SUBMIT)]
     grants: Annotated[list[GrantObject], Field(min_length=1, max_length=limits.MAX_GRANTS_PER_SUBMIT)]
+    work: Annotated[
+        list[Annotated[Base64Url, Field(max_length=limits.WORK_BYTES)]],
+        Field(max_length=limits.MAX_GRANTS_PER_SUBMIT),
+    ] = []
 
 
 class ManifestBehind(Answer):
@@ -337,6 +341,8 @@ class RelayDocument(Answer):
     versions: list[str]
     origin: str
     registration: Literal["invite", "open", "admin", "closed"]
+    anonymous_submit: bool
+    """Whether submits to others come on connections without identity; if not, they come on authenticated ones alone."""
     signing_key: Bytes32
     limits: dict[str, int]
     time_ms: Counter

@@ -17,6 +17,7 @@ HTTP_REQUEST_LABEL: Final = b"tokenim/v1 http-request\x00"
 WEBSOCKET_LABEL: Final = b"tokenim/v1 websocket\x00"
 RELAY_DOCUMENT_LABEL: Final = b"tokenim/v1 relay-document\x00"
 LOG_APPEND_LABEL: Final = b"tokenim/v1 log append\x00"
+WORK_LABEL: Final = b"tokenim/v1 work\x00"
 
 STREAMED: Final = b"streamed"
 """Stands where the body's hash would, for an upload whose whole hash was signed at its creation."""
@@ -107,3 +108,8 @@ def log_append_transcript(
         next_write_key,
         next_read_token_hash,
     )
+
+
+def work_transcript(*, envelope_id: bytes, account_id: bytes, token: bytes, work: bytes) -> bytes:
+    """What the proof of work of a grant hashes: 16 B envelope id, 32 B account id, SHA-256 of the 16 B token, 8 B work."""
+    return transcript(WORK_LABEL, envelope_id, account_id, hashlib.sha256(token).digest(), work)

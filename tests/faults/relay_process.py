@@ -9,6 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from relay.testing.relay import LENIENT
+
+_LENIENT = {f"TOKENIM_RELAY_LIMITS__{name.upper()}": str(value) for name, value in LENIENT.items()}
 READY_WITHIN_SECONDS = 30.0
 STOP_WITHIN_SECONDS = 15.0
 
@@ -60,7 +63,7 @@ class RelayProcess:
         self.invite = ""
         self.program = list(program or command())
         self._arguments = arguments
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **_LENIENT, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 

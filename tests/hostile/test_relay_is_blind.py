@@ -77,8 +77,14 @@ async def read_and_answer(folder: Path) -> list[str | None]:
     return [message.text for message in taken]
 
 
-async def test_d9_c2_no_text_and_no_sender_in_files_while_waiting_after_reading_and_after_the_end(tmp_path):
-    async with RelayProcess(tmp_path / "data", tmp_path / "data" / "relay.log") as relay:
+@pytest.mark.parametrize("anonymous_submit", ["true", "false"])
+async def test_d9_c2_no_text_and_no_sender_in_files_while_waiting_after_reading_and_after_the_end(
+    tmp_path, anonymous_submit
+):
+    """Also where the relay wants to know at the door who submits."""
+    environment = {"TOKENIM_RELAY_ANONYMOUS_SUBMIT": anonymous_submit, "TOKENIM_RELAY_LOG_LEVEL": "debug"}
+    relay_log = tmp_path / "data" / "relay.log"
+    async with RelayProcess(tmp_path / "data", relay_log, environment=environment) as relay:
         relay.data.mkdir(mode=0o700)
         names = await people(relay, tmp_path)
         await send_everything(tmp_path)

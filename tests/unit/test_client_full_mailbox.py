@@ -4,7 +4,7 @@ import asyncio
 
 from client.deliveries import Deliveries
 from client.store import queue
-from client.submitter import Submitter
+from client.submitter import _PAUSE_SECONDS, Submitter
 from relay.wire.frames import Accepted, Outcome
 from tests.client_pair import open_pair
 
@@ -36,7 +36,7 @@ class Wire:
 
 
 async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr("client.submitter._PAUSE_SECONDS", 0.01)
+    monkeypatch.setitem(_PAUSE_SECONDS, Outcome.MAILBOX_FULL, 0.01)
     async with open_pair(tmp_path) as (alice, bob):
         for number in range(6):
             await alice.draft(bob, f"message {number}")
@@ -47,6 +47,7 @@ async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_tak
         wire = Wire()
         deliveries = Deliveries(alice.system)
         submitter = Submitter(
+            account=alice.account,
             transport=None,
             database=alice.database,
             system=alice.system,

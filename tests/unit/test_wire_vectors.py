@@ -1,5 +1,6 @@
 """tests/vectors/wire.json is what its generator writes, and what the code says of each entry."""
 
+import hashlib
 import importlib.util
 import json
 from pathlib import Path
@@ -12,6 +13,8 @@ from relay.wire.errors import RelayError
 from relay.wire.links import parse_contact, parse_invite
 from relay.wire.manifests import parse_manifest
 from relay.wire.prekeys import parse_prekey
+from relay.wire.transcripts import work_transcript
+from relay.wire.work import is_enough_work
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 VECTORS = json.loads((FOLDER / "wire.json").read_text(encoding="utf-8"))
@@ -59,6 +62,27 @@ def test_the_links_parse() -> None:
     invite, contact = VECTORS["links"]["invite"], VECTORS["links"]["contact"]
     assert parse_invite(invite["link"]).secret.hex() == invite["secret"]
     assert parse_contact(contact["link"]).token.hex() == contact["token"]
+
+
+def test_the_work_is_enough_and_one_bit_more_is_not() -> None:
+    vector = VECTORS["work"]
+    named = {name: bytes.fromhex(vector[name]) for name in ("envelope_id", "account_id", "token")}
+    work = bytes.fromhex(vector["work"])
+    assert work_transcript(work=work, **named).hex() == vector["transcript"]
+    assert hashlib.sha256(bytes.fromhex(vector["transcript"])).hexdigest() == vector["sha256"]
+    assert is_enough_work(work, vector["bits"], **named)
+    zeros = 256 - int(vector["sha256"], 16).bit_length()
+    assert not is_enough_work(work, zeros + 1, **named)
+
+
+def test_a_submit_may_leave_out_the_work() -> None:
+    message = next(
+        bytes.fromhex(one["message"]) for one in VECTORS["messages"] if one["frames"] == ["submit"]
+    )
+    assert message[:2] == b"\x91\x9a"
+    assert message[-1:] == b"\x90"
+    shorter = b"\x91\x99" + message[2:-1]
+    assert codec.decode_from_client(shorter) == codec.decode_from_client(message)
 
 
 @pytest.mark.parametrize("vector", VECTORS["messages"], ids=lambda vector: "-".join(vector["frames"]))

@@ -25,6 +25,7 @@ from relay.wire.transcripts import (
     relay_document_transcript,
     transcript,
     websocket_transcript,
+    work_transcript,
 )
 
 ORIGIN = "http://127.0.0.1:8080"
@@ -203,6 +204,29 @@ def log_append(name: str, following: bool) -> dict[str, Any]:
     }
 
 
+def work() -> dict[str, Any]:
+    """The smallest number that is a proof of work of these zero bits."""
+    bits, envelope_id, token = 12, seed("envelope id", 16), seed("public token", 16)
+
+    def hashed(number: int) -> bytes:
+        return work_transcript(
+            envelope_id=envelope_id, account_id=ACCOUNT_ID, token=token, work=number.to_bytes(8, "big")
+        )
+
+    number = next(
+        n for n in range(2**20) if hashlib.sha256(hashed(n)).digest() < (1 << 256 - bits).to_bytes(32, "big")
+    )
+    return {
+        "bits": bits,
+        "envelope_id": envelope_id.hex(),
+        "account_id": ACCOUNT_ID.hex(),
+        "token": token.hex(),
+        "work": number.to_bytes(8, "big").hex(),
+        "transcript": hashed(number).hex(),
+        "sha256": hashlib.sha256(hashed(number)).hexdigest(),
+    }
+
+
 def messages() -> list[dict[str, Any]]:
     """Each frame in a message of its own, and one message with two frames."""
     envelope_id, ciphertext = seed("envelope id", 16), b"\x02\x01" + bytes(62)
@@ -217,6 +241,17 @@ def messages() -> list[dict[str, Any]]:
             (ciphertext,),
             (frames.Target(DEVICE_ID, 0, 0),),
             (frames.Grant(ACCOUNT_ID, token, 1),),
+        ),
+        frames.Submit(
+            2,
+            envelope_id,
+            frames.EnvelopeClass.DURABLE,
+            False,
+            limits.MAX_TTL_SECONDS,
+            (ciphertext,),
+            (frames.Target(DEVICE_ID, 0, 0),),
+            (frames.Grant(ACCOUNT_ID, seed("public token", 16), 1),),
+            (bytes.fromhex(work()["work"]),),
         ),
         frames.Ack(5, (7,)),
         frames.Resume(0),
@@ -246,7 +281,7 @@ def messages() -> list[dict[str, Any]]:
         {
             "from": "client",
             "frames": ["ack", "resume"],
-            "message": codec.encode_message([client[1], client[2]]).hex(),
+            "message": codec.encode_message([client[2], client[3]]).hex(),
         }
     )
     return found
@@ -281,6 +316,7 @@ def document() -> str:
                     log_append("the keys stay", False),
                     log_append("the next keys are named", True),
                 ],
+                "work": work(),
                 "messages": messages(),
                 "must_fail": MUST_FAIL,
             },

@@ -1,0 +1,44 @@
+"""What the relay asks of whoever submits, as its signed document says; kept, and asked for again when it refuses."""
+
+from dataclasses import dataclass
+
+from relay.wire.limits import MAX_PUBLIC_WORK_BITS
+from relay.wire.resources import RelayDocument
+
+from .account import Account
+from .store import facts
+from .store.database import Database, Transaction
+from .transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTerms:
+    """Whether submits come anonymously, and how many zero bits the work for a public token has.
+
+    Until the relay was asked: anonymous, and none.
+    """
+
+    anonymous_submit: bool = True
+    public_work_bits: int = 0
+
+
+def find_terms(tx: Transaction) -> RelayTerms:
+    """What the relay said last."""
+    return RelayTerms(
+        anonymous_submit=not facts.number(tx, facts.SIGNED_SUBMIT),
+        public_work_bits=facts.number(tx, facts.PUBLIC_WORK_BITS),
+    )
+
+
+def keep_terms(tx: Transaction, document: RelayDocument) -> RelayTerms:
+    """Remember what the document says, as far as this client goes along with it."""
+    bits = min(max(document.limits.get("public_work_bits", 0), 0), MAX_PUBLIC_WORK_BITS)
+    facts.set_number(tx, facts.SIGNED_SUBMIT, int(not document.anonymous_submit))
+    facts.set_number(tx, facts.PUBLIC_WORK_BITS, bits)
+    return find_terms(tx)
+
+
+async def ask_terms(transport: Transport, database: Database, account: Account) -> RelayTerms:
+    """Ask the relay. Raises RelayUnreachable, Refused, RelayMisbehaved, RelayKeyChanged."""
+    document = await transport.relay_document(account.relay_key)
+    return await database.run(lambda tx: keep_terms(tx, document))
