@@ -56,3 +56,4 @@ BACKUP_KEY: Final = b"tokenim/v1 backup key\x00"
 # Transparency
 LOG_HEAD: Final = b"tokenim/v1 log head\x00"
 LOG_LEAF: Final = b"tokenim/v1 log leaf\x00"
+LOG_HANDLE: Final = b"tokenim/v1 log handle\x00"

@@ -102,3 +102,4 @@ MAX_BACKUP_BYTES: Final = 64 * 1_024 * 1_024  # of one backup, before sealing
 # Transparency
 LOG_ID_BYTES: Final = 32
 MAX_LOG_SIZE: Final = 2**53 - 1
+MAX_PROOF_HASHES: Final = 53  # of an inclusion proof: one for each bit of a size

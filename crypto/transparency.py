@@ -15,24 +15,28 @@ from .errors import InvalidEncoding, LogRefused, LogSplit, SplitView
 from .manifest import SignedManifest
 from .manifest_chain import VerifiedManifest, verify_chain
 from .merkle import verify_consistency, verify_inclusion
-from .primitives import ed25519_verify
+from .primitives import ed25519_verify, sha256
 from .transcript import parse_transcript, transcript, u64
 
 __all__ = [
     "Gossip",
+    "Inclusion",
     "LeafType",
     "SignedHead",
     "advance",
     "check_gossiped_manifest",
     "compare_heads",
+    "handle_subject",
     "head_body",
     "leaf",
+    "verify_handle_logged",
     "verify_head",
     "verify_manifest_logged",
 ]
 
 _SIGNATURE: Final = limits.ED25519_SIGNATURE_BYTES
 _GOSSIP: Final = Struct(">Q32sQ32s")
+_INCLUSION: Final = Struct(">QB")
 
 
 class LeafType(IntEnum):
@@ -47,6 +51,11 @@ def leaf(kind: LeafType, subject: bytes, version: int, value_hash: bytes) -> byt
     if len(subject) != 32 or len(value_hash) != 32:
         raise InvalidEncoding("a leaf has a subject and a value of 32 bytes")
     return transcript(labels.LOG_LEAF, bytes((kind,)), subject, u64(version), value_hash)
+
+
+def handle_subject(salt: bytes, handle: str) -> bytes:
+    """32 B: the salted hash under which the log has a handle; the relay tells the 16 B salt to whoever may look it up."""
+    return sha256(transcript(labels.LOG_HANDLE, salt, handle.encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +132,50 @@ def advance(
     return larger
 
 
-def verify_manifest_logged(
-    head: SignedHead, signed: SignedManifest, index: int, proof: Sequence[bytes]
-) -> None:
-    """Raise LogRefused unless this manifest is leaf `index` of the log of a verified head."""
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """What proves that a leaf is in the log of a signed head: its place, and 32 B hashes from the leaf upwards."""
+
+    head: SignedHead
+    index: int
+    hashes: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """Index u64 ‖ number of hashes u8 ‖ hashes, 32 B each ‖ signed head."""
+        return _INCLUSION.pack(self.index, len(self.hashes)) + b"".join(self.hashes) + self.head.encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Inclusion":
+        """Inverse of `encode`, or InvalidEncoding; verifies nothing."""
+        if len(data) < _INCLUSION.size:
+            raise InvalidEncoding("an inclusion proof ends early")
+        index, count = _INCLUSION.unpack_from(data)
+        hashes, rest = data[_INCLUSION.size :][: 32 * count], data[_INCLUSION.size + 32 * count :]
+        if count > limits.MAX_PROOF_HASHES or len(hashes) != 32 * count:
+            raise InvalidEncoding("an inclusion proof of another number of hashes")
+        split = tuple(hashes[at : at + 32] for at in range(0, len(hashes), 32))
+        return cls(SignedHead.parse(rest), index, split)
+
+
+def verify_manifest_logged(inclusion: Inclusion, signed: SignedManifest) -> None:
+    """Raise LogRefused unless this manifest is the leaf in the log of the proof's head, which is verified elsewhere."""
     manifest = signed.manifest
     entry = leaf(LeafType.MANIFEST, manifest.account_id, manifest.version, signed.hash)
-    verify_inclusion(entry, index, head.size, proof, head.root)
+    _verify_logged(inclusion, entry)
+
+
+def verify_handle_logged(
+    inclusion: Inclusion, handle: str, salt: bytes, version: int, account_id: bytes
+) -> None:
+    """Raise LogRefused unless the leaf says that this version of the handle names this account; likewise."""
+    _verify_logged(
+        inclusion, leaf(LeafType.HANDLE, handle_subject(salt, handle), version, sha256(account_id))
+    )
+
+
+def _verify_logged(inclusion: Inclusion, entry: bytes) -> None:
+    head = inclusion.head
+    verify_inclusion(entry, inclusion.index, head.size, inclusion.hashes, head.root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,16 @@ def log_leaf(kind: int, subject: bytes, version: int, value_hash: bytes) -> byte
     return transcript(b"tokenim/v1 log leaf\0", bytes((kind,)), subject, u64(version), value_hash)
 
 
+def handle_leaf(salt: bytes, handle: str, version: int, account: bytes) -> bytes:
+    """`account` is empty for a handle that was given back."""
+    subject = sha256(transcript(b"tokenim/v1 log handle\0", salt, handle.encode()))
+    return log_leaf(2, subject, version, sha256(account))
+
+
+def inclusion_proof(index: int, path: list[bytes], head: bytes) -> bytes:
+    return u64(index) + bytes((len(path),)) + b"".join(path) + head
+
+
 def log_head(log_id: bytes, size: int, root: bytes, time_ms: int) -> bytes:
     return transcript(b"tokenim/v1 log head\0", log_id, u64(size), root, u64(time_ms))
 

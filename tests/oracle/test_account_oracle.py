@@ -15,7 +15,7 @@ from crypto.merkle import verify_consistency, verify_inclusion
 from crypto.primitives import HpkePrivateKey
 from crypto.recovery import RecoveryKey, SignedBackup, open_backup
 from crypto.recovery_words import words_of_key
-from crypto.transparency import SignedHead, verify_head
+from crypto.transparency import LeafType, SignedHead, handle_subject, leaf, verify_head
 from tests.oracle import accounts, ed25519
 
 FOLDER = Path(__file__).parents[1] / "vectors"
@@ -104,9 +104,18 @@ def test_leaves_heads_and_proofs_agree() -> None:
         heads[each["size"]] = head.root
     for each in LOG["inclusion"]:
         proof = [bytes.fromhex(step) for step in each["proof"]]
-        leaf, index, size = leaves[each["index"]], each["index"], each["size"]
-        assert accounts.root_from_path(leaf, index, size, proof) == heads[size]
-        verify_inclusion(leaf, index, size, proof, heads[size])
+        entry, index, size = leaves[each["index"]], each["index"], each["size"]
+        assert accounts.root_from_path(entry, index, size, proof) == heads[size]
+        verify_inclusion(entry, index, size, proof, heads[size])
+        if index == 7:
+            newest = bytes.fromhex(LOG["heads"][-1]["head"])
+            assert accounts.inclusion_proof(index, proof, newest).hex() == LOG["inclusion_encoded"]
+    salt, account = of(LOG["handle"], "salt", "account")
+    for version, bound_to, name in ((1, account, "bound"), (2, b"", "given_back")):
+        made = accounts.handle_leaf(salt, LOG["handle"]["handle"], version, bound_to)
+        assert made.hex() == LOG["handle"][name]
+        value_hash = accounts.sha256(bound_to)
+        assert leaf(LeafType.HANDLE, handle_subject(salt, "anna"), version, value_hash) == made
     for each in LOG["consistency"]:
         proof = [bytes.fromhex(step) for step in each["proof"]]
         verify_consistency(each["from"], heads[each["from"]], each["to"], heads[each["to"]], proof)

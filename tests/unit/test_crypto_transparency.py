@@ -1,11 +1,13 @@
 """The transparency log: proofs hold for every size, lies are refused, contradictions keep both heads as evidence."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crypto import limits
 from crypto.errors import (
     InvalidEncoding,
     InvalidSignature,
@@ -21,13 +23,16 @@ from crypto.manifest_chain import verify_chain
 from crypto.merkle import EMPTY_ROOT, leaf_hash, node_hash, verify_consistency, verify_inclusion
 from crypto.transparency import (
     Gossip,
+    Inclusion,
     LeafType,
     SignedHead,
     advance,
     check_gossiped_manifest,
     compare_heads,
+    handle_subject,
     head_body,
     leaf,
+    verify_handle_logged,
     verify_manifest_logged,
 )
 from tests.crypto_people import Person, SeededRandom
@@ -169,13 +174,43 @@ def test_a_manifest_is_proved_to_be_in_the_log() -> None:
     entry = leaf(LeafType.MANIFEST, person.account, 1, signed.hash)
     leaves = [*LEAVES[:4], entry, *LEAVES[4:9]]
     good = head(len(leaves), leaves=leaves)
-    verify_manifest_logged(good, signed, 4, inclusion(leaves, 4))
+    proof = Inclusion(good, 4, tuple(inclusion(leaves, 4)))
+    verify_manifest_logged(proof, signed)
     with pytest.raises(LogRefused):
-        verify_manifest_logged(good, Person("other", stock=0).manifest.newest, 4, inclusion(leaves, 4))
+        verify_manifest_logged(proof, Person("other", stock=0).manifest.newest)
     kinds = {leaf(kind, bytes(32), 1, bytes(32)) for kind in LeafType}
     assert len(kinds) == len(LeafType)
     with pytest.raises(InvalidEncoding):
         leaf(LeafType.HANDLE, b"short", 1, bytes(32))
+
+
+def test_a_handle_is_proved_to_name_an_account() -> None:
+    salt, account = b"s" * 16, b"a" * 32
+    entry = leaf(LeafType.HANDLE, handle_subject(salt, "anna"), 2, hashlib.sha256(account).digest())
+    leaves = [*LEAVES[:2], entry, *LEAVES[2:5]]
+    proof = Inclusion(head(len(leaves), leaves=leaves), 2, tuple(inclusion(leaves, 2)))
+    verify_handle_logged(proof, "anna", salt, 2, account)
+    wrong = [("anno", salt, 2, account), ("anna", b"x" * 16, 2, account), ("anna", salt, 1, account),
+             ("anna", salt, 2, b"b" * 32)]  # fmt: skip
+    for case in wrong:
+        with pytest.raises(LogRefused):
+            verify_handle_logged(proof, *case)
+
+
+def test_an_inclusion_proof_has_one_encoding() -> None:
+    for size in (1, 2, 9, 64):
+        proof = Inclusion(head(size), size - 1, tuple(inclusion(LEAVES[:size], size - 1)))
+        encoded = proof.encode()
+        assert Inclusion.parse(encoded) == proof
+        assert Inclusion.parse(encoded).encode() == encoded
+        for broken in (encoded[:8], encoded[:-1], encoded + b"x", b""):
+            with pytest.raises(InvalidEncoding):
+                Inclusion.parse(broken)
+    hashes = (bytes(32),) * (limits.MAX_PROOF_HASHES + 1)
+    with pytest.raises(InvalidEncoding):
+        Inclusion.parse(Inclusion(head(3), 0, hashes).encode())
+    with pytest.raises(InvalidEncoding):
+        Inclusion.parse(Inclusion(head(3), 0, hashes[:2]).encode()[:60])
 
 
 # Gossip

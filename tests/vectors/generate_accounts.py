@@ -6,6 +6,7 @@ Sealing draws randomness of its own: what is sealed is kept from the file as lon
 """
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from crypto.errors import CryptoError
 from crypto.keys import SigningKeyPair
 from crypto.linking import LinkDesk, begin_link, confirm_link
 from crypto.recovery import RecoveryKey, SignedBackup, open_backup, seal_backup
-from crypto.transparency import LeafType, SignedHead, head_body, leaf
+from crypto.transparency import Inclusion, LeafType, SignedHead, handle_subject, head_body, leaf
 from tests.crypto_people import NOW_MS, Person, SeededRandom
 from tests.merkle_log import consistency, inclusion, root_of
 
@@ -101,9 +102,14 @@ def transparency() -> dict[str, Any]:
     heads = []
     for size in (0, 1, 4, 7, 11):
         body = head_body(log_id, size, root_of(leaves[:size]), NOW_MS + size)
-        head = SignedHead.parse(relay.sign(body) + body)
+        newest = SignedHead.parse(relay.sign(body) + body)
         heads.append(
-            {"size": size, "root": head.root.hex(), "time_ms": head.time_ms, "head": head.encode().hex()}
+            {
+                "size": size,
+                "root": newest.root.hex(),
+                "time_ms": newest.time_ms,
+                "head": newest.encode().hex(),
+            }
         )
     return {
         "about": ABOUT.format("Transparency"),
@@ -119,7 +125,9 @@ def transparency() -> dict[str, Any]:
             }
             for (kind, subject, version, value), made in zip(values, leaves, strict=True)
         ],
+        "handle": _handle(),
         "heads": heads,
+        "inclusion_encoded": Inclusion(newest, 7, tuple(inclusion(leaves, 7))).encode().hex(),
         "inclusion": [
             {"index": index, "size": 11, "proof": [each.hex() for each in inclusion(leaves, index)]}
             for index in (0, 3, 7, 8, 10)
@@ -128,6 +136,20 @@ def transparency() -> dict[str, Any]:
             {"from": old, "to": 11, "proof": [each.hex() for each in consistency(leaves, old)]}
             for old in (0, 1, 4, 7, 11)
         ],
+    }
+
+
+def _handle() -> dict[str, Any]:
+    """The two leaves of a handle that was bound and given back."""
+    salt, account = bytes(range(16)), bytes(range(32))
+    subject = handle_subject(salt, "anna")
+    return {
+        "handle": "anna",
+        "salt": salt.hex(),
+        "account": account.hex(),
+        "subject": subject.hex(),
+        "bound": leaf(LeafType.HANDLE, subject, 1, sha256(account).digest()).hex(),
+        "given_back": leaf(LeafType.HANDLE, subject, 2, sha256(b"").digest()).hex(),
     }
 
 
