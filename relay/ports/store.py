@@ -10,6 +10,7 @@ from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
 from .sealed_logs import AccountLogStore, GroupLogStore
+from .transparency import LogStore
 
 
 class Store(Protocol):
@@ -48,6 +49,10 @@ class Store(Protocol):
         """The sealed logs of groups, which are nobody's."""
 
     @property
+    def transparency(self) -> LogStore:
+        """The transparency log."""
+
+    @property
     def failed(self) -> asyncio.Event:
         """Set once a commit has failed: nothing is accepted from then on; readiness says no, and the process should end."""
 
@@ -58,4 +63,6 @@ class Store(Protocol):
         """Give a bounded piece of freed room back to the file system (housekeeping calls it again and again)."""
 
     async def mark_restored(self) -> None:
-        """After a restore from a backup: a new epoch in every mailbox, and unused one-time keys dropped, in one transaction."""
+        """After a restore from a backup, in one transaction: a new epoch in every mailbox, unused one-time keys dropped,
+        a new id for the transparency log.
+        """

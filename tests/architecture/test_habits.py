@@ -46,7 +46,8 @@ def test_b7_no_label_of_one_package_means_something_else_in_another():
         name_of(path): set(labels_in(tree_of(path))) for path in product_files() if labels_in(tree_of(path))
     }
     shared = homes["crypto/labels.py"] & homes["relay/wire/transcripts.py"]
-    assert shared == {b"tokenim/v1 manifest\x00", b"tokenim/v1 device\x00", b"tokenim/v1 prekey\x00"}
+    both = ("manifest", "device", "prekey", "log head", "log leaf", "log handle")
+    assert shared == {f"tokenim/v1 {name}\0".encode() for name in both}
     for local in LOCAL_LABELS:
         assert not homes[local] & (homes["crypto/labels.py"] | homes["relay/wire/transcripts.py"])
 

@@ -10,11 +10,14 @@ import aiosqlite
 import pytest
 
 from relay.adapters.sqlite.connection import StoreUnusable, open_writer
+from relay.adapters.sqlite.log_audit import audit_log
 from relay.adapters.sqlite.migrate import Migration, migrate, schema_version, shipped_migrations
 from relay.adapters.sqlite.store import open_sqlite_store
+from relay.adapters.system_clock import system_randomness
 from tests.contract.people import new_account
 from tests.faults.disk_shim import Disk
 from tests.faults.store_driver import NEXT_MIGRATION
+from tests.old_database import make_old
 
 
 @pytest.fixture
@@ -31,8 +34,8 @@ def tables(database: Path) -> set[str]:
 async def test_the_shipped_migrations_make_the_schema_once(writer: aiosqlite.Connection) -> None:
     steps = shipped_migrations()
     assert await schema_version(writer) == 0
-    assert await migrate(writer, steps) == len(steps) >= 1
-    assert await migrate(writer, steps) == 0
+    assert await migrate(writer, steps, system_randomness) == len(steps) >= 1
+    assert await migrate(writer, steps, system_randomness) == 0
     assert await schema_version(writer) == len(steps)
 
 
@@ -103,8 +106,25 @@ async def tables_after(tmp_path: Path, count: int) -> set[str]:
     """Of a database at which that many steps were made."""
     path = tmp_path / f"after-{count}.db"
     async with open_writer(path) as connection:
-        await migrate(connection, shipped_migrations()[:count])
+        await migrate(connection, shipped_migrations()[:count], system_randomness)
     return tables(path)
+
+
+async def test_f21_entering_all_accounts_into_the_log_killed_at_each_write_is_done_or_not(
+    tmp_path: Path,
+) -> None:
+    manifests = make_old(tmp_path / "prepared.db")
+    entered: set[bool] = set()
+    for folder in await sweep(tmp_path, "create", tmp_path / "prepared.db", stride=1):
+        found = "transparency_leaves" in tables(folder / "relay.db")
+        entered.add(found)
+        if found:
+            verdict = audit_log(folder / "relay.db")
+            assert verdict.faults == ()
+            assert verdict.leaves > len(manifests)
+        async with open_sqlite_store(folder / "relay.db", reserve_bytes=0):
+            assert audit_log(folder / "relay.db").faults == ()
+    assert entered == {False, True}
 
 
 async def test_f21_a_later_migration_killed_at_each_write_is_done_or_not_and_loses_nothing(

@@ -6,11 +6,13 @@ from hashlib import sha256
 from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.errors import Conflict, HandleTaken, ManifestConflict, NotFound, Unauthenticated
+from relay.wire.log_leaves import manifest_leaf
 from relay.wire.manifests import Manifest, ManifestDevice, SignedManifest
 
 from .delivery_tokens import check_room
 from .image import AccountRow, Gate, Image, Mailbox
 from .invites import good_invite, spend_invite
+from .transparency import append_handle, append_leaf
 
 
 def _account(image: Image, account_id: bytes) -> Account:
@@ -68,16 +70,21 @@ def _check_handle(image: Image, account_id: bytes, handle: str) -> None:
         raise HandleTaken
 
 
-def _unbind(image: Image, account_id: bytes) -> None:
+def _unbind(image: Image, account_id: bytes, *, then: str | None = None) -> None:
     for binding in [each for each in image.handles.values() if each.account_id == account_id]:
         del image.handles[binding.handle]
+        if binding.handle != then:
+            append_handle(image, binding.handle, None)
         if binding.public_token is not None:
             image.tokens.get(account_id, {}).pop(sha256(binding.public_token).digest(), None)
 
 
 def _bind(image: Image, account_id: bytes, handle: str, public_token: bytes | None) -> None:
-    _unbind(image, account_id)
+    had = image.handles.get(handle)
+    _unbind(image, account_id, then=handle)
     image.handles[handle] = HandleBinding(handle, account_id, public_token)
+    if had is None:
+        append_handle(image, handle, account_id)
     if public_token is not None:
         token = DeliveryToken(sha256(public_token).digest(), TokenClass.PUBLIC)
         image.tokens.setdefault(account_id, {})[token.token_hash] = token
@@ -110,6 +117,7 @@ class MemoryAccounts:
                 spend_invite(image, registration.invite_hash, now_ms)
             image.accounts[account_id] = AccountRow(role, now_ms, manifest.hash, [signed])
             _add(image, account_id, manifest.devices)
+            append_leaf(image, manifest_leaf(account_id, manifest.version, manifest.hash))
             if registration.handle is not None:
                 _bind(image, account_id, registration.handle, registration.public_token)
             return _account(image, account_id)
@@ -167,6 +175,7 @@ class MemoryAccounts:
             _add(image, account_id, added)
             row.manifests.append(signed)
             row.manifest_hash = manifest.hash
+            append_leaf(image, manifest_leaf(account_id, manifest.version, manifest.hash))
             return ManifestChange(
                 _account(image, account_id), tuple(each.device_id for each in added), removed
             )

@@ -12,6 +12,7 @@ from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, StoredEnvelope
 from relay.ports.sealed_logs import LogEntry
 from relay.wire.errors import Unavailable
+from relay.wire.log_leaves import Leaf
 from relay.wire.manifests import SignedManifest
 from relay.wire.prekeys import PrekeyKind, SignedPrekey
 
@@ -112,6 +113,11 @@ class Image:
     blobs: dict[bytes, Blob] = field(default_factory=dict)
     account_logs: dict[tuple[bytes, str], AccountLog] = field(default_factory=dict)
     group_logs: dict[bytes, GroupLog] = field(default_factory=dict)
+    log_id: bytes = b""
+    handle_key: bytes = b""
+    head_time_ms: int = 0
+    leaves: list[Leaf] = field(default_factory=list)
+    nodes: list[bytes] = field(default_factory=list)
 
 
 async def _no_delay() -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from relay.adapters.system_clock import system_randomness
+from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
 from relay.wire import limits
 
@@ -16,6 +18,7 @@ from .image import Gate, Image
 from .invites import MemoryInvites
 from .mailboxes import MemoryMailboxes, jump
 from .prekeys import MemoryPrekeys, drop_one_time_keys
+from .transparency import MemoryLog
 
 
 async def _at_once() -> None:
@@ -25,8 +28,9 @@ async def _at_once() -> None:
 class MemoryStore:
     """Store in memory. Open it by `open_memory_store`."""
 
-    def __init__(self, gate: Gate, quotas: Quotas) -> None:
+    def __init__(self, gate: Gate, quotas: Quotas, randomness: Randomness) -> None:
         self._gate = gate
+        self._randomness = randomness
         self.failed = asyncio.Event()
         self.accounts = MemoryAccounts(gate)
         self.invites = MemoryInvites(gate)
@@ -36,6 +40,7 @@ class MemoryStore:
         self.blobs = MemoryBlobs(gate)
         self.account_logs = MemoryAccountLogs(gate)
         self.group_logs = MemoryGroupLogs(gate)
+        self.transparency = MemoryLog(gate)
 
     async def check(self) -> None:
         """Raise Unavailable after a crash."""
@@ -45,11 +50,12 @@ class MemoryStore:
         """Memory is given back by itself."""
 
     async def mark_restored(self) -> None:
-        """A new epoch in every mailbox, and unused one-time keys dropped."""
+        """A new epoch in every mailbox, unused one-time keys dropped, a new log id."""
 
         def change() -> None:
             jump(self._gate.image)
             drop_one_time_keys(self._gate.image)
+            self._gate.image.log_id = self._randomness(limits.LOG_ID_BYTES)
 
         await self._gate.commit(change)
 
@@ -66,11 +72,13 @@ async def open_memory_store(
     quotas: Quotas | None = None,
     before_commit: Callable[[], Awaitable[None]] = _at_once,
     after_commit: Callable[[], Awaitable[None]] = _at_once,
+    randomness: Randomness = system_randomness,
 ) -> AsyncIterator[MemoryStore]:
     """A store, empty or with what `crash` gave; the two hooks stand for the time a commit and its answer take."""
-    gate = Gate(image or Image(), before_commit, after_commit)
+    image = image or Image(log_id=randomness(limits.LOG_ID_BYTES), handle_key=randomness(32))
+    gate = Gate(image, before_commit, after_commit)
     default = Quotas(limits.MAILBOX_ENVELOPES, limits.MAILBOX_BYTES, limits.MAILBOX_NEARLY_FULL_PERCENT)
     try:
-        yield MemoryStore(gate, quotas or default)
+        yield MemoryStore(gate, quotas or default, randomness)
     finally:
         gate.closed = True

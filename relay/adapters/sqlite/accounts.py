@@ -6,12 +6,14 @@ from hashlib import sha256
 from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.errors import HandleTaken, ManifestConflict, NotFound, Unauthenticated
+from relay.wire.log_leaves import manifest_leaf
 from relay.wire.manifests import Manifest, SignedManifest
 
 from . import devices
 from .delivery_tokens import add_token
 from .invites import spend_invite
 from .reader import Reader
+from .transparency import append_handle, append_leaf
 from .writer import Row, Transaction, Writer
 
 _ACCOUNT = """SELECT a.role, a.suspended, h.handle, a.created_at_ms, a.manifest_version, a.manifest_hash
@@ -158,7 +160,9 @@ class SqliteAccounts:
         """The account has no handle any more."""
 
         async def operation(transaction: Transaction) -> None:
-            await _unbind_handle(transaction, account_id)
+            released = await _unbind_handle(transaction, account_id)
+            if released is not None:
+                await append_handle(transaction, released, None)
 
         await self._writer.run(operation, frees=True)
 
@@ -222,6 +226,7 @@ async def _keep_manifest(transaction: Transaction, manifest: Manifest, signed: S
         "INSERT INTO manifests VALUES (?, ?, ?, ?, ?)",
         (manifest.account_id, manifest.version, signed.body, signed.signer, signed.signature),
     )
+    await append_leaf(transaction, manifest_leaf(manifest.account_id, manifest.version, manifest.hash))
 
 
 async def _bind_handle(
@@ -230,19 +235,28 @@ async def _bind_handle(
     owner = await transaction.rows("SELECT account_id FROM handles WHERE handle = ?", (handle,))
     if owner and owner[0][0] != account_id:
         raise HandleTaken
-    await _unbind_handle(transaction, account_id)
+    released = await _unbind_handle(transaction, account_id)
     await transaction.rows("INSERT INTO handles VALUES (?, ?, ?)", (handle, account_id, public_token))
+    if released != handle:
+        if released is not None:
+            await append_handle(transaction, released, None)
+        await append_handle(transaction, handle, account_id)
     if public_token is not None:
         token = DeliveryToken(sha256(public_token).digest(), TokenClass.PUBLIC)
         await add_token(transaction, account_id, token, now_ms)
 
 
-async def _unbind_handle(transaction: Transaction, account_id: bytes) -> None:
-    for (public_token,) in await transaction.rows(
-        "DELETE FROM handles WHERE account_id = ? RETURNING public_token", (account_id,)
-    ):
-        if public_token is not None:
-            await transaction.rows(
-                "DELETE FROM delivery_tokens WHERE account_id = ? AND token_hash = ?",
-                (account_id, sha256(public_token).digest()),
-            )
+async def _unbind_handle(transaction: Transaction, account_id: bytes) -> str | None:
+    """The account has no handle and no public token; the handle it had."""
+    released = await transaction.rows(
+        "DELETE FROM handles WHERE account_id = ? RETURNING handle, public_token", (account_id,)
+    )
+    if not released:
+        return None
+    handle, public_token = released[0]
+    if public_token is not None:
+        await transaction.rows(
+            "DELETE FROM delivery_tokens WHERE account_id = ? AND token_hash = ?",
+            (account_id, sha256(public_token).digest()),
+        )
+    return str(handle)

@@ -1,22 +1,32 @@
 """Brings the schema up to date, one transaction a step: after a kill at any moment it is the old one or the new one."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import aiosqlite
 
+from relay.ports.clock import Randomness
+
 from .connection import StoreUnusable
+from .enter_log import enter_existing
+
+Filling: TypeAlias = Callable[[aiosqlite.Connection, Randomness], Awaitable[None]]
+"""What SQL cannot say; runs after the step's statements and in their transaction."""
+_FILLINGS: Final[Mapping[str, Filling]] = MappingProxyType({"transparency.sql": enter_existing})
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered step: the statements of one SQL file."""
+    """One numbered step: the statements of one SQL file, and what fills the new tables where SQL cannot."""
 
     number: int
     name: str
     sql: str
+    fill: Filling | None = None
 
     def statements(self) -> Iterator[str]:
         """The single statements, in order; a trigger's inner semicolons do not end one."""
@@ -36,7 +46,10 @@ def shipped_migrations() -> tuple[Migration, ...]:
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
     )
-    steps = tuple(Migration(int(file.name[:4]), file.name, file.read_text("utf-8")) for file in files)
+    steps = tuple(
+        Migration(int(file.name[:4]), file.name, file.read_text("utf-8"), _FILLINGS.get(file.name[5:]))
+        for file in files
+    )
     if [step.number for step in steps] != list(range(1, len(steps) + 1)):
         raise ValueError("migrations are not numbered 1, 2, 3 …")
     return steps
@@ -51,7 +64,9 @@ async def schema_version(connection: aiosqlite.Connection) -> int:
     return int(version)
 
 
-async def migrate(connection: aiosqlite.Connection, migrations: Sequence[Migration]) -> int:
+async def migrate(
+    connection: aiosqlite.Connection, migrations: Sequence[Migration], randomness: Randomness
+) -> int:
     """Apply what is missing; the number of steps done. Raises StoreUnusable for a schema newer than `migrations`."""
     version = await schema_version(connection)
     newest = migrations[-1].number if migrations else 0
@@ -62,11 +77,11 @@ async def migrate(connection: aiosqlite.Connection, migrations: Sequence[Migrati
         )
     missing = [step for step in migrations if step.number > version]
     for step in missing:
-        await _apply(connection, step)
+        await _apply(connection, step, randomness)
     return len(missing)
 
 
-async def _apply(connection: aiosqlite.Connection, step: Migration) -> None:
+async def _apply(connection: aiosqlite.Connection, step: Migration, randomness: Randomness) -> None:
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     try:
         await connection.execute_fetchall(
@@ -74,6 +89,8 @@ async def _apply(connection: aiosqlite.Connection, step: Migration) -> None:
         )
         for statement in step.statements():
             await connection.execute_fetchall(statement)
+        if step.fill is not None:
+            await step.fill(connection, randomness)
         await connection.execute_fetchall(
             "INSERT INTO schema_version VALUES (?, ?)", (step.number, step.name)
         )

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from relay.adapters.system_clock import system_randomness
+from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
 from relay.wire import limits
 from relay.wire.errors import Unavailable
@@ -22,6 +24,7 @@ from .migrate import Migration, migrate, shipped_migrations
 from .prekeys import SqlitePrekeys, drop_one_time_keys
 from .reader import Reader
 from .reserve import Reserve
+from .transparency import SqliteLog, start_new_log
 from .writer import Transaction, Writer, WriterCounts, open_group_writer
 
 RESERVE_BYTES: Final = 16_777_216  # twice the log of CHECKPOINT_PAGES: it can be copied back on a full disk
@@ -36,10 +39,13 @@ __all__ = ["DEFAULT_QUOTAS", "SqliteStore", "StoreUnusable", "open_sqlite_store"
 class SqliteStore:
     """Store on one SQLite file. Open it by `open_sqlite_store`."""
 
-    def __init__(self, writer: Writer, reader: Reader, reserve: Reserve, quotas: Quotas) -> None:
+    def __init__(
+        self, writer: Writer, reader: Reader, reserve: Reserve, quotas: Quotas, randomness: Randomness
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._reserve = reserve
+        self._randomness = randomness
         self.mailboxes = SqliteMailboxes(writer, reader, quotas)
         self.accounts = SqliteAccounts(writer, reader, self.mailboxes.forget)
         self.invites = SqliteInvites(writer, reader)
@@ -48,6 +54,7 @@ class SqliteStore:
         self.blobs = SqliteBlobs(writer, reader)
         self.account_logs = SqliteAccountLogs(writer, reader)
         self.group_logs = SqliteGroupLogs(writer, reader)
+        self.transparency = SqliteLog(writer, reader)
 
     @property
     def failed(self) -> asyncio.Event:
@@ -83,11 +90,13 @@ class SqliteStore:
             self._writer.room_found()
 
     async def mark_restored(self) -> None:
-        """A new epoch in every mailbox, and unused one-time keys dropped."""
+        """A new epoch in every mailbox, unused one-time keys dropped, a new log id."""
+        log_id = self._randomness(limits.LOG_ID_BYTES)
 
         async def operation(transaction: Transaction) -> None:
             await self.mailboxes.jump(transaction)
             await drop_one_time_keys(transaction)
+            await start_new_log(transaction, log_id)
 
         await self._writer.run(operation)
 
@@ -99,6 +108,7 @@ async def open_sqlite_store(
     quotas: Quotas = DEFAULT_QUOTAS,
     reserve_bytes: int = RESERVE_BYTES,
     migrations: Sequence[Migration] | None = None,
+    randomness: Randomness = system_randomness,
 ) -> AsyncIterator[SqliteStore]:
     """The store in the file `database`, made if it is not there.
 
@@ -108,11 +118,11 @@ async def open_sqlite_store(
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(database))
         writing = await stack.enter_async_context(open_writer(database))
-        await migrate(writing, shipped_migrations() if migrations is None else migrations)
+        await migrate(writing, shipped_migrations() if migrations is None else migrations, randomness)
         reading = await stack.enter_async_context(open_reader(database))
         reserve = Reserve(database.with_name(database.name + ".reserve"), reserve_bytes)
         writer = await stack.enter_async_context(open_group_writer(writing, reserve))
-        store = SqliteStore(writer, Reader(reading), reserve, quotas)
+        store = SqliteStore(writer, Reader(reading), reserve, quotas, randomness)
         await store.mailboxes.open()
         reserve.restore()
         yield store
