@@ -4,7 +4,7 @@ Nothing else knows which store, bus or file system is behind a port.
 """
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from relay.adapters.data_folder import DataFolder, StartRefused
 from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.memory.store import open_memory_store
 from relay.adapters.memory_bus import open_memory_bus
+from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.config import Settings, split_listen
@@ -42,6 +43,7 @@ from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
 from relay.services.strangers import Strangers
+from relay.services.transparency import Transparency, open_head
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
@@ -174,6 +176,7 @@ def compose(
             randomness=randomness,
             limits_digest=lambda: digest,
         ),
+        transparency=Transparency(store.transparency, key=key, clock=clock),
     )
 
 
@@ -237,7 +240,7 @@ async def open_relay(
                 group_log_idle_seconds=settings.limits.group_log_idle_seconds,
             )
         )
-        commands = Commands(services.invites)
+        commands = Commands(services.invites, services.transparency)
         await stack.enter_async_context(open_control(folder.path, commands, services.log))
         services.log.info("started", url=url)
         yield Relay(url, services, invite)
@@ -245,7 +248,7 @@ async def open_relay(
 
 
 @asynccontextmanager
-async def open_invites(
+async def open_commands(
     settings: Settings, folder: DataFolder, machine: Machine | None = None
 ) -> AsyncIterator[Commands]:
     """The commands on a data folder that no relay runs on; its lock is the caller's. Raises StartRefused."""
@@ -261,8 +264,27 @@ async def open_invites(
                 randomness=machine.randomness,
                 origin=origin,
                 signing_key=key.public,
-            )
+            ),
+            Transparency(state.store.transparency, key=key, clock=machine.clock),
         )
+
+
+def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
+    """What does not fit between the transparency log, signed heads of it, and the accounts; a relay may run meanwhile.
+
+    Raises StartRefused, MalformedRequest for what is no head of this relay.
+    """
+    folder = DataFolder(data_folder_of(settings))
+    for path in (folder.database, folder.key_file):
+        if not path.exists():
+            raise StartRefused(
+                f"{path}: there is no such file: correct --data, or start the relay first", exit_code=2
+            )
+    public = RelayKey(folder.signing_seed(system_randomness)).public
+    try:
+        return audit_log(folder.database, [open_head(head, public) for head in heads])
+    except StoreUnusable as error:
+        raise StartRefused(str(error)) from error
 
 
 def data_folder_of(settings: Settings) -> Path:

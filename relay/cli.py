@@ -127,7 +127,7 @@ def _run_command(
 ) -> dict[str, Any]:
     """Ask the running relay, or, where none runs, do it here under the folder's lock."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
-    from relay.app import data_folder_of, open_invites
+    from relay.app import data_folder_of, open_commands
     from relay.control.channel import CommandRefused, NoRelay, ask
     from relay.wire.errors import RelayError
 
@@ -135,7 +135,7 @@ def _run_command(
     path = data_folder_of(settings)
 
     async def here(folder: "DataFolder") -> dict[str, Any]:
-        async with open_invites(settings, folder) as commands:
+        async with open_commands(settings, folder) as commands:
             return await commands.run(command, arguments)
 
     try:
@@ -201,6 +201,61 @@ def invite_revoke(data: Path | None, config: Path | None, name: str, as_json: bo
     """Revoke the invite of this NAME (see list), or the beginning of it."""
     revoked = _run_command(data, config, "invite.revoke", {"name": name})
     click.echo(json.dumps(revoked) if as_json else f"revoked {revoked['name']}")
+
+
+@main.group()
+def transparency() -> None:
+    """The transparency log: its signed head, and whether it fits what the relay keeps."""
+
+
+@transparency.command("head")
+@_data
+@_config
+@_as_json
+def transparency_head(data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Print the newest signed head: kept elsewhere, it shows later whether the log only grew."""
+    head = _run_command(data, config, "transparency.head", {})
+    if as_json:
+        click.echo(json.dumps(head))
+    else:
+        for name, value in head.items():
+            click.echo(f"{name:<8} {value}")
+
+
+@transparency.command("verify")
+@_data
+@_config
+@click.option(
+    "--head", "heads", multiple=True, help="A head printed earlier: the log must begin with its leaves."
+)
+@_as_json
+def transparency_verify(
+    data: Path | None, config: Path | None, heads: tuple[str, ...], as_json: bool
+) -> None:
+    """Compute the log anew and compare it with accounts, manifests and handles; a relay may run meanwhile."""
+    from relay.adapters.data_folder import StartRefused
+    from relay.app import verify_log
+    from relay.wire.errors import MalformedRequest
+    from relay.wire.links import decode_bytes, encode_bytes
+
+    try:
+        verdict = verify_log(_settings(config, {"data": data}), [decode_bytes(head) for head in heads])
+    except StartRefused as error:
+        _fail(str(error), error.exit_code)
+    except (MalformedRequest, ValueError) as error:
+        _fail(f"--head: {error}", USAGE)
+    for fault in verdict.faults:
+        where = "log" if fault.leaf is None else f"leaf {fault.leaf}"
+        click.echo(
+            json.dumps({"leaf": fault.leaf, "fault": fault.told}) if as_json else f"{where}: {fault.told}"
+        )
+    root = encode_bytes(verdict.root)
+    if as_json:
+        click.echo(json.dumps({"leaves": verdict.leaves, "root": root, "faults": len(verdict.faults)}))
+    else:
+        click.echo(f"{verdict.leaves} leaves, root {root}, {len(verdict.faults) or 'no'} faults")
+    if verdict.faults:
+        sys.exit(REFUSED)
 
 
 @main.group("config")

@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relay.ports.invites import Invite
 from relay.services.invites import Invites, invite_name
+from relay.services.transparency import Head, Transparency
 from relay.wire.errors import MalformedRequest, NotFound
+from relay.wire.links import encode_bytes
 
 
 class _Arguments(BaseModel):
@@ -31,8 +33,9 @@ class InviteRevoke(_Arguments):
 class Commands:
     """Runs a command by its name."""
 
-    def __init__(self, invites: Invites) -> None:
+    def __init__(self, invites: Invites, transparency: Transparency) -> None:
         self._invites = invites
+        self._transparency = transparency
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The answer, fit for JSON; raises RelayError."""
@@ -49,6 +52,9 @@ class Commands:
                 case "invite.revoke":
                     revoke = InviteRevoke.model_validate(arguments)
                     return self._told(await self._invites.revoke(revoke.name))
+                case "transparency.head":
+                    _Arguments.model_validate(arguments)
+                    return self._told_head(await self._transparency.head())
         except ValidationError as error:
             raise MalformedRequest(f"{name}: {error.errors(include_input=False)[0]['msg']}") from error
         raise NotFound("this relay does not know the command: it may be of another version")
@@ -61,4 +67,14 @@ class Commands:
             "uses_left": invite.uses_left,
             "created_at_ms": invite.created_at_ms,
             "expires_at_ms": invite.expires_at_ms,
+        }
+
+    @staticmethod
+    def _told_head(head: Head) -> dict[str, Any]:
+        return {
+            "log_id": encode_bytes(head.log_id),
+            "size": head.size,
+            "root": encode_bytes(head.root),
+            "time_ms": head.time_ms,
+            "head": encode_bytes(head.signed),
         }

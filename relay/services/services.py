@@ -22,6 +22,7 @@ from .rate_limit import Rates
 from .reach import Reach
 from .running import Running
 from .sealed_logs import SealedLogs
+from .transparency import Transparency
 from .wakeup import Wakeup
 
 
@@ -51,3 +52,4 @@ class Services:
     mailboxes: Mailboxes
     long_poll: LongPoll
     connections: Connections
+    transparency: Transparency

@@ -23,6 +23,7 @@ from relay.wire.resources import (
 
 from .call import Call, answer, nothing
 from .middleware import client_address
+from .transparency import told_inclusion
 
 _CREATED: Final = 201
 
@@ -65,9 +66,12 @@ async def manifests(call: Call) -> web.StreamResponse:
         # An own device may always read its chain, a suspended account's too.
         await call.services.reach.require(account_id, call.delivery_token(), None)
     chain = await call.services.identity.chain(account_id, from_version)
+    inclusion = await call.services.transparency.manifest(account_id, chain.latest)
     return answer(
         ManifestsAnswer(
-            manifests=[ManifestObject.of(signed) for signed in chain.manifests], latest=chain.latest
+            manifests=[ManifestObject.of(signed) for signed in chain.manifests],
+            latest=chain.latest,
+            inclusion=told_inclusion(inclusion),
         )
     )
 
@@ -91,8 +95,18 @@ async def find_handle(call: Call) -> web.StreamResponse:
     """GET /v1/handles/{handle}."""
     require(call.signer, Operation.LOOK_UP_HANDLE)
     call.services.rates.take_lookup(call.signer.device_id)
-    account_id, public_token = await call.services.identity.find(call.request.match_info["handle"])
-    return answer(HandleAnswer(account_id=account_id, public_token=public_token))
+    handle = call.request.match_info["handle"]
+    account_id, public_token = await call.services.identity.find(handle)
+    logged = await call.services.transparency.handle(handle, account_id)
+    return answer(
+        HandleAnswer(
+            account_id=account_id,
+            public_token=public_token,
+            version=logged.version,
+            salt=logged.salt,
+            inclusion=told_inclusion(logged.inclusion),
+        )
+    )
 
 
 async def add_delivery_token(call: Call) -> web.StreamResponse:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from relay.wire import resources as models
 
-from . import accounts, blobs, envelopes, health, logs, mailbox, prekeys, websocket, wellknown
+from . import accounts, blobs, envelopes, health, logs, mailbox, prekeys, transparency, websocket, wellknown
 from .call import LOG_TOKEN_HEADER, TOKEN_HEADER, Call, Route, Signing, serve
 from .openapi import describe
 
@@ -192,6 +192,23 @@ ROUTES: Final[tuple[Route, ...]] = (
         "envelopes that were delivered too often without an acknowledgement",
         answer=models.QuarantineAnswer,
         query=("after",),
+    ),
+    Route(
+        "GET",
+        "/v1/transparency/head",
+        transparency.head,
+        Signing.NONE,
+        "the newest signed head of the transparency log",
+        answer=models.HeadAnswer,
+    ),
+    Route(
+        "GET",
+        "/v1/transparency/consistency",
+        transparency.consistency,
+        Signing.NONE,
+        "that the log of one size begins with the log of a smaller one",
+        answer=models.ConsistencyAnswer,
+        query=("from", "to"),
     ),
     Route("OPTIONS", "/v1/blobs", blobs.options, Signing.NONE, "what of tus is spoken here", status=204),
     Route(

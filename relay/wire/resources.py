@@ -101,11 +101,20 @@ class ManifestRequest(Request):
     manifest: ManifestObject
 
 
+class Inclusion(Answer):
+    """That a leaf is in the transparency log: the signed head of a log, the leaf's place in it, hashes from the leaf upwards."""
+
+    head: Base64Url
+    index: Counter
+    hashes: list[Bytes32]
+
+
 class ManifestsAnswer(Answer):
-    """A part of an account's chain, in order; `latest` is the newest version there is."""
+    """A part of an account's chain, in order; `latest` is the newest version there is, `inclusion` proves that it is logged."""
 
     manifests: list[ManifestObject]
     latest: int
+    inclusion: Inclusion
 
 
 class HandleRequest(Request):
@@ -116,10 +125,28 @@ class HandleRequest(Request):
 
 
 class HandleAnswer(Answer):
-    """GET /v1/handles/{handle}: whom it names, and the token to reach them if they want to be found."""
+    """GET /v1/handles/{handle}: whom it names, the token to reach them, and the proof that the log has it so.
+
+    `version` and `salt` make the handle's leaf.
+    """
 
     account_id: Bytes32
     public_token: Bytes16
+    version: Counter
+    salt: Bytes16
+    inclusion: Inclusion
+
+
+class HeadAnswer(Answer):
+    """GET /v1/transparency/head: the newest signed head."""
+
+    head: Base64Url
+
+
+class ConsistencyAnswer(Answer):
+    """GET /v1/transparency/consistency?from=&to=: that the log of `to` leaves begins with the one of `from`."""
+
+    hashes: list[Bytes32]
 
 
 class DeliveryTokenRequest(Request):

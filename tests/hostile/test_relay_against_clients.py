@@ -28,7 +28,7 @@ from relay.wire import codec
 from relay.wire.frames import Challenge, Ready
 from relay.wire.links import encode_bytes
 from relay.wire.manifests import SignedManifest as WireManifest
-from relay.wire.resources import ManifestObject, ManifestsAnswer
+from relay.wire.resources import Inclusion, ManifestObject, ManifestsAnswer
 from tests.client_pair import open_pair
 from tests.lying_relay import MACHINE, lying_relay, person, refused
 
@@ -59,7 +59,7 @@ class Liar:
     def read(self, model: type[ManifestsAnswer]) -> ManifestsAnswer:
         manifests, latest = self.pages.pop(0)
         objects = [ManifestObject.of(WireManifest(one.body, one.signer, one.signature)) for one in manifests]
-        return model(manifests=objects, latest=latest)
+        return model(manifests=objects, latest=latest, inclusion=Inclusion(head=b"", index=0, hashes=[]))
 
 
 async def chain_from(liar: Liar, account: Account, known: VerifiedManifest | None) -> VerifiedManifest:

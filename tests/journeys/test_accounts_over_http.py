@@ -87,7 +87,7 @@ async def test_a_second_device_joins_and_the_first_is_removed(world: World):
     assert (gone.status, gone.code) == (401, "unauthenticated")
 
     chain = await second.call("GET", f"/v1/accounts/{second.account}/manifests?from=2")
-    assert chain.json == {"manifests": [told(both), told(alone)], "latest": 3}
+    assert (chain.json["manifests"], chain.json["latest"]) == ([told(both), told(alone)], 3)
 
 
 async def test_a13_a_removed_manager_cannot_sign_the_next_manifest(world: World):
@@ -151,7 +151,8 @@ async def test_a_handle_leads_to_an_account_only_if_its_owner_wants(world: World
 
     await anna.call("PUT", "/v1/handle", {"handle": "anna", "public_token": encode_bytes(token)})
     found = await bert.call("GET", "/v1/handles/anna")
-    assert found.json == {"account_id": encode_bytes(anna.account_id), "public_token": encode_bytes(token)}
+    assert found.json["account_id"] == encode_bytes(anna.account_id)
+    assert found.json["public_token"] == encode_bytes(token)
     assert (await fetch_chain(world, anna, token)).status == 200
 
     assert (await anna.call("DELETE", "/v1/handle")).status == 204
