@@ -4,48 +4,15 @@ The library is imported when a command runs, so that `--help` answers at once.
 """
 
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from client.errors import ClientError
-
-from .output import INTERRUPTED, Output, tell_connection
+from .output import Output, tell_connection
 from .place import Place
+from .run import json_option, run
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_HOME = Path("~/.tokenim/default")
-
-
-def _run(place: Place, out: Output, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work; a failure becomes one line and the exit status of its kind."""
-    import asyncio
-
-    try:
-        asyncio.run(work)
-    except ClientError as error:
-        if place.traceback:
-            raise
-        out.refuse(error)
-    except KeyboardInterrupt:
-        out.fail("interrupted", "stopped; what was not accepted yet stays in the outbox", INTERRUPTED)
-    except BrokenPipeError:
-        raise  # click ends quietly: whoever read our output has gone
-    except OSError as error:
-        if place.traceback:
-            raise
-        where = f": {error.filename}" if error.filename else ""
-        out.fail("system", f"{error.strerror or error}{where}", 1)
-    except Exception as error:
-        if place.traceback:
-            raise
-        out.fail(
-            "internal",
-            f"{type(error).__name__}: {error}; this is a defect of tokenim, `tokenim --traceback …` shows where",
-            1,
-        )
 
 
 def _read_passphrase(path: Path | None) -> str | None:
@@ -61,10 +28,6 @@ def _read_passphrase(path: Path | None) -> str | None:
     if not lines or not lines[0]:
         raise click.UsageError(f"the passphrase file {path} is empty: its first line is the passphrase")
     return lines[0]
-
-
-def _json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -102,7 +65,7 @@ def tokenim(
 @tokenim.command()
 @click.argument("link")
 @click.option("--handle", metavar="NAME", help="A name by which others find this account.")
-@_json_option
+@json_option
 @click.pass_obj
 def register(place: Place, link: str, handle: str | None, as_json: bool) -> None:
     """Make an account from the invite LINK (`-` reads it from standard input, so that no process list shows it)."""
@@ -110,21 +73,21 @@ def register(place: Place, link: str, handle: str | None, as_json: bool) -> None
 
     invite = sys.stdin.readline() if link == "-" else link
     out = Output(as_json)
-    _run(place, out, work.register(place, out, invite.strip(), handle))
+    run(place, out, work.register(place, out, invite.strip(), handle))
 
 
 @tokenim.command()
 @click.option(
     "--link", is_flag=True, help="Also print the contact link, by which others can write to this account."
 )
-@_json_option
+@json_option
 @click.pass_obj
 def whoami(place: Place, link: bool, as_json: bool) -> None:
     """Tell which account this folder holds."""
     from . import work
 
     out = Output(as_json)
-    _run(place, out, work.whoami(place, out, with_link=link))
+    run(place, out, work.whoami(place, out, with_link=link))
 
 
 @tokenim.command()
@@ -146,7 +109,7 @@ def whoami(place: Place, link: bool, as_json: bool) -> None:
     metavar="SECONDS",
     help="How long to try to reach the relay.",
 )
-@_json_option
+@json_option
 @click.pass_obj
 def send(
     place: Place,
@@ -172,7 +135,7 @@ def send(
         todo = work.send_file(place, out, to, path, patience_seconds)
     else:
         todo = work.send_text(place, out, to, text or "", patience_seconds)
-    _run(place, out, todo)
+    run(place, out, todo)
 
 
 @tokenim.command()
@@ -185,7 +148,7 @@ def send(
     metavar="SECONDS",
     help="Give up after this long without a connection [default: 30 with --until-caught-up, else never].",
 )
-@_json_option
+@json_option
 @click.pass_obj
 def listen(
     place: Place, until_caught_up: bool, events: bool, patience_seconds: float | None, as_json: bool
@@ -194,32 +157,32 @@ def listen(
     from . import work
 
     out = Output(as_json)
-    _run(place, out, work.listen(place, out, until_caught_up, patience_seconds, events=events))
+    run(place, out, work.listen(place, out, until_caught_up, patience_seconds, events=events))
 
 
 @tokenim.command()
 @click.argument("with_", metavar="WITH")
 @click.option("--limit", type=click.IntRange(min=1), metavar="COUNT", help="Only the newest so many.")
-@_json_option
+@json_option
 @click.pass_obj
 def history(place: Place, with_: str, limit: int | None, as_json: bool) -> None:
     """Print the conversation WITH a handle, contact link or account id, oldest first."""
     from . import work
 
     out = Output(as_json)
-    _run(place, out, work.history(place, out, with_, limit))
+    run(place, out, work.history(place, out, with_, limit))
 
 
 @tokenim.command()
 @click.argument("with_", metavar="WITH")
-@_json_option
+@json_option
 @click.pass_obj
 def verify(place: Place, with_: str, as_json: bool) -> None:
     """Show the safety number to compare WITH the other person: the same digits there mean that nobody stands between."""
     from . import work
 
     out = Output(as_json)
-    _run(place, out, work.verify(place, out, with_))
+    run(place, out, work.verify(place, out, with_))
 
 
 def main() -> None:

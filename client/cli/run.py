@@ -1,0 +1,47 @@
+"""Runs what a command has to do, and turns a failure into one line and the exit status of its kind."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from client.errors import ClientError
+
+from .output import INTERRUPTED, Output
+from .place import Place
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def run(place: Place, out: Output, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work; a failure becomes one line and the exit status of its kind."""
+    import asyncio
+
+    try:
+        asyncio.run(work)
+    except ClientError as error:
+        if place.traceback:
+            raise
+        out.refuse(error)
+    except KeyboardInterrupt:
+        out.fail("interrupted", "stopped; what was not accepted yet stays in the outbox", INTERRUPTED)
+    except BrokenPipeError:
+        raise  # click ends quietly: whoever read our output has gone
+    except OSError as error:
+        if place.traceback:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        out.fail("system", f"{error.strerror or error}{where}", 1)
+    except Exception as error:
+        if place.traceback:
+            raise
+        out.fail(
+            "internal",
+            f"{type(error).__name__}: {error}; this is a defect of tokenim, `tokenim --traceback …` shows where",
+            1,
+        )
+
+
+def json_option(command: Command) -> Command:
+    """The option `--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")(command)
