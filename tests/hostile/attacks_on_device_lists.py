@@ -54,7 +54,8 @@ def shows_of(stage: Stage, person: Person, *chain: SignedManifest) -> None:
 
     def answer(exchange: Exchange) -> None:
         objects = [ManifestObject.of(WireManifest(one.body, one.signer, one.signature)) for one in chain]
-        told = ManifestsAnswer(manifests=objects, latest=chain[-1].manifest.version)
+        told = ManifestsAnswer.model_validate_json(exchange.body)
+        told = told.model_copy(update={"manifests": objects, "latest": chain[-1].manifest.version})
         exchange.body = told.model_dump_json().encode()
 
     stage.relay.changes_answers("GET", f"/v1/accounts/{encode_id(person.account_id)}/manifests", answer)
