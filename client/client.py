@@ -22,6 +22,7 @@ from crypto.primitives import require_supported_build
 from .errors import UsageError
 from .media import Progress
 from .message import Event, Identity, Message, SafetyNumber, SendReport
+from .message_calls import MessageCalls
 from .open_account import OpenAccount
 from .outbox import Sending, text_message
 from .registration import parse_invite_link, prepare_home, register_account
@@ -32,7 +33,7 @@ LINES_AT_ONCE: Final = 128
 LINES_UNDER_WAY: Final = 512
 
 
-class Client:
+class Client(MessageCalls):
     """One account, as an async context manager. Make it with `Client.open`; register first with `Client.register`."""
 
     def __init__(self, home: str | PathLike[str], *, passphrase: str | None, system: System) -> None:

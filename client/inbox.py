@@ -30,7 +30,7 @@ from .message import Gap, Warned
 from .reconnect import Backoff
 from .store import facts, history, notices
 from .store.database import Database, Transaction
-from .store.peers import find_peer
+from .store.peers import name_of
 from .system import Step, System
 from .transport import Transport
 from .trust import refresh
@@ -164,8 +164,7 @@ class Inbox:
         """Old private keys may go from now on; what senders counted and is not here is told."""
         facts.set_number(tx, facts.CAUGHT_UP_AT_MS, self._system.now_ms())
         for conversation_id, author, count in history.tell_absent(tx):
-            peer = find_peer(tx, author)
-            name = encode_id(author) if peer is None else peer.name
+            name = name_of(tx, author)
             notices.tell(tx, Gap(encode_id(conversation_id), encode_id(author), name, count))
 
     async def _notice(self, notice: Notice) -> None:
