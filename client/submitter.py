@@ -32,7 +32,7 @@ from .reconnect import Backoff
 from .relay_terms import RelayTerms, ask_terms, find_terms
 from .store import queue
 from .store.database import Database
-from .submit_answers import Answer, Filed, draft_anew, file_answers, grant_for
+from .submit_answers import Answer, Filed, draft_anew, file_answers, grant_for, needs_work
 from .system import Step, System
 from .transport import Transport
 from .work import Piece, Workbench
@@ -200,7 +200,10 @@ class Submitter:
             self._on_redraft()
             fresh = [row for row in rows if row.n not in taken and row.made_at_ms >= oldest_ms]
         grants = await self._database.read(
-            lambda tx: {row.account_id: grant_for(tx, row.account_id) for row in fresh}
+            lambda tx: {
+                row.account_id: (grant_for(tx, row.account_id), needs_work(tx, row.account_id))
+                for row in fresh
+            }
         )
         frames = []
         lacking: dict[bytes, list[Piece]] = {}
