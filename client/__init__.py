@@ -25,16 +25,23 @@ if TYPE_CHECKING:
         Unopened,
         Warned,
     )
+    from .message_acts import Acted, ActKind, Edit, Mark, MessageName, Reaction
 
 __all__ = [
+    "ActKind",
+    "Acted",
     "CaughtUp",
     "Client",
     "ClientError",
+    "Edit",
     "Event",
     "Gap",
     "Identity",
+    "Mark",
     "Message",
+    "MessageName",
     "Missed",
+    "Reaction",
     "SafetyNumber",
     "SendReport",
     "SharedFile",
@@ -43,7 +50,10 @@ __all__ = [
     "Warned",
 ]
 
-_HOMES: Final = MappingProxyType({"Client": "client", "ClientError": "errors"})
+_HOMES: Final = MappingProxyType(
+    {"Client": "client", "ClientError": "errors"}
+    | dict.fromkeys(("ActKind", "Acted", "Edit", "Mark", "MessageName", "Reaction"), "message_acts")
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ from crypto.primitives import require_supported_build
 from .errors import UsageError
 from .media import Progress
 from .message import Event, Identity, Message, SafetyNumber, SendReport
+from .message_calls import MessageCalls
 from .open_account import OpenAccount
 from .outbox import Sending, text_message
 from .registration import parse_invite_link, prepare_home, register_account
@@ -32,7 +33,7 @@ LINES_AT_ONCE: Final = 128
 LINES_UNDER_WAY: Final = 512
 
 
-class Client:
+class Client(MessageCalls):
     """One account, as an async context manager. Make it with `Client.open`; register first with `Client.register`."""
 
     def __init__(self, home: str | PathLike[str], *, passphrase: str | None, system: System) -> None:
@@ -203,8 +204,7 @@ class Client:
         A message counts as given out when the next one is asked for, or the iteration ends; so one may come again,
         under the same id, after the process was killed while it handled it. Stops after `CaughtUp` with
         `until_caught_up`; a new iteration ends the one before. Raises Replaced when another process takes the mailbox, and
-        RelayUnreachable after `patience_seconds` without a connection, or, with `until_caught_up`, without a word of the
-        relay (None: never).
+        RelayUnreachable after `patience_seconds` without a connection (None: never).
         """
         return self._account.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds)
 

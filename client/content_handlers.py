@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from .contents import ContentType
+from . import acts
+from .contents import ContentType, content_hash
 from .incoming import Handler, Incoming
 from .store import history
 
@@ -15,17 +16,20 @@ def _nothing(incoming: Incoming) -> None:
 
 def _keep_message(incoming: Incoming) -> None:
     """A message, also one of a type that a newer client made: kept, and shown as what it is."""
-    history.add_incoming(
+    is_new = history.add_incoming(
         incoming.tx,
         incoming.account_id,
         incoming.device_id,
         incoming.content,
+        content_hash(incoming.encoded),
         incoming.received_at_ms,
         was_absent=incoming.was_absent,
     )
+    if is_new:
+        acts.apply_waiting(incoming.tx, incoming.account, incoming.account_id, incoming.content.message_id)
 
 
-HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType({ContentType.EMPTY: _nothing})
+HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType({ContentType.EMPTY: _nothing, **acts.HANDLERS})
 
 
 def handle(incoming: Incoming) -> None:

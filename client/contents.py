@@ -6,7 +6,8 @@ A type that is not known is kept whole and shown as such; fields after the body 
 
 import hashlib
 from enum import IntEnum
-from typing import Annotated, Final
+from functools import cache
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +16,7 @@ from crypto.errors import InvalidEncoding
 from relay.wire import limits
 from relay.wire.transcripts import transcript
 
+Body = TypeVar("Body", bound=msgspec.Struct)
 DIRECT_CONVERSATION_LABEL: Final = b"tokenim/v1 direct conversation\x00"
 MESSAGE_ID_BYTES: Final = 16
 CONVERSATION_ID_BYTES: Final = 32
@@ -29,6 +31,10 @@ class ContentType(IntEnum):
     EMPTY = 0  # nothing to show: lets the ratchet turn, or carries an introduction alone
     TEXT = 1
     FILE = 2
+    REACTION = 10
+    EDIT = 11
+    DELETE = 12
+    RECEIPT = 13
 
 
 class Introduction(msgspec.Struct, frozen=True, array_like=True):
@@ -43,10 +49,20 @@ class Introduction(msgspec.Struct, frozen=True, array_like=True):
         return f"Introduction(handle={self.handle!r})"
 
 
+class Reference(msgspec.Struct, frozen=True, array_like=True):
+    """Names one message; `reference` binds author, device, conversation and content (docs/protocol.md, "References")."""
+
+    account: Annotated[bytes, Meta(min_length=limits.ACCOUNT_ID_BYTES, max_length=limits.ACCOUNT_ID_BYTES)]
+    """Of its author."""
+    message_id: Annotated[bytes, Meta(min_length=MESSAGE_ID_BYTES, max_length=MESSAGE_ID_BYTES)]
+    reference: Annotated[bytes, Meta(min_length=limits.HASH_BYTES, max_length=limits.HASH_BYTES)]
+
+
 class Text(msgspec.Struct, frozen=True, array_like=True):
-    """The body of a text; an empty one is a text too."""
+    """The body of a text; an empty one is a text too. What answers nothing is encoded without the second field."""
 
     text: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
+    answers: Reference | None = None
 
 
 class FilePointer(msgspec.Struct, frozen=True, array_like=True):
@@ -86,8 +102,6 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _content: Final = msgspec.msgpack.Decoder(Content)
-_text: Final = msgspec.msgpack.Decoder(Text)
-_file: Final = msgspec.msgpack.Decoder(FilePointer)
 EMPTY_BODY: Final = _encoder.encode(None)
 
 
@@ -102,8 +116,10 @@ def encode_content(content: Content) -> bytes:
     return _encoder.encode(content)
 
 
-def encode_body(body: Text | FilePointer) -> bytes:
+def encode_body(body: msgspec.Struct) -> bytes:
     """The bytes of a body."""
+    if isinstance(body, Text) and body.answers is None:
+        return _encoder.encode([body.text])
     return _encoder.encode(body)
 
 
@@ -127,15 +143,23 @@ def decode_content(encoded: bytes) -> Content:
 
 def decode_text(body: bytes) -> str:
     """The text of a body; raises InvalidEncoding."""
-    try:
-        return _text.decode(body).text
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidEncoding("not the body of a text") from error
+    return decode_body(Text, body).text
 
 
 def decode_file(body: bytes) -> FilePointer:
     """The file pointer of a body; raises InvalidEncoding."""
+    return decode_body(FilePointer, body)
+
+
+def decode_body(kind: type[Body], body: bytes) -> Body:
+    """A body of this kind; raises InvalidEncoding."""
     try:
-        return _file.decode(body)
+        decoded: Body = _body_decoder(kind).decode(body)
+        return decoded
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidEncoding("not the body of a file") from error
+        raise InvalidEncoding(f"not the body of a {kind.__name__}") from error
+
+
+@cache
+def _body_decoder(kind: type[Body]) -> msgspec.msgpack.Decoder[Body]:
+    return msgspec.msgpack.Decoder(kind)

@@ -209,7 +209,7 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
         except_devices=draft.except_devices,
         only_devices=draft.only_devices,
     )
-    history.set_encrypted(tx, row.n, conversation_id)
+    history.set_encrypted(tx, row.n, conversation_id, work.account.device_id, content_hash(content))
     work.encrypted.append(row.n)
 
 

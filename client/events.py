@@ -33,8 +33,7 @@ async def receive_events(
 ) -> AsyncGenerator[Event, None]:
     """What is kept and was not given, then what comes, until `is_over`. `worker` runs the inbox; its error is raised here.
 
-    Raises Replaced, Refused, and RelayUnreachable after `patience_seconds` without a connection, or, `until_caught_up`,
-    without a word of the relay.
+    Raises Replaced, Refused, and RelayUnreachable after `patience_seconds` without a connection.
     """
     was_caught_up = False
     while not is_over():
@@ -54,7 +53,7 @@ async def receive_events(
             return
         if inbox.news.is_set():
             continue
-        await _news(inbox, worker, system, patience_seconds, is_waited_for=until_caught_up)
+        await _news(inbox, worker, system, patience_seconds)
 
 
 async def _kept(
@@ -95,22 +94,14 @@ async def _kept(
 
 
 async def _news(
-    inbox: Inbox,
-    worker: "asyncio.Task[None]",
-    system: System,
-    patience_seconds: float | None,
-    *,
-    is_waited_for: bool,
+    inbox: Inbox, worker: "asyncio.Task[None]", system: System, patience_seconds: float | None
 ) -> None:
     """Until something is new, the worker ends, or patience does."""
     left = None
-    since = inbox.heard_at if is_waited_for and inbox.lost_since is None else inbox.lost_since
-    if patience_seconds is not None and since is not None:
-        left = patience_seconds - (system.monotonic_seconds() - since)
-        if left <= 0 and (is_waited_for or inbox.error is not None):
-            raise RelayUnreachable(
-                "the relay does not go on with the mailbox" if inbox.error is None else str(inbox.error)
-            )
+    if patience_seconds is not None and inbox.lost_since is not None:
+        left = patience_seconds - (system.monotonic_seconds() - inbox.lost_since)
+        if left <= 0 and inbox.error is not None:
+            raise RelayUnreachable(str(inbox.error))
         left = max(left, 0.05)
     news = asyncio.create_task(inbox.news.wait())
     try:

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
+
+from .message_acts import Acted, Edit, Mark, MessageName, Reaction
+from .times import iso_time
 
 
 class State(StrEnum):
@@ -16,16 +18,6 @@ class State(StrEnum):
     ACCEPTED = "accepted"  # the relay has it durably, for every device of the recipient
     REFUSED = "refused"  # will not go out; `Message.refusal` says why
     RECEIVED = "received"  # came from somebody else
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS: Final = 253_402_300_799_999  # of the year 9999
-
-
-def iso_time(ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds. A sender may claim any time: after the year 9999 it is the end of that."""
-    shown = _EPOCH + timedelta(milliseconds=min(ms, _LAST_MS))
-    return shown.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +51,33 @@ class Message:
     text: str | None = None
     file: SharedFile | None = None
     refusal: str | None = None
+    reply_to: MessageName | None = None
+    """The message that this one answers, if its author named one that it can be."""
+    reactions: tuple[Reaction, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    """Earlier forms, the first one first; `text` is the newest."""
+    edited_at_ms: int | None = None
+    deleted_at_ms: int | None = None
+    """It was deleted for everybody; what it said is gone from this machine."""
+    delivered_to: tuple[Mark, ...] = ()
+    read_by: tuple[Mark, ...] = ()
     _reply: Callable[[str], Awaitable["Message"]] | None = field(default=None, repr=False, compare=False)
     _fetch: Callable[["Message"], Awaitable["Message"]] | None = field(
         default=None, repr=False, compare=False
     )
 
+    @property
+    def edited(self) -> bool:
+        """Whether its author has changed the text."""
+        return self.edited_at_ms is not None
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it was deleted: only the fact is left."""
+        return self.deleted_at_ms is not None
+
     async def reply(self, text: str) -> "Message":
-        """Send a text to the other side of this conversation; raises what `Client.send` raises."""
+        """Send a text that answers this message to its conversation; raises what `Client.send` raises."""
         if self._reply is None:
             raise RuntimeError("this message belongs to no open client")
         return await self._reply(text)
@@ -105,6 +117,27 @@ class Message:
             }
         if self.refusal is not None:
             shown["refusal"] = self.refusal
+        return shown | self._acts_as_json()
+
+    def _acts_as_json(self) -> dict[str, Any]:
+        """What was done to it, as far as anything was."""
+        shown: dict[str, Any] = {}
+        if self.reply_to is not None:
+            shown["reply_to"] = {"id": self.reply_to.id, "account": self.reply_to.account}
+        if self.reactions:
+            shown["reactions"] = [
+                {"emoji": one.emoji, "from": one.name, "account": one.account} for one in self.reactions
+            ]
+        if self.edited_at_ms is not None:
+            shown["edited_at"] = iso_time(self.edited_at_ms)
+            shown["earlier"] = [{"text": one.text, "at": iso_time(one.at_ms)} for one in self.edits]
+        if self.deleted_at_ms is not None:
+            shown["deleted_at"] = iso_time(self.deleted_at_ms)
+        for name, marks in (("delivered_to", self.delivered_to), ("read_by", self.read_by)):
+            if marks:
+                shown[name] = [
+                    {"from": one.name, "account": one.account, "at": iso_time(one.at_ms)} for one in marks
+                ]
         return shown
 
 
@@ -173,7 +206,7 @@ class Warned:
         return {"type": "warning", "kind": self.kind, "detail": self.detail, "account": self.account}
 
 
-Event: TypeAlias = Message | CaughtUp | Missed | Gap | Unopened | Warned
+Event: TypeAlias = Message | Acted | CaughtUp | Missed | Gap | Unopened | Warned
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from crypto.safety_number import safety_number
 from relay.wire.links import ContactLink, encode_id
 
 from .account import Account, load_account
+from .acting import Acting
 from .contents import ContentType, decode_file, direct_conversation, encode_body
 from .errors import UnknownRecipient, UsageError
 from .events import receive_events
 from .inbox import Inbox
+from .kept_files import remove_files_of_the_gone
 from .media import fetch_file, seal_file
 from .message import Event, Message, SafetyNumber
-from .outbox import NewMessage, Outbox, Sending, text_message
+from .outbox import NewMessage, Outbox, Sending
 from .prekey_care import PrekeyCare
 from .recipients import known_recipient, look_up, parse_recipient, remembered
 from .registration import register_token
@@ -47,6 +49,9 @@ class OpenAccount:
         self._showing = Showing(account, self._reply, self._fetch)
         self._spool = home / _SPOOL_FOLDER
         self.outbox: Final = Outbox(account, transport, database, system, self._spool, drained=self._drained)
+        self.acting: Final = Acting(
+            database, system, self.outbox, self._showing.message, on_wiped=self.tidy_files
+        )
         self._care = PrekeyCare(transport, database, account, system, on_tended=self._look_for_news)
         self._inbox = Inbox(
             account,
@@ -75,6 +80,7 @@ class OpenAccount:
             await stack.enter_async_context(opened.outbox)
             await database.run(history.forget_settled_signals)
             await opened._tidy_spool()
+            await opened.tidy_files()
             stack.push_async_callback(opened._stop_listening)
             yield opened
 
@@ -208,10 +214,14 @@ class OpenAccount:
 
         return await self._database.run(show)
 
-    async def _reply(self, account: str, text: str) -> Message:
-        recipient, account_id = await self.recipient(account)
-        sending = await self.outbox.send(recipient, account_id, [text_message(text)])
-        return await self.finish(sending, _REPLY_PATIENCE_SECONDS)
+    async def reply(self, to: Message | str, text: str, patience_seconds: float) -> Message:
+        """See `Client.reply`."""
+        account_id, message = await self.acting.answer(to, text)
+        recipient, _ = await self.recipient(encode_id(account_id))
+        return await self.finish(await self.outbox.send(recipient, account_id, [message]), patience_seconds)
+
+    async def _reply(self, number: int, text: str) -> Message:
+        return await self.reply(await self.message(number), text, _REPLY_PATIENCE_SECONDS)
 
     async def finish(self, sending: Sending, patience_seconds: float) -> Message:
         """The first message of `sending` once it is accepted. Raises RelayUnreachable, or why it was refused."""
@@ -253,6 +263,10 @@ class OpenAccount:
             )
             await self._database.run(lambda tx: history.keep_file(tx, number, str(path), sha256))
         return await self.message(number)
+
+    async def tidy_files(self) -> None:
+        """Fetched files go with their messages."""
+        await remove_files_of_the_gone(self._home / _FILES_FOLDER, self._database)
 
     async def _tidy_spool(self) -> None:
         """Encrypted copies whose message was never kept (the process died in between) go."""

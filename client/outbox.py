@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from .account import Account
-from .contents import MAX_TEXT_CHARACTERS, MESSAGE_ID_BYTES, ContentType, Text, encode_body
+from .contents import MAX_TEXT_CHARACTERS, MESSAGE_ID_BYTES, ContentType, Reference, Text, encode_body
 from .deliveries import Deliveries
 from .draft_worker import DraftWorker
 from .errors import NotSent, UsageError
@@ -39,12 +39,12 @@ class NewMessage:
     file_sha256: bytes | None = None
 
 
-def text_message(text: str) -> NewMessage:
-    """A text; raises UsageError if it is too long."""
+def text_message(text: str, answers: Reference | None = None) -> NewMessage:
+    """A text, perhaps one that answers a message; raises UsageError if it is too long."""
     if len(text) > MAX_TEXT_CHARACTERS:
         raise UsageError(f"a text has at most {MAX_TEXT_CHARACTERS} characters: send it as a file")
     try:
-        return NewMessage(ContentType.TEXT, encode_body(Text(text)))
+        return NewMessage(ContentType.TEXT, encode_body(Text(text, answers)))
     except UnicodeEncodeError as error:
         raise UsageError("the text is not UTF-8") from error
 
@@ -108,6 +108,10 @@ class Outbox:
                 worker.add_done_callback(self._deliveries.worker_ended)
         self._draft_worker.wake(try_all=True)
         self._submitter.wake()
+
+    def watch(self, numbers: list[int]) -> "Sending":
+        """Wait for what is kept already, by row numbers; `wake` sends it."""
+        return Sending(self._database, self._deliveries, numbers)
 
     async def send(
         self,

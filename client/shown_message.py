@@ -3,36 +3,37 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeAlias
 
 from crypto.errors import InvalidEncoding
 from relay.wire.links import encode_id
 
 from .account import Account
-from .contents import ContentType, decode_file, decode_text
+from .contents import ContentType, Reference, Text, decode_body, decode_file
 from .message import Message, SharedFile
+from .shown_acts import acts_on, answered
 from .store.database import Transaction
-from .store.history import MessageRow, conversation_with
-from .store.peers import find_peer
+from .store.history import MessageRow
+from .store.peers import name_of
+
+_NAMES: Final[dict[int, str]] = {ContentType.TEXT: "text", ContentType.FILE: "file"}
 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """How an open client shows messages: `reply` to an account id, `fetch` the file of a message by its number."""
+    """How an open client shows messages: `reply` to one and `fetch` the file of one, by its number."""
 
     account: Account
-    reply: Callable[[str, str], Awaitable[Message]]
+    reply: Callable[[int, str], Awaitable[Message]]
     fetch: Callable[[int], Awaitable[Message]]
 
     def message(self, tx: Transaction, row: MessageRow) -> Message:
         """The message of a row."""
-        other = row.account_id
-        if row.outgoing and row.conversation_id is not None:
-            other = conversation_with(tx, row.conversation_id) or other
-        peer = find_peer(tx, row.account_id)
         author = encode_id(row.account_id)
-        name = (self.account.handle or author) if row.outgoing else (author if peer is None else peer.name)
-        kind, text, file = _body(row)
-        answer_to, number = encode_id(other), row.n
+        name = (self.account.handle or author) if row.outgoing else name_of(tx, row.account_id)
+        kind, text, file, answers = _body(row)
+        done = acts_on(tx, row, text)
+        number = row.n
         return Message(
             id=encode_id(row.message_id),
             conversation="" if row.conversation_id is None else encode_id(row.conversation_id),
@@ -43,32 +44,45 @@ class Showing:
             received_at_ms=row.received_at_ms,
             outgoing=row.outgoing,
             state=row.state,
-            text=text,
+            text=done.text,
             file=file,
             refusal=row.refusal,
-            _reply=lambda text: self.reply(answer_to, text),
+            reply_to=answered(tx, row, answers),
+            reactions=done.reactions,
+            edits=done.edits,
+            edited_at_ms=done.edited_at_ms,
+            deleted_at_ms=row.deleted_at_ms,
+            delivered_to=done.delivered_to,
+            read_by=done.read_by,
+            _reply=lambda text: self.reply(number, text),
             _fetch=lambda message: self.fetch(number),
         )
 
 
-def _body(row: MessageRow) -> tuple[str, str | None, SharedFile | None]:
-    """(Type, text, file) of a body; one that does not fit its type counts as unknown."""
+_Body: TypeAlias = tuple[str, str | None, SharedFile | None, Reference | None]
+
+
+def _body(row: MessageRow) -> _Body:
+    """(Type, text, file, what it answers) of a body; one that does not fit its type counts as unknown."""
+    if row.deleted_at_ms is not None:
+        return _NAMES.get(row.type, "unknown"), None, None, None
     try:
         if row.type == ContentType.TEXT:
-            return "text", decode_text(row.body), None
+            body = decode_body(Text, row.body)
+            return "text", body.text, None, body.answers
         if row.type == ContentType.FILE:
-            pointer = decode_file(row.body)
-            return (
-                "file",
-                None,
-                SharedFile(
-                    name=pointer.name,
-                    media_type=pointer.media_type,
-                    size_bytes=pointer.size_bytes,
-                    path=None if row.file_path is None else Path(row.file_path),
-                    sha256=None if row.file_sha256 is None else row.file_sha256.hex(),
-                ),
-            )
+            return "file", None, _file(row), None
     except InvalidEncoding:
-        return "unknown", None, None
-    return "unknown", None, None
+        return "unknown", None, None, None
+    return "unknown", None, None, None
+
+
+def _file(row: MessageRow) -> SharedFile:
+    pointer = decode_file(row.body)
+    return SharedFile(
+        name=pointer.name,
+        media_type=pointer.media_type,
+        size_bytes=pointer.size_bytes,
+        path=None if row.file_path is None else Path(row.file_path),
+        sha256=None if row.file_sha256 is None else row.file_sha256.hex(),
+    )

@@ -21,11 +21,13 @@ def draft_signal(
     content_type: int,
     body: bytes,
     system: System,
+    *,
+    sent_at_ms: int | None = None,
 ) -> int:
     """Put one hidden content on its way to all devices of these accounts (of the own one: to its other devices).
 
     Each account gets it in the conversation of the two. The number of the row: `queue.is_waiting` says whether a part
-    of it waits still.
+    of it waits still. `sent_at_ms`: now, unless it has to be another time.
     """
     number = history.add_outgoing(
         tx,
@@ -33,7 +35,7 @@ def draft_signal(
         message_id=system.random(MESSAGE_ID_BYTES),
         content_type=content_type,
         body=body,
-        sent_at_ms=system.now_ms(),
+        sent_at_ms=system.now_ms() if sent_at_ms is None else sent_at_ms,
         hidden=True,
     )
     for recipient in recipients:

@@ -37,13 +37,18 @@ class Filed:
     redrafted: bool = False
 
 
-def grant_for(tx: Transaction, account_id: bytes) -> tuple[Grant, bool]:
-    """The right to write to this account, as far as it is known here; and whether its token is of class `public`."""
+def grant_for(tx: Transaction, account_id: bytes) -> Grant:
+    """The right to write to this account, as far as it is known here."""
     peer = find_peer(tx, account_id)
     if peer is None or peer.token is None:
-        return Grant(account_id, b"", 0), False
-    version = 0 if peer.chain is None else peer.chain.version
-    return Grant(account_id, peer.token, version), peer.token_class == PUBLIC
+        return Grant(account_id, b"", 0)
+    return Grant(account_id, peer.token, 0 if peer.chain is None else peer.chain.version)
+
+
+def needs_work(tx: Transaction, account_id: bytes) -> bool:
+    """Whether that right is a token of class `public`."""
+    peer = find_peer(tx, account_id)
+    return peer is not None and peer.token_class == PUBLIC
 
 
 def draft_anew(tx: Transaction, expired: Sequence[queue.Outgoing]) -> set[int]:

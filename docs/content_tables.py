@@ -2,8 +2,8 @@
 
 import msgspec.inspect as shapes
 
-from client import contents
-from docs.markdown import number, span, table
+from client import act_bodies, contents
+from docs.markdown import number, snake, span, table
 
 
 def form(kind: shapes.Type) -> str:
@@ -17,10 +17,14 @@ def form(kind: shapes.Type) -> str:
             return f"int {span(kind.ge, kind.le)}"
         case shapes.NoneType():
             return "nil"
+        case shapes.BoolType():
+            return "bool"
+        case shapes.ListType():
+            return f"array of {span(kind.min_length or 0, kind.max_length)} × {form(kind.item_type)}"
         case shapes.RawType():
             return "by type"
         case shapes.StructType():
-            return kind.cls.__name__.lower()
+            return snake(kind.cls.__name__)
         case shapes.UnionType():
             return " or ".join(form(choice) for choice in kind.types)
         case _:
@@ -39,14 +43,21 @@ def _rows(cls: type) -> list[list[str]]:
 def contents_table() -> str:
     """The array of a content, the introduction in it, and the bodies by type."""
     heads = ["#", "field", "MessagePack"]
-    parts = [
-        f"**{name}**\n\n{table(heads, _rows(cls))}"
-        for name, cls in (("content", contents.Content), ("introduction", contents.Introduction))
-    ]
+    named = (
+        contents.Content,
+        contents.Introduction,
+        contents.Reference,
+        act_bodies.ReceiptEntry,
+    )
+    parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]
     bodies = {
         contents.ContentType.EMPTY: "nil",
         contents.ContentType.TEXT: _body(contents.Text),
         contents.ContentType.FILE: _body(contents.FilePointer),
+        contents.ContentType.REACTION: _body(act_bodies.ReactionBody),
+        contents.ContentType.EDIT: _body(act_bodies.EditBody),
+        contents.ContentType.DELETE: _body(act_bodies.DeleteBody),
+        contents.ContentType.RECEIPT: _body(act_bodies.ReceiptBody),
     }
     types = [[number(kind), f"`{kind.name.lower()}`", bodies[kind]] for kind in contents.ContentType]
     return "\n".join([*parts, table(["type", "", "body"], types)])

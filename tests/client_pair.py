@@ -6,12 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from client.account import Account, as_registered, new_account, save_account
 from client.contents import MESSAGE_ID_BYTES, ContentType, Text, direct_conversation, encode_body
 from client.envelopes import Encrypted, encrypt_drafts
 from client.first_contact import Fetched, Missing
 from client.mailbox_round import Taken, take
 from client.message import Warned
+from client.signals import draft_signal
 from client.store import facts, history, notices, queue
 from client.store.database import Database, Transaction
 from client.store.peers import learn_token, save_chain
@@ -127,6 +130,19 @@ class Person:
         """Ciphertexts of texts for the one device of `to`."""
         for text in texts:
             await self.draft(to, text)
+        assert isinstance(await self.encrypt(to), Encrypted)
+        return [row.envelopes[0].ciphertext for row in await self.outgoing()]
+
+    async def signal(
+        self, to: "Person", kind: int, body: msgspec.Struct, *, sent_at_ms: int | None = None
+    ) -> list[bytes]:
+        """Ciphertexts of one hidden content for the one device of `to`."""
+        encoded = encode_body(body)
+        await self.database.run(
+            lambda tx: draft_signal(
+                tx, self.account, [to.id], kind, encoded, self.system, sent_at_ms=sent_at_ms
+            )
+        )
         assert isinstance(await self.encrypt(to), Encrypted)
         return [row.envelopes[0].ciphertext for row in await self.outgoing()]
 

@@ -174,6 +174,44 @@ def history(place: Place, with_: str, limit: int | None, as_json: bool) -> None:
 
 
 @tokenim.command()
+@click.argument("message", metavar="ID")
+@click.argument("emoji")
+@json_option
+@click.pass_obj
+def react(place: Place, message: str, emoji: str, as_json: bool) -> None:
+    """Put EMOJI on the message ID, in the place of the own one before; an empty one takes it back."""
+    from . import work
+
+    out = Output(as_json)
+    run(place, out, work.react(place, out, message, emoji))
+
+
+@tokenim.command()
+@click.argument("message", metavar="ID")
+@click.argument("text")
+@json_option
+@click.pass_obj
+def edit(place: Place, message: str, text: str, as_json: bool) -> None:
+    """Change the own text message ID to TEXT, for everybody."""
+    from . import work
+
+    out = Output(as_json)
+    run(place, out, work.edit(place, out, message, text))
+
+
+@tokenim.command()
+@click.argument("message", metavar="ID")
+@json_option
+@click.pass_obj
+def delete(place: Place, message: str, as_json: bool) -> None:
+    """Delete the own message ID for everybody: what it said goes, that there was one stays."""
+    from . import work
+
+    out = Output(as_json)
+    run(place, out, work.delete(place, out, message))
+
+
+@tokenim.command()
 @click.argument("with_", metavar="WITH")
 @json_option
 @click.pass_obj

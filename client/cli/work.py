@@ -13,7 +13,9 @@ from typing import BinaryIO
 from client.client import Client
 from client.errors import FileDamaged, FileUnavailable, UsageError
 from client.kill_steps import machine
-from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned, iso_time
+from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned
+from client.message_acts import Acted, ActKind
+from client.times import iso_time
 from relay.wire.links import encode_bytes
 
 from .output import Output, code_of, one_line, printable, progress_bar
@@ -202,6 +204,8 @@ def plain_event(event: Event) -> str | None:
     match event:
         case Message():
             return plain_message(event)
+        case Acted():
+            return plain_act(event)
         case CaughtUp():
             return None
         case Missed(count=count, reason=reason):
@@ -214,9 +218,25 @@ def plain_event(event: Event) -> str | None:
             return f"! {kind}: {one_line(detail)}"
 
 
+def plain_act(act: Acted) -> str | None:
+    """What somebody did to a message, as people read it; receipts are for scripts."""
+    who = one_line(act.name)
+    match act.kind:
+        case ActKind.REACTION:
+            return f"* {who} reacts to {act.message.id}: {one_line(act.text or '') or 'nothing any more'}"
+        case ActKind.EDIT:
+            return f"* {who} edits {act.message.id}: {printable(act.text or '')}"
+        case ActKind.DELETE:
+            return f"* {who} deletes {act.message.id}"
+        case ActKind.DELIVERED | ActKind.READ:
+            return None
+
+
 def plain_message(message: Message) -> str:
     """One message as people read it: time, author, and what it holds."""
-    if message.file is not None:
+    if message.deleted:
+        body = "(deleted)"
+    elif message.file is not None:
         place = message.file.path or "not fetched"
         body = f"file {one_line(message.file.name)} ({message.file.size_bytes} bytes): {place}"
     elif message.text is not None:
@@ -225,6 +245,10 @@ def plain_message(message: Message) -> str:
         body = "(made by a newer version: update to read it)"
     state = f" [{message.state.value}]" if message.outgoing and message.state is not State.ACCEPTED else ""
     author = "me" if message.outgoing else one_line(message.name)
+    if message.edited:
+        body += " (edited)"
+    if message.reactions:
+        body += f" [{' '.join(one_line(one.emoji) for one in message.reactions)}]"
     return f"{iso_time(message.sent_at_ms)} {author}:{state} {body}"
 
 
@@ -233,6 +257,27 @@ async def history(place: Place, out: Output, with_: str, limit: int | None) -> N
     async with _open(place) as client:
         for message in await client.history(with_, limit=limit):
             out.shown(message, plain_message(message))
+
+
+async def react(place: Place, out: Output, message: str, emoji: str) -> None:
+    """Put an emoji on a message."""
+    async with _open(place) as client:
+        shown = await client.react(message, emoji)
+    out.shown(shown, plain_message(shown))
+
+
+async def edit(place: Place, out: Output, message: str, text: str) -> None:
+    """Change an own text."""
+    async with _open(place) as client:
+        shown = await client.edit(message, text)
+    out.shown(shown, plain_message(shown))
+
+
+async def delete(place: Place, out: Output, message: str) -> None:
+    """Delete an own message for everybody."""
+    async with _open(place) as client:
+        shown = await client.delete(message)
+    out.shown(shown, plain_message(shown))
 
 
 async def verify(place: Place, out: Output, with_: str) -> None:

@@ -13,6 +13,7 @@ OWN_LIST_IS_STALE = "own_list_is_stale"  # 1: the relay named a newer own manife
 SIGNED_SUBMIT = "signed_submit"  # 1: the relay takes no anonymous submits
 PUBLIC_WORK_BITS = "public_work_bits"
 REPEATS = "repeats"  # envelopes that came again after they were opened
+REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
 
 
 def number(tx: Transaction, name: str) -> int:

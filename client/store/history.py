@@ -13,7 +13,8 @@ from .database import Transaction
 
 COLUMNS = (
     "m.n, m.conversation_id, m.message_id, m.account_id, m.outgoing, m.type, m.body, m.sent_at_ms,"
-    " m.received_at_ms, m.state, m.refusal, m.file_path, m.file_sha256"
+    " m.received_at_ms, m.state, m.refusal, m.file_path, m.file_sha256, m.hidden, m.device_id, m.content_hash,"
+    " m.acted, m.deleted_at_ms"
 )
 MAX_ABSENT_NOTED = 1_000  # of one device: counters that jump by a billion cost no more
 
@@ -35,6 +36,13 @@ class MessageRow:
     refusal: str | None
     file_path: str | None
     file_sha256: bytes | None
+    hidden: bool
+    device_id: bytes | None
+    """16 B: its author's device. With `content_hash`, what acts on it name; None in rows from before that was kept."""
+    content_hash: bytes | None
+    acted: bool
+    """Something was done to it."""
+    deleted_at_ms: int | None
 
 
 def _rows(rows: Iterable[Sequence[Any]]) -> list[MessageRow]:
@@ -42,8 +50,22 @@ def _rows(rows: Iterable[Sequence[Any]]) -> list[MessageRow]:
     for row in rows:
         n, conversation, message_id, author, outgoing, kind, body, sent_at, received_at, state, *rest = row
         fields = conversation, message_id, author, bool(outgoing), kind, body, sent_at, received_at
-        refusal, path, sha256 = rest
-        found.append(MessageRow(n, *fields, State(state), refusal, path, sha256))
+        refusal, path, sha256, hidden, device_id, content_hash, acted, deleted_at = rest
+        found.append(
+            MessageRow(
+                n,
+                *fields,
+                State(state),
+                refusal,
+                path,
+                sha256,
+                bool(hidden),
+                device_id,
+                content_hash,
+                bool(acted),
+                deleted_at,
+            )
+        )
     return found
 
 
@@ -80,11 +102,14 @@ def add_incoming(
     account_id: bytes,
     device_id: bytes,
     content: Content,
+    hash_: bytes,
     received_at_ms: int,
     *,
     was_absent: bool,
 ) -> bool:
     """A message that was opened; False if it is here already (its author sent it in another envelope before).
+
+    `hash_`: 32 B SHA-256 of the encoded content.
 
     One that `was_absent` stands before those that its device sent after it.
     """
@@ -100,8 +125,8 @@ def add_incoming(
     return (
         tx.run(
             "INSERT INTO messages (conversation_id, message_id, account_id, outgoing, type, body, sent_at_ms,"
-            " received_at_ms, state, given, device_id, counter, place)"
-            " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+            " received_at_ms, state, given, device_id, counter, place, content_hash)"
+            " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             content.conversation_id,
             content.message_id,
             account_id,
@@ -113,6 +138,7 @@ def add_incoming(
             device_id,
             content.counter,
             None if later is None else later[0],
+            hash_,
         )
         > 0
     )
@@ -139,6 +165,13 @@ def find_by_id(tx: Transaction, account_id: bytes, message_id: bytes) -> Message
         )
     )
     return rows[0] if rows else None
+
+
+def find_by_message_id(tx: Transaction, message_id: bytes) -> list[MessageRow]:
+    """All shown messages of this id: authors choose ids, so two may have one."""
+    return _rows(
+        tx.all(f"SELECT {COLUMNS} FROM messages m WHERE m.message_id = ? AND m.hidden = 0", message_id)  # noqa: S608
+    )
 
 
 def of_conversation(tx: Transaction, conversation_id: bytes, limit: int | None) -> list[MessageRow]:
@@ -193,13 +226,16 @@ def forget_settled_signals(tx: Transaction) -> None:
     )
 
 
-def set_encrypted(tx: Transaction, n: int, conversation_id: bytes) -> None:
-    """A message that is finished for the network; its conversation is known by now."""
+def set_encrypted(tx: Transaction, n: int, conversation_id: bytes, device_id: bytes, hash_: bytes) -> None:
+    """A message that is finished for the network, by this device; its conversation and its content are known by now."""
     tx.run(
-        "UPDATE messages SET conversation_id = ?, state = CASE WHEN state = ? THEN ? ELSE state END WHERE n = ?",
+        "UPDATE messages SET conversation_id = ?, state = CASE WHEN state = ? THEN ? ELSE state END,"
+        " device_id = ?, content_hash = ? WHERE n = ?",
         conversation_id,
         State.QUEUED,
         State.ENCRYPTED,
+        device_id,
+        hash_,
         n,
     )
 
@@ -292,11 +328,6 @@ def is_absent(tx: Transaction, device_id: bytes, content: Content) -> bool:
         content.counter,
     )
     return found is not None
-
-
-def untold_absent(tx: Transaction) -> frozenset[object]:
-    """What is absent and was not told, to be compared with what it is later."""
-    return frozenset(tx.all("SELECT conversation_id, device_id, counter FROM absent WHERE told = 0"))
 
 
 def tell_absent(tx: Transaction) -> list[tuple[bytes, bytes, int]]:

@@ -7,13 +7,15 @@ import msgspec
 
 from client.errors import StoreDamaged
 from client.message import Gap, Missed, Unopened, Warned
+from client.message_acts import Acted
 
 from .database import Transaction
 
 MAX_UNOPENED: Final = 1_000  # kept with their bytes; the oldest go first
 
-Notice = Missed | Gap | Unopened | Warned
+Notice = Acted | Missed | Gap | Unopened | Warned
 _KINDS: Final[dict[str, type[Notice]]] = {
+    "acted": Acted,
     "missed": Missed,
     "gap": Gap,
     "unopened": Unopened,
@@ -29,6 +31,13 @@ def tell(tx: Transaction, notice: Notice) -> None:
         _NAMES[type(notice)],
         msgspec.msgpack.encode(notice),
     )
+
+
+def tell_once(tx: Transaction, notice: Notice) -> None:
+    """Keep it, unless the very same waits to be told already: others can cause it as often as they like."""
+    kind, body = _NAMES[type(notice)], msgspec.msgpack.encode(notice)
+    if tx.one("SELECT 1 FROM notices WHERE kind = ? AND body = ?", kind, body) is None:
+        tell(tx, notice)
 
 
 def untold(tx: Transaction, after: int, limit: int) -> list[tuple[int, Notice]]:

@@ -62,6 +62,12 @@ def find_peer(tx: Transaction, account_id: bytes) -> Peer | None:
     return _of(tx, tx.one(f"SELECT {_COLUMNS} FROM peers WHERE account_id = ?", account_id))  # noqa: S608
 
 
+def name_of(tx: Transaction, account_id: bytes) -> str:
+    """How to call this account, the own one too; its id if nothing better is known."""
+    peer = find_peer(tx, account_id)
+    return encode_id(account_id) if peer is None else peer.name
+
+
 def _own_account(tx: Transaction, own: Account) -> Peer:
     return Peer(
         account_id=own.account_id,
@@ -192,6 +198,12 @@ def keep_fork(tx: Transaction, account_id: bytes, known: SignedObject, other: Si
     """Two manifests of one version: both are kept as evidence, and nothing is sent any more."""
     evidence = [(one.body, one.signature) for one in (known, other)]
     tx.run("UPDATE peers SET fork = ? WHERE account_id = ?", msgspec.msgpack.encode(evidence), account_id)
+    _forget(tx, account_id)
+
+
+def accept(tx: Transaction, account_id: bytes) -> None:
+    """The user has to do with them: they are no stranger any more."""
+    tx.run("UPDATE peers SET accepted = 1 WHERE account_id = ?", account_id)
     _forget(tx, account_id)
 
 

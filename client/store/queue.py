@@ -146,6 +146,12 @@ def remove_drafts(tx: Transaction, numbers: Iterable[int]) -> None:
     tx.many("DELETE FROM drafts WHERE n = ?", [(n,) for n in numbers])
 
 
+def remove_message(tx: Transaction, message_n: int) -> None:
+    """It does not go out: nothing of it waits any more. What is with the relay already stays there."""
+    for table in ("drafts", "outbox", "uploads"):
+        tx.run(f"DELETE FROM {table} WHERE message_n = ?", message_n)  # noqa: S608  # names of this line
+
+
 def add_upload(tx: Transaction, upload: Upload) -> None:
     """A file that has to be at the relay before its message goes out."""
     tx.run(

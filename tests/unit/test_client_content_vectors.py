@@ -25,6 +25,27 @@ def test_the_conversation_id_is_written_out():
     assert hashlib.sha256(laid_out).hexdigest() == VECTORS["conversation_id"]
 
 
+def test_the_reference_is_written_out():
+    named, first = VECTORS["reference_of_the_first"], VECTORS["contents"][0]
+    fields = [
+        VECTORS["conversation_id"],
+        named["account"],
+        named["device"],
+        first["message_id"],
+        first["hash"],
+    ]
+    laid_out = b"tokenim/v1 message reference\x00\x01" + b"".join(
+        (len(field) // 2).to_bytes(4, "big") + bytes.fromhex(field) for field in fields
+    )
+    assert hashlib.sha256(laid_out).hexdigest() == named["reference"]
+    bodies = [
+        msgspec.msgpack.decode(bytes.fromhex(one["body"]))
+        for one in VECTORS["contents"]
+        if one["type"] in (10, 11, 12)
+    ]
+    assert {body[0][2].hex() for body in bodies} == {named["reference"]}
+
+
 @pytest.mark.parametrize("vector", VECTORS["contents"], ids=lambda vector: vector["about"])
 def test_each_content_decodes_to_its_fields(vector):
     encoded = bytes.fromhex(vector["encoded"])

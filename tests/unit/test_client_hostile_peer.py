@@ -4,11 +4,12 @@ import pytest
 
 from client.errors import UsageError
 from client.media import seal_file
-from client.message import Unopened, Warned, iso_time
+from client.message import Unopened, Warned
 from client.outbox import text_message
 from client.store.prekey_rows import load_prekeys
 from client.store.session_rows import all_sessions, save_sessions
 from client.system import this_machine
+from client.times import iso_time
 from crypto.prekeys import Bundle, KeyClass, KeyKind
 from relay.wire.links import encode_id
 from tests.client_pair import Person, bodies, open_pair

@@ -24,10 +24,11 @@ from client.contents import (
 from client.deliveries import Deliveries
 from client.errors import ClientError, NotSent, RelayUnreachable, UsageError
 from client.media import safe_name, seal_file
-from client.message import CaughtUp, Gap, Message, Missed, SharedFile, State, Unopened, Warned, iso_time
+from client.message import CaughtUp, Gap, Message, Missed, SharedFile, State, Unopened, Warned
 from client.recipients import parse_recipient
 from client.reconnect import LONGEST_WAIT_SECONDS, Backoff
 from client.system import this_machine
+from client.times import iso_time
 from crypto.blob_cipher import ciphertext_length, open_blob
 from crypto.errors import InvalidEncoding
 from relay.wire.links import ContactLink, encode_id

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.message import CaughtUp, Gap, Identity, Missed, Unopened, Warned
+from client.message_acts import Acted, ActKind, Edit, Mark, MessageName, Reaction
 from tests.client_stand_in import FILE, TEXT
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scripts.md"
@@ -26,6 +27,17 @@ def documented() -> dict[str, set[str]]:
         TEXT,
         FILE,
         replace(TEXT, type="unknown", text=None),
+        replace(
+            TEXT,
+            reply_to=MessageName("acc", "m0"),
+            reactions=(Reaction("acc", "bob", "👍", 1),),
+            edits=(Edit("helo", 1),),
+            edited_at_ms=2,
+            deleted_at_ms=3,
+            delivered_to=(Mark("acc", "bob", 1),),
+            read_by=(Mark("acc", "bob", 1),),
+        ),
+        *(Acted(kind, MessageName("acc", "m0"), "con", "acc", "bob", 1, "x") for kind in ActKind),
         Identity("acc", "dev", None, "http://relay", "owner"),
         Missed(1, "expired"),
         Unopened("no_session"),

@@ -7,18 +7,21 @@ from typing import Any
 
 import msgspec
 
+from client.act_bodies import DeleteBody, EditBody, ReactionBody, ReceiptBody, ReceiptEntry
 from client.contents import (
     EMPTY_BODY,
     Content,
     ContentType,
     FilePointer,
     Introduction,
+    Reference,
     Text,
     content_hash,
     direct_conversation,
     encode_body,
     encode_content,
 )
+from crypto.message_references import MessageFacts
 
 FILE = Path(__file__).with_name("contents.json")
 TIME_MS = 1_764_000_000_000
@@ -27,6 +30,19 @@ TIME_MS = 1_764_000_000_000
 def seed(name: str, length: int = 32) -> bytes:
     """`length` ≤ 32 bytes that stand for randomness."""
     return hashlib.sha256(f"tokenim content vectors, {name}".encode()).digest()[:length]
+
+
+def acts_on(name: Reference) -> list[tuple[str, ContentType, bytes, None]]:
+    """An answer, and each act, on a message of this name."""
+    entries = [ReceiptEntry(name.message_id, name.reference)]
+    return [
+        ("answer", ContentType.TEXT, encode_body(Text("yes", name)), None),
+        ("reaction", ContentType.REACTION, encode_body(ReactionBody(name, "👍")), None),
+        ("reaction that is taken back", ContentType.REACTION, encode_body(ReactionBody(name, "")), None),
+        ("edit", ContentType.EDIT, encode_body(EditBody(name, "hello, all")), None),
+        ("delete", ContentType.DELETE, encode_body(DeleteBody(name)), None),
+        ("receipt", ContentType.RECEIPT, encode_body(ReceiptBody(name.account, entries, entries)), None),
+    ]
 
 
 def made() -> dict[str, Any]:
@@ -83,6 +99,9 @@ def made() -> dict[str, Any]:
             }
         )
         previous = content_hash(encoded)
+        if counter == 1:
+            target = MessageFacts(conversation, one, seed("device", 16), content.message_id, previous)
+            bodies += acts_on(Reference(one, content.message_id, target.reference()))
     fields = msgspec.msgpack.decode(bytes.fromhex(contents[1]["encoded"]))
     wrong = {
         "a second content without a predecessor": [*fields[:4], b"", *fields[5:]],
@@ -94,6 +113,11 @@ def made() -> dict[str, Any]:
     return {
         "accounts": [one.hex(), other.hex()],
         "conversation_id": conversation.hex(),
+        "reference_of_the_first": {
+            "account": one.hex(),
+            "device": seed("device", 16).hex(),
+            "reference": target.reference().hex(),
+        },
         "contents": contents,
         "must_fail": [
             {"about": about, "encoded": msgspec.msgpack.encode(changed).hex()}
