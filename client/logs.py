@@ -11,7 +11,7 @@ from typing import Final
 
 from crypto.primitives import ed25519_keypair, ed25519_sign
 from relay.wire.links import encode_bytes, encode_id
-from relay.wire.resources import (
+from relay.wire.log_resources import (
     GroupLogAppendRequest,
     GroupLogRequest,
     LogAnswer,

@@ -34,11 +34,13 @@ from relay.services.devices import Devices
 from relay.services.housekeeping import open_housekeeping
 from relay.services.identity import Identity
 from relay.services.invites import Invites
+from relay.services.link_mailbox import LinkMailboxes
 from relay.services.long_poll import LongPoll
 from relay.services.mailbox import Mailboxes
 from relay.services.prekeys import Prekeys
 from relay.services.rate_limit import Rates
 from relay.services.reach import Reach
+from relay.services.recovery import Recovery
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
@@ -126,6 +128,15 @@ def compose(
     running = Running(lambda error: log.failure("work_failed", error))
     devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
+    identity = Identity(
+        store.accounts,
+        devices=devices,
+        reach=reach,
+        bus=bus,
+        clock=clock,
+        registration_open=settings.registration == "invite",
+        owner_joined=folder.forget_owner_invite,
+    )
     wakeup = Wakeup(bus)
     return Services(
         settings=settings,
@@ -140,15 +151,9 @@ def compose(
         rates=Rates(settings.rates, monotonic_ms=clock.monotonic_ms, randomness=randomness),
         devices=devices,
         reach=reach,
-        identity=Identity(
-            store.accounts,
-            devices=devices,
-            reach=reach,
-            bus=bus,
-            clock=clock,
-            registration_open=settings.registration == "invite",
-            owner_joined=folder.forget_owner_invite,
-        ),
+        identity=identity,
+        recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
+        links=LinkMailboxes(clock),
         invites=Invites(
             store.invites, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
         ),
@@ -238,6 +243,7 @@ async def open_relay(
                 clock=machine.clock,
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=settings.limits.group_log_idle_seconds,
+                note_present=services.connections.note_present,
             )
         )
         commands = Commands(services.invites, services.transparency)

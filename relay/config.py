@@ -104,6 +104,12 @@ class RateSettings(BaseModel):
     )
     lookup: Rate = Field(Rate(burst=60, per_second=1), description="handles looked up by one device")
     upload: Rate = Field(Rate(burst=120, per_second=2), description="blobs begun by one device")
+    link: Rate = Field(
+        Rate(burst=40, per_second=0.5), description="slots of link mailboxes written from one address prefix"
+    )
+    recovery: Rate = Field(
+        Rate(burst=20, per_second=0.1), description="recoveries tried from one address prefix"
+    )
     group_log: Rate = Field(
         Rate(burst=100, per_second=0.02), description="sealed logs of groups made by one account"
     )

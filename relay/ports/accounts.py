@@ -23,6 +23,15 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenDevice:
+    """A device of the current manifest: 16 B id, when it was added, days since 1970 when it was last here (0: never)."""
+
+    device_id: bytes
+    added_at_ms: int
+    seen_day: int
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """An account with its current manifest; `devices` in ascending order of their ids, as the manifest lists them."""
 
@@ -124,8 +133,17 @@ class AccountStore(Protocol):
     async def mark_seen(self, device_id: bytes, *, day: int) -> None:
         """Note the day (days since 1970) on which the device was last here; writes once a day, nothing finer is kept."""
 
-    async def spend_nonce(self, device_id: bytes, nonce: bytes, *, expires_at_ms: int) -> None:
-        """Use a 16 B nonce up, for this device, until `expires_at_ms`, across restarts; raises Unauthenticated if it is used."""
+    async def seen_devices(self, account_id: bytes) -> tuple[SeenDevice, ...]:
+        """The account's devices, in ascending order of their ids; empty for an unknown account."""
+
+    async def recovery_chain(self, account_id: bytes, *, limit: int) -> tuple[SignedManifest, ...]:
+        """The manifests from the last one that the root key signed on, at most `limit`; empty for an unknown account."""
+
+    async def spend_nonce(self, signer: bytes, nonce: bytes, *, expires_at_ms: int) -> None:
+        """Use a 16 B nonce up, for this device or account id, until `expires_at_ms`, across restarts.
+
+        Raises Unauthenticated if it is used.
+        """
 
     async def remove_expired_nonces(self, *, now_ms: int, limit: int) -> int:
         """Forget at most `limit` expired nonces; how many it were."""

@@ -93,6 +93,12 @@ class Connections:
             self._wakeup.enter(session)
             session.send(Ready(self._limits_digest(), mailbox.next_sequence))
 
+    async def note_present(self) -> None:
+        """Whoever is connected is here today too, if the connection is older than the day."""
+        for session in self.sessions():
+            if session.signer is not None:
+                await self._devices.note_seen(session.signer.device_id)
+
     async def resume(self, session: Session, frame: Resume) -> None:
         """Give the connection its mailbox, away from an older one; raises SequenceAhead."""
         delivery = Delivery(session.device_id, session, self._store, self._clock, self._running.begin)

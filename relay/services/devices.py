@@ -23,6 +23,15 @@ _DAY_MS: Final = 86_400_000
 _MINUTE_MS: Final = 60_000
 
 
+def nonce_end_ms(now_ms: int) -> int:
+    """Until when a nonce is remembered: NONCE_KEPT_SECONDS or up to a minute longer.
+
+    By the minute: the exact time would tie who signed to what was stored at that moment (C8).
+    """
+    kept_until_ms = now_ms + limits.NONCE_KEPT_SECONDS * 1_000
+    return -(-kept_until_ms // _MINUTE_MS) * _MINUTE_MS
+
+
 class Devices:
     """Finds devices and checks their signatures; remembers REMEMBERED of them, unknown ids too."""
 
@@ -33,6 +42,8 @@ class Devices:
         self._known: OrderedDict[bytes, KnownDevice] = OrderedDict()
         self._unknown: dict[bytes, None] = {}
         self._of_account: dict[bytes, set[bytes]] = {}
+        self._seen: set[bytes] = set()  # of the day `_seen_on`
+        self._seen_on = 0
         self._generation = 0  # grows when something is forgotten: a read that began before is not remembered
         bus.subscribe(DeviceRevoked, self._hear)
         bus.subscribe(ManifestChanged, self._hear)
@@ -116,15 +127,26 @@ class Devices:
             upload_offset=upload_offset,
         )
         device = await self._prove(proof.device_id, transcript, proof.signature)
-        # By the minute: the exact time would tie this device to what was stored at that moment (C8).
-        kept_until_ms = self._clock.now_ms() + limits.NONCE_KEPT_SECONDS * 1_000
-        expires_at_ms = -(-kept_until_ms // _MINUTE_MS) * _MINUTE_MS
-        await self._accounts.spend_nonce(device.device_id, proof.nonce, expires_at_ms=expires_at_ms)
+        await self._accounts.spend_nonce(
+            device.device_id, proof.nonce, expires_at_ms=nonce_end_ms(self._clock.now_ms())
+        )
+        await self.note_seen(device.device_id)
         return device
+
+    async def note_seen(self, device_id: bytes) -> None:
+        """The device is here today; only the first time a day is work."""
+        day = self._clock.now_ms() // _DAY_MS
+        if day != self._seen_on:
+            self._seen_on = day
+            self._seen.clear()
+        if device_id not in self._seen:
+            await self._accounts.mark_seen(device_id, day=day)
+            if len(self._seen) < REMEMBERED:
+                self._seen.add(device_id)
 
     async def prove_socket(self, device_id: bytes, *, challenge: bytes, signature: bytes) -> KnownDevice:
         """The device that signed this connection's 32 B challenge. Raises Unauthenticated."""
         transcript = websocket_transcript(origin=self._origin, device_id=device_id, challenge=challenge)
         device = await self._prove(device_id, transcript, signature)
-        await self._accounts.mark_seen(device_id, day=self._clock.now_ms() // _DAY_MS)
+        await self.note_seen(device_id)
         return device

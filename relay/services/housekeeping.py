@@ -35,13 +35,18 @@ class Housekeeping:
         clock: Clock,
         failed: Callable[[BaseException], None],
         group_log_idle_seconds: int = limits.GROUP_LOG_IDLE_SECONDS,
+        note_present: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`failed` is told what a chore raises; the chore is tried again in the next round."""
+        """`failed` is told what a chore raises; the chore is tried again in the next round.
+
+        `note_present` is called each round, to note who is connected.
+        """
         self._store = store
         self._files = files
         self._clock = clock
         self._failed = failed
         self._listed = b""
+        self._note_present = note_present
         self._group_log_idle_seconds = group_log_idle_seconds
         self._chores: tuple[Callable[[], Awaitable[int]], ...] = (
             self._nonces,
@@ -64,6 +69,8 @@ class Housekeeping:
     async def round(self) -> None:
         """Each chore, until it finds nothing more or has had its steps."""
         await self._careful(self._sweep)
+        if self._note_present is not None:
+            await self._careful(self._note_present)
         for chore in self._chores:
             await self._careful(lambda chore=chore: self._repeat(chore))  # type: ignore[misc]
 
@@ -125,10 +132,16 @@ async def open_housekeeping(
     clock: Clock,
     failed: Callable[[BaseException], None],
     group_log_idle_seconds: int = limits.GROUP_LOG_IDLE_SECONDS,
+    note_present: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Housekeeping]:
     """Housekeeping at work until the block ends."""
     housekeeping = Housekeeping(
-        store, files, clock=clock, failed=failed, group_log_idle_seconds=group_log_idle_seconds
+        store,
+        files,
+        clock=clock,
+        failed=failed,
+        group_log_idle_seconds=group_log_idle_seconds,
+        note_present=note_present,
     )
     task = asyncio.create_task(housekeeping.run(), name="housekeeping")
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from relay.ports.accounts import Account, AccountStore, HandleBinding, Registration
+from relay.ports.accounts import Account, AccountStore, HandleBinding, Registration, SeenDevice
 from relay.ports.bus import AccountChanged, Bus, DeviceRevoked, ManifestChanged
 from relay.ports.clock import Clock
 from relay.services.devices import Devices, KnownDevice
@@ -162,15 +162,36 @@ class Identity:
             raise NotFound
         return account
 
-    async def advance(self, signer: KnownDevice, signed: SignedManifest) -> Account:
-        """Put the signer's account's next manifest in place; removed devices lose everything in the same commit (D6)."""
+    async def seen_devices(self, account_id: bytes) -> tuple[SeenDevice, ...]:
+        """The account's devices with the days on which they were last here."""
+        return await self._accounts.seen_devices(account_id)
+
+    async def advance_by_root(self, account_id: bytes, signed: SignedManifest) -> Account:
+        """The same for whoever has the root key and maybe no device: the manifest proves it.
+
+        The account's id is the hash of the root key, so the signature is checked before anything is looked up: without the key
+        the answer says nothing of the account. Raises NotAllowed, ManifestInvalid, ManifestConflict, Conflict.
+        """
+        if signed.signer:
+            raise NotAllowed("a manifest that no device's request brings is signed by the root key")
         manifest = parse_manifest(signed.body)
-        current = await self.account(signer.account_id)
+        if manifest.account_id != account_id or not is_ed25519_key(manifest.root_key):
+            raise ManifestInvalid("the manifest is of another account")
+        _check_signature(
+            manifest.root_key, signed.body, signed.signature, "the root key has not signed this manifest"
+        )
+        if await self._accounts.account(account_id) is None:
+            raise NotAllowed
+        return await self.advance(account_id, signed)
+
+    async def advance(self, account_id: bytes, signed: SignedManifest) -> Account:
+        """Put the account's next manifest in place; removed devices lose everything in the same commit (D6)."""
+        manifest = parse_manifest(signed.body)
+        current = await self.account(account_id)
         if manifest.hash != current.manifest_hash:
             verify_next(manifest, signed, current)
         change = await self._accounts.advance_manifest(manifest, signed, now_ms=self._clock.now_ms())
         if change.added or change.removed or change.account.manifest_version != current.manifest_version:
-            account_id = change.account.account_id
             self._devices.forget((*change.added, *change.removed))
             self._devices.forget_account(account_id)
             self._reach.forget(account_id)

@@ -84,6 +84,8 @@ class Rates:
         self._registration = limit(settings.registration)
         self._lookup = limit(settings.lookup)
         self._upload = limit(settings.upload)
+        self._link = limit(settings.link)
+        self._recovery = limit(settings.recovery)
         self._group_log = limit(settings.group_log)
         self._key = randomness(32)
 
@@ -117,6 +119,14 @@ class Rates:
     def take_upload(self, device_id: bytes) -> None:
         """A blob begun by this device."""
         self._take(self._upload, device_id)
+
+    def take_link(self, address: str | None) -> None:
+        """A slot of a link mailbox written from this address."""
+        self._take_address(self._link, address)
+
+    def take_recovery(self, address: str | None) -> None:
+        """A recovery tried from this address."""
+        self._take_address(self._recovery, address)
 
     def take_group_log(self, account_id: bytes) -> None:
         """A group log made by this account. Under a key of this process: who makes groups is not for a memory dump."""

@@ -26,7 +26,7 @@ from relay.services.devices import KnownDevice
 from relay.session.proof import is_ed25519_key, verify_as
 from relay.wire import limits
 from relay.wire.errors import MalformedRequest, NotAllowed, NotFound, Unauthenticated
-from relay.wire.resources import GroupLogAppendRequest, GroupLogRequest
+from relay.wire.log_resources import GroupLogAppendRequest, GroupLogRequest
 from relay.wire.transcripts import log_append_transcript
 
 DAY_MS: Final = 86_400_000

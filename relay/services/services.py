@@ -15,11 +15,13 @@ from .connections import Connections
 from .devices import Devices
 from .identity import Identity
 from .invites import Invites
+from .link_mailbox import LinkMailboxes
 from .long_poll import LongPoll
 from .mailbox import Mailboxes
 from .prekeys import Prekeys
 from .rate_limit import Rates
 from .reach import Reach
+from .recovery import Recovery
 from .running import Running
 from .sealed_logs import SealedLogs
 from .transparency import Transparency
@@ -43,6 +45,8 @@ class Services:
     devices: Devices
     reach: Reach
     identity: Identity
+    recovery: Recovery
+    links: LinkMailboxes
     invites: Invites
     prekeys: Prekeys
     blobs: Blobs

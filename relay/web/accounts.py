@@ -6,6 +6,7 @@ from aiohttp import web
 
 from relay.ports.accounts import Account
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
+from relay.services.identity import Chain
 from relay.services.roles import Operation, require
 from relay.wire import limits
 from relay.wire import resources as models
@@ -18,6 +19,8 @@ from relay.wire.resources import (
     ManifestObject,
     ManifestRequest,
     ManifestsAnswer,
+    OwnDevice,
+    OwnDevicesAnswer,
     RegisterRequest,
 )
 
@@ -28,12 +31,23 @@ from .transparency import told_inclusion
 _CREATED: Final = 201
 
 
-def _told(account: Account) -> AccountAnswer:
+def told_account(account: Account) -> AccountAnswer:
+    """The account as its own devices see it."""
     return AccountAnswer(
         account_id=account.account_id,
         role=account.role,
         handle=account.handle,
         manifest_version=account.manifest_version,
+    )
+
+
+async def told_chain(call: Call, account_id: bytes, chain: Chain) -> ManifestsAnswer:
+    """A part of a chain, with the proof that its newest manifest is logged."""
+    inclusion = await call.services.transparency.manifest(account_id, chain.latest)
+    return ManifestsAnswer(
+        manifests=[ManifestObject.of(signed) for signed in chain.manifests],
+        latest=chain.latest,
+        inclusion=told_inclusion(inclusion),
     )
 
 
@@ -43,19 +57,32 @@ async def register(call: Call) -> web.StreamResponse:
     address = client_address(call.request, forwarded_for=services.settings.forwarded_for)
     services.rates.take_registration(address)
     account = await services.identity.register(call.read(RegisterRequest))
-    return answer(_told(account), status=_CREATED)
+    return answer(told_account(account), status=_CREATED)
 
 
 async def own_account(call: Call) -> web.StreamResponse:
     """GET /v1/accounts/self."""
-    return answer(_told(await call.services.identity.account(call.signer.account_id)))
+    return answer(told_account(await call.services.identity.account(call.signer.account_id)))
+
+
+async def own_devices(call: Call) -> web.StreamResponse:
+    """GET /v1/accounts/self/devices."""
+    seen = await call.services.identity.seen_devices(call.signer.account_id)
+    return answer(
+        OwnDevicesAnswer(
+            devices=[
+                OwnDevice(device_id=one.device_id, added_at_ms=one.added_at_ms, seen_day=one.seen_day)
+                for one in seen
+            ]
+        )
+    )
 
 
 async def advance_manifest(call: Call) -> web.StreamResponse:
     """POST /v1/accounts/self/manifests."""
     require(call.signer, Operation.CHANGE_MANIFEST)
     signed = call.read(ManifestRequest).manifest.signed_manifest()
-    return answer(_told(await call.services.identity.advance(call.signer, signed)))
+    return answer(told_account(await call.services.identity.advance(call.signer.account_id, signed)))
 
 
 async def manifests(call: Call) -> web.StreamResponse:
@@ -66,14 +93,7 @@ async def manifests(call: Call) -> web.StreamResponse:
         # An own device may always read its chain, a suspended account's too.
         await call.services.reach.require(account_id, call.delivery_token(), None)
     chain = await call.services.identity.chain(account_id, from_version)
-    inclusion = await call.services.transparency.manifest(account_id, chain.latest)
-    return answer(
-        ManifestsAnswer(
-            manifests=[ManifestObject.of(signed) for signed in chain.manifests],
-            latest=chain.latest,
-            inclusion=told_inclusion(inclusion),
-        )
-    )
+    return answer(await told_chain(call, account_id, chain))
 
 
 async def set_handle(call: Call) -> web.StreamResponse:

@@ -25,6 +25,7 @@ from relay.wire.transcripts import STREAMED
 SERVICES: Final = web.AppKey("services", Services)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 BODY_WITHIN_SECONDS: Final = 30
+OCTETS: Final = "application/octet-stream"
 LOG_TOKEN_HEADER: Final = "TokenIM-Log-Token"  # noqa: S105
 TOKEN_HEADER: Final = "TokenIM-Delivery-Token"  # noqa: S105 (a header's name)
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from relay.ports.sealed_logs import LogPage
 from relay.services.roles import Operation, require
 from relay.wire import limits
-from relay.wire.resources import (
+from relay.wire.log_resources import (
     GroupLogAppendRequest,
     GroupLogRequest,
     LogAnswer,

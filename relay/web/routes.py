@@ -5,14 +5,27 @@ from typing import Final
 
 from aiohttp import web
 
+from relay.wire import log_resources
 from relay.wire import resources as models
 
-from . import accounts, blobs, envelopes, health, logs, mailbox, prekeys, transparency, websocket, wellknown
-from .call import LOG_TOKEN_HEADER, TOKEN_HEADER, Call, Route, Signing, serve
+from . import (
+    accounts,
+    blobs,
+    envelopes,
+    health,
+    links,
+    logs,
+    mailbox,
+    prekeys,
+    recovery,
+    transparency,
+    websocket,
+    wellknown,
+)
+from .call import LOG_TOKEN_HEADER, OCTETS, TOKEN_HEADER, Call, Route, Signing, serve
 from .openapi import describe
 
 _TUS: Final = "Tus-Resumable"
-_OCTETS: Final = "application/octet-stream"
 
 
 async def openapi(_call: Call) -> web.StreamResponse:
@@ -60,6 +73,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=models.AccountAnswer,
     ),
     Route(
+        "GET",
+        "/v1/accounts/self/devices",
+        accounts.own_devices,
+        Signing.REQUIRED,
+        "the own devices, and when each was last here",
+        answer=models.OwnDevicesAnswer,
+    ),
+    Route(
         "POST",
         "/v1/accounts/self/manifests",
         accounts.advance_manifest,
@@ -77,6 +98,25 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=models.ManifestsAnswer,
         query=("from",),
         request_headers=(TOKEN_HEADER,),
+    ),
+    Route(
+        "POST",
+        "/v1/accounts/{account_id}/manifests",
+        recovery.advance,
+        Signing.NONE,
+        "put the next manifest in place by the root key's signature alone",
+        request=models.ManifestRequest,
+        answer=models.AccountAnswer,
+    ),
+    Route(
+        "POST",
+        "/v1/recovery",
+        recovery.recover,
+        Signing.NONE,
+        "the manifests of the account whose root key signs, from its last one on or from `from`",
+        request=models.RecoveryRequest,
+        answer=models.ManifestsAnswer,
+        query=("from",),
     ),
     Route(
         "POST",
@@ -254,7 +294,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         Signing.NONE,
         "a complete blob, or a Range of it",
         request_headers=("Range", "If-Range"),
-        answer_media=_OCTETS,
+        answer_media=OCTETS,
     ),
     Route(
         "GET",
@@ -262,7 +302,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         logs.read,
         Signing.REQUIRED,
         "a log of the own account, from an index on",
-        answer=models.LogAnswer,
+        answer=log_resources.LogAnswer,
         query=("from",),
     ),
     Route(
@@ -271,8 +311,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         logs.append,
         Signing.REQUIRED,
         "append to a log of the own account",
-        request=models.LogAppendRequest,
-        answer=models.LogAppendAnswer,
+        request=log_resources.LogAppendRequest,
+        answer=log_resources.LogAppendAnswer,
     ),
     Route(
         "DELETE",
@@ -289,8 +329,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         logs.create_group,
         Signing.REQUIRED,
         "make a group log",
-        request=models.GroupLogRequest,
-        answer=models.LogAppendAnswer,
+        request=log_resources.GroupLogRequest,
+        answer=log_resources.LogAppendAnswer,
         status=201,
     ),
     Route(
@@ -299,8 +339,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         logs.append_group,
         Signing.NONE,
         "append to a group log: signed by its write key",
-        request=models.GroupLogAppendRequest,
-        answer=models.LogAppendAnswer,
+        request=log_resources.GroupLogAppendRequest,
+        answer=log_resources.LogAppendAnswer,
     ),
     Route(
         "GET",
@@ -308,9 +348,27 @@ ROUTES: Final[tuple[Route, ...]] = (
         logs.read_group,
         Signing.NONE,
         "a group log, from an index on: with its read token",
-        answer=models.LogAnswer,
+        answer=log_resources.LogAnswer,
         query=("from",),
         request_headers=(LOG_TOKEN_HEADER,),
+    ),
+    Route(
+        "PUT",
+        "/v1/links/{link_id}/{slot}",
+        links.put,
+        Signing.NONE,
+        "write a slot of a link mailbox, once",
+        request_media=OCTETS,
+        status=204,
+    ),
+    Route(
+        "GET",
+        "/v1/links/{link_id}/{slot}",
+        links.get,
+        Signing.NONE,
+        "a slot of a link mailbox; 204 if nothing was written there within `wait_seconds`",
+        query=("wait_seconds",),
+        answer_media=OCTETS,
     ),
 )
 

@@ -66,6 +66,7 @@ def url_of(listener: socket.socket) -> str:
 
 async def _close_connections(app: web.Application) -> None:
     app[SERVICES].long_poll.stop()
+    app[SERVICES].links.stop()
     await app[SERVICES].connections.stop()
 
 

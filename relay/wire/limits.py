@@ -109,6 +109,14 @@ LOG_READ_TOKEN_BYTES: Final = 32
 MAX_LOG_ANSWER_ENTRIES: Final = 256
 MAX_LOG_ANSWER_BYTES: Final = 1_048_576  # of entries
 
+# Link mailboxes.
+LINK_ID_BYTES: Final = 16
+MAX_LINK_SLOT_BYTES: Final = 8_192
+LINK_SECONDS: Final = 60  # from the first slot's writing
+MAX_LINK_MAILBOXES: Final = 10_000  # of one relay, in memory
+MAX_LINK_BYTES: Final = 67_108_864  # of all of them together
+MAX_LINK_READERS: Final = 8  # that wait at one mailbox
+
 # HTTP.
 MAX_REQUEST_BODY_BYTES: Final = 1_048_576
 

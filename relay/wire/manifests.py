@@ -78,6 +78,12 @@ def account_id_of(root_key: bytes) -> bytes:
     return hashlib.sha256(bytes((limits.SUITE,)) + root_key).digest()
 
 
+def root_key_in(body: bytes) -> bytes:
+    """32 B root key of a manifest that was accepted: its first field. The same work for each."""
+    start = len(MANIFEST_LABEL) + 1 + 4
+    return body[start : start + limits.PUBLIC_KEY_BYTES]
+
+
 def _parse_device(field: bytes) -> ManifestDevice:
     if len(field) != _DEVICE_FIELD_BYTES:
         raise ManifestInvalid("a device of the manifest has the wrong length")

@@ -29,7 +29,6 @@ Bytes16 = Annotated[Base64Url, Field(min_length=16, max_length=16)]
 Bytes32 = Annotated[Base64Url, Field(min_length=32, max_length=32)]
 Bytes64 = Annotated[Base64Url, Field(min_length=64, max_length=64)]
 Ciphertext = Annotated[Base64Url, Field(min_length=1, max_length=limits.MAX_ENVELOPE_BYTES)]
-SealedEntry = Annotated[Base64Url, Field(min_length=1, max_length=limits.MAX_LOG_ENTRY_BYTES)]
 Counter = Annotated[int, Field(ge=0, le=2**53)]
 SequenceNumber = Annotated[int, Field(ge=0, le=limits.MAX_SEQUENCE)]
 TokenClass = Literal["contact", "group", "link", "public"]
@@ -115,6 +114,30 @@ class ManifestsAnswer(Answer):
     manifests: list[ManifestObject]
     latest: int
     inclusion: Inclusion
+
+
+class OwnDevice(Answer):
+    """A device of the own account, and when it was last here."""
+
+    device_id: Bytes16
+    added_at_ms: Counter
+    seen_day: Counter
+    """Days since 1970; 0 if it never was. Nothing finer is kept."""
+
+
+class OwnDevicesAnswer(Answer):
+    """GET /v1/accounts/self/devices, in ascending order of their ids."""
+
+    devices: list[OwnDevice]
+
+
+class RecoveryRequest(Request):
+    """POST /v1/recovery: the account's chain for whoever has its root key. `signature` is by that key."""
+
+    account_id: Bytes32
+    time_ms: Counter
+    nonce: Bytes16
+    signature: Bytes64
 
 
 class HandleRequest(Request):
@@ -304,61 +327,6 @@ class QuarantineAnswer(Answer):
     """GET /v1/mailbox/quarantine: envelopes that were delivered MAX_DELIVERY_ATTEMPTS times without an ack."""
 
     envelopes: list[EnvelopeObject]
-
-
-class LogEntry(Answer):
-    """One entry of a sealed log: its place, its bytes, and the relay's time when it came."""
-
-    index: Counter
-    entry: Base64Url
-    at_ms: Counter
-
-
-class LogAnswer(Answer):
-    """A part of a sealed log, in order and without a gap: more follows if its last index + 1 is below `next_index`."""
-
-    entries: list[LogEntry]
-    first_index: Counter
-    """Oldest entry that is kept; 0 for a log that nobody has written to."""
-    next_index: Counter
-    """What the next entry gets."""
-
-
-class LogAppendRequest(Request):
-    """POST /v1/logs/{name}: put the entry at the end, at the index that the sender takes for it."""
-
-    index: Counter
-    entry: SealedEntry
-
-
-class LogAppendAnswer(Answer):
-    """The entry stands at this index since `at_ms`; the same append again gets the same answer."""
-
-    index: Counter
-    at_ms: Counter
-
-
-class GroupLogRequest(Request):
-    """POST /v1/group-logs: a new group log with its entry 0. The relay does not note who made it."""
-
-    log_id: Bytes32
-    write_key: Bytes32
-    """Ed25519 public key that signs the next append."""
-    read_token_hash: Bytes32
-    """SHA-256 of the read token, 32 B."""
-    entry: SealedEntry
-
-
-class GroupLogAppendRequest(Request):
-    """POST /v1/group-logs/{log_id}/entries. Not signed by a device: `signature` is by the present write key."""
-
-    index: Counter
-    entry: SealedEntry
-    signature: Bytes64
-    next_write_key: Bytes32 | None = None
-    """From this entry on, this key signs instead of the present one."""
-    next_read_token_hash: Bytes32 | None = None
-    """From this entry on, this token reads instead of the present one."""
 
 
 class RelayDocument(Answer):

@@ -21,6 +21,7 @@ WORK_LABEL: Final = b"tokenim/v1 work\x00"
 LOG_HEAD_LABEL: Final = b"tokenim/v1 log head\x00"
 LOG_LEAF_LABEL: Final = b"tokenim/v1 log leaf\x00"
 LOG_HANDLE_LABEL: Final = b"tokenim/v1 log handle\x00"
+RECOVERY_REQUEST_LABEL: Final = b"tokenim/v1 recovery request\x00"
 
 STREAMED: Final = b"streamed"
 """Stands where the body's hash would, for an upload whose whole hash was signed at its creation."""
@@ -116,3 +117,8 @@ def log_append_transcript(
 def work_transcript(*, envelope_id: bytes, account_id: bytes, token: bytes, work: bytes) -> bytes:
     """What the proof of work of a grant hashes: 16 B envelope id, 32 B account id, SHA-256 of the 16 B token, 8 B work."""
     return transcript(WORK_LABEL, envelope_id, account_id, hashlib.sha256(token).digest(), work)
+
+
+def recovery_request_transcript(*, origin: str, account_id: bytes, time_ms: int, nonce: bytes) -> bytes:
+    """What the root key signs to get its account's chain: the relay's public origin, 32 B id, time u64 big-endian, 16 B nonce."""
+    return transcript(RECOVERY_REQUEST_LABEL, origin.encode(), account_id, time_ms.to_bytes(8, "big"), nonce)

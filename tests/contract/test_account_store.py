@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from relay.ports.accounts import Account, HandleBinding
+from relay.ports.accounts import Account, HandleBinding, SeenDevice
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import Submission
@@ -291,3 +291,32 @@ async def test_the_day_a_device_was_seen_is_no_error_for_an_unknown_one(store: S
         await store.accounts.mark_seen(account.devices[0].device_id, day=day)
     await store.accounts.mark_seen(bytes(16), day=20_000)
     assert await store.accounts.account(account.account_id) == account
+
+
+async def test_the_devices_of_an_account_are_told_with_the_day_they_were_last_here(
+    store: Store, reopen: Callable[[], Awaitable[Store]]
+) -> None:
+    ids = sorted(bytes_of(("device", number)) for number in range(2))
+    account = await new_account(store, "anna", ids)
+    await new_account(store, "bert")
+    await store.accounts.mark_seen(ids[1], day=20_000)
+    await store.accounts.mark_seen(ids[1], day=19_999)
+    store = await reopen()
+    seen = await store.accounts.seen_devices(account.account_id)
+    assert seen == (SeenDevice(ids[0], NOW_MS, 0), SeenDevice(ids[1], NOW_MS, 20_000))
+    assert await store.accounts.seen_devices(bytes(32)) == ()
+
+
+async def test_a_recovery_begins_at_the_last_manifest_that_the_root_key_signed(store: Store) -> None:
+    account = await new_account(store, "anna")
+    device_id, chain = account.devices[0].device_id, [registration("anna").signed]
+    for version, signer in ((2, b""), (3, device_id), (4, device_id)):
+        previous = sha256(chain[-1].body).digest()
+        manifest, signed = make_manifest(
+            "anna", [device_field(device_id)], version=version, previous=previous
+        )
+        chain.append(replace(signed, signer=signer))
+        await store.accounts.advance_manifest(manifest, chain[-1], now_ms=NOW_MS)
+        assert await store.accounts.recovery_chain(account.account_id, limit=9) == tuple(chain[1:])
+    assert await store.accounts.recovery_chain(account.account_id, limit=2) == tuple(chain[1:3])
+    assert await store.accounts.recovery_chain(bytes(32), limit=9) == ()

@@ -18,7 +18,7 @@ from relay.services.sealed_logs import SealedLogs
 from relay.wire.errors import NotAllowed, RelayError
 from relay.wire.frames import Notice, NoticeKind
 from relay.wire.links import encode_bytes
-from relay.wire.resources import GroupLogAppendRequest, GroupLogRequest
+from relay.wire.log_resources import GroupLogAppendRequest, GroupLogRequest
 from tests.contract.people import NOW_MS
 from tests.hostile.leak_scanner import LeakScanner
 from tests.hostile.relay_files import (

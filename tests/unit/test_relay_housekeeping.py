@@ -91,6 +91,25 @@ async def test_a_round_removes_group_logs_that_nobody_used_for_long(store: Memor
         assert (there, failures) == (kept, [])
 
 
+async def test_a_round_notes_who_is_connected(store: MemoryStore) -> None:
+    rounds, failures = list[int](), list[BaseException]()
+
+    async def note_present() -> None:
+        rounds.append(1)
+        raise Unavailable
+
+    housekeeping = Housekeeping(
+        store,
+        MemoryBlobFiles(),
+        clock=HastyClock(NOW_MS),
+        failed=failures.append,
+        note_present=note_present,
+    )
+    for _ in range(2):
+        await housekeeping.round()
+    assert len(rounds) == len(failures) == 2
+
+
 async def test_one_fault_does_not_end_it_and_is_told(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

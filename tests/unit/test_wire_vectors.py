@@ -11,7 +11,7 @@ from nacl.signing import VerifyKey
 from relay.wire import codec
 from relay.wire.errors import RelayError
 from relay.wire.links import parse_contact, parse_invite
-from relay.wire.manifests import parse_manifest
+from relay.wire.manifests import parse_manifest, root_key_in
 from relay.wire.prekeys import parse_prekey
 from relay.wire.transcripts import work_transcript
 from relay.wire.work import is_enough_work
@@ -56,6 +56,12 @@ def test_the_signatures_of_requests_challenge_prekey_and_document_verify() -> No
 def test_each_append_to_a_group_log_is_signed_by_its_write_key(vector: dict[str, str]) -> None:
     key = VerifyKey(bytes.fromhex(vector["write_key"]))
     key.verify(bytes.fromhex(vector["transcript"]), bytes.fromhex(vector["signature"]))
+
+
+def test_the_recovery_request_is_signed_by_the_root_key() -> None:
+    vector, root = VECTORS["recovery_request"], bytes.fromhex(VECTORS["identity"]["root_public"])
+    VerifyKey(root).verify(bytes.fromhex(vector["transcript"]), bytes.fromhex(vector["signature_by_root"]))
+    assert root_key_in(bytes.fromhex(VECTORS["identity"]["manifest_body"])) == root
 
 
 def test_the_links_parse() -> None:

@@ -22,6 +22,7 @@ from relay.wire.transcripts import (
     STREAMED,
     http_request_transcript,
     log_append_transcript,
+    recovery_request_transcript,
     relay_document_transcript,
     transcript,
     websocket_transcript,
@@ -227,6 +228,20 @@ def work() -> dict[str, Any]:
     }
 
 
+def recovery_request() -> dict[str, Any]:
+    """A request for the account's chain, signed by the root key."""
+    nonce = seed("recovery nonce", 16)
+    signed = recovery_request_transcript(origin=ORIGIN, account_id=ACCOUNT_ID, time_ms=TIME_MS, nonce=nonce)
+    return {
+        "origin": ORIGIN,
+        "account_id": ACCOUNT_ID.hex(),
+        "time_ms": TIME_MS,
+        "nonce": nonce.hex(),
+        "transcript": signed.hex(),
+        "signature_by_root": ROOT.sign(signed).signature.hex(),
+    }
+
+
 def messages() -> list[dict[str, Any]]:
     """Each frame in a message of its own, and one message with two frames."""
     envelope_id, ciphertext = seed("envelope id", 16), b"\x02\x01" + bytes(62)
@@ -317,6 +332,7 @@ def document() -> str:
                     log_append("the next keys are named", True),
                 ],
                 "work": work(),
+                "recovery_request": recovery_request(),
                 "messages": messages(),
                 "must_fail": MUST_FAIL,
             },

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
-from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration
+from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration, SeenDevice
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.errors import Conflict, HandleTaken, ManifestConflict, NotFound, Unauthenticated
 from relay.wire.log_leaves import manifest_leaf
@@ -235,13 +235,32 @@ class MemoryAccounts:
 
         await self._gate.commit(change)
 
-    async def spend_nonce(self, device_id: bytes, nonce: bytes, *, expires_at_ms: int) -> None:
+    async def seen_devices(self, account_id: bytes) -> tuple[SeenDevice, ...]:
+        """The devices with their days."""
+        self._gate.check()
+        seen = self._image.seen_days
+        return tuple(
+            SeenDevice(device_id, device.added_at_ms, seen.get(device_id, 0))
+            for device_id, device in sorted(self._image.devices.items())
+            if device.account_id == account_id
+        )
+
+    async def recovery_chain(self, account_id: bytes, *, limit: int) -> tuple[SignedManifest, ...]:
+        """From the last manifest on that the root key signed."""
+        self._gate.check()
+        row = self._image.accounts.get(account_id)
+        if row is None:
+            return ()
+        last = max(number for number, signed in enumerate(row.manifests) if not signed.signer)
+        return tuple(row.manifests[last : last + limit])
+
+    async def spend_nonce(self, signer: bytes, nonce: bytes, *, expires_at_ms: int) -> None:
         """Use a nonce up."""
 
         def change() -> None:
-            if (device_id, nonce) in self._image.nonces:
+            if (signer, nonce) in self._image.nonces:
                 raise Unauthenticated
-            self._image.nonces[device_id, nonce] = expires_at_ms
+            self._image.nonces[signer, nonce] = expires_at_ms
 
         await self._gate.commit(change)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 
-from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration
+from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration, SeenDevice
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.errors import HandleTaken, ManifestConflict, NotFound, Unauthenticated
 from relay.wire.log_leaves import manifest_leaf
@@ -191,12 +191,30 @@ class SqliteAccounts:
 
         await self._writer.run(operation, frees=True, single=True)
 
-    async def spend_nonce(self, device_id: bytes, nonce: bytes, *, expires_at_ms: int) -> None:
+    async def seen_devices(self, account_id: bytes) -> tuple[SeenDevice, ...]:
+        """The devices with their days."""
+        rows = await self._reader.rows(
+            "SELECT device_id, added_at_ms, seen_day FROM devices WHERE account_id = ? ORDER BY device_id",
+            (account_id,),
+        )
+        return tuple(SeenDevice(*row) for row in rows)
+
+    async def recovery_chain(self, account_id: bytes, *, limit: int) -> tuple[SignedManifest, ...]:
+        """From the last manifest on that the root key signed."""
+        rows = await self._reader.rows(
+            """SELECT body, signer, signature FROM manifests WHERE account_id = ?1 AND version >=
+                   (SELECT max(version) FROM manifests WHERE account_id = ?1 AND signer = x'')
+               ORDER BY version LIMIT ?2""",
+            (account_id, limit),
+        )
+        return tuple(SignedManifest(*row) for row in rows)
+
+    async def spend_nonce(self, signer: bytes, nonce: bytes, *, expires_at_ms: int) -> None:
         """Use a nonce up; on a full disk too, or nobody could get in to delete something."""
 
         async def operation(transaction: Transaction) -> None:
             if not await transaction.rows(
-                "INSERT OR IGNORE INTO nonces VALUES (?, ?, ?) RETURNING 1", (device_id, nonce, expires_at_ms)
+                "INSERT OR IGNORE INTO nonces VALUES (?, ?, ?) RETURNING 1", (signer, nonce, expires_at_ms)
             ):
                 raise Unauthenticated
 
