@@ -243,6 +243,7 @@ IDENTITY_TABLES = frozenset(
         "nonces",  # of signed requests, for 180 s: that a device fetched or acknowledged something, not what it sent
         "blobs",  # whose quota a blob uses; not for whom it is
         "account_logs",  # whose settings and archive they are; group logs are nobody's
+        "transparency_leaves",  # which accounts there are, and the hashes of their manifests: it is there to be shown
     }
 )
 """Where the relay has to know who somebody is. Nothing in them says who wrote to whom."""
