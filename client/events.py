@@ -33,7 +33,8 @@ async def receive_events(
 ) -> AsyncGenerator[Event, None]:
     """What is kept and was not given, then what comes, until `is_over`. `worker` runs the inbox; its error is raised here.
 
-    Raises Replaced, Refused, and RelayUnreachable after `patience_seconds` without a connection.
+    Raises Replaced, Refused, and RelayUnreachable after `patience_seconds` without a connection, or, `until_caught_up`,
+    without a word of the relay.
     """
     was_caught_up = False
     while not is_over():
@@ -53,7 +54,7 @@ async def receive_events(
             return
         if inbox.news.is_set():
             continue
-        await _news(inbox, worker, system, patience_seconds)
+        await _news(inbox, worker, system, patience_seconds, is_waited_for=until_caught_up)
 
 
 async def _kept(
@@ -94,14 +95,22 @@ async def _kept(
 
 
 async def _news(
-    inbox: Inbox, worker: "asyncio.Task[None]", system: System, patience_seconds: float | None
+    inbox: Inbox,
+    worker: "asyncio.Task[None]",
+    system: System,
+    patience_seconds: float | None,
+    *,
+    is_waited_for: bool,
 ) -> None:
     """Until something is new, the worker ends, or patience does."""
     left = None
-    if patience_seconds is not None and inbox.lost_since is not None:
-        left = patience_seconds - (system.monotonic_seconds() - inbox.lost_since)
-        if left <= 0 and inbox.error is not None:
-            raise RelayUnreachable(str(inbox.error))
+    since = inbox.heard_at if is_waited_for and inbox.lost_since is None else inbox.lost_since
+    if patience_seconds is not None and since is not None:
+        left = patience_seconds - (system.monotonic_seconds() - since)
+        if left <= 0 and (is_waited_for or inbox.error is not None):
+            raise RelayUnreachable(
+                "the relay does not go on with the mailbox" if inbox.error is None else str(inbox.error)
+            )
         left = max(left, 0.05)
     news = asyncio.create_task(inbox.news.wait())
     try:

@@ -37,13 +37,16 @@ from .trust import refresh
 
 _BATCHES_AHEAD: Final = 4  # WebSocket messages read while the ones before are opened
 _LONGEST_ROUND: Final = 512  # frames in one transaction
+_NOTICE_SECONDS: Final = 60.0  # one warning of a kind that is the relay's word alone
+_LOOK_SECONDS: Final = 30.0  # at what the relay should have done by itself
 
 
 class Inbox:
     """The receiving side; `run` until cancelled or replaced.
 
     `caught_up` is set while everything that waited at the last connection is here; `settled` also while there is no
-    connection; `news` is set when there may be something to give out.
+    connection, or one on which nothing comes; `news` is set when there may be something to give out; `heard_at` is when
+    the relay was last heard, in monotonic seconds.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Inbox:
         self.settled = asyncio.Event()
         self.news = asyncio.Event()
         self.lost_since: float | None = None
+        self.heard_at = 0.0
+        self._warned_at: dict[NoticeKind, float] = {}
         self.error: ClientError | None = None
 
     async def run(self) -> None:
@@ -80,6 +85,7 @@ class Inbox:
                     backoff.reset()
                     self.settled.clear()
                     self.lost_since = self.error = None
+                    self.heard_at = self._system.monotonic_seconds()
                     await self._converse(connection)
             except (RelayUnreachable, RelayMisbehaved) as error:
                 await self._lost(error, backoff.next_seconds())
@@ -102,11 +108,14 @@ class Inbox:
         after = await self._database.read(lambda tx: facts.number(tx, facts.COMMITTED_SEQUENCE))
         await connection.send([Resume(after)])
         batches: asyncio.Queue[tuple[RelayFrame, ...]] = asyncio.Queue(_BATCHES_AHEAD)
-        await run_together(self._read(connection, batches), self._work(connection, batches))
+        await run_together(
+            self._read(connection, batches), self._work(connection, batches), self._look_after_the_relay()
+        )
 
     async def _read(self, connection: Connection, batches: "asyncio.Queue[tuple[RelayFrame, ...]]") -> None:
         while True:
             await batches.put(await connection.receive())
+            self.heard_at = self._system.monotonic_seconds()
 
     async def _work(self, connection: Connection, batches: "asyncio.Queue[tuple[RelayFrame, ...]]") -> None:
         while True:
@@ -118,6 +127,20 @@ class Inbox:
                 await self._take(connection, mail)
             for frame in frames:
                 await self._hear(frame)
+
+    async def _look_after_the_relay(self) -> None:
+        """Gaps are told, and sending goes on, also with a relay that leaves something out and never says `caught_up`."""
+        absent_before: frozenset[object] = frozenset()
+        while True:
+            looked_at = self._system.monotonic_seconds()
+            await self._system.sleep(_LOOK_SECONDS)
+            if self.heard_at < looked_at:
+                self.settled.set()
+            absent = await self._database.read(history.untold_absent)
+            if absent & absent_before:
+                await self._database.run(self._tell_absent)
+                self.news.set()
+            absent_before = absent
 
     async def _take(self, connection: Connection, mail: Sequence[Deliver | MissedFrame]) -> None:
         """Commit, then ack; a device list that is missing is fetched in between."""
@@ -163,6 +186,9 @@ class Inbox:
     def _note_caught_up(self, tx: Transaction) -> None:
         """Old private keys may go from now on; what senders counted and is not here is told."""
         facts.set_number(tx, facts.CAUGHT_UP_AT_MS, self._system.now_ms())
+        self._tell_absent(tx)
+
+    def _tell_absent(self, tx: Transaction) -> None:
         for conversation_id, author, count in history.tell_absent(tx):
             name = name_of(tx, author)
             notices.tell(tx, Gap(encode_id(conversation_id), encode_id(author), name, count))
@@ -172,6 +198,10 @@ class Inbox:
             case NoticeKind.PREKEYS_LOW:
                 self._on_prekeys_low()
             case NoticeKind.MAILBOX_NEARLY_FULL | NoticeKind.MAILBOX_FULL | NoticeKind.QUARANTINED:
+                now = self._system.monotonic_seconds()
+                if now - self._warned_at.get(notice.kind, -_NOTICE_SECONDS) < _NOTICE_SECONDS:
+                    return
+                self._warned_at[notice.kind] = now
                 word = notice.kind.name.lower()
                 numbers = ", ".join(str(value) for value in notice.data if isinstance(value, int))
                 await self._database.run(

@@ -40,6 +40,7 @@ from .work import Piece, Workbench
 _log = logging.getLogger(__name__)
 UNDER_WAY: Final = 192
 _READ_AT_ONCE: Final = 64
+_ANSWER_SECONDS: Final = 60.0  # as over HTTP
 _PAUSE_SECONDS: Final = {Outcome.MAILBOX_FULL: 15.0, Outcome.BUDGET_SPENT: 300.0}
 """So long is a recipient left alone who takes nothing now."""
 _MAX_REQUEST_ID: Final = 2**32 - 1
@@ -71,6 +72,8 @@ class Submitter:
         self._under_way: dict[int, queue.Outgoing] = {}
         self._answered = asyncio.Event()
         self._sent_up_to = 0
+        self._batches = 0
+        """Of answers, since the beginning."""
         self._paused: dict[bytes, float] = {}
         self._one_by_one: set[bytes] = set()
         """Recipients whose mailbox was full: one envelope at a time, until one is taken, so that the order stays."""
@@ -115,7 +118,6 @@ class Submitter:
                 async with open_connection(self._transport, signer) as connection:
                     _log.info("connected for sending")
                     backoff.reset()
-                    self._deliveries.found()
                     await self._converse(connection)
             except _TermsChanged:
                 _log.info("the relay wants another kind of connection for sending")
@@ -139,7 +141,15 @@ class Submitter:
         await run_together(_ends(self._system.sleep(seconds)), _ends(self._wake.wait()))
 
     async def _converse(self, connection: Connection) -> None:
-        await run_together(self._send(connection), self._receive(connection))
+        await run_together(self._send(connection), self._receive(connection), self._expect_answers())
+
+    async def _expect_answers(self) -> None:
+        """Raise RelayUnreachable when the relay leaves everything unanswered for so long: whoever waits gets to know."""
+        while True:
+            was_waiting, batches = bool(self._under_way), self._batches
+            await self._system.sleep(_ANSWER_SECONDS)
+            if was_waiting and self._under_way and batches == self._batches:
+                raise RelayUnreachable("the relay does not answer what it was sent")
 
     async def _send(self, connection: Connection) -> None:
         while True:
@@ -246,6 +256,8 @@ class Submitter:
     async def _receive(self, connection: Connection) -> None:
         while True:
             frames = await connection.receive()
+            self._batches += 1
+            self._deliveries.found()
             answers = [answer for answer in map(self._answer, frames) if answer is not None]
             for _ in answers:
                 self._system.reached(Step.ACCEPTED)

@@ -330,6 +330,11 @@ def is_absent(tx: Transaction, device_id: bytes, content: Content) -> bool:
     return found is not None
 
 
+def untold_absent(tx: Transaction) -> frozenset[object]:
+    """What is absent and was not told, to be compared with what it is later."""
+    return frozenset(tx.all("SELECT conversation_id, device_id, counter FROM absent WHERE told = 0"))
+
+
 def tell_absent(tx: Transaction) -> list[tuple[bytes, bytes, int]]:
     """(Conversation, author, how many) of what is absent and was not told before; it counts as told now."""
     found = tx.all(
