@@ -1,6 +1,6 @@
 """All attacks by name, in the order of the table: importing a module enlists what is in it."""
 
-from tests.hostile import attacks_on_device_lists, attacks_on_prekeys  # noqa: F401
+from tests.hostile import attacks_on_answers, attacks_on_device_lists, attacks_on_mail, attacks_on_prekeys  # noqa: F401
 from tests.hostile.attacks import ATTACKS
 
 __all__ = ["ATTACKS"]

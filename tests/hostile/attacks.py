@@ -9,6 +9,7 @@ A scenario says what the user has to see, by the methods of its stage; it raises
 twice: as the client is, and with its guards taken away, which must end in Unseen.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -73,3 +74,8 @@ def attack(*guards: Guard, cannot: str = "") -> Callable[[Scenario], Scenario]:
 
 def nothing(*_: object, **__: object) -> None:
     """In the place of what checks or tells."""
+
+
+async def forever(*_: object, **__: object) -> None:
+    """In the place of what looks from time to time."""
+    await asyncio.Event().wait()

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from relay.wire import codec
-from relay.wire.frames import Authenticate, ClientFrame, RelayFrame
+from relay.wire.frames import Authenticate, ClientFrame, RelayFrame, Resume
 from relay.wire.limits import MAX_MESSAGE_BYTES
 
 _HOP_BY_HOP = frozenset(
@@ -51,8 +51,16 @@ class Exchange:
         self.body = json.dumps(value).encode()
 
     def is_of(self, method: str, path: str) -> bool:
-        """Whether it is this method and a path of this pattern, as in `fnmatch`; the query does not count."""
-        return self.method == method and fnmatchcase(self.target.partition("?")[0], path)
+        """Whether method and path are of these patterns, as in `fnmatch`; the query does not count."""
+        return fnmatchcase(self.method, method) and fnmatchcase(self.target.partition("?")[0], path)
+
+    def refuse(self, status: int, code: str) -> None:
+        """A refusal in the place of the answer."""
+        self.status = status
+        self.headers["Content-Type"] = "application/problem+json"
+        self.json = {
+            "type": "about:blank", "title": code, "status": status, "code": code, "detail": "said so", "request_id": ""
+        }  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -63,6 +71,26 @@ class Line:
     relay: aiohttp.ClientWebSocketResponse
     middleman: "Middleman"
     device_id: bytes | None = None
+    has_mailbox: bool = False
+    _to_relay: list[ClientFrame] = field(default_factory=list)
+    _to_client: list[RelayFrame] = field(default_factory=list)
+
+    def tells_relay(self, *frames: ClientFrame) -> None:
+        """Send the relay frames that the client never sent, after what passes now."""
+        self._to_relay += frames
+
+    def tells_client(self, *frames: RelayFrame) -> None:
+        """Send the client frames that the relay never sent, after what passes now."""
+        self._to_client += frames
+
+    async def flush(self) -> None:
+        """Send both."""
+        if self._to_client:
+            told, self._to_client = self._to_client, []
+            await self.push(*told)
+        frames, self._to_relay = self._to_relay, []
+        for message in codec.batches([codec.encode_frame(frame) for frame in frames]):
+            await self.relay.send_bytes(message)
 
     async def push(self, *frames: RelayFrame) -> None:
         """Send the client frames that the relay never sent."""
@@ -95,13 +123,15 @@ class Middleman:
     """How often something was changed, added or left out: an attack that never came to it proves nothing."""
     failures: list[BaseException] = field(default_factory=list)
     """Of the rules themselves."""
-    _answers: list[tuple[str, str, Answers]] = field(default_factory=list)
+    _answers: list[tuple[str, str, Answers, bool]] = field(default_factory=list)
     _to_client: list[ToClient] = field(default_factory=list)
     _to_relay: list[ToRelay] = field(default_factory=list)
 
-    def changes_answers(self, method: str, path: str, change: Answers) -> None:
+    def changes_answers(
+        self, method: str, path: str, change: Answers, *, also_refusals: bool = False
+    ) -> None:
         """From now on `change` sees each answer to such requests, unless the relay refused, before the client does."""
-        self._answers.append((method, path, change))
+        self._answers.append((method, path, change, also_refusals))
 
     def changes_frames(self, change: ToClient) -> None:
         """From now on the client gets what `change` gives for what the relay sent in one message."""
@@ -120,6 +150,11 @@ class Middleman:
     def answer_to(self, method: str, path: str) -> Exchange:
         """The newest answer to such a request, as the relay gave it."""
         return next(one for one in reversed(self.exchanges) if one.status < 400 and one.is_of(method, path))
+
+    def line_of(self, device_id: bytes) -> Line | None:
+        """The WebSocket by which a device has its mailbox at this moment."""
+        open_ones = (line for line in reversed(self.lines) if line.has_mailbox and not line.client.closed)
+        return next((line for line in open_ones if line.device_id == device_id), None)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request of a client."""
@@ -144,8 +179,8 @@ class Middleman:
             self.exchanges.append(Exchange(*facts, answered.status, kept.copy(), body))
             exchange = Exchange(*facts, answered.status, kept, body)
         before = exchange.status, exchange.headers.copy(), exchange.body
-        for method, path, change in self._answers:
-            if exchange.status < 400 and exchange.is_of(method, path):
+        for method, path, change, also_refusals in self._answers:
+            if (also_refusals or exchange.status < 400) and exchange.is_of(method, path):
                 with self._noting_failures():
                     change(exchange)
         self.changes += before != (exchange.status, exchange.headers, exchange.body)
@@ -187,16 +222,18 @@ class Middleman:
             for frame in frames:
                 if isinstance(frame, Authenticate):
                     line.device_id = frame.device_id
+                line.has_mailbox |= isinstance(frame, Resume)
             changed: Sequence[ClientFrame] = frames
             for change in self._to_relay:
                 with self._noting_failures():
                     changed = tuple(change(line, changed))
             if changed == frames:
                 await line.relay.send_bytes(message.data)
-                continue
-            self.changes += 1
-            for batch in codec.batches([codec.encode_frame(frame) for frame in changed]):
-                await line.relay.send_bytes(batch)
+            else:
+                self.changes += 1
+                for batch in codec.batches([codec.encode_frame(frame) for frame in changed]):
+                    await line.relay.send_bytes(batch)
+            await line.flush()
 
     async def _down(self, line: Line) -> None:
         async for message in line.relay:
@@ -212,6 +249,7 @@ class Middleman:
                 await line.client.send_bytes(message.data)
             else:
                 await line.push(*changed)
+            await line.flush()
 
     @contextmanager
     def _noting_failures(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socket import create_server, socket
 from typing import Any
@@ -22,10 +22,11 @@ from client.system import System, this_machine
 from relay.wire.limits import ACCOUNT_ID_BYTES, DEVICE_ID_BYTES
 from relay.wire.links import decode_id, encode_id
 from tests.hostile.attacks import Attack, Unseen
-from tests.hostile.middleman import Middleman, open_middleman
+from tests.hostile.middleman import Line, Middleman, open_middleman
 from tests.relay_process import run, serving
 
 _WITHIN_SECONDS = 30
+_HURRIED_SECONDS = 0.2
 _INVITED = 10_000
 _handles = itertools.count(1)
 
@@ -140,6 +141,11 @@ class Live:
             await self.news.wait_for(holds)
 
 
+def hurried_machine() -> System:
+    """A machine on which every wait is short."""
+    return replace(this_machine(), sleep=lambda seconds: asyncio.sleep(min(seconds, _HURRIED_SECONDS)))
+
+
 def kind_of(event: Event) -> str:
     """The kind of a warning, else the type of the event."""
     return event.kind if isinstance(event, Warned) else str(event.as_json()["type"])
@@ -158,20 +164,24 @@ class Stage:
 
     async def people(self, *names: str, system: System | None = None) -> list[Person]:
         """Accounts with these names; the relay is whatever it is at this moment."""
-        made = []
-        for name in names:
-            handle = f"{name}-{next(_handles)}"
-            person = Person(self, name, handle, self.folder / handle, system or this_machine())
+        made = [self.stranger(name, system=system) for name in names]
+        for person in made:
             await person.register()
-            self.cast.append(person)
-            made.append(person)
         return made
+
+    def stranger(self, name: str, *, system: System | None = None) -> Person:
+        """Somebody who has not registered yet."""
+        handle = f"{name}-{next(_handles)}"
+        person = Person(self, name, handle, self.folder / handle, system or this_machine())
+        self.cast.append(person)
+        return person
 
     def plain(self, words: str) -> str:
         """With names in the place of handles and ids."""
         for person in sorted(self.cast, key=lambda one: -len(one.handle)):
             words = words.replace(person.handle, person.name)
-            words = words.replace(encode_id(person.account_id), person.name)
+            if person.account_id:
+                words = words.replace(encode_id(person.account_id), person.name)
         return words
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -180,11 +190,23 @@ class Stage:
             while not holds():  # noqa: ASYNC110  # what passes the middleman tells nobody
                 await asyncio.sleep(0.01)
 
-    async def refuses(self, who: Person | str, doing: Awaitable[object], code: str) -> None:
+    async def line_of(self, person: Person) -> Line:
+        """The WebSocket by which an online person has the mailbox, once there is one."""
+        await self.until(lambda: self.relay.line_of(person.device_id) is not None)
+        line = self.relay.line_of(person.device_id)
+        assert line is not None
+        return line
+
+    async def refuses(
+        self, who: Person, doing: Awaitable[object], code: str, *, within_seconds: float = _WITHIN_SECONDS
+    ) -> None:
         """It fails for this person with this code; raises Unseen otherwise."""
-        name = who if isinstance(who, str) else who.name
+        name = who.name
         try:
-            await doing
+            async with asyncio.timeout(within_seconds):
+                await doing
+        except TimeoutError:
+            raise Unseen(f"{name} waits in vain") from None
         except ClientError as error:
             words = self.plain(str(error))
             if code_of(error) != code:
@@ -193,11 +215,21 @@ class Stage:
         else:
             raise Unseen(f"{name} is not refused with {code}")
 
+    async def succeeds(
+        self, who: Person, doing: Awaitable[object], *, within_seconds: float = _WITHIN_SECONDS
+    ) -> None:
+        """It is done in time; raises Unseen otherwise."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                await doing
+        except TimeoutError:
+            raise Unseen(f"{who.name} waits in vain") from None
+
     def tells(self, who: Person, kind: str) -> None:
         """This was told; raises Unseen otherwise."""
         words = [words for told, words in who.told() if told == kind]
         if not words:
-            raise Unseen(f"{who.name} is not told of {kind}, but {who.told()}")
+            raise Unseen(f"{who.name} is not told of {kind}, but {who.told()}, and reads {who.texts()}")
         for line in dict.fromkeys(words):
             self._seen(f"{who.name}: {line}")
 
@@ -205,10 +237,13 @@ class Stage:
         """The user sees this, which gives the attack away."""
         self._seen(words)
 
-    async def reads(self, who: Person, of: Person, *texts: str, in_history: tuple[str, ...] = ()) -> None:
-        """Exactly these texts were shown, each once, in this order; the history has them too. Raises Unseen."""
+    async def reads(self, who: Person, of: Person, *texts: str, after: tuple[str, ...] = ()) -> None:
+        """Exactly these texts were shown, each once, in this order; the history has them too. Raises Unseen.
+
+        `after`: what was shown before, and is in the history alone.
+        """
         shown, kept = who.texts(), await who.history(of)
-        if shown != list(texts) or kept != list(in_history or texts):
+        if shown != list(texts) or kept != [*after, *texts]:
             raise Unseen(f"{who.name} reads {shown}, and {kept} in the history")
         if self.harmless:
             self.saw.append(f"{who.name} reads {', '.join(map(repr, texts)) or 'nothing'}")
@@ -267,10 +302,12 @@ def open_theatre(data: Path) -> Iterator[Theatre]:
     """A relay process whose public origin is the address where its middlemen listen."""
     with create_server(("127.0.0.1", 0)) as listening:
         host, port = listening.getsockname()
-        # Nobody reads what it logs, so it logs little: a full pipe would stop it.
-        with serving(
-            data, TOKENIM_RELAY_ORIGIN=f"http://{host}:{port}", TOKENIM_RELAY_LOG_LEVEL="error"
-        ) as relay:
+        settings = {
+            "TOKENIM_RELAY_ORIGIN": f"http://{host}:{port}",
+            "TOKENIM_RELAY_LOG_LEVEL": "error",  # nobody reads what it logs: a full pipe would stop it
+            "TOKENIM_RELAY_LIMITS__PUBLIC_WORK_BITS": "8",
+        }
+        with serving(data, **settings) as relay:
             made = run("invite", "create", "--data", str(data), "--uses", str(_INVITED))
             assert made.returncode == 0, made.stderr
             yield Theatre(relay.url, listening, made.stdout.split()[-1])

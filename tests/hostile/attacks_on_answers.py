@@ -1,0 +1,388 @@
+"""A relay that lies in what it answers: what became of a message, what time it is, what it is, what is in a file."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from client import Message
+from client.contents import FilePointer
+from client.errors import RelayUnreachable
+from client.submitter import Submitter
+from client.transport import Transport
+from crypto.keys import SigningKeyPair
+from relay.wire.frames import (
+    Accepted,
+    CaughtUp,
+    Challenge,
+    Deliver,
+    Notice,
+    NoticeKind,
+    Outcome,
+    Refused,
+    RelayFrame,
+    Submit,
+)
+from relay.wire.links import encode_bytes, encode_id
+from relay.wire.transcripts import relay_document_transcript
+from tests.chatting import random_file
+from tests.hostile.attacks import Guard, attack, forever
+from tests.hostile.attacks_on_device_lists import says_there_is_a_newer_list
+from tests.hostile.attacks_on_mail import acquainted, answering_submits
+from tests.hostile.middleman import Exchange, Line
+from tests.hostile.stage import Person, Stage, hurried_machine
+
+YEAR_3000_MS = 32_503_680_000_000
+
+# What became of a message.
+
+
+@attack(Guard("client.submitter.Submitter._expect_answers", forever))
+async def drops_accepted(stage: Stage) -> None:
+    """never says that a message is accepted"""
+    alice, bob = await acquainted(stage)
+    alice.system = hurried_machine()
+    stage.relay.changes_frames(
+        lambda line, frames: [frame for frame in frames if not isinstance(frame, Accepted)]
+    )
+    await stage.refuses(
+        alice, alice.says(bob, "hello", patience_seconds=0.5), "unreachable", within_seconds=5
+    )
+    stage.relay.stops()
+    async with alice.client() as client:
+        await client.flush()
+    await bob.listens()
+    await stage.reads(bob, alice, "hello", after=("hello",))
+
+
+def _lying(outcome: Outcome) -> Callable[[Submit], Iterable[RelayFrame]]:
+    return lambda submit: [Accepted(submit.request_id, (outcome,) * len(submit.targets))]
+
+
+SAYS_NOTHING_OF_FAILURES = Guard(
+    "client.deliveries.Deliveries.failed", lambda self, numbers, error: self.accepted(numbers)
+)
+
+
+@attack(SAYS_NOTHING_OF_FAILURES)
+async def says_that_the_mailbox_is_full(stage: Stage) -> None:
+    """says that the recipient's mailbox is full"""
+    alice, bob = await acquainted(stage)
+    stage.relay.changes_submits(answering_submits(_lying(Outcome.MAILBOX_FULL)))
+    await stage.refuses(alice, alice.says(bob, "hello"), "mailbox_full")
+
+
+@attack(SAYS_NOTHING_OF_FAILURES)
+async def says_that_a_token_is_not_good(stage: Stage) -> None:
+    """says that the recipient does not want to hear"""
+    alice, bob = await acquainted(stage)
+    stage.relay.changes_submits(answering_submits(_lying(Outcome.NOT_ALLOWED)))
+    await stage.refuses(alice, alice.says(bob, "hello"), "not_sent")
+
+
+@attack(SAYS_NOTHING_OF_FAILURES)
+async def says_that_a_device_is_unknown(stage: Stage) -> None:
+    """says that the recipient has no such device"""
+    alice, bob = await acquainted(stage)
+    stage.relay.changes_submits(answering_submits(_lying(Outcome.UNKNOWN_DEVICE)))
+    await stage.refuses(alice, alice.says(bob, "hello"), "not_sent")
+
+
+_answer = Submitter._answer
+
+
+def _takes_any_answer(self: Submitter, frame: RelayFrame) -> object:
+    """As that to what was sent first."""
+    if isinstance(frame, Accepted):
+        frame = Accepted(next(iter(self._under_way)), frame.outcomes, frame.manifest_behind)
+    return _answer(self, frame)
+
+
+@attack(Guard("client.submitter.Submitter._answer", _takes_any_answer))
+async def answers_what_was_not_asked(stage: Stage) -> None:
+    """answers a submit that there never was"""
+    alice, bob = await acquainted(stage)
+    stage.relay.changes_submits(
+        answering_submits(lambda submit: [Accepted(submit.request_id + 7, (Outcome.STORED,))])
+    )
+    sending = alice.says(bob, "hello", patience_seconds=0.5)
+    await stage.refuses(alice, sending, "unreachable", within_seconds=5)
+
+
+@attack(cannot="the same bytes again are the same message, and a list that is the known one changes nothing")
+async def says_for_ever_that_a_list_is_behind(stage: Stage) -> None:
+    """says after each message that the recipient has a newer device list"""
+    alice, bob = await stage.people("alice", "bob")
+    says_there_is_a_newer_list(stage, bob, 2**40)
+    await alice.says(bob, "one")
+    await alice.says(bob, "two")
+    await bob.listens()
+    await stage.reads(bob, alice, "one", "two")
+    stage.nothing_told(alice, bob)
+
+
+# What time it is.
+
+
+@attack(cannot="the clock of the relay is nowhere taken for that of the machine")
+async def lies_about_the_time(stage: Stage) -> None:
+    """says in every place that it is the year 3000"""
+    alice, bob = await stage.people("alice", "bob")
+
+    def in_frames(line: Line, frames: Sequence[RelayFrame]) -> Iterable[RelayFrame]:
+        for frame in frames:
+            match frame:
+                case Challenge(challenge):
+                    yield Challenge(challenge, YEAR_3000_MS)
+                case Deliver(sequence, envelope_id, _, envelope_class, ciphertext):
+                    yield Deliver(sequence, envelope_id, YEAR_3000_MS, envelope_class, ciphertext)
+                case _:
+                    yield frame
+
+    def in_answers(exchange: Exchange) -> None:
+        exchange.headers["Date"] = "Wed, 01 Jan 3000 00:00:00 GMT"
+
+    stage.relay.changes_frames(in_frames)
+    stage.relay.changes_answers("*", "*", in_answers)
+    began_ms = alice.system.now_ms()
+    await alice.says(bob, "one")
+    await alice.says(bob, "two")
+    await bob.listens()
+    await bob.says(alice, "three")
+    await alice.listens()
+    sent = [event.sent_at_ms for event in (*bob.heard, *alice.heard) if isinstance(event, Message)]
+    stage.holds(
+        len(sent) == 3 and all(began_ms <= ms <= bob.system.now_ms() for ms in sent),
+        "each message shows the time at which it was written",
+    )
+    await stage.reads(bob, alice, "one", "two")
+    stage.nothing_told(alice, bob)
+
+
+@attack(SAYS_NOTHING_OF_FAILURES)
+async def refuses_over_the_time(stage: Stage) -> None:
+    """refuses every signed request, and says that it is the year 3000"""
+    alice, bob = await stage.people("alice", "bob")
+
+    def refuse(exchange: Exchange) -> None:
+        if exchange.signed:
+            exchange.refuse(401, "unauthenticated")
+            exchange.headers["Date"] = "Wed, 01 Jan 3000 00:00:00 GMT"
+
+    stage.relay.changes_answers("*", "*", refuse)
+    await stage.refuses(alice, alice.says(bob, "one"), "unauthenticated")
+    stage.relay.stops()
+    await alice.says(bob, "two")
+    await bob.listens()
+    sent = [event.sent_at_ms for event in bob.heard if isinstance(event, Message)]
+    stage.holds(len(sent) == 2 and max(sent) <= bob.system.now_ms(), "no message says the year 3000")
+
+
+# What it is itself.
+
+
+async def _reads_only(transport: Transport, pinned_key: bytes) -> None:
+    """Whatever the relay says of itself is believed."""
+    await transport.ask("GET", "/.well-known/tokenim")
+
+
+@attack(Guard("client.transport.Transport.relay_document", _reads_only))
+async def changes_its_document(stage: Stage) -> None:
+    """names other limits than those that it signed"""
+
+    def change(exchange: Exchange) -> None:
+        exchange.json = {**exchange.json, "limits": {"max_envelope_bytes": 1}}
+
+    stage.relay.changes_answers("GET", "/.well-known/tokenim", change)
+    bob = stage.stranger("bob")
+    await stage.refuses(bob, bob.register(), "relay_key_changed")
+
+
+@attack(Guard("client.transport.Transport.relay_document", _reads_only))
+async def is_another_relay(stage: Stage) -> None:
+    """is another relay than the one that made the invite, with a document that it signed itself"""
+    key = SigningKeyPair.generate(os.urandom)
+
+    def change(exchange: Exchange) -> None:
+        exchange.json = {**exchange.json, "signing_key": encode_bytes(key.public)}
+        signature = key.sign(relay_document_transcript(exchange.body))
+        exchange.headers["TokenIM-Signature"] = encode_bytes(signature)
+
+    stage.relay.changes_answers("GET", "/.well-known/tokenim", change)
+    bob = stage.stranger("bob")
+    await stage.refuses(bob, bob.register(), "relay_key_changed")
+
+
+@attack(Guard("client.transport._MAX_ANSWER_BYTES", 1 << 40))
+async def answers_without_an_end(stage: Stage) -> None:
+    """answers with more bytes than any answer has"""
+    alice, bob = await stage.people("alice", "bob")
+
+    def lengthen(exchange: Exchange) -> None:
+        exchange.body += b" " * 8_000_000
+
+    stage.relay.changes_answers("GET", "/v1/accounts/*/manifests", lengthen)
+    await stage.refuses(alice, alice.says(bob, "hello"), "relay_misbehaved")
+
+
+@attack(
+    Guard("client.inbox.refusal", lambda code, retry_after_ms: RelayUnreachable("the relay is not there"))
+)
+async def says_that_it_does_not_know_the_device(stage: Stage) -> None:
+    """says that it does not know the device any more"""
+    (bob,) = await stage.people("bob")
+    stage.relay.changes_frames(
+        lambda line, frames: [
+            Refused(0, "unauthenticated", 0) if isinstance(one, CaughtUp) else one for one in frames
+        ]
+    )
+    await stage.refuses(bob, bob.listens(patience_seconds=0.5), "unauthenticated")
+
+
+# What should be looked at.
+
+
+@attack(
+    cannot="a notice makes the client look and changes nothing; it can ask for no more looks than it answers"
+)
+async def makes_up_notices(stage: Stage) -> None:
+    """makes up, a hundred times, that keys run low, that it was restored, that devices and logs changed"""
+    alice, bob = await acquainted(stage)
+    made_up = [
+        Notice(NoticeKind.PREKEYS_LOW, (2, 1)),
+        Notice(NoticeKind.RESTORED),
+        Notice(NoticeKind.DEVICE_REVOKED, (bob.device_id,)),
+        Notice(NoticeKind.LOG_ADVANCED, (bytes(16), 2**40)),
+        Notice(NoticeKind.MANIFEST_CHANGED, (2**40,)),
+        Notice(NoticeKind.SHUTTING_DOWN),
+    ]
+    async with bob.online() as live:
+        line = await stage.line_of(bob)
+        await line.push(*made_up * 100)
+        await alice.says(bob, "one")
+        await live.hears("one")
+    asked = sum(one.is_of("GET", "/v1/prekeys") for one in stage.relay.exchanges)
+    stage.holds(asked < 250, "bob looks after his keys no more often than the relay answers him")
+    await stage.reads(bob, alice, "one", after=("hello",))
+    stage.nothing_told(bob)
+
+
+@attack(Guard("client.inbox._NOTICE_SECONDS", 0.0))
+async def floods_with_warnings(stage: Stage) -> None:
+    """makes up, a thousand times, that the mailbox is full"""
+    alice, bob = await acquainted(stage)
+    async with bob.online() as live:
+        line = await stage.line_of(bob)
+        await line.push(*(Notice(NoticeKind.MAILBOX_FULL, (number, 1)) for number in range(1_000)))
+        await live.is_told("mailbox_full", within_seconds=5)
+        await alice.says(bob, "one")
+        await live.hears("one")
+    stage.tells(bob, "mailbox_full")
+    stage.holds(len(bob.told()) == 1, "it is told once")
+
+
+@attack(Guard("client.prekey_care.MAX_MADE_A_DAY", 1 << 30))
+async def says_that_all_keys_are_used_up(stage: Stage) -> None:
+    """says again and again that all one-time keys are used up"""
+    (bob,) = await stage.people("bob")
+
+    def empty(exchange: Exchange) -> None:
+        answer = exchange.json
+        for row in answer["stock"]:
+            row["one_time_left"] = 0
+        exchange.json = answer
+
+    def take(exchange: Exchange) -> None:
+        exchange.status = 200
+
+    stage.relay.changes_answers("GET", "/v1/prekeys", empty)
+    stage.relay.changes_answers("POST", "/v1/prekeys", take, also_refusals=True)
+    async with bob.online() as live:
+        line = await stage.line_of(bob)
+        for _ in range(14):
+            stage.relay.exchanges.clear()
+            await line.push(Notice(NoticeKind.PREKEYS_LOW, (2, 0)))
+            await stage.until(lambda: any(one.is_of("GET", "/v1/prekeys") for one in stage.relay.exchanges))
+        await live.is_told("prekeys_drained", within_seconds=5)
+    stage.tells(bob, "prekeys_drained")
+
+
+# What is in a file.
+
+
+def _keep_unchecked(pointer: FilePointer, sealed: Path, path: Path) -> tuple[Path, bytes]:
+    """Whatever came is the file."""
+    sealed.rename(path)
+    return path, bytes(32)
+
+
+async def _fetch_anything(
+    transport: Transport, pointer: FilePointer, partial: Path, on_progress: object
+) -> None:
+    """However much it is."""
+    async with transport.stream("GET", f"/v1/blobs/{encode_id(pointer.blob_id)}") as response:
+        await asyncio.to_thread(partial.write_bytes, await response.read())
+
+
+UNCHECKED = (
+    Guard("client.media._open_sealed", _keep_unchecked),
+    Guard("client.media._fetch_sealed", _fetch_anything),
+)
+
+
+async def _bob_fetches(bob: Person) -> Message:
+    async with bob.client() as client, aclosing(client.messages(until_caught_up=True)) as messages:
+        async for message in messages:
+            return await message.fetch()
+    raise AssertionError("there is no message")
+
+
+async def _sends_a_file(stage: Stage, change: Callable[[bytes], bytes]) -> Person:
+    """Alice sends Bob a file; what the relay gives of it is `change` of what it should."""
+    alice, bob = await stage.people("alice", "bob")
+    async with alice.client() as client:
+        await client.send(bob.handle, file=random_file(stage.folder, f"{bob.handle}.jpg", 5_000))
+
+    def swap(exchange: Exchange) -> None:
+        exchange.body = change(exchange.body)
+
+    stage.relay.changes_answers("GET", "/v1/blobs/*", swap)
+    return bob
+
+
+@attack(*UNCHECKED)
+async def serves_another_file(stage: Stage) -> None:
+    """serves other bytes of the same length for a file"""
+    bob = await _sends_a_file(stage, lambda body: os.urandom(len(body)))
+    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
+
+
+@attack(*UNCHECKED)
+async def changes_a_file(stage: Stage) -> None:
+    """changes the last bit of a file"""
+    bob = await _sends_a_file(stage, lambda body: body[:-1] + bytes((body[-1] ^ 1,)))
+    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
+
+
+@attack(*UNCHECKED)
+async def cuts_a_file_short(stage: Stage) -> None:
+    """serves half of a file"""
+    bob = await _sends_a_file(stage, lambda body: body[: len(body) // 2])
+    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
+
+
+@attack(*UNCHECKED)
+async def lengthens_a_file(stage: Stage) -> None:
+    """serves a file with more behind its end"""
+    bob = await _sends_a_file(stage, lambda body: body + bytes(100_000))
+    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
+
+
+@attack(cannot="what is not there cannot be taken for something else")
+async def has_lost_a_file(stage: Stage) -> None:
+    """says that it does not have a file"""
+    bob = await _sends_a_file(stage, bytes)
+    stage.relay.stops()
+    stage.relay.changes_answers("GET", "/v1/blobs/*", lambda exchange: exchange.refuse(404, "not_found"))
+    await stage.refuses(bob, _bob_fetches(bob), "file_unavailable")
