@@ -1,4 +1,4 @@
-"""A skipped test fails the run, unless its reason stands in `allowed_skips.txt` beside this file.
+"""A skipped test fails the run, unless its reason stands in `allowed_skips.txt` beside this file; vectors are counted.
 
 A suite that is green because half of it did not run proves nothing: each reason is agreed on, in writing.
 """
@@ -6,6 +6,8 @@ A suite that is green because half of it did not run proves nothing: each reason
 from pathlib import Path
 
 import pytest
+
+from tests.vector_counts import VectorCounts
 
 
 def allowed_reasons() -> set[str]:
@@ -53,3 +55,4 @@ class SkipWatch:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # with xdist, only the controller sees every report
         config.pluginmanager.register(SkipWatch(), "tokenim-skip-watch")
+        config.pluginmanager.register(VectorCounts(), "tokenim-vector-counts")
