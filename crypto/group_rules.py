@@ -158,6 +158,9 @@ def begin_draft(
 ) -> Draft:
     """The draft after all changes; raises CommitRefused or ManifestGap."""
     draft = Draft(state, head)
+    changes = tuple(changes)
+    if state is None and not (changes and _begins(changes[0], head)):
+        raise CommitRefused("the commit that creates a group begins by adding its committer as owner")
     with _refusing():
         for change in changes:
             needed = WHO_MAY[type(change)]
@@ -172,6 +175,10 @@ def begin_draft(
     if own.manifest_version != head.manifest_version:
         raise CommitRefused("the committer's manifest version is not the one of the group")
     return draft
+
+
+def _begins(first: Change, head: CommitHead) -> bool:
+    return isinstance(first, Add) and first.account == head.account and first.role is Role.OWNER
 
 
 def _add(draft: Draft, change: Any, manifests: Manifests) -> None:

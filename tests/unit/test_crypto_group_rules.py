@@ -27,7 +27,7 @@ from crypto.group_changes import (
 )
 from crypto.group_commits import Commit, CommitKind, SignedCommit, sign_commit
 from crypto.group_epoch import EpochHandOut
-from crypto.group_proposals import add
+from crypto.group_proposals import add, begin_group
 from crypto.group_rights import ROLE_RIGHTS, Right, Role
 from crypto.group_rules import WHO_MAY, apply_commit
 from crypto.group_state import Member, Setting, parse_state
@@ -170,6 +170,47 @@ def test_a_right_that_is_taken_needs_a_cut_and_one_that_is_given_does_not() -> N
         lazy = sign_commit(Commit(head, b"", commit.changes), owner.device)
         with pytest.raises(CommitRefused, match="CUT is needed"):
             apply_commit(owner.known.state, lazy, owner.town.manifests)
+
+
+def test_what_the_same_commit_takes_back_still_needs_its_cut() -> None:
+    """Who was out for a moment, or could not speak, may have handed nothing on; the rules judge change by change."""
+    _, people = everybody()
+    owner, member = people["owner"], people["member"].account
+    for changes in (
+        [Remove(member), add(member, 1)],
+        [Give(member, int(Right.HEAR)), Give(member, int(Right.HEAR | Right.SEND))],
+        [SetRole(member, Role.LISTENER), SetRole(member, Role.MEMBER)],
+    ):
+        assert owner.prepare(changes).signed.commit.kind is CommitKind.CUT
+
+
+def test_nobody_raises_itself_and_an_owner_may_step_down() -> None:
+    log, people = everybody()
+    owner, admin, target = people["owner"], people["admin"], people["target"]
+    owner.commit(log, [SetRole(target.account, Role.OWNER)])
+    with pytest.raises(CommitRefused, match="may not give this role"):
+        owner.prepare([SetRole(owner.account, Role.ADMIN), SetRole(owner.account, Role.OWNER)])
+    with pytest.raises(CommitRefused):
+        admin.prepare([SetRole(admin.account, Role.OWNER)])
+    owner.commit(log, [SetRole(owner.account, Role.ADMIN)])
+    assert owner.known.state.member(owner.account).role is Role.ADMIN
+
+
+def test_a_group_begins_with_its_owner() -> None:
+    """Whoever creates it is its owner, and says so first: no group begins under somebody else's name."""
+    _, (ann, bob) = group_of("ann", "bob")
+    head = replace(_begun(ann), changes=())
+    first, other = add(ann.account, 1, Role.OWNER), add(bob.account, 1, Role.OWNER)
+    apply_commit(None, sign_commit(replace(head, changes=(first, other)), ann.device), ann.town.manifests)
+    for changes in ((other, first), (add(ann.account, 1, Role.ADMIN), other), (other,), ()):
+        with pytest.raises(CommitRefused, match="begins by adding its committer"):
+            apply_commit(None, sign_commit(replace(head, changes=changes), ann.device), ann.town.manifests)
+
+
+def _begun(founder: GroupMember) -> Commit:
+    own = founder.person.manifest
+    made = begin_group(founder.device, own, [], [], founder.random, founder.now_ms, founder.town.manifests)
+    return made.signed.commit
 
 
 def test_a_step_stands_only_in_a_broadcast_and_a_join_there_is_one() -> None:
