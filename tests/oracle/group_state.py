@@ -1,82 +1,22 @@
-"""A second implementation of groups, from docs/protocol.md alone: naive, slow, and with no code of `crypto`.
+"""A group's state, and the commits that change it, from docs/protocol.md alone: "State", "Commits", "Rules".
 
-States are dictionaries; each thing is derived anew. Ed25519 is Python's integers; AES-GCM comes from a library.
+States are dictionaries, changes are read where they are applied: naive, slow, and with no code of `crypto`.
 """
 
-import hashlib
-import hmac
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from tests.oracle import ed25519
-from tests.oracle.ratchet import BUCKETS, hkdf, transcript
+from tests.oracle.manifests import Manifest
+from tests.oracle.refusals import Waiting, require
+from tests.oracle.transcripts import fields_of, number, sha256, split, transcript, u16, u32, u64
 
 HEAR, SEND, COMMITTING = 1, 2, 4 | 8 | 16 | 32 | 64 | 128
 ROLE_RIGHTS = {1: 1, 2: 3, 3: 319, 4: 511, 5: 511}
-OWNER = 5
-
-
-class Skipped(Exception):
-    """An entry that every member skips."""
-
-
-def sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
-def u32(value: int) -> bytes:
-    return value.to_bytes(4, "big")
-
-
-def u64(value: int) -> bytes:
-    return value.to_bytes(8, "big")
-
-
-def fields_of(label: bytes, data: bytes) -> list[bytes]:
-    if not data.startswith(label + b"\x01"):
-        raise Skipped("another label")
-    fields, at = [], len(label) + 1
-    while at < len(data):
-        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
-        if end > len(data):
-            raise Skipped("cut")
-        fields.append(data[at + 4 : end])
-        at = end
-    return fields
-
-
-def epoch_keys(group_id: bytes, epoch: int, step: int, cut_hash: bytes, secret: bytes) -> dict[str, bytes]:
-    info = transcript(b"tokenim/v1 epoch keys\0", group_id, u64(epoch), u32(step))
-    out = hkdf(cut_hash, secret, info, 96)
-    return {"header": out[:32], "entry": out[32:64], "read_token": out[64:]}
-
-
-def commitment_of(group_id: bytes, secret: bytes) -> bytes:
-    return sha256(transcript(b"tokenim/v1 epoch commitment\0", group_id, secret))
-
-
-def next_secret(group_id: bytes, epoch: int, step: int, state_hash: bytes, secret: bytes) -> bytes:
-    info = transcript(b"tokenim/v1 epoch step\0", group_id, u64(epoch), u32(step))
-    return hkdf(state_hash, secret, info, 32)
-
-
-def unpad(padded: bytes) -> bytes:
-    length = int.from_bytes(padded[:4], "big")
-    if padded[4 + length :].strip(b"\0") or 4 + length > len(padded):
-        raise Skipped("padding")
-    return padded[4 : 4 + length]
-
-
-def gcm_open(key: bytes, nonce: bytes, sealed: bytes, ad: bytes) -> bytes:
-    try:
-        return AESGCM(key).decrypt(nonce, sealed, ad)
-    except (InvalidTag, ValueError):
-        raise Skipped("does not open") from None
-
-
-# States
+MEMBER, OWNER = 2, 5
+PLAIN, CUT, STEP = 0, 1, 2
+NEEDED = {1: 4, 2: 8, 3: 64, 4: 32, 5: 16, 6: 16, 7: 128, 8: 0, 9: 0}
+MEMBER_BYTES = (32, 8, 1, 4, 4, 8, 8)
+Chains = dict[bytes, list[Manifest]]  # the manifests of each account
 
 
 def encode_state(state: dict[str, Any]) -> bytes:
@@ -91,7 +31,7 @@ def encode_state(state: dict[str, Any]) -> bytes:
         for account, each in sorted(state["members"].items())
     )
     settings = b"".join(
-        bytes((len(name), critical)) + len(value).to_bytes(2, "big") + name + value
+        bytes((len(name), critical)) + u16(len(value)) + name + value
         for name, (value, critical) in sorted(state["settings"].items())
     )
     return transcript(
@@ -110,6 +50,36 @@ def encode_state(state: dict[str, Any]) -> bytes:
     )
 
 
+def parse_state(data: bytes) -> dict[str, Any]:
+    """The inverse: what a welcome tells."""
+    fields = fields_of(b"tokenim/v1 group state\0", data)
+    require(len(fields) == 11, "fields")
+    state: dict[str, Any] = {"group_id": fields[0], "index": number(fields[1]), "previous": fields[2]}
+    state |= {"epoch": number(fields[3]), "step": number(fields[4]), "cut_at": number(fields[5])}
+    state |= {"commitment": fields[6], "cut_hash": fields[7], "members": {}, "banned": set(), "settings": {}}
+    for at in range(0, len(fields[8]), 65):
+        account, *values = split(fields[8][at : at + 65], *MEMBER_BYTES)
+        names = "version", "role", "wants", "given", "since", "asked"
+        state["members"][account] = dict(zip(names, map(number, values), strict=True))
+    for at in range(0, len(fields[9]), 32):
+        state["banned"].add(fields[9][at : at + 32])
+    rest = fields[10]
+    while rest:
+        name, value = rest[4 : 4 + rest[0]], rest[4 + rest[0] : 4 + rest[0] + number(rest[2:4])]
+        state["settings"][name] = value, rest[1]
+        rest = rest[4 + len(name) + len(value) :]
+    require(encode_state(state) == data, "not in order")
+    return state
+
+
+def state_hash(state: dict[str, Any]) -> bytes:
+    return sha256(encode_state(state))
+
+
+def hash_at_cut(state: dict[str, Any]) -> bytes:
+    return state["cut_hash"] or state_hash(state)
+
+
 def rights(member: dict[str, int]) -> int:
     return member["wants"] & member["given"] & ROLE_RIGHTS[member["role"]]
 
@@ -118,209 +88,184 @@ def may_commit(member: dict[str, int]) -> bool:
     return bool(rights(member) & COMMITTING and rights(member) & HEAR)
 
 
-def require(holds: object, why: str) -> None:
-    if not holds:
-        raise Skipped(why)
+def signing_key(chains: Chains, account: bytes, version: int, device: bytes) -> bytes:
+    """The device's key in that version of its account's manifest; Waiting if it has to be fetched."""
+    for one in chains.get(account, []):
+        if one.version == version:
+            require(device in one.devices, "no such device")
+            return one.devices[device].signing
+    raise Waiting("a manifest")
 
 
-def apply_change(
-    change: bytes, members: Any, state: dict[str, Any], committer: Any, me: bytes, epoch: int
-) -> bool:
-    """Change `members` and the rest of `state`; True if a device left."""
-    kind, body = change[0], change[1:]
-    needed = {1: 4, 2: 8, 3: 64, 4: 32, 5: 16, 6: 16, 7: 128, 8: 0, 9: 0}[kind]
-    require(rights(committer) & needed == needed, "right")
-    account = body[:32]
-    outranks = account in members and (
-        committer["role"] == OWNER or members[account]["role"] < committer["role"]
-    )
-    if kind == 1:
-        version, role = int.from_bytes(body[32:40], "big"), body[40]
-        wants, given = int.from_bytes(body[41:45], "big"), int.from_bytes(body[45:49], "big")
-        require(account not in members and account not in state["banned"], "is there")
-        require(not given & ~ROLE_RIGHTS[role] and version, "impossible")
-        appoints = rights(committer) & 64 and (role < committer["role"] or committer["role"] == OWNER)
-        require(role <= 2 or appoints, "role")
-        members[account] = {
-            "version": version,
-            "role": role,
-            "wants": wants,
-            "given": given,
-            "since": epoch,
-            "asked": 0,
+class Draft:
+    """A state that is being changed, and what the changes so far mean for the epoch."""
+
+    def __init__(
+        self, state: dict[str, Any] | None, me: bytes, epoch: int, group_id: bytes, chains: Chains
+    ) -> None:
+        old = state["members"] if state else {}
+        self.members = {account: dict(member) for account, member in old.items()}
+        self.banned = set(state["banned"]) if state else set()
+        self.settings = dict(state["settings"]) if state else {}
+        self.me, self.epoch, self.group_id, self.chains = me, epoch, group_id, chains
+        self.committer = dict(old[me]) if state else {"role": OWNER, "wants": 511, "given": 511}
+        self.needs_cut, self.joined = state is None, False
+
+    def outranks(self, account: bytes) -> bool:
+        """Whether the committer has a higher role than this member, or is an owner."""
+        role = self.committer["role"]
+        return account in self.members and (role == OWNER or self.members[account]["role"] < role)
+
+    def appoints(self, role: int) -> bool:
+        return role < self.committer["role"] or self.committer["role"] == OWNER
+
+    def put(self, account: bytes, **changed: int) -> None:
+        before = rights(self.members[account]) if account in self.members else 0
+        self.members[account] = self.members.get(account, {}) | changed
+        after = rights(self.members[account])
+        self.needs_cut |= bool(before & ~after)
+        self.joined |= bool(after & ~before & HEAR)
+
+    def drop(self, account: bytes) -> None:
+        require(account != self.me, "itself")
+        del self.members[account]
+        self.needs_cut = True
+
+    def kind(self, state: dict[str, Any] | None) -> int:
+        """What a commit of these changes has to be at least."""
+        broadcast = bool(state) and state["settings"].get(b"broadcast", (b"", 0))[0] == b"\x01"
+        return CUT if self.needs_cut else STEP if self.joined and broadcast else PLAIN
+
+    def check(self, version: int) -> None:
+        """Of the group after all changes."""
+        own = self.members[self.me]
+        require(own["version"] == version and may_commit(own), "own")
+        require(any(member["role"] == OWNER for member in self.members.values()), "owner")
+
+    def apply(self, change: bytes) -> None:
+        kind, body = change[0], change[1:]
+        require(kind in NEEDED and rights(self.committer) & NEEDED[kind] == NEEDED[kind], "right")
+        getattr(self, f"change_{kind}")(body)
+
+    def change_1(self, body: bytes) -> None:
+        account, version, role, wants, given = split(body, 32, 8, 1, 4, 4)
+        require(account not in self.members and account not in self.banned, "is there")
+        require(not number(given) & ~ROLE_RIGHTS[role[0]] and number(version), "impossible")
+        appoints = rights(self.committer) & 64 and self.appoints(role[0])
+        require(role[0] <= MEMBER or appoints, "role")
+        numbers = {
+            "version": number(version),
+            "role": role[0],
+            "wants": number(wants),
+            "given": number(given),
         }
-    elif kind in (2, 5):
-        require(kind == 5 or account in members, "not there")
-        require(account not in state["banned"], "banned")
-        if account in members:
-            require(outranks and account != me, "rank")
-            del members[account]
-        if kind == 5:
-            state["banned"].add(account)
-    elif kind == 3:
-        role = body[32]
-        require(account in members and (outranks or account == me), "rank")
-        require(role < committer["role"] or committer["role"] == OWNER, "role")
-        members[account] |= {"role": role, "given": ROLE_RIGHTS[role]}
-    elif kind == 4:
-        given = int.from_bytes(body[32:36], "big")
-        require(outranks and not given & ~ROLE_RIGHTS[members[account]["role"]], "rank")
-        members[account]["given"] = given
-    elif kind == 6:
-        require(account in state["banned"], "not banned")
-        state["banned"].remove(account)
-    elif kind == 7:
+        self.put(account, **numbers, since=self.epoch, asked=0)
+
+    def change_2(self, account: bytes) -> None:
+        require(self.outranks(account), "rank")
+        self.drop(account)
+
+    def change_3(self, body: bytes) -> None:
+        account, role = body[:32], body[32]
+        require(account in self.members and self.appoints(role), "role")
+        own = account == self.me and role <= self.members[account]["role"]
+        require(own or (account != self.me and self.outranks(account)), "rank")
+        self.put(account, role=role, given=ROLE_RIGHTS[role])
+
+    def change_4(self, body: bytes) -> None:
+        account, given = body[:32], number(body[32:])
+        require(self.outranks(account) and not given & ~ROLE_RIGHTS[self.members[account]["role"]], "rank")
+        self.put(account, given=given)
+
+    def change_5(self, account: bytes) -> None:
+        require(account not in self.banned, "banned")
+        if account in self.members:
+            require(self.outranks(account), "rank")
+            self.drop(account)
+        self.banned.add(account)
+
+    def change_6(self, account: bytes) -> None:
+        require(account in self.banned, "not banned")
+        self.banned.remove(account)
+
+    def change_7(self, body: bytes) -> None:
         name, value = body[4 : 4 + body[0]], body[4 + body[0] :]
-        require(value or name in state["settings"], "no setting")
-        if value:
-            state["settings"][name] = value, body[1]
-        else:
-            del state["settings"][name]
-    elif kind == 8:
-        version = int.from_bytes(body[32:40], "big")
-        require(account in members and members[account]["version"] < version, "version")
-        members[account]["version"] = version
-        return bool(body[40])
-    else:
-        group, asker, _, since, what, value, at = fields_of(b"tokenim/v1 group request\0", body[64:])
-        member = members.get(asker)
-        require(member and group == state["group_id"], "who")
-        require(int.from_bytes(since, "big") == member["since"], "since")
-        require(int.from_bytes(at, "big") > member["asked"], "asked")
+        require(len(value) == number(body[2:4]) and (value or name in self.settings), "no setting")
+        self.settings[name] = value, body[1]
+        if not value:
+            del self.settings[name]
+
+    def change_8(self, body: bytes) -> None:
+        account, version = body[:32], number(body[32:40])
+        require(account in self.members and self.members[account]["version"] < version, "version")
+        self.members[account]["version"] = version
+        self.needs_cut |= bool(body[40])
+        self.joined |= bool(rights(self.members[account]) & HEAR)
+
+    def change_9(self, body: bytes) -> None:
+        signature, request = body[:64], body[64:]
+        group, asker, device, since, what, value, at = fields_of(b"tokenim/v1 group request\0", request)
+        require(asker in self.members and group == self.group_id, "who")
+        member = self.members[asker]
+        require(number(since) == member["since"] and number(at) > member["asked"], "when")
+        ed25519.verify(signing_key(self.chains, asker, member["version"], device), request, signature)
         if what == b"\x01":
-            require(asker != me, "itself")
-            del members[asker]
+            self.drop(asker)
         else:
-            member |= {"wants": int.from_bytes(value, "big"), "asked": int.from_bytes(at, "big")}
-    return False
+            self.put(asker, wants=number(value), asked=number(at))
 
 
-def apply_commit(state: dict[str, Any] | None, body: bytes) -> dict[str, Any]:
-    """The next state; signatures are checked by the caller, who knows the keys."""
-    fields = fields_of(b"tokenim/v1 group commit\0", body)
-    (form, kind), group_id, previous, me, _, version, at, commitment, *changes = fields
-    require(form == 1 and kind in (0, 1, 2) and (len(commitment) == 32) == (kind == 1), "form")
-    old = state["members"] if state else {}
-    everything = {"role": OWNER, "wants": 511, "given": 511}
-    committer = old.get(me) if state else everything
-    require(previous == (sha256(encode_state(state)) if state else b""), "outdated")
-    require(committer and may_commit(committer), "entitled")
-    new: dict[str, Any] = {
-        "group_id": group_id,
-        "banned": set(state["banned"]) if state else set(),
-        "settings": dict(state["settings"]) if state else {},
-    }
-    epoch = (state["epoch"] if state else 0) + (kind == 1)
-    members = {account: dict(member) for account, member in old.items()}
-    left = False
+def needed_kind(state: dict[str, Any], me: bytes, changes: list[bytes], chains: Chains) -> int:
+    """What a commit of `me` with these changes has to be at least; Refused if the rules forbid it."""
+    require(me in state["members"] and may_commit(state["members"][me]), "entitled")
+    draft = Draft(state, me, state["epoch"], state["group_id"], chains)
     for change in changes:
-        if state is None and change[0] == 1 and change[1:33] == me and me not in members:
-            members[me] = {
-                "version": int.from_bytes(version, "big"),
-                "role": OWNER,
-                "asked": 0,
-                "since": epoch,
-            }
-            members[me] |= {"wants": int.from_bytes(change[42:46], "big"), "given": ROLE_RIGHTS[OWNER]}
-            continue
-        left = apply_change(change, members, new, committer, me, epoch) or left
-    require(members[me]["version"] == int.from_bytes(version, "big") and may_commit(members[me]), "own")
-    require(any(member["role"] == OWNER for member in members.values()), "owner")
-    gone = any(account not in members or rights(old[account]) & ~rights(members[account]) for account in old)
-    came = any(
-        rights(member) & HEAR and not rights(old.get(account, member | {"wants": 0})) & HEAR
-        for account, member in members.items()
-    ) or any(change[0] == 8 for change in changes)
-    broadcast = bool(state) and state["settings"].get(b"broadcast", (b"", 0))[0] == b"\x01"
-    wanted = 1 if gone or left or not state else 2 if came and broadcast else 0
-    require(kind in (1, wanted), "kind")
-    old_cut = (state["cut_hash"] or previous) if state else b""
-    return new | {
+        draft.apply(change)
+    draft.check(version_of_commit(state, me, changes))
+    return draft.kind(state)
+
+
+def version_of_commit(state: dict[str, Any], me: bytes, changes: list[bytes]) -> int:
+    """Field 6: the committer's version in the state, or that of a change 8."""
+    own = [change for change in changes if change[0] == 8 and change[1:33] == me]
+    return number(own[-1][33:41]) if own else int(state["members"][me]["version"])
+
+
+def apply_commit(
+    state: dict[str, Any] | None, signature: bytes, body: bytes, chains: Chains
+) -> dict[str, Any]:
+    """The next state; Refused for what every member skips, Waiting while a manifest is missing."""
+    fields = fields_of(b"tokenim/v1 group commit\0", body)
+    require(len(fields) >= 8, "fields")
+    (form, kind), group_id, previous, me, device, version, at, commitment, *changes = fields
+    require(form == 1 and kind in (PLAIN, CUT, STEP) and (len(commitment) == 32) == (kind == CUT), "form")
+    require(previous == (state_hash(state) if state else b""), "outdated")
+    if state:
+        require(group_id == state["group_id"] and me in state["members"], "who")
+        require(may_commit(state["members"][me]), "entitled")
+        require(number(version) >= state["members"][me]["version"], "an older manifest")
+    else:
+        first = changes[0] if changes else b""
+        require(
+            first[:1] + first[1:33] + first[41:42] == b"\x01" + me + bytes([OWNER]), "begins with its owner"
+        )
+    ed25519.verify(signing_key(chains, me, number(version), device), body, signature)
+    draft = Draft(state, me, (state["epoch"] if state else 0) + (kind == CUT), group_id, chains)
+    for change in changes:
+        draft.apply(change)
+    draft.check(number(version))
+    require(kind in (CUT, draft.kind(state)), "kind")
+    anew = kind == CUT or not state
+    return {
+        "group_id": group_id,
         "index": state["index"] + 1 if state else 0,
         "previous": previous,
-        "epoch": epoch,
-        "step": 0 if kind == 1 or not state else state["step"] + (kind == 2),
-        "cut_at": int.from_bytes(at, "big") if kind == 1 or not state else state["cut_at"],
-        "commitment": commitment if kind == 1 or not state else state["commitment"],
-        "cut_hash": b"" if kind == 1 else old_cut,
-        "members": members,
+        "epoch": draft.epoch,
+        "step": 0 if anew or not state else state["step"] + (kind == STEP),
+        "cut_at": number(at) if anew or not state else state["cut_at"],
+        "commitment": commitment if anew or not state else state["commitment"],
+        "cut_hash": b"" if anew or not state else hash_at_cut(state),
+        "members": draft.members,
+        "banned": draft.banned,
+        "settings": draft.settings,
     }
-
-
-def open_entry(key: bytes, group_id: bytes, index: int, entry: bytes) -> tuple[bytes, bytes]:
-    """(Signature, body) of an entry."""
-    require(entry[:1] == b"\x01" and len(entry) in BUCKETS, "shape")
-    ad = transcript(b"tokenim/v1 group log entry\0", group_id, u64(index))
-    content = unpad(gcm_open(key, entry[1:13], entry[13:], ad))
-    return content[:64], content[64:]
-
-
-# Messages
-
-
-def chain_step(chain_key: bytes) -> tuple[bytes, bytes]:
-    label = b"tokenim/v1 group chain\0"
-    first, second = (hmac.new(chain_key, label + end, hashlib.sha256).digest() for end in (b"\1", b"\2"))
-    return first, second
-
-
-def parse_chain(data: bytes) -> dict[str, Any]:
-    return {
-        "group_id": data[1:33],
-        "epoch": data[33:41],
-        "cut_hash": data[41:73],
-        "chain_id": data[73:85],
-        "iteration": int.from_bytes(data[85:89], "big"),
-        "chain_key": data[89:121],
-        "public": data[121:153],
-    }
-
-
-def bound_to(chain: dict[str, Any], account: bytes, device: bytes, iteration: int) -> list[bytes]:
-    return [
-        chain["group_id"],
-        chain["epoch"],
-        chain["cut_hash"],
-        account,
-        device,
-        chain["chain_id"],
-        u32(iteration),
-    ]
-
-
-def open_message(envelope: bytes, header_key: bytes, chain: dict[str, Any], account: bytes) -> bytes:
-    require(len(envelope) in BUCKETS and envelope[:2] == b"\x03\x01", "shape")
-    nonce = envelope[2:14]
-    header = gcm_open(header_key, nonce, envelope[14:62], b"\x03\x01")
-    device, iteration = header[:16], int.from_bytes(header[28:], "big")
-    require(header[16:28] == chain["chain_id"] and iteration >= chain["iteration"], "chain")
-    fields = bound_to(chain, account, device, iteration)
-    signed = transcript(b"tokenim/v1 group signature\0", *fields, sha256(envelope[:-64]))
-    require(ed25519.verifies(chain["public"], signed, envelope[-64:]), "signature")
-    key = chain["chain_key"]
-    for _ in range(iteration - chain["iteration"]):
-        _, key = chain_step(key)
-    ad = transcript(b"tokenim/v1 group message\0", *fields, envelope[:62])
-    return unpad(gcm_open(chain_step(key)[0], nonce, envelope[62:-64], ad))
-
-
-def seal_message(
-    text: bytes,
-    header_key: bytes,
-    chain: dict[str, Any],
-    account: bytes,
-    device: bytes,
-    seed: bytes,
-    nonce: bytes,
-) -> bytes:
-    """The envelope of the chain's present iteration."""
-    iteration = chain["iteration"]
-    plain = device + chain["chain_id"] + u32(iteration)
-    start = b"\x03\x01" + nonce + AESGCM(header_key).encrypt(nonce, plain, b"\x03\x01")
-    size = min(bucket for bucket in BUCKETS if bucket >= 62 + 4 + len(text) + 16 + 64)
-    fields = bound_to(chain, account, device, iteration)
-    padded = (u32(len(text)) + text).ljust(size - 62 - 16 - 64, b"\0")
-    ad = transcript(b"tokenim/v1 group message\0", *fields, start)
-    start += AESGCM(chain_step(chain["chain_key"])[0]).encrypt(nonce, padded, ad)
-    signed = transcript(b"tokenim/v1 group signature\0", *fields, sha256(start))
-    return start + ed25519.sign(seed, signed)

@@ -1,177 +1,203 @@
-"""A second session set-up, written from docs/protocol.md and RFC 9180 alone, with no code of the `crypto` package.
+"""A second session set-up, written from docs/protocol.md alone: "Session set-up (PQXDH)" and "Set-up envelope".
 
-X25519 and HPKE are written out; ML-KEM, SHA-3 and ChaCha20-Poly1305 are the library's. Slow, not constant in time,
-and without the checks of keys: it is there so that the fast one can be compared with it.
+Values in, values out; who keeps keys and sessions is in `sessions`. Slow, and not constant in time.
 """
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from tests.oracle import hpke, ml_kem, x25519
+from tests.oracle.padding import BUCKETS, pad, unpad
+from tests.oracle.prekeys import KEM, ONE_TIME, SEALING, SIGNED, Prekey
+from tests.oracle.refusals import require
+from tests.oracle.transcripts import hkdf, number, sha256, split, transcript, u32, u64
 
-from tests.oracle.ratchet import BUCKETS, Refused, hkdf, transcript
-
-PRIME = 2**255 - 19
-HPKE_SUITE = b"HPKE" + bytes.fromhex("647a00010003")
-X_WING_LABEL = bytes.fromhex("5c2e2f2f5e5c")
-BASE = (9).to_bytes(32, "little")
 VALUES = (32, 16, 8, 32, 8, 32, 4, 4, 1, 4, 1, 4, 32, 1_088)
-
-
-def x25519(private: bytes, public: bytes) -> bytes:
-    """The ladder of RFC 7748, section 5."""
-    scalar = int.from_bytes(private, "little") & ~7 & ~(128 << 248) | 64 << 248
-    x1 = int.from_bytes(public, "little") % 2**255
-    x2, z2, x3, z3, swap = 1, 0, x1, 1, 0
-    for position in reversed(range(255)):
-        bit = scalar >> position & 1
-        if swap != bit:
-            x2, x3, z2, z3 = x3, x2, z3, z2
-        swap = bit
-        a, b, c, d = x2 + z2, x2 - z2, x3 + z3, x3 - z3
-        da, cb, aa, bb = d * a, c * b, a * a, b * b
-        x3, z3 = pow(da + cb, 2, PRIME), x1 * pow(da - cb, 2, PRIME) % PRIME
-        e = aa - bb
-        x2, z2 = aa * bb % PRIME, e * (aa + 121_665 * e) % PRIME
-    if swap:
-        x2, z2 = x3, z3
-    return (x2 * pow(z2, PRIME - 2, PRIME) % PRIME).to_bytes(32, "little")
-
-
-def extract(salt: bytes, label: bytes, ikm: bytes) -> bytes:
-    """LabeledExtract of RFC 9180, section 4."""
-    key = salt or bytes(32)
-    data = b"HPKE-v1" + HPKE_SUITE + label + ikm
-    inner = hashlib.sha256(bytes(b ^ 0x36 for b in key.ljust(64, b"\0")) + data).digest()
-    return hashlib.sha256(bytes(b ^ 0x5C for b in key.ljust(64, b"\0")) + inner).digest()
-
-
-def expand(secret: bytes, label: bytes, info: bytes, length: int) -> bytes:
-    """LabeledExpand, for at most one block of 32 B."""
-    data = length.to_bytes(2, "big") + b"HPKE-v1" + HPKE_SUITE + label + info + b"\x01"
-    inner = hashlib.sha256(bytes(b ^ 0x36 for b in secret.ljust(64, b"\0")) + data).digest()
-    return hashlib.sha256(bytes(b ^ 0x5C for b in secret.ljust(64, b"\0")) + inner).digest()[:length]
-
-
-def hpke_cipher(shared: bytes, info: bytes) -> tuple[ChaCha20Poly1305, bytes]:
-    """The key schedule of base mode, and the nonce of the first message."""
-    context = b"\x00" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", info)
-    secret = extract(shared, b"secret", b"")
-    return ChaCha20Poly1305(expand(secret, b"key", context, 32)), expand(secret, b"base_nonce", context, 12)
-
-
-def x_wing_private(seed: bytes) -> tuple[MLKEM768PrivateKey, bytes]:
-    stream = hashlib.shake_256(seed).digest(96)
-    return MLKEM768PrivateKey.from_seed_bytes(stream[:64]), stream[64:]
-
-
-def combine(kem_secret: bytes, dh_secret: bytes, sent: bytes, public: bytes) -> bytes:
-    return hashlib.sha3_256(kem_secret + dh_secret + sent + public + X_WING_LABEL).digest()
-
-
-def seal(sealing_public: bytes, info: bytes, padded: bytes, ephemeral: bytes) -> bytes:
-    """enc ‖ ciphertext, with this X25519 private key as the ephemeral one."""
-    kem_public, public = sealing_public[:1_184], sealing_public[1_184:]
-    kem_secret, kem_sent = MLKEM768PublicKey.from_public_bytes(kem_public).encapsulate()
-    sent = x25519(ephemeral, BASE)
-    shared = combine(kem_secret, x25519(ephemeral, public), sent, public)
-    cipher, nonce = hpke_cipher(shared, info)
-    return kem_sent + sent + cipher.encrypt(nonce, padded, b"")
-
-
-def unseal(seed: bytes, info: bytes, sealed: bytes) -> bytes:
-    kem, private = x_wing_private(seed)
-    kem_sent, sent = sealed[:1_088], sealed[1_088:1_120]
-    public = x25519(private, BASE)
-    shared = combine(kem.decapsulate(kem_sent), x25519(private, sent), sent, public)
-    cipher, nonce = hpke_cipher(shared, info)
-    try:
-        return cipher.decrypt(nonce, sealed[1_120:], b"")
-    except InvalidTag:
-        raise Refused from None
-
-
-def envelope_info(account: bytes, device: bytes, sealing_id: bytes) -> bytes:
-    return transcript(b"tokenim/v1 setup envelope\0", account, device, sealing_id)
-
-
-def wrap(content: bytes, key: tuple[bytes, bytes], recipient: tuple[bytes, bytes], ephemeral: bytes) -> bytes:
-    """A set-up envelope; `key` is (id, public key) of the recipient's sealing key."""
-    size = next(bucket for bucket in BUCKETS if bucket >= 6 + 1_120 + 4 + len(content) + 16)
-    padded = len(content).to_bytes(4, "big") + content
-    padded += bytes(size - 6 - 1_120 - 16 - len(padded))
-    return b"\x01\x01" + key[0] + seal(key[1], envelope_info(*recipient, key[0]), padded, ephemeral)
-
-
-def unwrap(envelope: bytes, seeds: dict[bytes, bytes], me: tuple[bytes, bytes]) -> dict[str, Any]:
-    """The parts of a set-up envelope; `seeds` are those of the own sealing keys by id."""
-    if (
-        len(envelope) < 1_142
-        or len(envelope) not in BUCKETS
-        or envelope[:2] != b"\x01\x01"
-        or envelope[2:6] not in seeds
-    ):
-        raise Refused
-    padded = unseal(seeds[envelope[2:6]], envelope_info(*me, envelope[2:6]), envelope[6:])
-    length = int.from_bytes(padded[:4], "big")
-    if 4 + length > len(padded) or any(padded[4 + length :]):
-        raise Refused
-    return parse_content(padded[4 : 4 + length])
-
-
-def parse_content(content: bytes) -> dict[str, Any]:
-    values, count, rest = content[:1_266], content[1_266], content[1_267:]
-    fields = []
-    for _ in range(count + 1):
-        length = int.from_bytes(rest[:4], "big")
-        fields.append(rest[4 : 4 + length])
-        rest = rest[4 + length :]
-    return {"values": split(values, VALUES), "manifests": fields[:-1], "proof": fields[-1], "message": rest}
-
-
-def split(data: bytes, lengths: tuple[int, ...]) -> list[bytes]:
-    parts, at = [], 0
-    for length in lengths:
-        parts.append(data[at : at + length])
-        at += length
-    if at != len(data):
-        raise Refused
-    return parts
+AROUND = 6 + 1_120 + 16  # bytes of a set-up envelope around what is padded
 
 
 @dataclass
 class Side:
-    """What the transcript says of one side; bytes as they stand in it."""
+    """What the transcript says of one side."""
 
     account: bytes
     device: bytes
-    version: bytes
+    version: int
     manifest_hash: bytes
     identity: bytes
 
     def fields(self) -> tuple[bytes, ...]:
-        return self.account, self.device, self.version, self.manifest_hash, self.identity
+        return self.account, self.device, u64(self.version), self.manifest_hash, self.identity
 
 
-def agree(
-    a: Side,
-    b: Side,
-    number: bytes,
-    prekeys: tuple[bytes, bytes, bytes],
-    sent: tuple[bytes, bytes],
-    shared: bytes,
-) -> dict[str, bytes]:
-    """Session id and keys. `prekeys`: SPK, OPK or nothing, PQPK with their tags; `sent`: EK, ciphertext; `shared`:
-    all DH results and SS."""
-    agreed = transcript(b"tokenim/v1 session transcript\0", *a.fields(), *b.fields(), number, *prekeys, *sent)
-    session_id = hashlib.sha256(agreed).digest()
-    keys = hkdf(bytes(32), b"\xff" * 32 + shared, b"tokenim/v1 session keys\0" + session_id, 96)
+@dataclass
+class Values:
+    """The set-up values, parsed; `a` and `b` without identity keys."""
+
+    account: bytes
+    device: bytes
+    version: int
+    manifest_hash: bytes
+    peer_version: int
+    peer_hash: bytes
+    number: int
+    signed_id: int
+    one_time_id: int | None
+    kem_class: int
+    kem_id: int
+    ephemeral: bytes
+    ciphertext: bytes
+
+    def encode(self) -> bytes:
+        one_time = b"\x00" + u32(0) if self.one_time_id is None else b"\x01" + u32(self.one_time_id)
+        who = self.account + self.device + u64(self.version) + self.manifest_hash
+        whom = u64(self.peer_version) + self.peer_hash + u32(self.number) + u32(self.signed_id)
+        kem = bytes([self.kem_class]) + u32(self.kem_id)
+        return who + whom + one_time + kem + self.ephemeral + self.ciphertext
+
+    @property
+    def digest(self) -> bytes:
+        return sha256(self.encode())
+
+
+def parse_values(data: bytes) -> Values:
+    parts = split(data, *VALUES)
+    flag, one_time = parts[8][0], number(parts[9])
+    require(flag <= 1 and (flag or not one_time) and parts[10][0] in (2, 3), "values")
+    return Values(
+        *parts[:2],
+        number(parts[2]),
+        parts[3],
+        number(parts[4]),
+        parts[5],
+        *(number(part) for part in parts[6:8]),
+        one_time if flag else None,
+        parts[10][0],
+        number(parts[11]),
+        *parts[12:],
+    )
+
+
+def session_transcript(
+    a: Side, b: Side, setup_number: int, keys: dict[int, Prekey], ephemeral: bytes, ciphertext: bytes
+) -> bytes:
+    one_time = keys[ONE_TIME].tagged() if ONE_TIME in keys else b""
+    prekeys = keys[SIGNED].tagged(), one_time, keys[KEM].tagged()
+    sides = (*a.fields(), *b.fields(), u32(setup_number))
+    return transcript(b"tokenim/v1 session transcript\0", *sides, *prekeys, ephemeral, ciphertext)
+
+
+def session_keys(agreed: bytes, exchanges: list[bytes], kem_secret: bytes) -> dict[str, bytes]:
+    """Everything that a session begins with; `exchanges` are DH1 to DH3 or DH4."""
+    session_id = sha256(agreed)
+    ikm, info = b"\xff" * 32 + b"".join(exchanges) + kem_secret, b"tokenim/v1 session keys\0" + session_id
+    root, header_a, header_b = split(hkdf(bytes(32), ikm, info, 96), 32, 32, 32)
     return {
         "session_id": session_id,
-        "root_key": keys[:32],
-        "header_key_a": keys[32:64],
-        "next_header_key_b": keys[64:],
+        "root_key": root,
+        "header_key_a": header_a,
+        "next_header_key_b": header_b,
     }
+
+
+def initiate(
+    a: Side,
+    identity_private: bytes,
+    b: Side,
+    bundle: dict[int, Prekey],
+    setup_number: int,
+    draw: Callable[[int], bytes],
+) -> tuple[Values, dict[str, bytes]]:
+    """A begins: what it tells B, and the session's keys."""
+    ephemeral = draw(32)
+    public = x25519.public_of(ephemeral)
+    kem_secret, ciphertext = ml_kem.encapsulate(bundle[KEM].key, draw(32))
+    exchanges = [
+        x25519.agree(identity_private, bundle[SIGNED].key),
+        x25519.agree(ephemeral, b.identity),
+        x25519.agree(ephemeral, bundle[SIGNED].key),
+    ]
+    if ONE_TIME in bundle:
+        exchanges.append(x25519.agree(ephemeral, bundle[ONE_TIME].key))
+    agreed = session_transcript(a, b, setup_number, bundle, public, ciphertext)
+    values = Values(
+        a.account,
+        a.device,
+        a.version,
+        a.manifest_hash,
+        b.version,
+        b.manifest_hash,
+        setup_number,
+        bundle[SIGNED].key_id,
+        bundle[ONE_TIME].key_id if ONE_TIME in bundle else None,
+        bundle[KEM].key_class,
+        bundle[KEM].key_id,
+        public,
+        ciphertext,
+    )
+    return values, session_keys(agreed, exchanges, kem_secret)
+
+
+def exchanges_of_b(
+    values: Values, a_identity: bytes, identity_private: bytes, keys: dict[int, Prekey]
+) -> list[bytes]:
+    """DH1 to DH4 as B computes them; its keys hold their seeds."""
+    signed = keys[SIGNED].seed
+    results = [
+        x25519.agree(signed, a_identity),
+        x25519.agree(identity_private, values.ephemeral),
+        x25519.agree(signed, values.ephemeral),
+    ]
+    if ONE_TIME in keys:
+        results.append(x25519.agree(keys[ONE_TIME].seed, values.ephemeral))
+    return results
+
+
+def respond(
+    values: Values, a: Side, b: Side, identity_private: bytes, keys: dict[int, Prekey]
+) -> dict[str, bytes]:
+    """B answers: the session's keys. `keys` are those that the values name."""
+    require(keys[KEM].key_class == values.kem_class, "class")
+    exchanges = exchanges_of_b(values, a.identity, identity_private, keys)
+    agreed = session_transcript(a, b, values.number, keys, values.ephemeral, values.ciphertext)
+    return session_keys(agreed, exchanges, ml_kem.decapsulate(keys[KEM].seed, values.ciphertext))
+
+
+# The envelope
+
+
+def envelope_info(account: bytes, device: bytes, sealing_id: int) -> bytes:
+    return transcript(b"tokenim/v1 setup envelope\0", account, device, u32(sealing_id))
+
+
+def encode_content(values: bytes, manifests: list[bytes], proof: bytes, message: bytes) -> bytes:
+    listed = b"".join(u32(len(one)) + one for one in manifests)
+    return values + bytes([len(manifests)]) + listed + u32(len(proof)) + proof + message
+
+
+def parse_content(content: bytes) -> dict[str, Any]:
+    require(len(content) > 1_267 and content[1_266] <= 64, "content")
+    values, count, rest = content[:1_266], content[1_266], content[1_267:]
+    fields = []
+    for _ in range(count + 1):
+        length = number(rest[:4])
+        require(4 + length <= len(rest), "cut")
+        fields.append(rest[4 : 4 + length])
+        rest = rest[4 + length :]
+    return {"values": values, "manifests": fields[:-1], "proof": fields[-1], "message": rest}
+
+
+def wrap(content: bytes, sealing: Prekey, recipient: tuple[bytes, bytes], randomness: bytes) -> bytes:
+    """A set-up envelope, of 64 B of randomness."""
+    info = envelope_info(*recipient, sealing.key_id)
+    return b"\x01\x01" + u32(sealing.key_id) + hpke.seal(sealing.key, info, pad(content, AROUND), randomness)
+
+
+def unwrap(envelope: bytes, sealing: list[Prekey], me: tuple[bytes, bytes]) -> dict[str, Any]:
+    """The parts of a set-up envelope; `sealing` are the own sealing keys."""
+    require(len(envelope) in BUCKETS and envelope[:2] == b"\x01\x01", "shape")
+    key_id = number(envelope[2:6])
+    seeds = [key.seed for key in sealing if key.kind == SEALING and key.key_id == key_id]
+    require(seeds, "no such sealing key")
+    return parse_content(unpad(hpke.unseal(seeds[0], envelope_info(*me, key_id), envelope[6:])))

@@ -1,75 +1,20 @@
-"""The ratchet and the oracle agree: on the vectors, and when they talk with each other over a bad wire."""
+"""The ratchet and the oracle agree when they talk with each other over a bad wire, and on what they refuse."""
 
-import json
 import random as stdlib_random
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from crypto.errors import CryptoError
 from crypto.padding import BUCKETS
 from crypto.root_chain import KemSchedule
-from tests.oracle import ratchet as oracle
-from tests.oracle.ratchet import Oracle, Refused
+from tests.oracle import padding
+from tests.oracle.ratchet import Oracle
+from tests.oracle.refusals import Refused
 from tests.ratchet_pair import ALICE_AD, End, SeededBytes, secrets_of, start_pair
-
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "ratchet.json").read_text())
 
 
 def test_the_bucket_tables_agree() -> None:
-    assert tuple(oracle.BUCKETS) == BUCKETS
-
-
-def oracles_of_the_vectors() -> dict[str, Oracle]:
-    given = {name: bytes.fromhex(value) for name, value in VECTORS["set_up"].items()}
-    a, b = (given["account_a"], given["device_a"]), (given["account_b"], given["device_b"])
-    return {
-        "a": Oracle(given, a, b, prekey_public=given["signed_prekey_public"]),
-        "b": Oracle(given, b, a, prekey_private=given["signed_prekey_private"]),
-    }
-
-
-def test_the_oracle_agrees_with_the_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    sides = oracles_of_the_vectors()
-    answers: dict[bytes, tuple[bytes, bytes]] = {}
-
-    class Recorded:
-        """An ML-KEM key whose encapsulations are those of the vectors."""
-
-        def __init__(self, offer: bytes) -> None:
-            self.offer = offer
-
-        @classmethod
-        def from_public_bytes(cls, offer: bytes) -> "Recorded":
-            return cls(offer)
-
-        def encapsulate(self) -> tuple[bytes, bytes]:
-            return answers[self.offer]
-
-    monkeypatch.setattr(oracle, "MLKEM768PublicKey", Recorded)
-    for step in VECTORS["steps"]:
-        if step["action"] == "send":
-            drawn = [bytes.fromhex(each) for each in step["random"]]
-            if "encapsulation" in step:
-                kem = {name: bytes.fromhex(value) for name, value in step["encapsulation"].items()}
-                answers[kem["offer"]] = kem["shared_secret"], kem["ciphertext"]
-            side = sides[step["from"]]
-            envelope = side.seal(
-                bytes.fromhex(step["plaintext"]),
-                lambda count, drawn=drawn: drawn.pop(0),
-                step["now_ms"],
-                ephemeral=step["ephemeral"],
-            )
-            assert envelope.hex() == step["envelope"]
-            assert side.s["root"].hex() == step["intermediate"]["root_key"]
-        elif step["action"] == "receive":
-            sent = VECTORS["steps"][step["step"]]
-            opened = sides[step["by"]].open(bytes.fromhex(sent["envelope"]), step["now_ms"])
-            assert opened.hex() == sent["plaintext"]
-        else:
-            with pytest.raises(Refused):
-                sides[step["by"]].open(bytes.fromhex(step["envelope"]), step["now_ms"])
+    assert tuple(padding.BUCKETS) == BUCKETS
 
 
 class Talker:

@@ -1,0 +1,142 @@
+"""The vectors of manifests, linking, recovery and the log, compared with the oracle; each function reads the whole of
+its file.
+"""
+
+import pytest
+
+from tests.oracle import ed25519, hpke, linking, manifests, recovery, transparency, x25519
+from tests.oracle.manifests import Manifest
+from tests.oracle.refusals import Refused
+from tests.oracle.transcripts import sha256, u64
+from tests.oracle.vector_files import Part
+
+
+def check_device(part: Part, account: bytes) -> tuple[bytes, bytes]:
+    """(Device id, its field up to the flags), the signature being made anew."""
+    device, signing_seed, private = part.data("device_id", "signing_seed", "identity_private")
+    return device, ed25519.public_of(signing_seed) + x25519.public_of(private) + linking.confirmation(
+        account, device, signing_seed, x25519.public_of(private)
+    )
+
+
+def check_manifest(part: Part, root_seed: bytes, seeds: dict[bytes, bytes]) -> Manifest:
+    """Parsed, built anew from its parts, and, where the signer's key is known, signed anew."""
+    one = manifests.parse_body(*part.data("body", "signer", "signature"))
+    assert one.encode() == part.data("encoded")
+    assert one.hash == part.data("hash")
+    assert manifests.parse(part.data("encoded")) == one
+    assert manifests.encode_body(one.root, one.version, one.previous, list(one.devices.values())) == one.body
+    seed = seeds.get(one.signer) if one.signer else root_seed
+    if seed is not None:
+        again = manifests.make(
+            one.root, one.version, one.previous, list(one.devices.values()), seed, one.signer
+        )
+        try:
+            ed25519.verify(ed25519.public_of(seed), one.body, one.signature)
+        except Refused:
+            assert part.path.endswith(("bad signature", "fork of a stranger"))
+        else:
+            assert again == one.encode()
+    return one
+
+
+def check_manifests(file: Part) -> None:
+    root_seed, root, account = file.data("root_seed", "root_public", "account_id")
+    assert (ed25519.public_of(root_seed), manifests.account_id(root)) == (root, account)
+    known = dict(check_device(part, account) for part in file["devices"])
+    seeds = {part.data("device_id"): part.data("signing_seed") for part in file["devices"]}
+    made = {name: check_manifest(file["manifests"][name], root_seed, seeds) for name in file["manifests"]}
+    for one in made["first"], made["second device"], made["second removed"], made["recovery"]:
+        for device in one.devices.values():
+            assert device.signing + device.identity + device.signature == known[device.device]
+    for part in file["chains"]:
+        before = (
+            manifests.verify_chain(account, [], [made[name] for name in part["known"]])
+            if len(part["known"])
+            else []
+        )
+        came = [made[name] for name in part["chain"]]
+        if part["error"] is None:
+            assert manifests.verify_chain(account, before, came)[-1] is came[-1]
+        else:
+            with pytest.raises(Refused):
+                manifests.verify_chain(account, before, came)
+    for part in file["safety_numbers"]:
+        assert manifests.safety_number(*part.data("one", "other")) == part["digits"]
+
+
+def check_linking(file: Part) -> None:
+    sealing, signing, identity, device = file.data(
+        "sealing_seed", "signing_seed", "identity_private", "device_id"
+    )
+    public = x25519.public_of(identity)
+    asked = linking.request(hpke.x_wing_public(sealing), device, signing, public, file["name"])
+    assert asked == file.data("request")
+    scanned = file.data("mailbox_id") + sha256(asked)
+    assert scanned == file.data("qr")
+    keys = linking.parse_request(asked, scanned[16:])
+    assert keys[1:] == (device, ed25519.public_of(signing), public, file["name"].encode())
+    answer = linking.open_answer(file.data("sealed_answer"), sealing, file.data("mailbox_id"), asked)
+    assert answer == tuple(file.data("account", "manager", "nonce"))
+    assert b"".join(answer) == file.data("answer")
+    assert linking.digits(asked, file.data("answer")) == file["code"]
+    assert linking.confirmation(answer[0], device, signing, public) == file.data("confirmation")
+    for changed in (asked[:-1] + b"!", asked[:70] + b"!" + asked[71:]):
+        with pytest.raises(Refused):
+            linking.parse_request(changed, sha256(changed))
+
+
+def check_recovery(file: Part) -> None:
+    key = file.data("key")
+    assert recovery.words_of(key) == file["words"]
+    assert recovery.key_of(file["words"].upper()) == key
+    assert recovery.seeds(key) == (file.data("root_seed"), file.data("sealing_seed"))
+    assert ed25519.public_of(file.data("root_seed")) == file.data("root_public")
+    assert hpke.x_wing_public(file.data("sealing_seed")) == file.data("sealing_public")
+    one = manifests.parse(file.data("manifest"))
+    chain = manifests.verify_chain(manifests.account_id(one.root), [], [one])
+    backup, sealing = file.data("backup", "sealing_seed")
+    assert one.devices[backup[33:49]].signing == file.data("signing_public")
+    assert recovery.open_backup(backup, sealing, chain) == (int(file["counter"]), file.data("content"))
+    for at in (0, 1, 40, 56, 64, 90, 104, 110, 170, 1_000, len(backup) - 1):
+        with pytest.raises(Refused):
+            recovery.open_backup(backup[:at] + bytes([backup[at] ^ 1]) + backup[at + 1 :], sealing, chain)
+
+
+def check_bip39(file: Part) -> None:
+    for part in file["vectors"]:
+        assert recovery.words_of(part.data("entropy")) == part["words"]
+        assert recovery.key_of(part["words"]) == part.data("entropy")
+
+
+def check_transparency(file: Part) -> None:
+    log_id, relay = file.data("log_id", "relay_public")
+    leaves, heads = [], {}
+    for part in file["leaves"]:
+        subject, value = part.data("subject", "value_hash")
+        leaves.append(transparency.leaf(part["type"], subject, part["version"], value))
+        assert leaves[-1] == part.data("leaf")
+    for part in file["heads"]:
+        size, root, signed = part["size"], part.data("root"), part.data("head")
+        assert transparency.root_of(leaves[:size]) == root
+        assert transparency.head(log_id, size, root, part["time_ms"]) == signed[64:]
+        assert transparency.verify_head(signed, relay)[:3] == [log_id, u64(size), root]
+        heads[size] = root
+        with pytest.raises(Refused):
+            transparency.verify_head(signed[:-1] + bytes([signed[-1] ^ 1]), relay)
+    for part in file["inclusion"]:
+        index, size, proof = part["index"], part["size"], part["proof"].all_data()
+        assert transparency.inclusion(index, leaves[:size]) == proof
+        assert transparency.root_from_path(leaves[index], index, size, proof) == heads[size]
+        assert transparency.root_from_path(leaves[index - 1], index, size, proof) != heads[size]
+    for part in file["consistency"]:
+        assert transparency.consistency(part["from"], leaves[: part["to"]]) == part["proof"].all_data()
+
+
+CHECKS = {
+    "manifests.json": check_manifests,
+    "linking.json": check_linking,
+    "recovery.json": check_recovery,
+    "bip39.json": check_bip39,
+    "transparency.json": check_transparency,
+}

@@ -1,0 +1,69 @@
+"""The relay's log as clients check it; docs/protocol.md, "Transparency", RFC 6962 and RFC 9162."""
+
+from tests.oracle import ed25519
+from tests.oracle.refusals import require
+from tests.oracle.transcripts import fields_of, sha256, transcript, u64
+
+HEAD = b"tokenim/v1 log head\0"
+
+
+def leaf(kind: int, subject: bytes, version: int, value_hash: bytes) -> bytes:
+    return transcript(b"tokenim/v1 log leaf\0", bytes((kind,)), subject, u64(version), value_hash)
+
+
+def head(log_id: bytes, size: int, root: bytes, time_ms: int) -> bytes:
+    return transcript(HEAD, log_id, u64(size), root, u64(time_ms))
+
+
+def verify_head(signed: bytes, relay_public: bytes) -> list[bytes]:
+    """Log id, size, root, time."""
+    ed25519.verify(relay_public, signed[64:], signed[:64])
+    return fields_of(HEAD, signed[64:])
+
+
+def _middle(size: int) -> int:
+    """The largest power of two below `size`."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def root_of(leaves: list[bytes]) -> bytes:
+    """The Merkle tree hash of RFC 6962, section 2.1."""
+    if not leaves:
+        return sha256(b"")
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0])
+    middle = _middle(len(leaves))
+    return sha256(b"\1" + root_of(leaves[:middle]) + root_of(leaves[middle:]))
+
+
+def inclusion(index: int, leaves: list[bytes]) -> list[bytes]:
+    """The audit path of section 2.1.1."""
+    if len(leaves) == 1:
+        return []
+    middle = _middle(len(leaves))
+    if index < middle:
+        return [*inclusion(index, leaves[:middle]), root_of(leaves[middle:])]
+    return [*inclusion(index - middle, leaves[middle:]), root_of(leaves[:middle])]
+
+
+def consistency(older: int, leaves: list[bytes], whole: bool = True) -> list[bytes]:
+    """The proof of section 2.1.2; none from an empty tree, nor from one to itself."""
+    if older in (0, len(leaves)):
+        return [] if whole or not older else [root_of(leaves)]
+    middle = _middle(len(leaves))
+    if older <= middle:
+        return [*consistency(older, leaves[:middle], whole), root_of(leaves[middle:])]
+    return [*consistency(older - middle, leaves[middle:], False), root_of(leaves[:middle])]
+
+
+def root_from_path(of_leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+    """The root that an inclusion proof leads to, by the same recursion."""
+    require(index < size, "index")
+    if size == 1:
+        require(not path, "too long")
+        return sha256(b"\0" + of_leaf)
+    require(path, "too short")
+    middle = _middle(size)
+    if index < middle:
+        return sha256(b"\1" + root_from_path(of_leaf, index, middle, path[:-1]) + path[-1])
+    return sha256(b"\1" + path[-1] + root_from_path(of_leaf, index - middle, size - middle, path[:-1]))

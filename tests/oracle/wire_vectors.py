@@ -1,0 +1,151 @@
+"""The vectors of the relay's protocol, contents and blobs, compared with the oracle; each function reads the whole of
+its file.
+"""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from tests.oracle import blobs, contents, ed25519, manifests, message_pack, prekeys, wire, x25519
+from tests.oracle.refusals import Refused
+from tests.oracle.vector_files import Part
+
+
+def check_identity(part: Part) -> tuple[bytes, bytes, bytes]:
+    """Account id, device id, seed of the signing key."""
+    root_seed, account, device, seed = part.data("root_seed", "account_id", "device_id", "signing_seed")
+    root = ed25519.public_of(root_seed)
+    assert root == part.data("root_public")
+    assert manifests.account_id(root) == account
+    assert (wire.base32(account), wire.base32(device)) == (part["account_id_text"], part["device_id_text"])
+    signing, identity = ed25519.public_of(seed), x25519.public_of(part.data("identity_private"))
+    assert (signing, identity) == (part.data("signing_public"), part.data("identity_public"))
+    signed = manifests.device_transcript(account, device, signing, identity)
+    assert signed == part.data("device_transcript")
+    assert ed25519.sign(seed, signed) == part.data("device_signature")
+    body, signature = part.data("manifest_body", "manifest_signature_by_root")
+    one = manifests.parse_body(body, b"", signature)
+    assert manifests.make(root, 1, b"", list(one.devices.values()), root_seed) == one.encode()
+    assert manifests.verify_chain(account, [], [one])[0].hash == part.data("manifest_hash")
+    return account, device, seed
+
+
+def check_authentication(part: Part, device: bytes, seed: bytes) -> None:
+    origin = part["origin"]
+    for request in part["http"]:
+        body = None if request["body"] is None else request["body"].encode()
+        nonce, time_ms = request.data("nonce"), request["time_ms"]
+        signed = wire.http_request(
+            request["method"],
+            request["target"],
+            body,
+            origin,
+            device,
+            time_ms,
+            nonce,
+            request["upload_offset"],
+        )
+        signature = ed25519.sign(seed, signed)
+        assert (signed, signature) == (request.data("transcript"), request.data("signature"))
+        assert wire.authorization(device, time_ms, nonce, signature) == request["authorization"]
+    asked = part["websocket"]
+    signed = wire.websocket(origin, device, asked.data("challenge"))
+    assert signed == asked.data("transcript")
+    assert ed25519.sign(seed, signed) == asked.data("signature")
+    document = part["relay_document"]
+    signed = wire.relay_document(document["body"].encode())
+    assert signed == document.data("transcript")
+    assert ed25519.public_of(document.data("signing_seed")) == document.data("signing_public")
+    assert ed25519.sign(document.data("signing_seed"), signed) == document.data("signature")
+
+
+def check_wire(file: Part) -> None:
+    account, device, seed = check_identity(file["identity"])
+    check_authentication(file["authentication"], device, seed)
+    part = file["prekey"]
+    key = prekeys.make(1, 1, part["id"], part["made_at_ms"], part.data("private"), (account, device, seed))
+    assert (key.key, key.encode()) == (part.data("public"), part.data("encoded"))
+    assert (key.signed_by(account, device), key.signature) == (
+        part.data("transcript"),
+        part.data("signature"),
+    )
+    origin, part = file["authentication"]["origin"], file["links"]["invite"]
+    assert wire.invite_link(origin, part.data("secret"), part.data("signing_key")) == part["link"]
+    part = file["links"]["contact"]
+    assert wire.contact_link(origin, part.data("account_id"), part.data("token")) == part["link"]
+    for part in file["messages"]:
+        message, direction = part.data("message"), "→ relay" if part["from"] == "client" else "→ client"
+        assert [name.replace("_", "") for name in wire.read_message(message, direction)] == list(
+            part["frames"]
+        )
+        assert message_pack.encode(message_pack.decode(message)) == message
+    for part in file["must_fail"]:
+        with pytest.raises(Refused):
+            wire.read_message(part.data("message"), "→ relay")
+
+
+def check_contents(file: Part) -> None:
+    one, other = file["accounts"].all_data()
+    conversation = file.data("conversation_id")
+    assert contents.conversation_id(one, other) == contents.conversation_id(other, one) == conversation
+    before = b""
+    for part in file["contents"]:
+        encoded = part.data("encoded")
+        made = contents.parse(encoded)
+        assert made.encode() == encoded
+        assert (made.type, made.counter, made.sent_at_ms) == (
+            part["type"],
+            part["counter"],
+            part["sent_at_ms"],
+        )
+        assert (made.message_id, made.previous_hash) == (part.data("message_id"), part.data("previous_hash"))
+        told = None if part["token"] is None else [part.data("token"), part["handle"]]
+        assert (made.introduction, part["handle"]) == (told, told and told[1])
+        assert (made.conversation_id, message_pack.encode(made.body)) == (conversation, part.data("body"))
+        assert made.previous_hash == before
+        before = hashlib.sha256(encoded).digest()
+        assert before == part.data("hash")
+    for part in file["must_fail"]:
+        with pytest.raises(Refused):
+            contents.parse(part.data("encoded"))
+
+
+def changed(part: Part, blob: bytes, key: bytes, length: int) -> tuple[bytes, bytes, int]:
+    """Blob, key and true length after the change that must fail."""
+    if "at" in part:
+        at = part["at"]
+        blob = blob[:at] + bytes([blob[at] ^ part["xor"]]) + blob[at + 1 :]
+    if "keep" in part:
+        blob = blob[: part["keep"]]
+    if "append" in part:
+        blob += part.data("append")
+    return blob, part.data("key") if "key" in part else key, part.get("true_length") or length
+
+
+def check_blobs(file: Part) -> None:
+    assert file.data("label") == b"tokenim/v1 blob\0"
+    small: tuple[Any, ...] = ()
+    for part in file["blobs"]:
+        length, key, salt = part["true_length"], *part.data("key", "salt")
+        content = hashlib.shake_256(b"content %d" % length).digest(length)
+        assert hashlib.sha256(content).digest() == part.data("content_sha256")
+        derived = part.data("aes_key", "nonce_prefix", "commitment")
+        assert list(blobs.derive(key, salt)) == derived
+        blob = blobs.seal(content, key, salt)
+        assert (len(blob), hashlib.sha256(blob).hexdigest()) == (
+            part["ciphertext_bytes"],
+            part["ciphertext_sha256"],
+        )
+        digests = [hashlib.sha256(segment).digest() for segment in blobs.segments(content, key, salt)]
+        assert digests == part["segment_sha256"].all_data()
+        assert part["ciphertext"] in (None, blob.hex())
+        assert blobs.unseal(blob, key, length) == content
+        if length == 5:
+            small = blob, key, length
+    for part in file["must_fail"]:
+        with pytest.raises(Refused):
+            blobs.unseal(*changed(part, *small))
+
+
+CHECKS = {"wire.json": check_wire, "contents.json": check_contents, "blobs.json": check_blobs}
