@@ -12,10 +12,10 @@ PORT ?= 8080
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)'
 
-.PHONY: help install dev run test check demo bench hostile kills power lock audit wheel clean
+.PHONY: help install dev run test check demo bench conversations hostile kills power lock audit wheel clean
 
 help: ## list what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.runtime-installed ## the locked packages and this checkout, into .venv
 	@:
@@ -53,6 +53,9 @@ demo: install ## two people, a relay that is killed, real text and a picture: no
 
 bench: install ## measure this machine: [ONLY=name]
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+conversations: dev ## let the product talk with the second implementation of tests/oracle, at random: [N=500] [FROM=0]
+	@TOKENIM_CONVERSATIONS=$(N) TOKENIM_CONVERSATIONS_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/oracle/test_random_conversations.py
 
 hostile: dev ## every attack of a malicious relay, and what users see of it: [GUARDS=off takes the client's guards away]
 	@$(BIN)/python -m tests.hostile.attack_table $(if $(filter off,$(GUARDS)),--without-guards)
