@@ -129,6 +129,13 @@ def check_transparency(file: Part) -> None:
         assert transparency.inclusion(index, leaves[:size]) == proof
         assert transparency.root_from_path(leaves[index], index, size, proof) == heads[size]
         assert transparency.root_from_path(leaves[index - 1], index, size, proof) != heads[size]
+        if index == 7:
+            newest = file["heads"][-1].data("head")
+            assert transparency.encode_inclusion(index, proof, newest) == file.data("inclusion_encoded")
+    part = file["handle"]
+    salt, account, subject = part.data("salt", "account", "subject")
+    assert transparency.handle_leaf(salt, part["handle"], 1, account) == (subject, part.data("bound"))
+    assert transparency.handle_leaf(salt, part["handle"], 2, b"") == (subject, part.data("given_back"))
     for part in file["consistency"]:
         assert transparency.consistency(part["from"], leaves[: part["to"]]) == part["proof"].all_data()
 

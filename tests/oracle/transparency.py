@@ -11,6 +11,16 @@ def leaf(kind: int, subject: bytes, version: int, value_hash: bytes) -> bytes:
     return transcript(b"tokenim/v1 log leaf\0", bytes((kind,)), subject, u64(version), value_hash)
 
 
+def handle_leaf(salt: bytes, handle: str, version: int, account: bytes) -> tuple[bytes, bytes]:
+    """(Salted hash, leaf); `account` is empty for a handle that was given back."""
+    subject = sha256(transcript(b"tokenim/v1 log handle\0", salt, handle.encode()))
+    return subject, leaf(2, subject, version, sha256(account))
+
+
+def encode_inclusion(index: int, path: list[bytes], signed_head: bytes) -> bytes:
+    return u64(index) + bytes((len(path),)) + b"".join(path) + signed_head
+
+
 def head(log_id: bytes, size: int, root: bytes, time_ms: int) -> bytes:
     return transcript(HEAD, log_id, u64(size), root, u64(time_ms))
 

@@ -1,94 +1,11 @@
-"""Frames, links and what devices sign for the relay; docs/protocol.md, "Authentication", "Links", "The WebSocket
-protocol". The shapes of frames are read out of the document's own tables.
-"""
+"""Messages, links and what devices sign for the relay; docs/protocol.md, "Authentication", "Links", "Reach", "Sealed logs"."""
 
 import base64
-import re
-from pathlib import Path
-from typing import Any
 
 from tests.oracle import message_pack
+from tests.oracle.document_tables import FRAMES, check_fields
 from tests.oracle.refusals import require
 from tests.oracle.transcripts import sha256, transcript, u64
-
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
-FRAME = re.compile(r"^\| (\d+) \| `(\w+)` \| (→ relay|→ client) \| (.*?) \| .* \|$", re.MULTILINE)
-SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
-
-Field = tuple[str, str, bool]  # name, type, may be left out
-
-
-def fields_in(text: str) -> list[Field]:
-    found = []
-    for part in [] if text == "–" else text.split("; "):
-        optional = part.startswith("[`")
-        name, kind = re.fullmatch(r"`(\w+)` (.*)", part[1:-1] if optional else part).groups()  # type: ignore[union-attr]
-        found.append((name, kind, optional))
-    return found
-
-
-FRAMES = {int(row[0]): (row[1], row[2], fields_in(row[3])) for row in FRAME.findall(DOCUMENT)}
-"""Name, direction and fields by type."""
-
-
-def _section(anchor: str) -> str:
-    return re.split(r"^#{2,4} ", DOCUMENT.split(f"#### {anchor}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def _number(text: str) -> int:
-    """`2,592,000`, or a power of two such as `2⁶³ − 1`."""
-    power = re.fullmatch(r"2([⁰¹²³⁴⁵⁶⁷⁸⁹]+)( − 1)?", text)
-    if power:
-        return 2 ** int(power[1].translate(SUPERSCRIPTS)) - bool(power[2])
-    return int(text.replace(",", ""))
-
-
-def _bounds(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("–")
-    return _number(first), _number(last or first)
-
-
-def check_value(value: Any, kind: str) -> None:
-    """Refused unless a value has the type that the document gives."""
-    if kind.startswith("array of "):
-        many = re.match(r"array of (?:([\d,–]+) × )?(.*)", kind)
-        assert many is not None
-        low, high = _bounds(many[1]) if many[1] else (0, 2**32)
-        require(isinstance(value, list) and low <= len(value) <= high, "array")
-        for each in value:
-            check_value(each, many[2])
-    elif kind.startswith("["):
-        _check_named(value, kind[1:].partition("]")[0])
-    elif kind == "int or bin":
-        require(type(value) in (int, bytes), "int or bin")
-    elif kind == "bool":
-        require(type(value) is bool, "bool")
-    elif kind.startswith("int"):
-        require(type(value) is int, "int")
-        low, high = (_number(kind[6:]), 2**64) if kind.startswith("int ≥ ") else _bounds(kind[4:])
-        require(low <= value <= high, "int")
-    else:
-        family, size = kind.split(" ", 1)
-        require(type(value) is {"bin": bytes, "str": str}[family], family)
-        low, high = _bounds(size.removesuffix(" B"))
-        require(low <= len(value if family == "bin" else value.encode()) <= high, "length")
-
-
-def _check_named(value: Any, name: str) -> None:
-    section = _section(name)
-    if "An array of: " in section:
-        check_fields(value, fields_in(section.split("An array of: ", 1)[1].splitlines()[0]))
-    else:
-        require(
-            type(value) is int and value in map(int, re.findall(r"^\| (\d+) \|", section, re.MULTILINE)), name
-        )
-
-
-def check_fields(values: Any, fields: list[Field]) -> None:
-    needed = [field for field in fields if not field[2]]
-    require(isinstance(values, list) and len(needed) <= len(values) <= len(fields), "fields")
-    for value, (_, kind, _) in zip(values, fields, strict=False):
-        check_value(value, kind)
 
 
 def read_message(message: bytes, direction: str) -> list[str]:
@@ -156,6 +73,22 @@ def authorization(device: bytes, time_ms: int, nonce: bytes, signature: bytes) -
         f'TokenIM-Ed25519 device="{base32(device)}", time="{time_ms}", '
         f'nonce="{base64url(nonce)}", signature="{base64url(signature)}"'
     )
+
+
+def log_append(log_id: bytes, index: int, entry: bytes, next_key: bytes, next_token_hash: bytes) -> bytes:
+    """What the write key of a group log signs; empty where key and token stay."""
+    return transcript(
+        b"tokenim/v1 log append\0", log_id, u64(index), sha256(entry), next_key, next_token_hash
+    )
+
+
+def work(envelope_id: bytes, account: bytes, token: bytes, found: bytes) -> bytes:
+    return transcript(b"tokenim/v1 work\0", envelope_id, account, sha256(token), found)
+
+
+def zero_bits(digest: bytes) -> int:
+    """How many bits a hash begins with that are zero."""
+    return 8 * len(digest) - int.from_bytes(digest, "big").bit_length()
 
 
 def websocket(origin: str, device: bytes, challenge: bytes) -> bytes:

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.oracle import blobs, contents, ed25519, manifests, message_pack, prekeys, wire, x25519
+from tests.oracle import (
+    blobs,
+    contents,
+    document_tables,
+    ed25519,
+    manifests,
+    message_pack,
+    prekeys,
+    wire,
+    x25519,
+)
 from tests.oracle.refusals import Refused
 from tests.oracle.vector_files import Part
 
@@ -60,6 +70,17 @@ def check_authentication(part: Part, device: bytes, seed: bytes) -> None:
     assert ed25519.sign(document.data("signing_seed"), signed) == document.data("signature")
 
 
+def check_log_append(part: Part) -> None:
+    log_id, entry, seed = part.data("log_id", "entry", "write_seed")
+    key, token = (part.data(name) if part[name] else b"" for name in ("next_write_key", "next_read_token"))
+    token_hash = hashlib.sha256(token).digest() if token else b""
+    signed = wire.log_append(log_id, part["index"], entry, key, token_hash)
+    assert signed == part.data("transcript")
+    assert ed25519.public_of(seed) == part.data("write_key")
+    assert ed25519.sign(seed, signed) == part.data("signature")
+    assert part["path"] == f"/v1/group-logs/{wire.base32(log_id)}/entries"
+
+
 def check_wire(file: Part) -> None:
     account, device, seed = check_identity(file["identity"])
     check_authentication(file["authentication"], device, seed)
@@ -74,6 +95,12 @@ def check_wire(file: Part) -> None:
     assert wire.invite_link(origin, part.data("secret"), part.data("signing_key")) == part["link"]
     part = file["links"]["contact"]
     assert wire.contact_link(origin, part.data("account_id"), part.data("token")) == part["link"]
+    for part in file["log_appends"]:
+        check_log_append(part)
+    part = file["work"]
+    assert wire.work(*part.data("envelope_id", "account_id", "token", "work")) == part.data("transcript")
+    digest = hashlib.sha256(part.data("transcript")).digest()
+    assert (digest, wire.zero_bits(digest) >= part["bits"]) == (part.data("sha256"), True)
     for part in file["messages"]:
         message, direction = part.data("message"), "→ relay" if part["from"] == "client" else "→ client"
         assert [name.replace("_", "") for name in wire.read_message(message, direction)] == list(
@@ -104,6 +131,13 @@ def check_contents(file: Part) -> None:
         assert (made.introduction, part["handle"]) == (told, told and told[1])
         assert (made.conversation_id, message_pack.encode(made.body)) == (conversation, part.data("body"))
         assert made.previous_hash == before
+        document_tables.check_fields(message_pack.decode(encoded), document_tables.TABLES["content"])
+        if made.type in document_tables.BODIES:
+            document_tables.check_value(made.body, document_tables.BODIES[made.type])
+        if made.counter == 1:
+            named = file["reference_of_the_first"]
+            fields = *named.data("account", "device"), made.message_id, encoded
+            assert contents.reference(conversation, *fields) == named.data("reference")
         before = hashlib.sha256(encoded).digest()
         assert before == part.data("hash")
     for part in file["must_fail"]:
