@@ -91,6 +91,10 @@ def zero_bits(digest: bytes) -> int:
     return 8 * len(digest) - int.from_bytes(digest, "big").bit_length()
 
 
+def recovery_request(origin: str, account: bytes, time_ms: int, nonce: bytes) -> bytes:
+    return transcript(b"tokenim/v1 recovery request\0", origin.encode(), account, u64(time_ms), nonce)
+
+
 def websocket(origin: str, device: bytes, challenge: bytes) -> bytes:
     return transcript(b"tokenim/v1 websocket\0", origin.encode(), device, challenge)
 

@@ -97,6 +97,11 @@ def check_wire(file: Part) -> None:
     assert wire.contact_link(origin, part.data("account_id"), part.data("token")) == part["link"]
     for part in file["log_appends"]:
         check_log_append(part)
+    part = file["recovery_request"]
+    named = part["origin"], part.data("account_id"), part["time_ms"], part.data("nonce")
+    assert wire.recovery_request(*named) == part.data("transcript")
+    root_seed = file["identity"].data("root_seed")
+    assert ed25519.sign(root_seed, part.data("transcript")) == part.data("signature_by_root")
     part = file["work"]
     assert wire.work(*part.data("envelope_id", "account_id", "token", "work")) == part.data("transcript")
     digest = hashlib.sha256(part.data("transcript")).digest()
