@@ -103,7 +103,8 @@ def save_account(tx: Transaction, account: Account) -> None:
     tx.run(
         "INSERT INTO account (only_one, origin, relay_key, root_seed, device_id, signing_seed, identity_seed,"
         " chain, handle, role, registered) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (only_one) DO UPDATE SET root_seed = excluded.root_seed, chain = excluded.chain,"
+        " ON CONFLICT (only_one) DO UPDATE SET relay_key = excluded.relay_key,"
+        " root_seed = excluded.root_seed, chain = excluded.chain,"
         " handle = excluded.handle, role = excluded.role, registered = excluded.registered",
         account.origin,
         account.relay_key,

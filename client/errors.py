@@ -7,6 +7,9 @@ ClientError                       1  refused or failed
 ├── UnknownRecipient              1  nobody has this handle, or wants to be found by it
 ├── NotSent                       1  a message that will not go out any more, and why
 ├── Replaced                      1  a newer connection of this device took the mailbox
+├── DeviceRevoked                 1  this device is in its account's list no more
+├── NotManager                    1  another device has to do it
+├── LinkFailed                    1  a new device that did not come into the account
 ├── RelayMisbehaved               1  an answer that is not of the protocol
 ├── StoreError                    1  the own folder
 │   ├── NoAccount                    nothing registered there yet
@@ -74,6 +77,24 @@ class Replaced(ClientError):
     """A newer connection of this device has the mailbox; this one stops listening."""
 
     code = "replaced"
+
+
+class DeviceRevoked(ClientError):
+    """This device was removed from its account by another one, or by the recovery words; it reads what it has, and no more."""
+
+    code = "device_revoked"
+
+
+class NotManager(ClientError):
+    """This device may not change the list of devices: do it on one that is manager."""
+
+    code = "not_manager"
+
+
+class LinkFailed(ClientError):
+    """The new device did not come into the account: too late, answered before, or somebody said no. Start a new link."""
+
+    code = "link_failed"
 
 
 class RelayMisbehaved(ClientError):

@@ -24,7 +24,7 @@ from relay.wire.links import encode_id
 
 from .account import Account
 from .connection import Connection, open_connection, refusal, run_together
-from .errors import ClientError, Refused, RelayMisbehaved, RelayUnreachable, TrustError
+from .errors import ClientError, DeviceRevoked, Refused, RelayMisbehaved, RelayUnreachable, TrustError
 from .mailbox_round import take
 from .message import Gap, Warned
 from .reconnect import Backoff
@@ -36,6 +36,8 @@ from .transport import Transport
 from .trust import refresh
 
 _BATCHES_AHEAD: Final = 4  # WebSocket messages read while the ones before are opened
+_UNKNOWN_DEVICE: Final = ("device_revoked", "unauthenticated")
+"""Of a connection: a challenge was signed, so no clock can be wrong."""
 _LONGEST_ROUND: Final = 512  # frames in one transaction
 _NOTICE_SECONDS: Final = 60.0  # one warning of a kind that is the relay's word alone
 _LOOK_SECONDS: Final = 30.0  # at what the relay should have done by itself
@@ -76,7 +78,7 @@ class Inbox:
         self.error: ClientError | None = None
 
     async def run(self) -> None:
-        """Connect, take the mailbox, come back after a loss. Raises Replaced, and Refused if the relay refuses the device."""
+        """Connect, take the mailbox, come back after a loss. Raises Replaced, DeviceRevoked, Refused."""
         backoff = Backoff(self._system.random)
         self.lost_since = self._system.monotonic_seconds()
         while True:
@@ -86,15 +88,26 @@ class Inbox:
                     self.settled.clear()
                     self.lost_since = self.error = None
                     self.heard_at = self._system.monotonic_seconds()
+                    await self._believe_listed()
                     await self._converse(connection)
             except (RelayUnreachable, RelayMisbehaved) as error:
                 await self._lost(error, backoff.next_seconds())
             except Refused as error:
+                if error.reason in _UNKNOWN_DEVICE:
+                    await self._database.run(lambda tx: facts.set_number(tx, facts.REVOKED, 1))
+                    raise DeviceRevoked(
+                        "this device was removed from its account: it gets nothing any more; what it has stays readable"
+                    ) from error
                 if not error.retryable and error.reason != "sequence_ahead":
                     raise
                 await self._lost(error, backoff.next_seconds(max(error.retry_after_ms / 1_000, 1.0)))
             finally:
                 self.caught_up.clear()
+
+    async def _believe_listed(self) -> None:
+        """The relay knows this device (again)."""
+        if await self._database.read(lambda tx: facts.number(tx, facts.REVOKED)):
+            await self._database.run(lambda tx: facts.set_number(tx, facts.REVOKED, 0))
 
     async def _lost(self, error: ClientError, wait_seconds: float) -> None:
         if self.lost_since is None:
@@ -171,8 +184,22 @@ class Inbox:
                 lambda tx: notices.tell(tx, Warned("devices_refused", detail, encode_id(account_id)))
             )
 
+    async def _look_at_own_list(self) -> None:
+        """What other managers did while this device was away: nobody else would tell it."""
+        account_id = self._account.account_id
+        try:
+            await refresh(self._transport, self._database, self._account, account_id, self._system.now_ms())
+        except TrustError as error:
+            detail = str(error)
+            await self._database.run(
+                lambda tx: notices.tell(tx, Warned("devices_refused", detail, encode_id(account_id)))
+            )
+        except Refused:
+            return  # asked again with the next connection
+
     async def _hear(self, frame: RelayFrame) -> None:
         if isinstance(frame, CaughtUp):
+            await self._look_at_own_list()
             await self._database.run(self._note_caught_up)
             self._on_caught_up()
             self.caught_up.set()

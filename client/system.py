@@ -19,6 +19,11 @@ class Step(StrEnum):
     DECRYPTED = "decrypted"  # in the transaction: the plaintext is there, nothing is committed
     DECRYPTION_COMMITTED = "decryption-committed"  # plaintext and state are kept, the ack is not sent
     ACKNOWLEDGED = "acknowledged"
+    JOINING_KEPT = "joining-kept"  # a new device has kept its keys, its manager has not heard the user's yes
+    JOINING_CONFIRMED = "joining-confirmed"  # … has heard it
+    PREKEYS_UP = "prekeys-up"  # the new device can be written to, and does not know that it is in
+    LINK_ANSWERED = "link-answered"  # the manager's answer is in the link's mailbox
+    MANIFEST_TAKEN = "manifest-taken"  # the relay has the list with the new device
 
 
 def _pass_by(step: Step) -> None:

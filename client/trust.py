@@ -13,7 +13,8 @@ from relay.wire.limits import MAX_MANIFESTS_PER_ANSWER
 from relay.wire.links import encode_id
 from relay.wire.resources import ManifestsAnswer
 
-from .account import Account
+from .account import Account, load_account
+from .devices.device_news import tell_news
 from .errors import DevicesForked, DevicesRefused, RelayMisbehaved
 from .message import Warned
 from .store import notices
@@ -79,8 +80,10 @@ async def fetch_chain(
 
 def adopt(tx: Transaction, account: Account, chain: VerifiedManifest, now_ms: int) -> None:
     """Keep a verified chain of another account or the own one; what a removed device had opens nothing any more."""
-    save_chain(tx, chain)
     own = account.account_id, account.device_id
+    if chain.account_id == account.account_id:
+        tell_news(tx, account, load_account(tx).own, chain)
+    save_chain(tx, chain)
     listed = {entry.device_id for entry in chain.manifest.devices}
     removed = {
         key: sessions.without_sessions()

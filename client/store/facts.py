@@ -12,6 +12,8 @@ STOCK_MADE = "stock_made"  # one-time prekeys since then
 OWN_LIST_IS_STALE = "own_list_is_stale"  # 1: the relay named a newer own manifest than is known
 SIGNED_SUBMIT = "signed_submit"  # 1: the relay takes no anonymous submits
 PUBLIC_WORK_BITS = "public_work_bits"
+HANDED_OVER = "handed_over"  # 1: another own device has told this one all that it knows
+REVOKED = "revoked"  # 1: this device is in the own list no more
 REPEATS = "repeats"  # envelopes that came again after they were opened
 REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
 
@@ -55,3 +57,19 @@ def known_token(tx: Transaction, token_class: str) -> bytes | None:
 def token_registered(tx: Transaction, token_class: str) -> None:
     """The relay has it."""
     tx.run("UPDATE tokens SET registered = 1 WHERE class = ?", token_class)
+
+
+def token_row(tx: Transaction, token_class: str) -> tuple[bytes, bool]:
+    """(The own token of a class, whether the relay has it); (b"", False) if there is none."""
+    row = tx.one("SELECT token, registered FROM tokens WHERE class = ?", token_class)
+    return (b"", False) if row is None else (row[0], bool(row[1]))
+
+
+def put_token(tx: Transaction, token_class: str, token: bytes) -> None:
+    """The own token of a class, which another own device made and the relay has."""
+    tx.run(
+        "INSERT INTO tokens (class, token, registered) VALUES (?, ?, 1) ON CONFLICT (class) DO UPDATE SET"
+        " token = excluded.token, registered = 1",
+        token_class,
+        token,
+    )

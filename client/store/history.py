@@ -144,6 +144,38 @@ def add_incoming(
     )
 
 
+def add_copied(
+    tx: Transaction, account_id: bytes, device_id: bytes, content: Content, hash_: bytes, received_at_ms: int
+) -> bool:
+    """A message that another own device sent; False if it is here already. `hash_` as in `add_incoming`."""
+    changed = tx.run(
+        "INSERT INTO messages (conversation_id, message_id, account_id, outgoing, type, body, sent_at_ms,"
+        " received_at_ms, state, given, device_id, counter, content_hash)"
+        " VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+        content.conversation_id,
+        content.message_id,
+        account_id,
+        content.type,
+        bytes(content.body),
+        content.sent_at_ms,
+        received_at_ms,
+        State.ACCEPTED,
+        device_id,
+        content.counter,
+        hash_,
+    )
+    return changed > 0
+
+
+def note_conversation(tx: Transaction, conversation_id: bytes, account_id: bytes) -> None:
+    """There is a conversation with this account."""
+    tx.run(
+        "INSERT INTO conversations (id, account_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        conversation_id,
+        account_id,
+    )
+
+
 def find(tx: Transaction, n: int) -> MessageRow | None:
     """One message by its row number."""
     rows = _rows(tx.all(f"SELECT {COLUMNS} FROM messages m WHERE m.n = ?", n))  # noqa: S608

@@ -6,6 +6,8 @@ The version stands in `PRAGMA user_version`; a store of a newer one is refused.
 from importlib import resources
 from typing import Any
 
+from sqlcipher3 import dbapi2 as sqlcipher
+
 from client.errors import StoreTooNew
 
 
@@ -40,6 +42,13 @@ def migrate(connection: Any) -> None:
 
 
 def _statements(sql: str) -> list[str]:
-    """The statements of a file; `executescript` would commit on its own. No statement here holds a semicolon within."""
+    """The statements of a file; `executescript` would commit on its own. A trigger's inner semicolons do not end one."""
     lines = [line for line in sql.splitlines() if not line.lstrip().startswith("--")]
-    return [statement for statement in (part.strip() for part in "\n".join(lines).split(";")) if statement]
+    statements = []
+    begun = ""
+    for part in "\n".join(lines).split(";")[:-1]:
+        begun += part + ";"
+        if sqlcipher.complete_statement(begun):
+            statements.append(begun.strip())
+            begun = ""
+    return statements

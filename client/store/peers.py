@@ -184,6 +184,37 @@ def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
     _forget(tx, chain.account_id)
 
 
+SharedPart = tuple[str | None, str | None, bytes | None, str | None, bool]
+"""Of a contact what all own devices share: handle, claimed, token, its class, accepted."""
+
+
+def shared_part(tx: Transaction, account_id: bytes) -> SharedPart | None:
+    """What is to be shared of a contact; None if it is none."""
+    row = tx.one(
+        "SELECT handle, claimed, token, token_class, accepted FROM peers WHERE account_id = ?", account_id
+    )
+    if row is None:
+        return None
+    handle, claimed, token, token_class, accepted = row
+    return handle, claimed, token, token_class, bool(accepted)
+
+
+def put_shared(tx: Transaction, account_id: bytes, part: SharedPart) -> None:
+    """Another own device says so. What it lacks and is known here stays: a token, and that the user wrote to them."""
+    handle, claimed, token, token_class, accepted = part
+    ensure_peer(tx, account_id)
+    if handle is not None:
+        learn_handle(tx, account_id, handle)
+    learn_claim(tx, account_id, claimed)
+    if token is not None and token_class is not None:
+        tx.run(
+            "UPDATE peers SET token = ?, token_class = ? WHERE account_id = ?", token, token_class, account_id
+        )
+    if accepted:
+        accept(tx, account_id)
+    _forget(tx, account_id)
+
+
 def mark_stale(tx: Transaction, account_id: bytes) -> None:
     """The relay names a newer manifest: fetch it before the next message."""
     own = find_account(tx)

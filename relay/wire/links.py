@@ -1,8 +1,9 @@
-"""Links that people pass on: an invite to a relay, the way to reach an account, the way into a group; docs/protocol.md, "Links".
+"""Links that people pass on: to a relay, an account, a group, a new device; docs/protocol.md, "Links".
 
 `<origin>/invite#v1.<base64url(secret 16 ‖ relay signing key 32)>`
 `<origin>/contact#v1.<base64url(account id 32 ‖ delivery token 16)>`
 `<origin>/group#v1.<base64url(group id 32 ‖ inviter's account id 32 ‖ delivery token 16 ‖ secret 16)>`
+`<origin>/link#v1.<base64url(link mailbox id 16 ‖ SHA-256 of the request 32)>`
 What is secret stands behind `#`: a browser that opens the link does not send it.
 """
 
@@ -21,6 +22,7 @@ _GROUP_PARTS: Final = (
     limits.DELIVERY_TOKEN_BYTES,
     limits.INVITE_SECRET_BYTES,
 )
+_DEVICE_MARK: Final = "/link#v1."
 
 
 def encode_bytes(data: bytes) -> str:
@@ -95,6 +97,18 @@ class GroupLink:
         return f"{self.origin}{_GROUP_MARK}{encode_bytes(payload)}"
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceLink:
+    """A device that wants into an account: its relay's origin, the link mailbox, SHA-256 of what it put there. Good for 60 s."""
+
+    origin: str
+    mailbox_id: bytes
+    request_hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.origin}{_DEVICE_MARK}{encode_bytes(self.mailbox_id + self.request_hash)}"
+
+
 def _split(link: str, mark: str, length: int) -> tuple[str, bytes]:
     origin, found, payload = link.strip().partition(mark)
     if not found or not origin.startswith(("http://", "https://")):
@@ -125,3 +139,9 @@ def parse_group(link: str) -> GroupLink:
         parts.append(data[at : at + length])
         at += length
     return GroupLink(origin, *parts)
+
+
+def parse_device(link: str) -> DeviceLink:
+    """The new device in `link`; raises ValueError that says what is wrong."""
+    origin, data = _split(link, _DEVICE_MARK, limits.LINK_ID_BYTES + limits.HASH_BYTES)
+    return DeviceLink(origin, data[: limits.LINK_ID_BYTES], data[limits.LINK_ID_BYTES :])

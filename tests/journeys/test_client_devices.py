@@ -4,11 +4,9 @@ import asyncio
 import hashlib
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from client.account import Account, as_registered, load_account, new_account, save_account
 from client.client import Client
 from client.connection import open_connection
 from client.errors import NotSent, Refused, StoreError
@@ -16,27 +14,19 @@ from client.message import Message, Unopened, Warned
 from client.prekey_care import tend_prekeys
 from client.store import facts, queue
 from client.store.database import Database
-from client.store.key_file import create_key, load_key
+from client.store.key_file import load_key
 from client.store.prekey_rows import load_prekeys
 from client.system import Step, System, this_machine
 from client.transport import Transport
-from crypto.manifest import build_manifest, device_entry, sign_manifest
-from crypto.manifest_chain import verify_chain
 from crypto.prekeys import KeyClass, KeyKind
 from relay.ports.mailboxes import StoredEnvelope
 from relay.wire.frames import Accepted, EnvelopeClass, Grant, Outcome, Submit, Target
-from relay.wire.links import ContactLink, parse_contact, parse_invite
-from relay.wire.manifests import SignedManifest as WireManifest
-from relay.wire.resources import ManifestObject, ManifestRequest, PrekeyStockAnswer
+from relay.wire.links import ContactLink, parse_contact
+from relay.wire.resources import PrekeyStockAnswer
 from tests.chatting import People, open_people, texts, waiting
+from tests.own_devices import account_of, add_device
 
 DAY_MS = 86_400_000
-
-
-async def account_of(people: People, name: str) -> Account:
-    home = people.home(name)
-    async with Database(home, load_key(home, None)) as database:
-        return await database.read(load_account)
 
 
 async def prekeys_of(people: People, name: str):
@@ -48,36 +38,6 @@ async def prekeys_of(people: People, name: str):
 async def stock(transport: Transport) -> dict[int, int]:
     answered = await transport.ask("GET", "/v1/prekeys", signed=True)
     return {row.kind: row.one_time_left for row in answered.read(PrekeyStockAnswer).stock}
-
-
-async def add_device(people: People, name: str, home: Path) -> None:
-    """A second device of the account in a home of its own; the first one, its manager, signs it in."""
-    first = await account_of(people, name)
-    machine = this_machine()
-    invite = parse_invite(await people.world.relay.invite())
-    joined = new_account(invite, name, now_ms=machine.now_ms(), random=os.urandom)
-    local = replace(joined.local, account_id=first.account_id)
-    entries = [
-        *first.own.manifest.devices,
-        device_entry(local, added_at_ms=machine.now_ms(), manager=True),
-    ]
-    body = build_manifest(first.own.manifest.root_public, 2, first.own.hash, entries)
-    signed = sign_manifest(body, first.local.signing, first.device_id)
-    own = verify_chain(first.account_id, first.own, [signed])
-    async with Transport(first.origin, machine, first) as transport:
-        manifest = ManifestObject.of(WireManifest(signed.body, signed.signer, signed.signature))
-        await transport.ask(
-            "POST", "/v1/accounts/self/manifests", body=ManifestRequest(manifest=manifest), signed=True
-        )
-    second = as_registered(replace(joined, local=local, own=own), "member")
-    os.mkdir(home, mode=0o700)  # noqa: PTH102  # a moment
-    async with (
-        Database(home, create_key(home, None, os.urandom)) as database,
-        Transport(second.origin, machine, second) as transport,
-    ):
-        await database.run(lambda tx: save_account(tx, second))
-        await database.run(lambda tx: facts.own_token(tx, "contact", os.urandom))
-        await tend_prekeys(transport, database, second, machine)
 
 
 async def test_a_device_that_joins_gets_what_is_sent_from_then_on(tmp_path):
