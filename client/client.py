@@ -19,6 +19,8 @@ from typing import Final, Self
 
 from crypto.primitives import require_supported_build
 
+from .devices.joining import Talk, join_account, parse_origin
+from .devices.own_devices import OwnDevices
 from .errors import UsageError
 from .media import Progress
 from .message import Event, Identity, Message, SafetyNumber, SendReport
@@ -77,6 +79,31 @@ class Client(MessageCalls):
         async with Database(folder, key) as database:
             return await register_account(database, invite, handle, system)
 
+    @classmethod
+    async def link(
+        cls,
+        home: str | PathLike[str],
+        origin: str,
+        talk: Talk,
+        *,
+        name: str,
+        passphrase: str | None = None,
+        system: System | None = None,
+    ) -> Identity:
+        """Make the empty or missing folder `home` a new device of an account at this relay, and close it again.
+
+        `talk` shows the link, which a manager of the account takes within 60 s (`client.devices.accept`), and asks whether
+        both show the same digits. Contacts, groups and settings come with the next `events`. Safe to call again after it
+        was cut off. Raises AccountExists, UsageError, LinkFailed, RelayKeyChanged, DevicesRefused, RelayUnreachable, Refused.
+        """
+        require_supported_build()
+        system = system or this_machine()
+        origin = parse_origin(origin)
+        folder = _folder(home)
+        key = await asyncio.to_thread(prepare_home, folder, passphrase, system)
+        async with Database(folder, key) as database:
+            return await join_account(database, origin, name, system, talk)
+
     async def __aenter__(self) -> Self:
         require_supported_build()
         async with AsyncExitStack() as stack:
@@ -97,6 +124,11 @@ class Client(MessageCalls):
         if self._opened is None:
             raise RuntimeError("enter the client first: `async with Client.open(home) as client`")
         return self._opened
+
+    @property
+    def devices(self) -> OwnDevices:
+        """The devices of this account: list, link, rename, revoke."""
+        return self._account.devices
 
     def whoami(self) -> Identity:
         """Who this folder is; needs no relay."""
@@ -193,7 +225,7 @@ class Client(MessageCalls):
         events = self.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds)
         async with aclosing(events):
             async for event in events:
-                if isinstance(event, Message):
+                if isinstance(event, Message) and not event.outgoing:
                     yield event
 
     def events(
@@ -201,10 +233,11 @@ class Client(MessageCalls):
     ) -> AsyncGenerator[Event, None]:
         """Take the mailbox and give what comes: messages, gaps, warnings, each once; reconnects by itself.
 
+        Among them are the messages that other devices of this account sent (`outgoing`).
         A message counts as given out when the next one is asked for, or the iteration ends; so one may come again,
         under the same id, after the process was killed while it handled it. Stops after `CaughtUp` with
-        `until_caught_up`; a new iteration ends the one before. Raises Replaced when another process takes the mailbox, and
-        RelayUnreachable after `patience_seconds` without a connection, or, with `until_caught_up`, without a word of the
+        `until_caught_up`; a new iteration ends the one before. Raises Replaced when another process takes the mailbox,
+        DeviceRevoked, and RelayUnreachable after `patience_seconds` without a connection, or, with `until_caught_up`, without a word of the
         relay (None: never).
         """
         return self._account.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds)

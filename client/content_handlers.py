@@ -6,6 +6,8 @@ from typing import Final
 
 from . import acts
 from .contents import ContentType, content_hash
+from .devices.copies import open_copy, show_copy
+from .devices.hand_over import take_shared_items
 from .incoming import Handler, Incoming
 from .store import history
 
@@ -26,10 +28,33 @@ def _keep_message(incoming: Incoming) -> None:
         was_absent=incoming.was_absent,
     )
     if is_new:
-        acts.apply_waiting(incoming.tx, incoming.account, incoming.account_id, incoming.content.message_id)
+        _apply_waiting(incoming)
 
 
-HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType({ContentType.EMPTY: _nothing, **acts.HANDLERS})
+def _apply_waiting(incoming: Incoming) -> None:
+    """What was done to a message before it came."""
+    acts.apply_waiting(incoming.tx, incoming.account, incoming.account_id, incoming.content.message_id)
+
+
+def _take_copy(incoming: Incoming) -> None:
+    """What an own device sent: a message is shown as sent, an act is done here too."""
+    inner, copy = open_copy(incoming)
+    act = HANDLERS.get(inner.content.type)
+    if act is None:
+        if show_copy(inner, copy):
+            _apply_waiting(inner)
+    elif not copy.refusal:
+        act(inner)
+
+
+HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
+    {
+        ContentType.EMPTY: _nothing,
+        ContentType.COPY: _take_copy,
+        ContentType.SHARED_ITEMS: take_shared_items,
+        **acts.HANDLERS,
+    }
+)
 
 
 def handle(incoming: Incoming) -> None:

@@ -31,6 +31,8 @@ class ContentType(IntEnum):
     EMPTY = 0  # nothing to show: lets the ratchet turn, or carries an introduction alone
     TEXT = 1
     FILE = 2
+    COPY = 3  # for the own other devices: what was sent
+    SHARED_ITEMS = 4  # for the own other devices: contacts, tokens, names, settings
     REACTION = 10
     EDIT = 11
     DELETE = 12

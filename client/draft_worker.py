@@ -19,6 +19,7 @@ from relay.wire.links import decode_id
 from .account import Account
 from .contents import decode_file, direct_conversation, encode_body
 from .deliveries import Deliveries
+from .devices.copies import tell_refusal
 from .envelopes import Encrypted, can_encrypt, encrypt_drafts
 from .errors import (
     ClientError,
@@ -254,8 +255,10 @@ class DraftWorker:
 
         def file(tx: Transaction) -> None:
             history.set_state(tx, numbers, State.REFUSED, reason)
-            for number in numbers:
-                queue.remove_upload(tx, number)
+            for draft in drafts:
+                queue.remove_upload(tx, draft.message_n)
+                if draft.content is not None and draft.account_id is not None:
+                    tell_refusal(tx, draft.message_n, draft.account_id, draft.content, reason, self._system)
             account_id = drafts[0].account_id
             if reason == "not_allowed" and account_id is not None:
                 forget_token(tx, account_id)

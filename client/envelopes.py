@@ -19,6 +19,8 @@ from relay.wire.links import encode_id
 
 from .account import Account, load_account
 from .contents import Content, Introduction, content_hash, direct_conversation, encode_content
+from .devices.copies import copy_to_own
+from .devices.shared_items import share_changes
 from .errors import DevicesForked, Refused
 from .first_contact import Fetched, Missing
 from .message import State, Warned
@@ -99,6 +101,7 @@ def encrypt_drafts(
     work.done = [number for number in work.done if not queue.is_waiting(tx, number)]
     by_user = any(not history.is_hidden(tx, draft.message_n) for draft in drafts)
     note_sent(tx, account_id, work.now_ms, by_user=by_user)
+    share_changes(tx, system)
     return Encrypted(work.encrypted, work.done, work.refused)
 
 
@@ -211,6 +214,8 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
     )
     history.set_encrypted(tx, row.n, conversation_id, work.account.device_id, content_hash(content))
     work.encrypted.append(row.n)
+    if draft.content is None:
+        copy_to_own(tx, work.account, work.peer.account_id, row.type, content, system)
 
 
 def _file_without_envelope(tx: Transaction, work: _Work, row: history.MessageRow) -> None:

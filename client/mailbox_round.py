@@ -24,6 +24,7 @@ from relay.wire.frames import Missed as MissedFrame
 from .account import Account, load_account
 from .content_handlers import handle
 from .contents import EMPTY_BODY, ContentType, content_hash, decode_content, direct_conversation
+from .devices.shared_items import share_changes
 from .first_envelope import open_first_envelope
 from .incoming import Incoming
 from .mailbox_batch import Batch, DeviceListNeeded, Opened, Released, warn, warn_of_copy
@@ -136,6 +137,7 @@ def _finish(tx: Transaction, batch: Batch, system: System, gap_of: bytes | None)
             note_answer_due(tx, account_id, batch.now_ms)
             draft_signal(tx, batch.account, [account_id], ContentType.EMPTY, EMPTY_BODY, system)
             batch.drafted = True
+    batch.drafted |= share_changes(tx, system)
     return Taken(batch.up_to, sum(batch.received.values()), batch.drafted, gap_of)
 
 

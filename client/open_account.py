@@ -12,7 +12,8 @@ from relay.wire.links import ContactLink, encode_id
 from .account import Account, load_account
 from .acting import Acting
 from .contents import ContentType, decode_file, direct_conversation, encode_body
-from .errors import UnknownRecipient, UsageError
+from .devices.own_devices import OwnDevices
+from .errors import DeviceRevoked, UnknownRecipient, UsageError
 from .events import receive_events
 from .inbox import Inbox
 from .kept_files import remove_files_of_the_gone
@@ -23,7 +24,7 @@ from .prekey_care import PrekeyCare
 from .recipients import known_recipient, look_up, parse_recipient, remembered
 from .registration import register_token
 from .shown_message import Showing
-from .store import history, queue
+from .store import facts, history, queue
 from .store.database import Database, Transaction
 from .store.key_file import load_key
 from .system import System
@@ -49,6 +50,7 @@ class OpenAccount:
         self._showing = Showing(account, self._reply, self._fetch)
         self._spool = home / _SPOOL_FOLDER
         self.outbox: Final = Outbox(account, transport, database, system, self._spool, drained=self._drained)
+        self.devices: Final = OwnDevices(account, transport, database, system, wake=self.outbox.wake)
         self.acting: Final = Acting(
             database, system, self.outbox, self._showing.message, on_wiped=self.tidy_files
         )
@@ -157,6 +159,8 @@ class OpenAccount:
 
     async def recipient(self, to: str) -> tuple[str, bytes | None]:
         """(One name for them, account id if it is known). Raises UsageError, UnknownRecipient."""
+        if await self._database.read(lambda tx: facts.number(tx, facts.REVOKED)):
+            raise DeviceRevoked("this device was removed from its account: it sends nothing any more")
         parsed = parse_recipient(to)
         if isinstance(parsed, ContactLink):
             is_self = parsed.account_id == self.account.account_id

@@ -10,11 +10,13 @@ from relay.wire.frames import Grant, Outcome
 from relay.wire.links import encode_id
 
 from .connection import refusal
+from .devices.copies import tell_refusal
 from .errors import ClientError, NotSent, Refused
 from .message import State
 from .store import history, queue
 from .store.database import Transaction
 from .store.peers import PUBLIC, find_peer, forget_token, mark_stale
+from .system import System
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,15 @@ def draft_anew(tx: Transaction, expired: Sequence[queue.Outgoing]) -> set[int]:
     return taken
 
 
-def file_answers(tx: Transaction, answers: Sequence[Answer]) -> Filed:
+def file_answers(tx: Transaction, answers: Sequence[Answer], system: System) -> Filed:
     """File answers in one transaction."""
     filed = Filed()
     for answer in answers:
-        _file_one(tx, answer, filed)
+        _file_one(tx, answer, filed, system)
     return filed
 
 
-def _file_one(tx: Transaction, answer: Answer, filed: Filed) -> None:
+def _file_one(tx: Transaction, answer: Answer, filed: Filed, system: System) -> None:
     row, outcomes = answer.row, answer.outcomes
     for outcome in (Outcome.MAILBOX_FULL, Outcome.BUDGET_SPENT):
         if outcome in outcomes:
@@ -93,6 +95,7 @@ def _file_one(tx: Transaction, answer: Answer, filed: Filed) -> None:
     elif not is_taken:
         code = answer.error.reason if answer.error is not None else outcomes[0].name.lower()
         history.set_state(tx, [row.message_n], State.REFUSED, code)
+        filed.redrafted |= tell_refusal(tx, row.message_n, row.account_id, row.content, code, system)
         if Outcome.NOT_ALLOWED in outcomes:
             forget_token(tx, row.account_id)
         filed.refused.append(

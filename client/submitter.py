@@ -264,7 +264,9 @@ class Submitter:
             answers = await self._keep_terms(answers)
             if answers:
                 self._heed(answers)
-                self._tell(await self._database.run(partial(file_answers, answers=answers)))
+                self._tell(
+                    await self._database.run(partial(file_answers, answers=answers, system=self._system))
+                )
             self._answered.set()
 
     def _answer(self, frame: RelayFrame) -> Answer | None:

@@ -95,10 +95,14 @@ class Transport:
             raise RuntimeError("the transport is closed")
         return session
 
-    async def relay_document(self, pinned_key: bytes) -> RelayDocument:
-        """What the relay says of itself; raises RelayKeyChanged unless the pinned 32 B key signed it."""
+    async def relay_document(self, pinned_key: bytes | None) -> RelayDocument:
+        """What the relay says of itself; raises RelayKeyChanged unless the pinned 32 B key signed it.
+
+        None, for who has pinned none yet: the key that it names itself.
+        """
         answered = await self.ask("GET", "/.well-known/tokenim")
         document = answered.read(RelayDocument)
+        pinned_key = document.signing_key if pinned_key is None else pinned_key
         signature = answered.headers.get("TokenIM-Signature", "")
         if document.signing_key != pinned_key or document.origin != self.origin:
             raise RelayKeyChanged(f"{self.origin} is not the relay that made this invite: ask for a new one")

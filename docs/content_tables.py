@@ -3,6 +3,8 @@
 import msgspec.inspect as shapes
 
 from client import act_bodies, contents
+from client.devices import copies, device_names, shared_items, shared_kinds
+from client.store import shared
 from docs.markdown import number, snake, span, table
 
 
@@ -21,6 +23,8 @@ def form(kind: shapes.Type) -> str:
             return "bool"
         case shapes.ListType():
             return f"array of {span(kind.min_length or 0, kind.max_length)} × {form(kind.item_type)}"
+        case shapes.LiteralType():
+            return " or ".join(f"`{value}`" for value in kind.values)
         case shapes.RawType():
             return "by type"
         case shapes.StructType():
@@ -54,6 +58,8 @@ def contents_table() -> str:
         contents.ContentType.EMPTY: "nil",
         contents.ContentType.TEXT: _body(contents.Text),
         contents.ContentType.FILE: _body(contents.FilePointer),
+        contents.ContentType.COPY: _body(copies.Copy),
+        contents.ContentType.SHARED_ITEMS: _body(shared_items.SharedItems),
         contents.ContentType.REACTION: _body(act_bodies.ReactionBody),
         contents.ContentType.EDIT: _body(act_bodies.EditBody),
         contents.ContentType.DELETE: _body(act_bodies.DeleteBody),
@@ -61,6 +67,24 @@ def contents_table() -> str:
     }
     types = [[number(kind), f"`{kind.name.lower()}`", bodies[kind]] for kind in contents.ContentType]
     return "\n".join([*parts, table(["type", "", "body"], types)])
+
+
+def shared_items_table() -> str:
+    """The array of an item, and the values by the beginning of their key."""
+    heads = ["#", "field", "MessagePack"]
+    rows = [
+        [f"`{shared_kinds.CONTACT}/`account id", _body(shared_kinds.SharedContact)],
+        [f"`{shared_kinds.TOKEN}/`class", form(shapes.type_info(shared_kinds.TokenBytes))],
+        [f"`{device_names.PREFIX}/`device id", _body(device_names.DeviceName)],
+        [f"`{shared_kinds.HANDLE}`", form(shapes.type_info(shared_kinds.Handle | None))],
+        [f"`{shared_kinds.RELAY_KEY}`", "bin 32 B"],
+        [
+            f"`{shared_kinds.CHAIN}/`account id",
+            "array of signed manifests, a bin each, as in a set-up envelope",
+        ],
+        ["`setting/device_silence_days`", "int 0–3,650"],
+    ]
+    return f"**item**\n\n{table(heads, _rows(shared.Item))}\n{table(['key', 'value'], rows)}"
 
 
 def _body(cls: type) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec.inspect as shapes
 
 from docs.command_tables import commands_table, exits_table
-from docs.content_tables import contents_table
+from docs.content_tables import contents_table, shared_items_table
 from docs.crypto_tables import (
     account_limits_table,
     changes_table,
@@ -162,6 +162,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "rights": rights_table,
     "changes": changes_table,
     "contents": contents_table,
+    "shared_items": shared_items_table,
     "commands": commands_table,
     "exits": exits_table,
 }

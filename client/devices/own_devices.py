@@ -1,0 +1,134 @@
+"""The own devices as one object for the library and the command: list, name, link, revoke. Holds no state of its own."""
+
+from collections.abc import Callable
+from typing import Final
+
+from client.account import Account, load_account
+from client.errors import DeviceRevoked, Refused, UsageError
+from client.store.database import Database, Transaction
+from client.system import System
+from client.transport import Transport
+from client.trust import refresh
+from crypto.manifest import DeviceEntry
+
+from .accepting import LinkedDevice, Wishes, accept_link, parse_device_link
+from .device_list import OwnDevice, list_devices, shown_device
+from .device_names import choose_device, encode_name, key_of
+from .own_manifest import DeviceChange, change_devices
+from .revoking import revoke_devices, seen_days
+from .settings import set_silence_days
+from .shared_items import put_item
+
+
+class OwnDevices:
+    """What a user does with the devices of the account."""
+
+    def __init__(
+        self,
+        account: Account,
+        transport: Transport,
+        database: Database,
+        system: System,
+        *,
+        wake: Callable[[], None],
+    ) -> None:
+        self._account = account
+        self._transport = transport
+        self._database = database
+        self._system = system
+        self._wake: Final = wake
+
+    async def list(self) -> list[OwnDevice]:
+        """All devices of the account, the newest list fetched first. Raises RelayUnreachable, DeviceRevoked, DevicesForked."""
+        await self._refresh()
+        seen = await seen_days(self._transport)
+        return await self._database.read(lambda tx: list_devices(tx, seen))
+
+    async def _refresh(self) -> None:
+        try:
+            await refresh(
+                self._transport,
+                self._database,
+                self._account,
+                self._account.account_id,
+                self._system.now_ms(),
+            )
+        except Refused as refused:
+            if refused.reason != "unauthenticated":
+                raise
+            raise DeviceRevoked(
+                "the relay does not know this device: it was removed from its account"
+            ) from refused
+
+    async def accept(self, link: str, wishes: Wishes) -> LinkedDevice:
+        """Take the device of a link into the account; see `accept_link` for what it raises."""
+        parsed = parse_device_link(link, self._account.origin)
+        return await accept_link(
+            self._transport,
+            self._database,
+            self._account,
+            parsed,
+            wishes,
+            self._system,
+            wake=self._wake,
+        )
+
+    async def rename(self, wanted: str, name: str) -> OwnDevice:
+        """Call a device (by its name or id) so, on all own devices. Raises UsageError."""
+
+        def put(tx: Transaction) -> OwnDevice:
+            account = load_account(tx)
+            entry = choose_device(tx, account.own.manifest.devices, wanted)
+            put_item(tx, key_of(entry.device_id), encode_name(name), self._system)
+            return shown_device(tx, entry, None, is_this=entry.device_id == account.device_id)
+
+        renamed = await self._database.run(put)
+        self._wake()
+        return renamed
+
+    async def find(self, wanted: str) -> OwnDevice:
+        """A listed device by its name or id. Raises UsageError."""
+
+        def show(tx: Transaction) -> OwnDevice:
+            account = load_account(tx)
+            entry = choose_device(tx, account.own.manifest.devices, wanted)
+            return shown_device(tx, entry, None, is_this=entry.device_id == account.device_id)
+
+        return await self._database.read(show)
+
+    async def revoke(self, wanted: str) -> OwnDevice:
+        """Take another device out of the account: it reads and sends nothing any more.
+
+        Raises UsageError, NotManager, DeviceRevoked, DevicesForked, RelayUnreachable, Refused.
+        """
+        entry = await self._chosen(wanted)
+        if entry.device_id == self._account.device_id:
+            raise UsageError("this is the device you are on: revoke it from another one")
+        shown = await self.find(wanted)
+        await revoke_devices(
+            self._transport,
+            self._database,
+            self._account,
+            self._system,
+            frozenset((entry.device_id,)),
+            wake=self._wake,
+        )
+        return shown
+
+    async def set_manager(self, wanted: str, manager: bool) -> OwnDevice:
+        """Let a device manage the others, or no longer. Raises what `revoke` raises."""
+        entry = await self._chosen(wanted)
+        change = DeviceChange(managers={entry.device_id: manager})
+        await change_devices(self._transport, self._database, self._account, self._system, change)
+        return await self.find(wanted)
+
+    async def _chosen(self, wanted: str) -> DeviceEntry:
+        await self._refresh()
+        return await self._database.read(
+            lambda tx: choose_device(tx, load_account(tx).own.manifest.devices, wanted)
+        )
+
+    async def set_silence_days(self, days: int) -> None:
+        """After so many days without a connection a device is removed; 0: never. Raises UsageError."""
+        if await self._database.run(lambda tx: set_silence_days(tx, days, self._system)):
+            self._wake()
