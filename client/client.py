@@ -237,8 +237,8 @@ class Client(MessageCalls):
         A message counts as given out when the next one is asked for, or the iteration ends; so one may come again,
         under the same id, after the process was killed while it handled it. Stops after `CaughtUp` with
         `until_caught_up`; a new iteration ends the one before. Raises Replaced when another process takes the mailbox,
-        DeviceRevoked, and RelayUnreachable after `patience_seconds` without a connection, or, with `until_caught_up`, without a word of the
-        relay (None: never).
+        DeviceRevoked, and RelayUnreachable after `patience_seconds` without a connection, or, with `until_caught_up`,
+        without a word of the relay (None: never).
         """
         return self._account.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds)
 
