@@ -1,20 +1,23 @@
 """Several devices of one account, in homes of their own, on a relay of `tests.chatting`."""
 
+import asyncio
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from client.account import Account, as_registered, load_account, new_account, save_account
 from client.client import Client
+from client.devices.accepting import LinkedDevice, Wishes
+from client.devices.joining import Talk
 from client.prekey_care import tend_prekeys
 from client.store import facts
 from client.store.database import Database
 from client.store.key_file import create_key, load_key
-from client.system import this_machine
+from client.system import System, this_machine
 from client.transport import Transport
 from crypto.manifest import build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
-from relay.wire.links import parse_invite
+from relay.wire.links import DeviceLink, parse_invite
 from relay.wire.manifests import SignedManifest as WireManifest
 from relay.wire.resources import ManifestObject, ManifestRequest
 from tests.chatting import People
@@ -59,3 +62,52 @@ async def add_device(people: People, name: str, home: Path) -> None:
 async def own_chain(client: Client) -> VerifiedManifest:
     """The list of the own devices as this client keeps it."""
     return (await client._account._database.read(load_account)).own
+
+
+@dataclass
+class Linking:
+    """What a link showed on both sides; `answers` is what the user says on (the new device, the manager)."""
+
+    answers: tuple[bool, bool] = (True, True)
+    link: "asyncio.Future[DeviceLink]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    codes: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def talk(self) -> Talk:
+        """The new device's side."""
+        return Talk(self.link.set_result, self._on_new)
+
+    def wishes(self, **options: bool) -> Wishes:
+        """The manager's side."""
+        return Wishes(self._on_manager, **options)
+
+    async def _on_new(self, code: str) -> bool:
+        self.codes.append(code)
+        return self.answers[0]
+
+    async def _on_manager(self, code: str, name: str) -> bool:
+        self.codes.append(code)
+        self.names.append(name)
+        return self.answers[1]
+
+
+async def link_device(
+    manager: Client, home: Path, *, name: str = "laptop", system: System | None = None, **options: bool
+) -> LinkedDevice:
+    """A new device in `home`, as users link one."""
+    linking = Linking()
+    origin = manager.whoami().relay
+    joining = asyncio.create_task(Client.link(home, origin, linking.talk, name=name, system=system))
+    try:
+        await asyncio.wait({joining, linking.link}, return_when=asyncio.FIRST_COMPLETED)
+        if joining.done():
+            joining.result()
+        linked = await manager.devices.accept(str(linking.link.result()), linking.wishes(**options))
+    except BaseException:
+        joining.cancel()
+        raise
+    await joining
+    return linked
