@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Warned,
     )
     from .message_acts import Acted, ActKind, Edit, Mark, MessageName, Reaction
+    from .message_groups import GroupChange, GroupChanged, GroupInfo, GroupMember
 
 __all__ = [
     "ActKind",
@@ -36,6 +37,10 @@ __all__ = [
     "Edit",
     "Event",
     "Gap",
+    "GroupChange",
+    "GroupChanged",
+    "GroupInfo",
+    "GroupMember",
     "Identity",
     "Mark",
     "Message",
@@ -53,6 +58,7 @@ __all__ = [
 _HOMES: Final = MappingProxyType(
     {"Client": "client", "ClientError": "errors"}
     | dict.fromkeys(("ActKind", "Acted", "Edit", "Mark", "MessageName", "Reaction"), "message_acts")
+    | dict.fromkeys(("GroupChange", "GroupChanged", "GroupInfo", "GroupMember"), "message_groups")
 )
 
 

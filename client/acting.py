@@ -13,7 +13,7 @@ from .account import Account, load_account
 from .act_bodies import MAX_EMOJI_CHARACTERS, DeleteBody, EditBody, ReactionBody
 from .acts import apply_act, facts_of
 from .contents import MESSAGE_ID_BYTES, ContentType, Reference, encode_body
-from .conversations import draft_to_all, may_tidy, partner
+from .conversations import draft_to_all, may_tidy, partner, recipient_of
 from .errors import UsageError
 from .message import Message, State
 from .message_acts import ActKind
@@ -71,15 +71,15 @@ class Acting:
         await self._on_wiped()
         return shown
 
-    async def answer(self, message: Message | str, text: str) -> tuple[bytes, NewMessage]:
-        """A text that answers a message, and the account to send it to. Raises UsageError."""
+    async def answer(self, message: Message | str, text: str) -> tuple[str, NewMessage]:
+        """A text that answers a message, and the recipient to send it to. Raises UsageError."""
 
-        def prepare(tx: Transaction) -> tuple[bytes, NewMessage]:
+        def prepare(tx: Transaction) -> tuple[str, NewMessage]:
             row = find_row(tx, message)
-            other = partner(tx, load_account(tx), row)
-            if other is None:
+            to = recipient_of(tx, load_account(tx), row)
+            if to is None:
                 raise UsageError("this conversation takes no answers to a message yet")
-            return other, text_message(text, _reference(row))
+            return to, text_message(text, _reference(row))
 
         return await self._database.read(prepare)
 

@@ -135,7 +135,7 @@ def _require_entitled(tx: Transaction, account: Account, row: MessageRow, act: S
     conversation_id = target.conversation_id
     if act.conversation_id not in (None, conversation_id):
         raise InvalidEncoding("it names a message of another conversation")
-    if not is_in(account, conversation_id, act.actor):
+    if not is_in(tx, account, conversation_id, act.actor):
         raise NotEntitled("only who is in the conversation acts on its messages")
     tidy = may_tidy(tx, conversation_id, act.actor)
     verify_act(_ACTS[act.kind], act.actor, act.reference, target, may_tidy=tidy)

@@ -17,14 +17,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from crypto.group_changes import Change
+from crypto.group_state import Setting
 from crypto.primitives import require_supported_build
 
 from .devices.joining import Talk, join_account, parse_origin
 from .devices.own_devices import OwnDevices
 from .errors import UsageError
+from .groups.rooms import group_id_of
 from .media import Progress
 from .message import Event, Identity, Message, SafetyNumber, SendReport
 from .message_calls import MessageCalls
+from .message_groups import GroupInfo
 from .open_account import OpenAccount
 from .outbox import Sending, text_message
 from .registration import parse_invite_link, prepare_home, register_account
@@ -150,7 +154,7 @@ class Client(MessageCalls):
         progress: Progress | None = None,
         patience_seconds: float = 5.0,
     ) -> Message:
-        """Send a text or a file to a handle, a contact link, or the account id of a known contact.
+        """Send a text or a file to a handle, a contact link, the account id of a known contact, or a group (`group:ID`).
 
         Returns when the relay has it durably for every device of the recipient. Raises RelayUnreachable if the relay
         is not reached (again) within `patience_seconds`: the message then stays in the outbox and goes out with the
@@ -248,6 +252,42 @@ class Client(MessageCalls):
         `limit` keeps the newest ones only. Raises UnknownRecipient.
         """
         return await self._account.history(with_, limit)
+
+    # Groups.
+
+    async def create_group(
+        self,
+        name: str,
+        *,
+        about: str = "",
+        broadcast: bool = False,
+        settings: Iterable[Setting] = (),
+        patience_seconds: float = 10.0,
+    ) -> GroupInfo:
+        """A new group with this account as its owner. `broadcast`: for thousands who hear and a few who speak.
+
+        Raises UsageError; RelayUnreachable if the relay does not have it within `patience_seconds`: then it is made with
+        the next call that reaches it.
+        """
+        return await self._account.groups.create(name, about, settings, broadcast, patience_seconds)
+
+    async def groups(self, *, with_left: bool = False) -> list[GroupInfo]:
+        """The groups of this account, oldest first; needs no relay."""
+        return await self._account.groups.all(with_left)
+
+    async def group(self, group: str) -> GroupInfo:
+        """One group by its id, with or without `group:` before it; needs no relay. Raises UnknownGroup."""
+        return await self._account.groups.info(group_id_of(group))
+
+    async def commit_changes(
+        self, group: str, changes: Iterable[Change] = (), *, cut: bool = False, patience_seconds: float = 10.0
+    ) -> GroupInfo:
+        """Commit changes (`crypto.group_changes`) in a group, together with what waits there; `cut`: with fresh secrets.
+
+        Returns when the group has them, by whoever's commit. Raises UnknownGroup, NotInGroup, NotEntitled, GroupTooNew,
+        CommitImpossible; RelayUnreachable out of patience: then they are committed by the next call that reaches it.
+        """
+        return await self._account.groups.commit(group_id_of(group), changes, patience_seconds, cut=cut)
 
     async def safety_number(self, with_: str) -> SafetyNumber:
         """The number to compare with this contact. Raises UnknownRecipient, and RelayUnreachable for a new handle."""

@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import Final
 
 from . import acts
-from .contents import ContentType, content_hash
+from .contents import OF_GROUPS, ContentType, content_hash
 from .devices.copies import open_copy, show_copy
 from .devices.hand_over import take_shared_items
+from .groups.handlers import take_told
 from .incoming import Handler, Incoming
 from .store import history
 
@@ -53,6 +54,7 @@ HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
         ContentType.COPY: _take_copy,
         ContentType.SHARED_ITEMS: take_shared_items,
         **acts.HANDLERS,
+        **dict.fromkeys(OF_GROUPS, take_told),
     }
 )
 

@@ -37,6 +37,23 @@ class ContentType(IntEnum):
     EDIT = 11
     DELETE = 12
     RECEIPT = 13
+    GROUP_WELCOME = 22  # to who joins, and to a new device: client/groups/bodies.py
+    GROUP_SECRETS = 23
+    GROUP_CHAIN = 24
+    GROUP_ASK = 27
+    GROUP_COMMIT = 28
+
+
+OF_GROUPS: Final = frozenset(
+    {
+        ContentType.GROUP_WELCOME,
+        ContentType.GROUP_SECRETS,
+        ContentType.GROUP_CHAIN,
+        ContentType.GROUP_ASK,
+        ContentType.GROUP_COMMIT,
+    }
+)
+"""What members of a group tell each other for its sake: it introduces nobody, and makes nobody a contact."""
 
 
 class Introduction(msgspec.Struct, frozen=True, array_like=True):

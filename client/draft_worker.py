@@ -23,6 +23,8 @@ from .devices.copies import tell_refusal
 from .envelopes import Encrypted, can_encrypt, encrypt_drafts
 from .errors import (
     ClientError,
+    GroupError,
+    GroupNotReady,
     MediaError,
     NotSent,
     Refused,
@@ -33,6 +35,7 @@ from .errors import (
     UsageError,
 )
 from .first_contact import Fetched, Missing, fetch
+from .groups.sending import encrypt_group_drafts
 from .media import Progress, create_upload, send_up
 from .message import State
 from .recipients import known_recipient, look_up, parse_recipient
@@ -47,7 +50,7 @@ AT_ONCE: Final = 256  # drafts in one transaction
 _RECIPIENTS_AT_ONCE: Final = 8  # for whom something has to be fetched
 _ROUNDS: Final = 4  # of fetching, for one transaction
 _PAUSE_SECONDS: Final = 30.0
-_FOR_GOOD: Final = (UnknownRecipient, UsageError, MediaError)
+_FOR_GOOD: Final = (UnknownRecipient, UsageError, MediaError, GroupError)
 
 
 class DraftWorker:
@@ -75,6 +78,8 @@ class DraftWorker:
         self._on_encrypted = on_encrypted
         self._wake = asyncio.Event()
         self._paused: dict[str, float] = {}
+        self._for_hand_outs: set[str] = set()
+        """Groups whose chain is on its way to its members."""
         self.progress: dict[int, Progress] = {}
         """Who wants to know how far the upload of a message is."""
 
@@ -83,6 +88,12 @@ class DraftWorker:
         if try_all:
             self._paused.clear()
         self._wake.set()
+
+    def hand_outs_answered(self) -> None:
+        """Something that others wait for may be with the relay now."""
+        if self._for_hand_outs:
+            self._for_hand_outs.clear()
+            self._wake.set()
 
     async def run(self) -> None:
         """Work off what is there, then wait."""
@@ -109,7 +120,7 @@ class DraftWorker:
     async def _next_batch(self) -> bool:
         """Encrypt the oldest drafts, in order for each recipient; False if there is none to be served now."""
         drafts = await self._database.read(
-            lambda tx: queue.next_drafts(tx, AT_ONCE, without=self._paused.keys())
+            lambda tx: queue.next_drafts(tx, AT_ONCE, without=self._paused.keys() | self._for_hand_outs)
         )
         if not drafts:
             return False
@@ -139,7 +150,11 @@ class DraftWorker:
             ready, results = [], []
             for recipient, drafts in waiting.items():
                 account_id = drafts[0].account_id
-                if account_id is None or any(queue.find_upload(tx, draft.message_n) for draft in drafts):
+                if (
+                    account_id is None
+                    or drafts[0].is_group
+                    or any(queue.find_upload(tx, draft.message_n) for draft in drafts)
+                ):
                     continue
                 if not can_encrypt(tx, account_id, drafts, self._system.now_ms()):
                     continue
@@ -159,17 +174,37 @@ class DraftWorker:
         try:
             account_id = drafts[0].account_id or await self._resolve(recipient)
             drafts = await self._upload_first(drafts)
-            await self._encrypt(account_id, drafts)
+            if drafts and drafts[0].is_group:
+                await self._encrypt_for_group(recipient, account_id, drafts)
+            else:
+                await self._encrypt(account_id, drafts)
         except RelayUnreachable:
             raise
+        except GroupNotReady as error:
+            await self._pause(recipient, drafts)
+            self._deliveries.failed([draft.message_n for draft in drafts], error)
         except _FOR_GOOD as error:
             await self._give_up(drafts, error)
         except (Refused, TrustError, RelayMisbehaved) as error:
             if isinstance(error, Refused) and not error.retryable and error.reason != "unauthenticated":
                 await self._give_up(drafts, error)
             else:
-                self._paused[recipient] = _PAUSE_SECONDS
+                await self._pause(recipient, drafts)
                 self._deliveries.failed([draft.message_n for draft in drafts], error)
+
+    async def _pause(self, recipient: str, drafts: list[queue.Draft]) -> None:
+        """They cannot be served now: who waits for others of the same message waits no longer for these."""
+        self._paused[recipient] = _PAUSE_SECONDS
+        numbers = [draft.n for draft in drafts]
+        await self._database.run(lambda tx: queue.note_stuck(tx, numbers))
+        self.hand_outs_answered()
+
+    async def _encrypt_for_group(self, recipient: str, group_id: bytes, drafts: list[queue.Draft]) -> None:
+        """Encrypt what can be; the rest waits until the chain's hand-outs are with the relay."""
+        result = await self._database.run(lambda tx: encrypt_group_drafts(tx, group_id, drafts, self._system))
+        if result.waits:
+            self._for_hand_outs.add(recipient)
+        self._tell(Encrypted(list(result.messages), list(result.done), []))
 
     async def _resolve(self, recipient: str) -> bytes:
         """The account behind what the user typed; all that waits for it learns it."""

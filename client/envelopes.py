@@ -18,7 +18,7 @@ from relay.wire.limits import ENVELOPE_ID_BYTES
 from relay.wire.links import encode_id
 
 from .account import Account, load_account
-from .contents import Content, Introduction, content_hash, direct_conversation, encode_content
+from .contents import OF_GROUPS, Content, Introduction, content_hash, direct_conversation, encode_content
 from .devices.copies import copy_to_own
 from .devices.shared_items import share_changes
 from .errors import DevicesForked, Refused
@@ -52,6 +52,8 @@ class _Work:
     encrypted: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    is_personal: bool = False
+    """Something of these two is among the drafts: what only groups need makes nobody a contact."""
     left_out: tuple[str, str] | None = None
     """Kind and detail of the last warning about a device that gets nothing."""
 
@@ -99,8 +101,9 @@ def encrypt_drafts(
     )
     queue.remove_drafts(tx, [draft.n for draft in drafts])
     work.done = [number for number in work.done if not queue.is_waiting(tx, number)]
-    by_user = any(not history.is_hidden(tx, draft.message_n) for draft in drafts)
-    note_sent(tx, account_id, work.now_ms, by_user=by_user)
+    if work.is_personal:
+        by_user = any(not history.is_hidden(tx, draft.message_n) for draft in drafts)
+        note_sent(tx, account_id, work.now_ms, by_user=by_user)
     share_changes(tx, system)
     return Encrypted(work.encrypted, work.done, work.refused)
 
@@ -188,6 +191,7 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
     row = history.find(tx, draft.message_n)
     if row is None:
         return
+    work.is_personal = work.is_personal or row.type not in OF_GROUPS
     conversation_id = direct_conversation(work.account.account_id, work.peer.account_id)
     content = draft.content or _content(tx, work, row, conversation_id, system)
     envelopes = []
@@ -234,7 +238,7 @@ def _content(
     """The content of a message, as the next that this device counts in the conversation."""
     counter, previous_hash = history.own_counter(tx, conversation_id, work.peer.account_id)
     introduction = None
-    if not work.peer.last_sent_at_ms or not work.peer.heard_since_send:
+    if row.type not in OF_GROUPS and (not work.peer.last_sent_at_ms or not work.peer.heard_since_send):
         token, registered = facts.own_token(tx, "contact", system.random)
         if registered:
             introduction = Introduction(token, work.account.handle or "")

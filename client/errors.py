@@ -22,6 +22,13 @@ ClientError                       1  refused or failed
 │   ├── RelayKeyChanged              the relay's signing key is not the pinned one
 │   ├── DevicesForked                two device lists of one version, both signed
 │   └── DevicesRefused               a device list that breaks a rule of its chain
+├── GroupError                    1  a group
+│   ├── UnknownGroup                 no group of this id here
+│   ├── NotInGroup                   this account is not in it (any more)
+│   ├── NotEntitled                  the own role or rights do not allow it
+│   ├── CommitImpossible             a change that makes no sense in the group as it is
+│   ├── GroupTooNew                  it uses what this version does not know: reading goes on, writing does not
+│   └── GroupNotReady                its present secret has not come yet
 └── MediaError                    1  a file
     ├── FileUnavailable              the relay does not have it (any more)
     └── FileDamaged                  what came is not what was sent
@@ -167,6 +174,48 @@ class DevicesRefused(TrustError):
     """A device list that breaks a rule of its chain; the one known before stays."""
 
     code = "devices_refused"
+
+
+class GroupError(ClientError):
+    """A group, and what was to be done in it."""
+
+    code = "group"
+
+
+class UnknownGroup(GroupError):
+    """There is no group of this id here: ask a member to add you."""
+
+    code = "unknown_group"
+
+
+class NotInGroup(GroupError):
+    """This account was removed from the group, or has left it."""
+
+    code = "not_in_group"
+
+
+class NotEntitled(GroupError):
+    """The own role or rights in the group do not allow this."""
+
+    code = "not_entitled"
+
+
+class CommitImpossible(GroupError):
+    """A change that makes no sense in the group as it is: somebody added twice, no owner left."""
+
+    code = "commit_refused"
+
+
+class GroupTooNew(GroupError):
+    """The group uses what this version does not know: reading goes on, writing needs an upgrade."""
+
+    code = "group_too_new"
+
+
+class GroupNotReady(GroupError):
+    """The secret of the group's present epoch has not come yet; tried again by itself."""
+
+    code = "group_not_ready"
 
 
 class MediaError(ClientError):

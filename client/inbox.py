@@ -59,6 +59,7 @@ class Inbox:
         system: System,
         *,
         on_drafts: Callable[[], None],
+        on_errands: Callable[[], None],
         on_prekeys_low: Callable[[], None],
         on_caught_up: Callable[[], None],
     ) -> None:
@@ -67,6 +68,7 @@ class Inbox:
         self._database = database
         self._system = system
         self._on_drafts = on_drafts
+        self._on_errands = on_errands
         self._on_prekeys_low = on_prekeys_low
         self._on_caught_up = on_caught_up
         self.caught_up = asyncio.Event()
@@ -168,6 +170,8 @@ class Inbox:
                 self._system.reached(Step.ACKNOWLEDGED)
             if taken.drafted:
                 self._on_drafts()
+            if taken.errands:
+                self._on_errands()
             if taken.gap_of is None:
                 return
             await self._fetch_chain(taken.gap_of)

@@ -34,6 +34,12 @@ class Batch:
     """Envelopes that were held, and can be opened now."""
     drafted: bool = False
     """Something was put on its way: the outbox has to be woken."""
+    errands: bool = False
+    """A group has to be looked at: its log, or what this device owes there."""
+    group_messages: int = 0
+    """Contents that came in groups' envelopes."""
+    current_groups: frozenset[bytes] = frozenset()
+    """Groups whose log was just read to its end."""
 
     @property
     def own(self) -> Key:
@@ -60,6 +66,11 @@ class Opened(NamedTuple):
     key: Key
     plaintext: bytes
     conversation_id: bytes
+    in_group: bool = False
+
+
+class HeldForLater(Exception):
+    """The envelope waits in the store until what opens it has come."""
 
 
 class DeviceListNeeded(Exception):

@@ -17,6 +17,7 @@ from crypto.errors import (
 )
 from crypto.limits import DAY_MS
 from crypto.sealed_first_message import KIND_SETUP
+from crypto.sender_keys import KIND_GROUP
 from crypto.sessions import locate_among, receive
 from relay.wire.frames import Deliver, MissedReason
 from relay.wire.frames import Missed as MissedFrame
@@ -26,8 +27,9 @@ from .content_handlers import handle
 from .contents import EMPTY_BODY, ContentType, content_hash, decode_content, direct_conversation
 from .devices.shared_items import share_changes
 from .first_envelope import open_first_envelope
+from .groups.opening import open_group_envelope
 from .incoming import Incoming
-from .mailbox_batch import Batch, DeviceListNeeded, Opened, Released, warn, warn_of_copy
+from .mailbox_batch import Batch, DeviceListNeeded, HeldForLater, Opened, Released, warn, warn_of_copy
 from .message import Missed
 from .recipients import is_handle
 from .signals import draft_signal
@@ -64,6 +66,8 @@ class Taken:
     drafted: bool
     """Something was put on its way: wake the outbox."""
     gap_of: bytes | None = None
+    errands: bool = False
+    """A group has to be looked at."""
 
 
 def take(
@@ -102,10 +106,29 @@ def take(
     return _finish(tx, batch, system, gap_of)
 
 
-def take_released(tx: Transaction, envelopes: Iterable[Released], system: System) -> Taken:
-    """Open envelopes that were held until a key came by another way than the mailbox."""
+def take_released(
+    tx: Transaction,
+    envelopes: Iterable[Released],
+    system: System,
+    *,
+    current_groups: frozenset[bytes] = frozenset(),
+) -> Taken:
+    """Open envelopes that were held until a key came by another way than the mailbox.
+
+    `current_groups`: their logs were just read to the end, so who is not in them is out.
+    """
+
+    def release(batch: Batch) -> None:
+        batch.current_groups = current_groups
+        batch.released.extend(envelopes)
+
+    return in_batch(tx, system, release)
+
+
+def in_batch(tx: Transaction, system: System, work: Callable[[Batch], None]) -> Taken:
+    """Do something that may release held envelopes, and open those."""
     batch = _begin(tx, system, frozenset())
-    batch.released.extend(envelopes)
+    work(batch)
     _take_released(tx, batch, frozenset())
     return _finish(tx, batch, system, None)
 
@@ -138,7 +161,8 @@ def _finish(tx: Transaction, batch: Batch, system: System, gap_of: bytes | None)
             draft_signal(tx, batch.account, [account_id], ContentType.EMPTY, EMPTY_BODY, system)
             batch.drafted = True
     batch.drafted |= share_changes(tx, system)
-    return Taken(batch.up_to, sum(batch.received.values()), batch.drafted, gap_of)
+    messages = sum(batch.received.values()) + batch.group_messages
+    return Taken(batch.up_to, messages, batch.drafted, gap_of, batch.errands)
 
 
 def _take_released(tx: Transaction, batch: Batch, fetched: frozenset[bytes]) -> None:
@@ -157,7 +181,9 @@ def _take_one(
         opener = _OPENERS.get(one.envelope[0])
         if opener is None:
             raise InvalidEncoding("an envelope of an unknown kind")
-        _keep(tx, batch, opener(tx, batch, one.envelope), one.received_at_ms)
+        _keep(tx, batch, opener(tx, batch, one), one.received_at_ms)
+    except HeldForLater:
+        return None
     except DeviceListNeeded as gap:
         if gap.account_id in fetched:
             _keep_unopened(tx, envelope_id, one, gap.__cause__ or gap)
@@ -171,7 +197,12 @@ def _take_one(
     return None
 
 
-def _open_ratchet(tx: Transaction, batch: Batch, envelope: bytes) -> Opened:
+def _open_setup(tx: Transaction, batch: Batch, one: Released) -> Opened:
+    return open_first_envelope(tx, batch, one.envelope)
+
+
+def _open_ratchet(tx: Transaction, batch: Batch, one: Released) -> Opened:
+    envelope = one.envelope
     found = locate_among(batch.sessions.items(), envelope)
     if found is None:
         raise Undecryptable("no session opens it")
@@ -185,9 +216,10 @@ def _open_ratchet(tx: Transaction, batch: Batch, envelope: bytes) -> Opened:
     return Opened(key, opened.plaintext, direct_conversation(batch.account.account_id, key[0]))
 
 
-_OPENERS: Final[Mapping[int, Callable[[Transaction, Batch, bytes], Opened]]] = {
-    KIND_SETUP: open_first_envelope,
+_OPENERS: Final[Mapping[int, Callable[[Transaction, Batch, Released], Opened]]] = {
+    KIND_SETUP: _open_setup,
     _KIND_RATCHET: _open_ratchet,
+    KIND_GROUP: open_group_envelope,
 }
 
 
@@ -197,8 +229,12 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
     content = decode_content(opened.plaintext)
     if content.conversation_id != opened.conversation_id:
         raise InvalidEncoding("a content for a conversation that is not known here")
-    batch.received[account_id] = batch.received.get(account_id, 0) + 1
-    if content.introduction is not None and account_id != batch.account.account_id:
+    if opened.in_group:
+        batch.group_messages += 1
+    else:
+        batch.received[account_id] = batch.received.get(account_id, 0) + 1
+    is_other = account_id != batch.account.account_id and not opened.in_group
+    if content.introduction is not None and is_other:
         learn_token(tx, account_id, content.introduction.token, "contact")
         _hear_claim(tx, batch.account, account_id, content.introduction.handle, is_first=content.counter == 1)
     was_absent = history.is_absent(tx, device_id, content)
@@ -208,7 +244,7 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
         device_id,
         content,
         content_hash(opened.plaintext),
-        from_first=batch.account.is_founding_device,
+        from_first=batch.account.is_founding_device and not opened.in_group,
     )
     if not follows:
         warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)

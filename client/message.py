@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .message_acts import Acted, Edit, Mark, MessageName, Reaction
+from .message_groups import GroupChanged
 from .times import iso_time
 
 
@@ -61,6 +62,10 @@ class Message:
     """It was deleted for everybody; what it said is gone from this machine."""
     delivered_to: tuple[Mark, ...] = ()
     read_by: tuple[Mark, ...] = ()
+    group: str | None = None
+    """Id of the group, in a group; then it is the conversation's too."""
+    role: str | None = None
+    """Of the author in the group now; None for who is out of it."""
     _reply: Callable[[str], Awaitable["Message"]] | None = field(default=None, repr=False, compare=False)
     _fetch: Callable[["Message"], Awaitable["Message"]] | None = field(
         default=None, repr=False, compare=False
@@ -117,6 +122,9 @@ class Message:
             }
         if self.refusal is not None:
             shown["refusal"] = self.refusal
+        if self.group is not None:
+            shown["group"] = self.group
+            shown["role"] = self.role
         return shown | self._acts_as_json()
 
     def _acts_as_json(self) -> dict[str, Any]:
@@ -206,7 +214,7 @@ class Warned:
         return {"type": "warning", "kind": self.kind, "detail": self.detail, "account": self.account}
 
 
-Event: TypeAlias = Message | Acted | CaughtUp | Missed | Gap | Unopened | Warned
+Event: TypeAlias = Message | Acted | CaughtUp | Missed | Gap | Unopened | Warned | GroupChanged
 
 
 @dataclass(frozen=True, slots=True)

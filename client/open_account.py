@@ -15,6 +15,8 @@ from .contents import ContentType, decode_file, direct_conversation, encode_body
 from .devices.own_devices import OwnDevices
 from .errors import DeviceRevoked, UnknownRecipient, UsageError
 from .events import receive_events
+from .groups.rooms import Groups
+from .groups.sending import find_group_or_raise, group_recipient, parse_group, require_sender
 from .inbox import Inbox
 from .kept_files import remove_files_of_the_gone
 from .media import fetch_file, seal_file
@@ -49,7 +51,24 @@ class OpenAccount:
         self._transport = transport
         self._showing = Showing(account, self._reply, self._fetch)
         self._spool = home / _SPOOL_FOLDER
-        self.outbox: Final = Outbox(account, transport, database, system, self._spool, drained=self._drained)
+        self.outbox: Final = Outbox(
+            account,
+            transport,
+            database,
+            system,
+            self._spool,
+            drained=self._drained,
+            on_answered=self._answered,
+        )
+        self.groups: Final = Groups(
+            account,
+            transport,
+            database,
+            system,
+            self._spool,
+            on_drafts=self.outbox.wake,
+            on_news=self._look_for_news,
+        )
         self.devices: Final = OwnDevices(account, transport, database, system, wake=self.outbox.wake)
         self.acting: Final = Acting(
             database, system, self.outbox, self._showing.message, on_wiped=self.tidy_files
@@ -61,6 +80,7 @@ class OpenAccount:
             database,
             system,
             on_drafts=self.outbox.wake,
+            on_errands=self.groups.wake,
             on_prekeys_low=self._care.due,
             on_caught_up=self._care.due,
         )
@@ -83,6 +103,7 @@ class OpenAccount:
             await database.run(history.forget_settled_signals)
             await opened._tidy_spool()
             await opened.tidy_files()
+            stack.push_async_callback(opened.groups.close)
             stack.push_async_callback(opened._stop_listening)
             yield opened
 
@@ -138,10 +159,14 @@ class OpenAccount:
         if self._caring is None:
             self._caring = asyncio.create_task(self._care.run(), name="prekey-care")
         self.outbox.wake()
+        self.groups.wake()
         return self._listening
 
     def _look_for_news(self) -> None:
         self._inbox.news.set()
+
+    def _answered(self) -> None:
+        self.groups.care.answered()
 
     async def _drained(self) -> None:
         """What waits in the mailbox may change how to encrypt: it goes first, if this client listens."""
@@ -158,9 +183,15 @@ class OpenAccount:
     # People.
 
     async def recipient(self, to: str) -> tuple[str, bytes | None]:
-        """(One name for them, account id if it is known). Raises UsageError, UnknownRecipient."""
+        """(One name for them, account or group id if it is known).
+
+        Raises UsageError, UnknownRecipient, and for a group what forbids to write there.
+        """
         if await self._database.read(lambda tx: facts.number(tx, facts.REVOKED)):
             raise DeviceRevoked("this device was removed from its account: it sends nothing any more")
+        if (group_id := parse_group(to)) is not None:
+            await self._database.read(lambda tx: require_sender(tx, self.account, group_id))
+            return group_recipient(group_id), group_id
         parsed = parse_recipient(to)
         if isinstance(parsed, ContactLink):
             is_self = parsed.account_id == self.account.account_id
@@ -207,11 +238,15 @@ class OpenAccount:
 
     async def history(self, with_: str, limit: int | None) -> list[Message]:
         """See `Client.history`."""
-        parsed = parse_recipient(with_)
+        group_id = parse_group(with_)
+        parsed = "" if group_id is not None else parse_recipient(with_)
 
         def show(tx: Transaction) -> list[Message]:
-            peer = remembered(tx, parsed, self.account.origin)
-            conversation = direct_conversation(self.account.account_id, peer.account_id)
+            if group_id is None:
+                peer = remembered(tx, parsed, self.account.origin)
+                conversation = direct_conversation(self.account.account_id, peer.account_id)
+            else:
+                conversation = find_group_or_raise(tx, group_id).group_id
             return [
                 self._showing.message(tx, row) for row in history.of_conversation(tx, conversation, limit)
             ]
@@ -220,8 +255,8 @@ class OpenAccount:
 
     async def reply(self, to: Message | str, text: str, patience_seconds: float) -> Message:
         """See `Client.reply`."""
-        account_id, message = await self.acting.answer(to, text)
-        recipient, _ = await self.recipient(encode_id(account_id))
+        answered, message = await self.acting.answer(to, text)
+        recipient, account_id = await self.recipient(answered)
         return await self.finish(await self.outbox.send(recipient, account_id, [message]), patience_seconds)
 
     async def _reply(self, number: int, text: str) -> Message:

@@ -16,6 +16,7 @@ from .contents import MAX_TEXT_CHARACTERS, MESSAGE_ID_BYTES, ContentType, Refere
 from .deliveries import Deliveries
 from .draft_worker import DraftWorker
 from .errors import NotSent, UsageError
+from .groups.sending import GROUP_PREFIX
 from .media import Progress
 from .message import State
 from .store import history, queue
@@ -49,6 +50,10 @@ def text_message(text: str, answers: Reference | None = None) -> NewMessage:
         raise UsageError("the text is not UTF-8") from error
 
 
+def _nobody_waits() -> None:
+    """Nothing waits for answers but who sent."""
+
+
 class Outbox:
     """Enter to start the workers (they do nothing until there is something to send), leave to stop them."""
 
@@ -61,13 +66,20 @@ class Outbox:
         spool: Path,
         *,
         drained: Callable[[], Awaitable[None]],
+        on_answered: Callable[[], None] = _nobody_waits,
     ) -> None:
         self._account = account
         self._database = database
         self._system = system
         self._deliveries = Deliveries(system)
         self._submitter = Submitter(
-            account, transport, database, system, self._deliveries, on_redraft=self._wake_encrypter
+            account,
+            transport,
+            database,
+            system,
+            self._deliveries,
+            on_redraft=self._wake_encrypter,
+            on_answered=self._answered,
         )
         self._draft_worker = DraftWorker(
             account,
@@ -80,6 +92,7 @@ class Outbox:
             on_encrypted=self._submitter.wake,
         )
         self._workers: list[asyncio.Task[None]] = []
+        self._on_answered = on_answered
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,6 +106,10 @@ class Outbox:
 
     def _wake_encrypter(self) -> None:
         self._draft_worker.wake()
+
+    def _answered(self) -> None:
+        self._draft_worker.hand_outs_answered()
+        self._on_answered()
 
     def wake(self) -> None:
         """There is something to send, perhaps from an earlier time: work it off."""
@@ -161,7 +178,7 @@ class Outbox:
                 file_path=message.file_path,
                 file_sha256=message.file_sha256,
             )
-            queue.add_draft(tx, number, recipient, account_id)
+            queue.add_draft(tx, number, recipient, account_id, is_group=recipient.startswith(GROUP_PREFIX))
             if message.spool is not None:
                 queue.add_upload(
                     tx, queue.Upload(number, message.spool, message.length, message.sha256, None)

@@ -13,6 +13,7 @@ from .contents import ContentType, Reference, Text, decode_body, decode_file
 from .message import Message, SharedFile
 from .shown_acts import acts_on, answered
 from .store.database import Transaction
+from .store.groups import find_group
 from .store.history import MessageRow
 from .store.peers import name_of
 
@@ -30,9 +31,12 @@ class Showing:
     def message(self, tx: Transaction, row: MessageRow) -> Message:
         """The message of a row."""
         author = encode_id(row.account_id)
-        name = (self.account.handle or author) if row.outgoing else name_of(tx, row.account_id)
+        is_own = row.outgoing or row.account_id == self.account.account_id
+        name = (self.account.handle or author) if is_own else name_of(tx, row.account_id)
         kind, text, file, answers = _body(row)
         done = acts_on(tx, row, text)
+        group = None if row.conversation_id is None else find_group(tx, row.conversation_id)
+        member = None if group is None else group.view.state.by_account.get(row.account_id)
         number = row.n
         return Message(
             id=encode_id(row.message_id),
@@ -42,7 +46,7 @@ class Showing:
             type=kind,
             sent_at_ms=row.sent_at_ms,
             received_at_ms=row.received_at_ms,
-            outgoing=row.outgoing,
+            outgoing=is_own,
             state=row.state,
             text=done.text,
             file=file,
@@ -54,6 +58,8 @@ class Showing:
             deleted_at_ms=row.deleted_at_ms,
             delivered_to=done.delivered_to,
             read_by=done.read_by,
+            group=None if group is None else encode_id(group.group_id),
+            role=None if member is None else member.role.name.lower(),
             _reply=lambda text: self.reply(number, text),
             _fetch=lambda message: self.fetch(number),
         )

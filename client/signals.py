@@ -29,7 +29,23 @@ def draft_signal(
     Each account gets it in the conversation of the two. The number of the row: `queue.is_waiting` says whether a part
     of it waits still. `sent_at_ms`: now, unless it has to be another time.
     """
-    number = history.add_outgoing(
+    number = add_hidden(tx, account, content_type, body, system, sent_at_ms=sent_at_ms)
+    for recipient in recipients:
+        queue.add_draft(tx, number, encode_id(recipient), recipient)
+    return number
+
+
+def add_hidden(
+    tx: Transaction,
+    account: Account,
+    content_type: int,
+    body: bytes,
+    system: System,
+    *,
+    sent_at_ms: int | None = None,
+) -> int:
+    """A hidden content that is kept, and goes to nobody yet; the number of its row."""
+    return history.add_outgoing(
         tx,
         account_id=account.account_id,
         message_id=system.random(MESSAGE_ID_BYTES),
@@ -38,6 +54,3 @@ def draft_signal(
         sent_at_ms=system.now_ms() if sent_at_ms is None else sent_at_ms,
         hidden=True,
     )
-    for recipient in recipients:
-        queue.add_draft(tx, number, encode_id(recipient), recipient)
-    return number

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from relay.wire.frames import (
     Accepted,
     EnvelopeClass,
@@ -28,6 +30,7 @@ from .account import Account
 from .connection import Connection, open_connection, refusal, run_together
 from .deliveries import Deliveries
 from .errors import Refused, RelayMisbehaved, RelayUnreachable
+from .groups.submits import Addressing, address, waits
 from .reconnect import Backoff
 from .relay_terms import RelayTerms, ask_terms, find_terms
 from .store import queue
@@ -43,6 +46,8 @@ _READ_AT_ONCE: Final = 64
 _ANSWER_SECONDS: Final = 60.0  # as over HTTP
 _PAUSE_SECONDS: Final = {Outcome.MAILBOX_FULL: 15.0, Outcome.BUDGET_SPENT: 300.0}
 """So long is a recipient left alone who takes nothing now."""
+_LONGEST_PAUSE_SECONDS: Final = 3_600.0
+"""Of a group's envelope, for members who cannot get it now."""
 _MAX_REQUEST_ID: Final = 2**32 - 1
 
 
@@ -62,6 +67,7 @@ class Submitter:
         deliveries: Deliveries,
         *,
         on_redraft: Callable[[], None],
+        on_answered: Callable[[], None],
     ) -> None:
         self._account = account
         self._transport = transport
@@ -88,6 +94,11 @@ class Submitter:
         self._passed_over: set[bytes] = set()
         """Accounts for which a row waits for its work: what comes after it waits too, so that the order stays."""
         self._workbench = Workbench(self._look_from_the_start)
+        self._on_answered = on_answered
+        self._addressed: dict[int, Addressing] = {}
+        """Of submits under way to groups, by request id."""
+        self._tries: dict[bytes, int] = {}
+        """How often a group's envelope found full mailboxes, or nobody to reach."""
 
     def wake(self) -> None:
         """Something was put into the outbox."""
@@ -133,6 +144,7 @@ class Submitter:
                 # What was not answered goes out again, the same bytes under the same ids.
                 self._under_way.clear()
                 self._passed_over.clear()
+                self._addressed.clear()
                 self._sent_up_to = 0
                 self._wake.set()
 
@@ -188,11 +200,11 @@ class Submitter:
             except TimeoutError:
                 pass
         now = self._system.monotonic_seconds()
-        self._paused = {account: until for account, until in self._paused.items() if until > now}
+        self._paused = {place: until for place, until in self._paused.items() if until > now}
         self._sent_up_to = 0
 
     def _may_go(self, row: queue.Outgoing) -> bool:
-        if row.account_id in self._paused or row.account_id in self._passed_over:
+        if _place(row) in self._paused or row.account_id in self._passed_over:
             return False
         if row.account_id in self._one_by_one:
             return all(other.account_id != row.account_id for other in self._under_way.values())
@@ -209,17 +221,26 @@ class Submitter:
             taken = await self._database.run(partial(draft_anew, expired=expired))
             self._on_redraft()
             fresh = [row for row in rows if row.n not in taken and row.made_at_ms >= oldest_ms]
-        grants = await self._database.read(
-            lambda tx: {
-                row.account_id: (grant_for(tx, row.account_id), needs_work(tx, row.account_id))
-                for row in fresh
-            }
+        grants, addressed = await self._database.read(
+            lambda tx: (
+                {
+                    row.account_id: (grant_for(tx, row.account_id), needs_work(tx, row.account_id))
+                    for row in fresh
+                    if row.group is None
+                },
+                {row.n: address(tx, row, row.group) for row in fresh if row.group is not None},
+            )
         )
-        frames = []
+        frames: list[Submit] = []
         lacking: dict[bytes, list[Piece]] = {}
+        empty: list[Answer] = []
         for row in fresh:
             if not self._may_go(row):
                 continue  # by an answer that came in between, or a row before it
+            if row.group is not None:
+                submit = self._group_frame(row, addressed[row.n], empty)
+                frames += [] if submit is None else [submit]
+                continue
             grant, is_public = grants[row.account_id]
             piece = self._piece(row, grant, is_public)
             found = None if piece is None else self._workbench.found(piece)
@@ -227,11 +248,9 @@ class Submitter:
                 lacking.setdefault(row.account_id, []).append(piece)
                 continue
             self._brought[row.n] = 0 if piece is None else piece.bits
-            self._request_id = self._request_id % _MAX_REQUEST_ID + 1
-            self._under_way[self._request_id] = row
             frames.append(
                 Submit(
-                    request_id=self._request_id,
+                    request_id=self._next_request(row),
                     envelope_id=row.envelope_id,
                     envelope_class=EnvelopeClass.DURABLE,
                     urgent=True,
@@ -245,7 +264,34 @@ class Submitter:
         for account_id, pieces in lacking.items():
             self._passed_over.add(account_id)
             self._workbench.begin(account_id, pieces)
+        if empty:
+            self._tell(await self._database.run(partial(file_answers, answers=empty, system=self._system)))
         return frames
+
+    def _next_request(self, row: queue.Outgoing) -> int:
+        """The id of a submit of this row, which is under way from here on."""
+        self._request_id = self._request_id % _MAX_REQUEST_ID + 1
+        self._under_way[self._request_id] = row
+        return self._request_id
+
+    def _group_frame(self, row: queue.Outgoing, addressing: Addressing, empty: list[Answer]) -> Submit | None:
+        """The submit of a group's envelope; None if nobody can be reached now, or (then in `empty`) nobody is left."""
+        if addressing.submit is None:
+            if addressing.unreached:
+                self._wait_longer(row)
+            else:
+                empty.append(Answer(row, (), addressing=addressing))
+            return None
+        number = self._next_request(row)
+        self._addressed[number] = addressing
+        return msgspec.structs.replace(addressing.submit, request_id=number)
+
+    def _wait_longer(self, row: queue.Outgoing) -> None:
+        """A group's envelope for those who could not get it now: tried again later and later, alone."""
+        tries = self._tries[row.envelope_id] = self._tries.get(row.envelope_id, 0) + 1
+        first_seconds = _PAUSE_SECONDS[Outcome.MAILBOX_FULL]
+        wait_seconds = min(first_seconds * 2 ** min(tries - 1, 10), _LONGEST_PAUSE_SECONDS)
+        self._paused[row.envelope_id] = self._system.monotonic_seconds() + wait_seconds
 
     def _piece(self, row: queue.Outgoing, grant: Grant, is_public: bool) -> Piece | None:
         """The proof of work that the row has to bring."""
@@ -267,16 +313,20 @@ class Submitter:
                 self._tell(
                     await self._database.run(partial(file_answers, answers=answers, system=self._system))
                 )
+                self._on_answered()
             self._answered.set()
 
     def _answer(self, frame: RelayFrame) -> Answer | None:
         if isinstance(frame, Accepted):
             row = self._under_way.pop(frame.request_id, None)
-            if row is None or len(frame.outcomes) != len(row.envelopes):
+            sent = self._addressed.pop(frame.request_id, None)
+            if row is None or len(frame.outcomes) != len(row.envelopes if sent is None else sent.targets):
                 raise RelayMisbehaved("the relay answered what was not asked")
-            return Answer(row, frame.outcomes, is_behind=bool(frame.manifest_behind))
+            behind = tuple(one.account_id for one in frame.manifest_behind)
+            return Answer(row, frame.outcomes, behind, addressing=sent)
         if isinstance(frame, RefusedFrame):
             row = self._under_way.pop(frame.request_id, None)
+            self._addressed.pop(frame.request_id, None)
             error = refusal(frame.code, frame.retry_after_ms)
             if row is None or error.retryable:
                 raise error  # the relay cannot take it now: all of it again, later and in order
@@ -308,6 +358,10 @@ class Submitter:
         """A full mailbox holds back what comes after, at once; the first that is taken lets all go again."""
         for answer in answers:
             account_id = answer.row.account_id
+            if answer.row.group is not None:
+                if answer.addressing is not None and waits(answer.addressing, answer.outcomes):
+                    self._wait_longer(answer.row)
+                continue
             pause = next((_PAUSE_SECONDS[one] for one in answer.outcomes if one in _PAUSE_SECONDS), None)
             if pause is not None:
                 self._paused[account_id] = self._system.monotonic_seconds() + pause
@@ -329,6 +383,11 @@ class Submitter:
             self._wake.set()
         if filed.redrafted:
             self._on_redraft()
+
+
+def _place(row: queue.Outgoing) -> bytes:
+    """What a full mailbox holds back: all for its account; of a group, this envelope alone."""
+    return row.account_id if row.group is None else row.envelope_id
 
 
 async def _ends(waiting: Awaitable[object]) -> None:

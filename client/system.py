@@ -24,6 +24,10 @@ class Step(StrEnum):
     PREKEYS_UP = "prekeys-up"  # the new device can be written to, and does not know that it is in
     LINK_ANSWERED = "link-answered"  # the manager's answer is in the link's mailbox
     MANIFEST_TAKEN = "manifest-taken"  # the relay has the list with the new device
+    COMMIT_PREPARED = "commit-prepared"  # in the transaction: a group's commit is finished, nothing is kept
+    COMMIT_HANDED_OUT = "commit-handed-out"  # those who may commit have its secret, the log has nothing yet
+    COMMIT_APPENDED = "commit-appended"  # the log has it, nothing of that is kept here
+    COMMIT_KEPT = "commit-kept"  # kept here, the other members are not told yet
 
 
 def _pass_by(step: Step) -> None:

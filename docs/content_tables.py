@@ -4,6 +4,7 @@ import msgspec.inspect as shapes
 
 from client import act_bodies, contents
 from client.devices import copies, device_names, shared_items, shared_kinds
+from client.groups import bodies as group_bodies
 from client.store import shared
 from docs.markdown import number, snake, span, table
 
@@ -21,6 +22,8 @@ def form(kind: shapes.Type) -> str:
             return "nil"
         case shapes.BoolType():
             return "bool"
+        case shapes.VarTupleType():
+            return f"array of {span(kind.min_length or 0, kind.max_length)} × {form(kind.item_type)}"
         case shapes.ListType():
             return f"array of {span(kind.min_length or 0, kind.max_length)} × {form(kind.item_type)}"
         case shapes.LiteralType():
@@ -51,6 +54,7 @@ def contents_table() -> str:
         contents.Content,
         contents.Introduction,
         contents.Reference,
+        contents.FilePointer,
         act_bodies.ReceiptEntry,
     )
     parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]
@@ -64,6 +68,11 @@ def contents_table() -> str:
         contents.ContentType.EDIT: _body(act_bodies.EditBody),
         contents.ContentType.DELETE: _body(act_bodies.DeleteBody),
         contents.ContentType.RECEIPT: _body(act_bodies.ReceiptBody),
+        contents.ContentType.GROUP_WELCOME: _body(group_bodies.WelcomeBody),
+        contents.ContentType.GROUP_SECRETS: _body(group_bodies.SecretsBody),
+        contents.ContentType.GROUP_CHAIN: _body(group_bodies.ChainBody),
+        contents.ContentType.GROUP_ASK: _body(group_bodies.AskBody),
+        contents.ContentType.GROUP_COMMIT: _body(group_bodies.CommitBody),
     }
     types = [[number(kind), f"`{kind.name.lower()}`", bodies[kind]] for kind in contents.ContentType]
     return "\n".join([*parts, table(["type", "", "body"], types)])

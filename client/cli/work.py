@@ -15,6 +15,7 @@ from client.errors import FileDamaged, FileUnavailable, UsageError
 from client.kill_steps import machine
 from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned
 from client.message_acts import Acted, ActKind
+from client.message_groups import GroupChanged
 from client.times import iso_time
 from relay.wire.links import encode_bytes
 
@@ -216,6 +217,17 @@ def plain_event(event: Event) -> str | None:
             return f"! a message could not be opened: {one_line(reason)}"
         case Warned(kind=kind, detail=detail):
             return f"! {kind}: {one_line(detail)}"
+        case GroupChanged():
+            return plain_change(event)
+
+
+def plain_change(event: GroupChanged) -> str:
+    """What was changed in a group, by whom."""
+    changes = [
+        " ".join(part for part in (one.kind, one_line(one.name), one_line(one.detail)) if part)
+        for one in event.changes
+    ]
+    return f"* group:{event.group} {one_line(event.name)}: {'; '.join(changes)}"
 
 
 def plain_act(act: Acted) -> str | None:

@@ -14,6 +14,7 @@ SIGNED_SUBMIT = "signed_submit"  # 1: the relay takes no anonymous submits
 PUBLIC_WORK_BITS = "public_work_bits"
 HANDED_OVER = "handed_over"  # 1: another own device has told this one all that it knows
 REVOKED = "revoked"  # 1: this device is in the own list no more
+DEVICE_LISTS_SEEN = "device_lists_seen"  # how often a newer list of any account was kept
 REPEATS = "repeats"  # envelopes that came again after they were opened
 REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
 

@@ -244,7 +244,8 @@ def decided(tx: Transaction, numbers: Iterable[int]) -> dict[int, tuple[State, s
     """Of these messages, (state, refusal) of those for which nothing waits any more."""
     rows = tx.all(
         "SELECT n, state, refusal FROM messages WHERE n IN (SELECT value FROM json_each(?))"
-        " AND n NOT IN (SELECT message_n FROM drafts) AND n NOT IN (SELECT message_n FROM outbox)",
+        " AND n NOT IN (SELECT message_n FROM drafts)"
+        " AND n NOT IN (SELECT message_n FROM outbox WHERE NOT (is_group AND is_stuck))",
         msgspec.json.encode(list(numbers)).decode(),
     )
     return {n: (State(state), refusal) for n, state, refusal in rows}

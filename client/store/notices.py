@@ -8,18 +8,20 @@ import msgspec
 from client.errors import StoreDamaged
 from client.message import Gap, Missed, Unopened, Warned
 from client.message_acts import Acted
+from client.message_groups import GroupChanged
 
 from .database import Transaction
 
 MAX_UNOPENED: Final = 1_000  # kept with their bytes; the oldest go first
 
-Notice = Acted | Missed | Gap | Unopened | Warned
+Notice = Acted | Missed | Gap | Unopened | Warned | GroupChanged
 _KINDS: Final[dict[str, type[Notice]]] = {
     "acted": Acted,
     "missed": Missed,
     "gap": Gap,
     "unopened": Unopened,
     "warned": Warned,
+    "group_changed": GroupChanged,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 

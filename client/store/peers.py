@@ -16,7 +16,9 @@ from . import facts
 from .database import Transaction
 
 _COLUMNS = (
-    "account_id, chain, handle, claimed, token, token_class, accepted, heard_since_send, received_since_send,"
+    "account_id, chain, handle, claimed, coalesce(token, (SELECT g.token FROM group_tokens g"
+    " WHERE g.account_id = peers.account_id ORDER BY g.rowid DESC LIMIT 1)), token_class, accepted, heard_since_send,"
+    " received_since_send,"
     " last_sent_at_ms, stale, fork IS NOT NULL"
 )
 LEFT_OUT_MS = DAY_MS
@@ -35,6 +37,7 @@ class Peer:
     handle: str | None
     claimed: str | None
     token: bytes | None = field(repr=False)
+    """The best that reaches them; of a group that both are in, if there is no other."""
     token_class: str | None
     accepted: bool
     """The user has written to them."""
@@ -125,7 +128,8 @@ def _of(tx: Transaction, row: Sequence[Any] | None) -> Peer | None:
     return peer
 
 
-def _forget(tx: Transaction, account_id: bytes) -> None:
+def forget_cached(tx: Transaction, account_id: bytes) -> None:
+    """Something about this account changed in the store."""
     tx.cache.pop((Peer, account_id), None)
 
 
@@ -142,31 +146,36 @@ def learn_token(tx: Transaction, account_id: bytes, token: bytes, token_class: s
         tx.run(
             "UPDATE peers SET token = ?, token_class = ? WHERE account_id = ?", token, token_class, account_id
         )
-        _forget(tx, account_id)
+        forget_cached(tx, account_id)
 
 
 def forget_token(tx: Transaction, account_id: bytes) -> None:
     """The relay takes their token no more: the next one that is learned is the one, whatever its class."""
-    tx.run("UPDATE peers SET token = NULL, token_class = NULL WHERE account_id = ?", account_id)
-    _forget(tx, account_id)
+    had_own = tx.run(
+        "UPDATE peers SET token = NULL, token_class = NULL WHERE account_id = ? AND token IS NOT NULL",
+        account_id,
+    )
+    if not had_own:
+        tx.run("DELETE FROM group_tokens WHERE account_id = ?", account_id)
+    forget_cached(tx, account_id)
 
 
 def learn_handle(tx: Transaction, account_id: bytes, handle: str) -> None:
     """The relay's directory says that this handle is theirs; whoever had it before has it no more."""
     ensure_peer(tx, account_id)
     for (other,) in tx.all("SELECT account_id FROM peers WHERE handle = ?", handle):
-        _forget(tx, other)
+        forget_cached(tx, other)
     tx.run("UPDATE peers SET handle = NULL WHERE handle = ? AND account_id <> ?", handle, account_id)
     tx.run("UPDATE peers SET handle = ? WHERE account_id = ?", handle, account_id)
     for (other,) in tx.all("SELECT account_id FROM peers WHERE claimed = ?", handle):
         learn_claim(tx, other, None)
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def learn_claim(tx: Transaction, account_id: bytes, claimed: str | None) -> None:
     """They call themselves so; None takes it back."""
     tx.run("UPDATE peers SET claimed = ? WHERE account_id = ?", claimed, account_id)
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
@@ -175,13 +184,21 @@ def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
     if own is not None and own.account_id == chain.account_id:
         facts.set_number(tx, facts.OWN_LIST_IS_STALE, 0)
         if chain.version > own.own.version:
+            facts.add_one(tx, facts.DEVICE_LISTS_SEEN)
             save_account(tx, own.with_chain(chain))
         return
+    known = find_peer(tx, chain.account_id)
+    if known is None or known.chain is None or known.chain.version < chain.version:
+        facts.add_one(tx, facts.DEVICE_LISTS_SEEN)
     ensure_peer(tx, chain.account_id)
     tx.run(
-        "UPDATE peers SET chain = ?, stale = 0 WHERE account_id = ?", encode_chain(chain), chain.account_id
+        "UPDATE peers SET chain = ?, devices = ?, version = ?, stale = 0 WHERE account_id = ?",
+        encode_chain(chain),
+        b"".join(entry.device_id for entry in chain.manifest.devices),
+        chain.version,
+        chain.account_id,
     )
-    _forget(tx, chain.account_id)
+    forget_cached(tx, chain.account_id)
 
 
 SharedPart = tuple[str | None, str | None, bytes | None, str | None, bool]
@@ -212,7 +229,7 @@ def put_shared(tx: Transaction, account_id: bytes, part: SharedPart) -> None:
         )
     if accepted:
         accept(tx, account_id)
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def mark_stale(tx: Transaction, account_id: bytes) -> None:
@@ -222,20 +239,32 @@ def mark_stale(tx: Transaction, account_id: bytes) -> None:
         facts.set_number(tx, facts.OWN_LIST_IS_STALE, 1)
         return
     tx.run("UPDATE peers SET stale = 1 WHERE account_id = ?", account_id)
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
+
+
+def list_versions(tx: Transaction, group_id: bytes) -> list[tuple[bytes, int]]:
+    """(Account, version of its newest device list known here) of a group's members, the own account too."""
+    own = find_account(tx)
+    found = [] if own is None else [(own.account_id, own.own.version)]
+    rows = tx.all(
+        "SELECT p.account_id, p.version FROM group_members m JOIN peers p ON p.account_id = m.account_id"
+        " WHERE m.group_id = ?",
+        group_id,
+    )
+    return found + [(account, version) for account, version in rows]
 
 
 def keep_fork(tx: Transaction, account_id: bytes, known: SignedObject, other: SignedObject) -> None:
     """Two manifests of one version: both are kept as evidence, and nothing is sent any more."""
     evidence = [(one.body, one.signature) for one in (known, other)]
     tx.run("UPDATE peers SET fork = ? WHERE account_id = ?", msgspec.msgpack.encode(evidence), account_id)
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def accept(tx: Transaction, account_id: bytes) -> None:
     """The user has to do with them: they are no stranger any more."""
     tx.run("UPDATE peers SET accepted = 1 WHERE account_id = ?", account_id)
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def note_sent(tx: Transaction, account_id: bytes, now_ms: int, *, by_user: bool) -> None:
@@ -247,7 +276,7 @@ def note_sent(tx: Transaction, account_id: bytes, now_ms: int, *, by_user: bool)
         now_ms,
         account_id,
     )
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def note_answer_due(tx: Transaction, account_id: bytes, now_ms: int) -> None:
@@ -257,7 +286,7 @@ def note_answer_due(tx: Transaction, account_id: bytes, now_ms: int) -> None:
         now_ms,
         account_id,
     )
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def note_received(tx: Transaction, account_id: bytes, count: int) -> None:
@@ -268,7 +297,7 @@ def note_received(tx: Transaction, account_id: bytes, count: int) -> None:
         count,
         account_id,
     )
-    _forget(tx, account_id)
+    forget_cached(tx, account_id)
 
 
 def note_left_out(tx: Transaction, account_id: bytes, device_id: bytes, now_ms: int) -> None:

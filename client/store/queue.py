@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from client.errors import StoreDamaged
-from relay.wire.limits import DEVICE_ID_BYTES
+from relay.wire.limits import ACCOUNT_ID_BYTES, DEVICE_ID_BYTES
 from relay.wire.links import encode_id
 
 from .database import Transaction
@@ -26,6 +26,8 @@ class Draft:
     except_devices: tuple[bytes, ...] = ()
     only_devices: tuple[bytes, ...] | None = None
     """No others of the account; None: all."""
+    is_group: bool = False
+    """For the group whose id is `account_id`."""
 
     def is_for(self, device_id: bytes) -> bool:
         """Whether this device of the account gets it."""
@@ -51,9 +53,29 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     ciphertext: bytes
 
 
+class Addressed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Devices of one account that get the group's envelope; none: the account is not reached yet."""
+
+    account_id: Annotated[bytes, Meta(min_length=ACCOUNT_ID_BYTES, max_length=ACCOUNT_ID_BYTES)]
+    devices: tuple[bytes, ...]
+
+
+class GroupEnvelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The finished bytes for all, and who gets them."""
+
+    ciphertext: bytes
+    targets: tuple[Addressed, ...]
+
+    def __repr__(self) -> str:
+        return f"GroupEnvelope({len(self.targets)} accounts)"
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """Finished envelopes of one message, under one id; `except_devices` were given it before."""
+    """Finished envelopes of one message, under one id; `except_devices` were given it before.
+
+    Those of a group are one, for many accounts: then `account_id` is the group's id.
+    """
 
     n: int
     envelope_id: bytes
@@ -64,9 +86,11 @@ class Outgoing:
     made_at_ms: int
     except_devices: tuple[bytes, ...] = ()
     only_devices: tuple[bytes, ...] | None = None
+    group: GroupEnvelope | None = field(default=None, repr=False)
 
 
 _envelopes: Final = msgspec.msgpack.Decoder(tuple[Envelope, ...])
+_group: Final = msgspec.msgpack.Decoder(GroupEnvelope)
 
 
 def add_draft(
@@ -78,17 +102,19 @@ def add_draft(
     content: bytes | None = None,
     except_devices: Iterable[bytes] = (),
     only_devices: Iterable[bytes] | None = None,
+    is_group: bool = False,
 ) -> None:
     """Put a message at the end of what waits to be encrypted."""
     tx.run(
-        "INSERT INTO drafts (message_n, recipient, account_id, content, except_devices, only_devices)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO drafts (message_n, recipient, account_id, content, except_devices, only_devices, is_group)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         message_n,
         recipient,
         account_id,
         content,
         b"".join(except_devices),
         _joined(only_devices),
+        is_group,
     )
 
 
@@ -98,9 +124,9 @@ def next_drafts(tx: Transaction, limit: int, without: Collection[str] = ()) -> l
     By message, not by draft: what is encrypted anew goes before what was written later.
     """
     return [
-        Draft(n, message_n, recipient, account_id, content, _split(devices), _only(only))
-        for n, message_n, recipient, account_id, content, devices, only in tx.all(
-            "SELECT n, message_n, recipient, account_id, content, except_devices, only_devices FROM drafts"
+        Draft(n, message_n, recipient, account_id, content, _split(devices), _only(only), bool(group))
+        for n, message_n, recipient, account_id, content, devices, only, group in tx.all(
+            "SELECT n, message_n, recipient, account_id, content, except_devices, only_devices, is_group FROM drafts"
             " WHERE recipient NOT IN (SELECT value FROM json_each(?)) ORDER BY message_n, n LIMIT ?",
             msgspec.json.encode(list(without)).decode(),
             limit,
@@ -139,6 +165,11 @@ def name_recipient(tx: Transaction, recipient: str, account_id: bytes, conversat
         encode_id(account_id),
         recipient,
     )
+
+
+def note_stuck(tx: Transaction, numbers: Iterable[int]) -> None:
+    """These drafts were tried, and wait for something: what only waits for others goes on without them."""
+    tx.many("UPDATE drafts SET is_stuck = 1 WHERE n = ?", [(n,) for n in numbers])
 
 
 def remove_drafts(tx: Transaction, numbers: Iterable[int]) -> None:
@@ -213,9 +244,42 @@ def add_outgoing(
     )
 
 
+def add_group_outgoing(
+    tx: Transaction,
+    *,
+    envelope_id: bytes,
+    message_n: int,
+    group_id: bytes,
+    content: bytes,
+    envelope: GroupEnvelope,
+    now_ms: int,
+    is_stuck: bool,
+) -> None:
+    """A finished envelope for members of a group. `is_stuck`: they are not reached yet, and nobody waits for that."""
+    tx.run(
+        "INSERT INTO outbox (envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices,"
+        " is_group, is_stuck) VALUES (?, ?, ?, ?, ?, ?, x'', 1, ?)",
+        envelope_id,
+        message_n,
+        group_id,
+        content,
+        msgspec.msgpack.encode(envelope),
+        now_ms,
+        is_stuck,
+    )
+
+
+def keep_stuck(tx: Transaction, n: int, envelope: GroupEnvelope | None = None) -> None:
+    """Finished, but it waits for a mailbox with room: nobody waits for it. `envelope`: of a group, who still lacks it."""
+    if envelope is None:
+        tx.run("UPDATE outbox SET is_stuck = 1 WHERE n = ?", n)
+    else:
+        tx.run("UPDATE outbox SET is_stuck = 1, targets = ? WHERE n = ?", msgspec.msgpack.encode(envelope), n)
+
+
 _OUTGOING: Final = (
-    "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices, only_devices"
-    " FROM outbox"
+    "SELECT n, envelope_id, message_n, account_id, content, targets, made_at_ms, except_devices, only_devices,"
+    " is_group FROM outbox"
 )
 
 
@@ -238,12 +302,13 @@ def _outgoing(rows: Iterable[Sequence[Any]]) -> list[Outgoing]:
                 message_n,
                 account_id,
                 content,
-                _envelopes.decode(targets),
+                () if is_group else _envelopes.decode(targets),
                 at_ms,
                 _split(devices),
                 _only(only),
+                _group.decode(targets) if is_group else None,
             )
-            for n, envelope_id, message_n, account_id, content, targets, at_ms, devices, only in rows
+            for n, envelope_id, message_n, account_id, content, targets, at_ms, devices, only, is_group in rows
         ]
     except msgspec.DecodeError as error:
         raise StoreDamaged("an envelope in the outbox is damaged") from error
@@ -254,23 +319,45 @@ def remove_outgoing(tx: Transaction, numbers: Iterable[int]) -> None:
     tx.many("DELETE FROM outbox WHERE n = ?", [(n,) for n in numbers])
 
 
+_WAITING: Final = (
+    "SELECT message_n FROM drafts UNION SELECT message_n FROM outbox WHERE NOT (is_group AND is_stuck)"
+)
+"""A message to a group counts as sent without those members whose mailbox is full or who are not reached yet."""
+
+
 def waiting_numbers(tx: Transaction) -> list[int]:
     """The messages that wait for the relay, encrypted or not."""
-    return [row[0] for row in tx.all("SELECT message_n FROM drafts UNION SELECT message_n FROM outbox")]
+    return [row[0] for row in tx.all(_WAITING)]
 
 
 def waiting(tx: Transaction) -> int:
     """How many messages wait for the relay, encrypted or not."""
-    return int(
-        tx.one("SELECT count(*) FROM (SELECT message_n FROM drafts UNION SELECT message_n FROM outbox)")[0]
-    )
+    return int(tx.one(f"SELECT count(*) FROM ({_WAITING})")[0])  # noqa: S608
 
 
 def is_waiting(tx: Transaction, message_n: int) -> bool:
     """Whether a part of this message waits for the relay."""
     row = tx.one(
-        "SELECT 1 FROM drafts WHERE message_n = ? UNION ALL SELECT 1 FROM outbox WHERE message_n = ?",
+        "SELECT 1 FROM drafts WHERE message_n = ? UNION ALL"
+        " SELECT 1 FROM outbox WHERE message_n = ? AND NOT (is_group AND is_stuck)",
         message_n,
         message_n,
     )
+    return row is not None
+
+
+def is_on_its_way(tx: Transaction, message_n: int) -> bool:
+    """As `is_waiting`, without what was tried and waits for a recipient: a full mailbox, keys that are no good."""
+    row = tx.one(
+        "SELECT 1 FROM drafts WHERE message_n = ? AND is_stuck = 0 UNION ALL"
+        " SELECT 1 FROM outbox WHERE message_n = ? AND is_stuck = 0",
+        message_n,
+        message_n,
+    )
+    return row is not None
+
+
+def draft_waits(tx: Transaction, message_n: int, account_id: bytes) -> bool:
+    """Whether this message is not encrypted yet for this account."""
+    row = tx.one("SELECT 1 FROM drafts WHERE message_n = ? AND account_id = ?", message_n, account_id)
     return row is not None

@@ -138,7 +138,9 @@ async def answer(person: Person, *outcomes: Outcome, behind: bool = False, error
     """File one answer for the oldest row of the outbox; (message number, what became of it)."""
     (row,) = await person.database.read(lambda tx: queue.outgoing_after(tx, 0, 1))
     filed = await person.database.run(
-        lambda tx: file_answers(tx, [Answer(row, outcomes, is_behind=behind, error=error)], person.system)
+        lambda tx: file_answers(
+            tx, [Answer(row, outcomes, (row.account_id,) if behind else (), error=error)], person.system
+        )
     )
     return row.message_n, filed
 

@@ -53,6 +53,7 @@ async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_tak
             system=alice.system,
             deliveries=deliveries,
             on_redraft=lambda: None,
+            on_answered=lambda: None,
         )
         talk = asyncio.create_task(submitter._converse(wire))
         try:

@@ -1,0 +1,164 @@
+"""Secrets, chains and welcomes on their way to devices of members, each in its session: hidden contents to accounts.
+
+Only members of the audience of the newest state get one, whatever the relay says (B6). Functions of a Transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from client.account import Account
+from client.contents import ContentType, FilePointer
+from client.signals import draft_signal
+from client.store import facts, queue
+from client.store.database import Transaction
+from client.store.group_sending import (
+    Listener,
+    audience,
+    checked,
+    drop_sending,
+    given,
+    hand_outs_wait,
+    note_checked,
+    note_given,
+    save_sending,
+    sending_chain,
+    split_devices,
+)
+from client.store.groups import GroupRow
+from client.system import System
+from crypto.group_log import GroupView
+from crypto.group_proposals import hand_outs, welcome
+from crypto.sender_chains import SendingChain, begin_chain, hand_out
+from crypto.transcript import u64
+
+from .bodies import MAX_STATE_BYTES, ChainBody, SecretsBody, WelcomeBody, encode
+
+AT_ONCE: Final = 256  # accounts that one transaction hands something to
+
+
+def draft_secrets(
+    tx: Transaction,
+    account: Account,
+    view: GroupView,
+    accounts: Sequence[bytes],
+    system: System,
+    *,
+    since_epoch: int,
+) -> list[int]:
+    """The secrets from an epoch on (of each member: from when it was added on), to these; numbers of the hidden messages."""
+    alike: dict[bytes, list[bytes]] = {}
+    for member in accounts:
+        since = max(since_epoch, view.state.member(member).since)
+        told = hand_outs(view, member, since_epoch=since)
+        if told:
+            body = encode(SecretsBody(tuple(one.encode() for one in told)))
+            alike.setdefault(body, []).append(member)
+    return [
+        draft_signal(tx, account, members, ContentType.GROUP_SECRETS, body, system)
+        for body, members in alike.items()
+    ]
+
+
+def draft_welcome(
+    tx: Transaction,
+    account: Account,
+    view: GroupView,
+    accounts: Sequence[bytes],
+    system: System,
+    *,
+    blob: FilePointer | None = None,
+) -> None:
+    """Where the group stands now, to new members or new devices. `blob`: of the state, if it is too large for an envelope."""
+    alike: dict[bool, list[bytes]] = {}
+    for member in accounts:
+        alike.setdefault(view.state.member(member).may_commit, []).append(member)
+    for members in alike.values():
+        told = welcome(view, members[0])
+        state = told.state.encode() if blob is None else b""
+        body = WelcomeBody(told.hand_out.encode(), told.next_entry, state, blob)
+        draft_signal(tx, account, members, ContentType.GROUP_WELCOME, encode(body), system)
+
+
+def is_large(view: GroupView) -> bool:
+    """Whether a welcome to this group needs a blob."""
+    return len(view.state.encode()) > MAX_STATE_BYTES
+
+
+def draft_chain(
+    tx: Transaction, account: Account, accounts: Iterable[bytes], chain: SendingChain, system: System
+) -> int:
+    """The own chain where it stands, to these; the number of the hidden message."""
+    body = encode(ChainBody(hand_out(chain).encode()))
+    return draft_signal(tx, account, accounts, ContentType.GROUP_CHAIN, body, system)
+
+
+def ready_chain(
+    tx: Transaction, account: Account, row: GroupRow, system: System
+) -> tuple[SendingChain, bool, bool]:
+    """(The own chain for the next message, whether all of the audience has it or is past waiting for, whether more is to
+    be handed out now). Begins one where there is none, it is used up, its epoch is over, or a device left a member's list.
+
+    Hands it out to at most AT_ONCE accounts. Raises ChainMissing while the present secret is not here.
+    """
+    group_id, state, now_ms = row.group_id, row.view.state, system.now_ms()
+    keys = row.view.keys
+    chain = sending_chain(tx, group_id)
+    if chain is not None and (
+        (chain.opening.epoch, chain.opening.cut_hash) != (state.epoch, state.cut_hash)
+        or chain.is_used_up(now_ms)
+    ):
+        drop_sending(tx, group_id)
+        chain = None
+    mark = u64(state.index) + u64(facts.number(tx, facts.DEVICE_LISTS_SEEN)) + u64(len(row.withheld))
+    if chain is not None and checked(tx, group_id) == mark:
+        return chain, not hand_outs_wait(tx, group_id), False
+    listeners = audience(tx, group_id, row.withheld)
+    handed = _settled(tx, group_id, listeners)
+    if chain is not None and any(_has_left(handed, one) for one in listeners):
+        drop_sending(tx, group_id)
+        chain, handed = None, {}
+    if chain is None:
+        chain = begin_chain(keys, account.account_id, account.device_id, system.random, now_ms)
+        save_sending(tx, group_id, chain)
+    own = account.account_id, account.device_id
+    lacking = [one for one in listeners if _lacks(tx, handed, one, own)]
+    part = lacking[:AT_ONCE]
+    if part:
+        number = draft_chain(tx, account, [one.account_id for one in part], chain, system)
+        note_given(tx, group_id, [(one.account_id, b"".join(one.devices)) for one in part], number)
+    if len(part) == len(lacking):
+        note_checked(tx, group_id, mark)
+    return chain, not hand_outs_wait(tx, group_id), len(part) < len(lacking)
+
+
+def _settled(
+    tx: Transaction, group_id: bytes, listeners: Iterable[Listener]
+) -> dict[bytes, tuple[bytes, int]]:
+    """Who has the chain. Whose devices were not known when it was drafted got it on those that are known now."""
+    handed = given(tx, group_id)
+    for one in listeners:
+        devices, number = handed.get(one.account_id, (b"?", 0))
+        if not devices and one.devices and not queue.draft_waits(tx, number, one.account_id):
+            handed[one.account_id] = b"".join(one.devices), number
+            note_given(tx, group_id, [(one.account_id, b"".join(one.devices))], number)
+    return handed
+
+
+def _has_left(handed: dict[bytes, tuple[bytes, int]], listener: Listener) -> bool:
+    """Whether a device that has the chain is in its account's list no more."""
+    before = handed.get(listener.account_id)
+    return before is not None and bool(set(split_devices(before[0])) - set(listener.devices))
+
+
+def _lacks(
+    tx: Transaction, handed: dict[bytes, tuple[bytes, int]], listener: Listener, own: tuple[bytes, bytes]
+) -> bool:
+    """Whether a device of the listener needs the chain."""
+    devices = {device for device in listener.devices if (listener.account_id, device) != own}
+    before = handed.get(listener.account_id)
+    if before is None:
+        return bool(devices) or listener.account_id != own[0]
+    known, number = before
+    if not known or queue.draft_waits(tx, number, listener.account_id):
+        return False  # it goes, or went, to all devices that were listed when it was encrypted
+    return bool(devices - set(split_devices(known)))

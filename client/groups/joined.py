@@ -1,0 +1,32 @@
+"""Who may welcome this account to a group, and what its user is told then."""
+
+from client.account import Account
+from client.message_groups import GroupChange, GroupChanged
+from client.store import notices
+from client.store.database import Transaction
+from client.store.groups import GroupRow
+from crypto.group_state import GroupState
+from relay.wire.links import encode_id
+
+from .changed import name_of
+
+
+def may_welcome(
+    tx: Transaction, account: Account, group_id: bytes, welcomer: bytes, row: GroupRow | None
+) -> bool:
+    """Whether a welcome by this account is taken: to a group that is known here, that the user said yes to, or by an own
+    other device. Nobody puts this account into a group of strangers.
+    """
+    if row is not None or welcomer == account.account_id:
+        return True
+    return tx.one("SELECT 1 FROM group_joins WHERE group_id = ?", group_id) is not None
+
+
+def tell_joined(tx: Transaction, account: Account, welcomer: bytes, state: GroupState, now_ms: int) -> None:
+    """An event for the application: this account is in the group."""
+    role = state.member(account.account_id).role.name.lower()
+    joined = GroupChange(
+        "joined", encode_id(account.account_id), name_of(tx, account, account.account_id), role
+    )
+    group, by = encode_id(state.group_id), encode_id(welcomer)
+    notices.tell(tx, GroupChanged(group, by, name_of(tx, account, welcomer), (joined,), now_ms))

@@ -1,0 +1,140 @@
+"""Reads a group's log to its end, with the read token of the newest epoch known; what a log is, for this client."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Protocol
+
+from client.errors import Refused, TrustError
+from client.logs import LogKeys, LogPage
+from client.mailbox_batch import Released
+from client.mailbox_round import Taken, take_released
+from client.store.database import Database, Transaction
+from client.store.group_held import held_for_log, last_held
+from client.store.group_senders import find_sender
+from client.store.groups import Status, find_group, note_missing, note_read, set_status
+from client.system import System
+from crypto.group_log import GroupView
+
+from .following import apply_entries
+
+_TOKENS_TRIED: Final = 8
+_ROUNDS: Final = 1_000  # of pages and device lists, in one reading
+
+
+class GroupLogs(Protocol):
+    """The relay's group logs. Each raises Refused and RelayUnreachable."""
+
+    async def create(self, log_id: bytes, keys: LogKeys, entry: bytes) -> None:
+        """Make a log with entry 0; the same again is harmless."""
+
+    async def append(
+        self, log_id: bytes, index: int, entry: bytes, write_seed: bytes, following: LogKeys | None
+    ) -> None:
+        """Put an entry at the end; the same again is harmless. Refused is `conflict` or `not_allowed`."""
+
+    async def read(self, log_id: bytes, read_token: bytes, from_index: int) -> LogPage:
+        """What is there from an index on. Refused is `not_allowed`."""
+
+
+class LogReader:
+    """`read` follows one group."""
+
+    def __init__(
+        self,
+        logs: GroupLogs,
+        database: Database,
+        system: System,
+        *,
+        fetch_list: Callable[[bytes], Awaitable[None]],
+        on_taken: Callable[[Taken], None],
+    ) -> None:
+        self._logs = logs
+        self._database = database
+        self._system = system
+        self._fetch_list = fetch_list
+        self._on_taken = on_taken
+
+    async def read(self, group_id: bytes) -> bool:
+        """Read to the end, and open what waited for that; False if it cannot be read to the end now.
+
+        Raises RelayUnreachable, and Refused for what is no matter of tokens.
+        """
+        up_to = await self._database.read(last_held)
+        fetched: set[bytes] = set()
+        for _ in range(_ROUNDS):
+            row = await self._database.read(lambda tx: find_group(tx, group_id))
+            if row is None or row.status is not Status.MEMBER:
+                return False
+            page = await self._page(group_id, row.view)
+            if page is None:
+                await self._database.run(partial(_note_shut, group_id=group_id, now_ms=self._system.now_ms()))
+                return False
+            if page.first_index > row.view.next_entry:
+                await self._database.run(lambda tx: set_status(tx, group_id, Status.BEHIND))
+                return False
+            entries = [(one.index, one.entry) for one in page.entries]
+            applied = await self._database.run(
+                partial(
+                    apply_entries,
+                    group_id=group_id,
+                    entries=entries,
+                    system=self._system,
+                    fetched=set(fetched),
+                )
+            )
+            if applied.list_needed is not None:
+                if not await self.fetch(applied.list_needed):
+                    return False
+                fetched.add(applied.list_needed)
+            elif applied.stopped:
+                return False
+            elif not entries or applied.next_entry >= page.next_index:
+                await self._read_to_the_end(group_id, up_to)
+                return True
+        return False
+
+    async def _page(self, group_id: bytes, view: GroupView) -> LogPage | None:
+        """The entries from the next one on; None if no token that is known here reads the log."""
+        newest = sorted(view.waiting, key=lambda given: -given.epoch)[:_TOKENS_TRIED]
+        tokens = [given.keys().read_token for given in newest] + [keys.read_token for keys in view.epochs[:1]]
+        for token in tokens:
+            try:
+                return await self._logs.read(group_id, token, view.next_entry)
+            except Refused as error:
+                if error.reason != "not_allowed":
+                    raise
+        return None
+
+    async def fetch(self, account_id: bytes) -> bool:
+        """Get an account's device list; whether it was to be had."""
+        try:
+            await self._fetch_list(account_id)
+        except (Refused, TrustError):
+            return False
+        return True
+
+    async def _read_to_the_end(self, group_id: bytes, up_to: int) -> None:
+        """Open or refuse what came before the reading: who is not in the group now is out."""
+
+        def waiting(tx: Transaction) -> tuple[list[Released], set[bytes]]:
+            note_read(tx, group_id, self._system.now_ms())
+            held = held_for_log(tx, group_id, up_to)
+            senders = [find_sender(tx, group_id, device) for _, _, device in held if device is not None]
+            return [Released(*one[:2]) for one in held], {one.account for one in senders if one is not None}
+
+        held, senders = await self._database.run(waiting)
+        for account_id in senders:
+            await self.fetch(account_id)
+        if held:
+            self._on_taken(
+                await self._database.run(
+                    lambda tx: take_released(tx, held, self._system, current_groups=frozenset((group_id,)))
+                )
+            )
+
+
+def _note_shut(tx: Transaction, group_id: bytes, now_ms: int) -> None:
+    """The log is shut by a cut whose secret has not come, or this account is out: others are asked after a while."""
+    row = find_group(tx, group_id)
+    if row is not None and row.missing_since_ms is None:
+        note_missing(tx, group_id, now_ms)

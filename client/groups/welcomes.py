@@ -1,0 +1,58 @@
+"""Welcomes that wait: for their blob to be fetched, or for the user to say that this account wants in."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from client.account import load_account
+from client.contents import ContentType, FilePointer
+from client.errors import MediaError, Refused
+from client.mailbox_batch import Batch
+from client.mailbox_round import Taken, in_batch
+from client.store.database import Database, Transaction
+from client.store.group_held import Parked, forget_parked, parked_of_type
+from client.store.groups import find_group
+from client.system import System
+from crypto.errors import CryptoError
+from crypto.group_epoch import EpochHandOut
+from crypto.group_log import Welcome
+from crypto.group_state import parse_state
+
+from .bodies import WelcomeBody, decode
+from .handlers import take_welcome
+from .joined import may_welcome
+
+
+async def take_waiting(
+    database: Database, system: System, fetch_state: Callable[[FilePointer], Awaitable[bytes]]
+) -> list[Taken]:
+    """Take those that may be taken now. Raises RelayUnreachable."""
+    done = []
+    for number, told in await database.read(_ready):
+        try:
+            body = decode(told.body, WelcomeBody)
+            state = body.state if body.blob is None else await fetch_state(body.blob)
+            welcome = Welcome(EpochHandOut.parse(body.hand_out), body.next_entry, parse_state(state))
+            done.append(
+                await database.run(partial(_take, number=number, told=told, welcome=welcome, system=system))
+            )
+        except (CryptoError, MediaError, Refused):
+            # A welcome that is no good: who sent it, or another member, may send one that is.
+            await database.run(partial(forget_parked, n=number))
+    return done
+
+
+def _ready(tx: Transaction) -> list[tuple[int, Parked]]:
+    account = load_account(tx)
+    return [
+        (number, told)
+        for number, group_id, told in parked_of_type(tx, ContentType.GROUP_WELCOME)
+        if may_welcome(tx, account, group_id, told.account_id, find_group(tx, group_id))
+    ]
+
+
+def _take(tx: Transaction, *, number: int, told: Parked, welcome: Welcome, system: System) -> Taken:
+    def work(batch: Batch) -> None:
+        forget_parked(tx, number)
+        take_welcome(tx, batch, told, welcome)
+
+    return in_batch(tx, system, work)

@@ -1,0 +1,97 @@
+"""Groups as an application sees them: who is in them, and the event that something was changed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .times import iso_time
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """An account in a group. `rights` as the protocol names them, in lower case; `me`: the own account."""
+
+    account: str
+    name: str
+    role: str
+    rights: tuple[str, ...]
+    me: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A group as far as this client knows it."""
+
+    id: str
+    name: str
+    about: str
+    status: str
+    """`creating`, `member`, `behind` (a welcome is awaited), `too_new` (upgrade to write), `out`."""
+    broadcast: bool
+    epoch: int
+    commits: int
+    is_ready: bool
+    """The secret of the present epoch is here: this client can write."""
+    waiting_changes: int
+    """That this client shall commit, and has not yet."""
+    members: tuple[GroupMember, ...]
+    banned: tuple[str, ...]
+    settings: dict[str, bytes]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "type": "group",
+            "id": self.id,
+            "name": self.name,
+            "about": self.about,
+            "status": self.status,
+            "broadcast": self.broadcast,
+            "epoch": self.epoch,
+            "commits": self.commits,
+            "ready": self.is_ready,
+            "waiting_changes": self.waiting_changes,
+            "members": [
+                {"account": m.account, "name": m.name, "role": m.role, "rights": list(m.rights), "me": m.me}
+                for m in self.members
+            ],
+            "banned": list(self.banned),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """One thing that changed: `joined` (this account), `added`, `removed`, `left`, `role`, `rights`, `wants`, `banned`,
+    `unbanned`, `setting`, `devices`; `detail` says to what."""
+
+    kind: str
+    account: str | None
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """A commit in a group, proved by its signature: who did what. Not part of the history."""
+
+    group: str
+    account: str
+    """Who committed it."""
+    name: str
+    changes: tuple[GroupChange, ...]
+    at_ms: int
+    """When the committer says it was."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        changes = [
+            {"kind": one.kind, "account": one.account, "name": one.name, "detail": one.detail}
+            for one in self.changes
+        ]
+        return {
+            "type": "group_changed",
+            "group": self.group,
+            "account": self.account,
+            "from": self.name,
+            "at": iso_time(self.at_ms),
+            "changes": changes,
+        }

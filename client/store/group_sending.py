@@ -1,0 +1,126 @@
+"""The own chain of a group as a row, whom it is handed to, and who shall hear."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from client.account import find_account
+from client.errors import StoreDamaged
+from crypto.errors import CryptoError
+from crypto.group_snapshots import decode_sending, encode_sending
+from crypto.sender_chains import SendingChain
+from relay.wire.limits import DEVICE_ID_BYTES
+
+from .database import Transaction
+from .peers import find_peer
+
+
+def sending_chain(tx: Transaction, group_id: bytes) -> SendingChain | None:
+    """The own chain, if one is under way. Raises StoreDamaged."""
+    cached = tx.cache.get((SendingChain, group_id))
+    if isinstance(cached, SendingChain):
+        return cached
+    row = tx.one("SELECT sending FROM groups WHERE id = ?", group_id)
+    if row is None or row[0] is None:
+        return None
+    try:
+        chain = decode_sending(row[0])
+    except CryptoError as error:
+        raise StoreDamaged("an own chain in the store is damaged") from error
+    tx.cache[SendingChain, group_id] = chain
+    return chain
+
+
+def save_sending(tx: Transaction, group_id: bytes, chain: SendingChain) -> None:
+    """The own chain as it stands now."""
+    tx.run("UPDATE groups SET sending = ? WHERE id = ?", encode_sending(chain), group_id)
+    tx.cache[SendingChain, group_id] = chain
+
+
+def drop_sending(tx: Transaction, group_id: bytes) -> None:
+    """The own chain is over: what was not handed out yet of it never is."""
+    tx.run(
+        "DELETE FROM drafts WHERE message_n IN (SELECT message_n FROM group_given WHERE group_id = ?)",
+        group_id,
+    )
+    tx.run("DELETE FROM group_given WHERE group_id = ?", group_id)
+    tx.run("UPDATE groups SET sending = NULL, checked = x'' WHERE id = ?", group_id)
+    tx.cache.pop((SendingChain, group_id), None)
+
+
+def checked(tx: Transaction, group_id: bytes) -> bytes:
+    """The mark of what the own chain was last compared with."""
+    row = tx.one("SELECT checked FROM groups WHERE id = ?", group_id)
+    return b"" if row is None else row[0]
+
+
+def note_checked(tx: Transaction, group_id: bytes, mark: bytes) -> None:
+    """The own chain is handed to all that this mark stands for."""
+    tx.run("UPDATE groups SET checked = ? WHERE id = ?", mark, group_id)
+
+
+def given(tx: Transaction, group_id: bytes) -> dict[bytes, tuple[bytes, int]]:
+    """To whom the own chain is handed: account → (its device ids then, 16 B each; number of the hidden message)."""
+    rows = tx.all("SELECT account_id, devices, message_n FROM group_given WHERE group_id = ?", group_id)
+    return {account: (devices, number) for account, devices, number in rows}
+
+
+def note_given(
+    tx: Transaction, group_id: bytes, accounts: Iterable[tuple[bytes, bytes]], message_n: int
+) -> None:
+    """The own chain is on its way to these (account, its device ids) in this hidden message."""
+    tx.many(
+        "INSERT INTO group_given (group_id, account_id, devices, message_n) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (group_id, account_id) DO UPDATE SET devices = excluded.devices, message_n = excluded.message_n",
+        [(group_id, account, devices, message_n) for account, devices in accounts],
+    )
+
+
+def hand_outs_wait(tx: Transaction, group_id: bytes) -> bool:
+    """Whether a hand-out of the own chain still waits for the relay's answer."""
+    mine = "message_n IN (SELECT message_n FROM group_given WHERE group_id = ?)"
+    row = tx.one(
+        f"SELECT 1 FROM drafts WHERE is_stuck = 0 AND {mine} UNION ALL"  # noqa: S608
+        f" SELECT 1 FROM outbox WHERE is_stuck = 0 AND {mine} LIMIT 1",
+        group_id,
+        group_id,
+    )
+    return row is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One account of the audience, as far as it can be reached."""
+
+    account_id: bytes
+    devices: tuple[bytes, ...]
+    """Of its newest list known here; empty if none is."""
+    token: bytes | None = field(repr=False)
+
+
+def audience(tx: Transaction, group_id: bytes, without: Collection[bytes] = ()) -> list[Listener]:
+    """All accounts that hear, the own one too, ascending; `without`: those that get nothing for now."""
+    own = find_account(tx)
+    found = []
+    for account, devices, has_chain, token in tx.all(
+        "SELECT m.account_id, p.devices, p.chain IS NOT NULL,"
+        " coalesce(g.token, CASE WHEN p.token_class = 'public' THEN NULL ELSE p.token END) FROM group_members m"
+        " LEFT JOIN peers p ON p.account_id = m.account_id LEFT JOIN group_tokens g ON g.group_id = m.group_id"
+        " AND g.account_id = m.account_id WHERE m.group_id = ? AND m.hears <> 0 ORDER BY m.account_id",
+        group_id,
+    ):
+        if account in without:
+            continue
+        ids = devices or b""
+        if (own is not None and account == own.account_id) or (has_chain and devices is None):
+            # The own list lies elsewhere; a list from before there were groups has no ids beside it.
+            peer = find_peer(tx, account)
+            listed = () if peer is None or peer.chain is None else peer.chain.manifest.devices
+            ids = b"".join(entry.device_id for entry in listed)
+            token = token if peer is None else token or peer.token
+        found.append(Listener(account, split_devices(ids), token))
+    return found
+
+
+def split_devices(ids: bytes) -> tuple[bytes, ...]:
+    """Device ids of 16 B each."""
+    return tuple(ids[at : at + DEVICE_ID_BYTES] for at in range(0, len(ids), DEVICE_ID_BYTES))
