@@ -1,14 +1,18 @@
 """What the relay asks of whoever submits, as its signed document says; kept, and asked for again when it refuses."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from relay.wire.limits import MAX_PUBLIC_WORK_BITS
 from relay.wire.resources import RelayDocument
 
 from .account import Account
-from .store import facts
+from .message import Warned
+from .store import facts, notices
 from .store.database import Database, Transaction
 from .transport import Transport
+
+_SENDERS_SEEN: Final = "the relay takes no anonymous messages any more: from now on it sees who sends to whom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,17 @@ def keep_terms(tx: Transaction, document: RelayDocument) -> RelayTerms:
 
 
 async def ask_terms(transport: Transport, database: Database, account: Account) -> RelayTerms:
-    """Ask the relay. Raises RelayUnreachable, Refused, RelayMisbehaved, RelayKeyChanged."""
+    """Ask the relay; its users are told when it wants to see from now on who sends.
+
+    Raises RelayUnreachable, Refused, RelayMisbehaved, RelayKeyChanged.
+    """
     document = await transport.relay_document(account.relay_key)
-    return await database.run(lambda tx: keep_terms(tx, document))
+    return await database.run(lambda tx: _renew_terms(tx, document))
+
+
+def _renew_terms(tx: Transaction, document: RelayDocument) -> RelayTerms:
+    before = find_terms(tx)
+    terms = keep_terms(tx, document)
+    if before.anonymous_submit and not terms.anonymous_submit:
+        notices.tell(tx, Warned("senders_seen", _SENDERS_SEEN))
+    return terms
