@@ -1,6 +1,13 @@
 """All attacks by name, in the order of the table: importing a module enlists what is in it."""
 
-from tests.hostile import attacks_on_answers, attacks_on_device_lists, attacks_on_mail, attacks_on_prekeys  # noqa: F401
+from tests.hostile import (  # noqa: F401
+    attacks_on_answers,
+    attacks_on_device_lists,
+    attacks_on_files,
+    attacks_on_mail,
+    attacks_on_own_devices,
+    attacks_on_prekeys,
+)
 from tests.hostile.attacks import ATTACKS
 
 __all__ = ["ATTACKS"]

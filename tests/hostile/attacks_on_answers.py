@@ -1,13 +1,9 @@
-"""A relay that lies in what it answers: what became of a message, what time it is, what it is, what is in a file."""
+"""A relay that lies in what it answers: what became of a message, what time it is, what it is, what should be looked at."""
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import aclosing
-from pathlib import Path
 
 from client import Message
-from client.contents import FilePointer
 from client.errors import RelayUnreachable
 from client.submitter import Submitter
 from client.transport import Transport
@@ -16,6 +12,7 @@ from relay.wire.frames import (
     Accepted,
     CaughtUp,
     Challenge,
+    ClientFrame,
     Deliver,
     Notice,
     NoticeKind,
@@ -24,14 +21,12 @@ from relay.wire.frames import (
     RelayFrame,
     Submit,
 )
-from relay.wire.links import encode_bytes, encode_id
-from relay.wire.transcripts import relay_document_transcript
-from tests.chatting import random_file
-from tests.hostile.attacks import Guard, attack, forever
+from relay.wire.resources import RelayDocument
+from tests.hostile.attacks import Guard, attack, forever, nothing
 from tests.hostile.attacks_on_device_lists import says_there_is_a_newer_list
 from tests.hostile.attacks_on_mail import acquainted, answering_submits
 from tests.hostile.middleman import Exchange, Line
-from tests.hostile.stage import Person, Stage, hurried_machine
+from tests.hostile.stage import Stage, hurried_machine
 
 YEAR_3000_MS = 32_503_680_000_000
 
@@ -50,8 +45,7 @@ async def drops_accepted(stage: Stage) -> None:
         alice, alice.says(bob, "hello", patience_seconds=0.5), "unreachable", within_seconds=5
     )
     stage.relay.stops()
-    async with alice.client() as client:
-        await client.flush()
+    await alice.flushes()
     await bob.listens()
     await stage.reads(bob, alice, "hello", after=("hello",))
 
@@ -182,9 +176,9 @@ async def refuses_over_the_time(stage: Stage) -> None:
 # What it is itself.
 
 
-async def _reads_only(transport: Transport, pinned_key: bytes) -> None:
+async def _reads_only(transport: Transport, pinned_key: bytes) -> RelayDocument:
     """Whatever the relay says of itself is believed."""
-    await transport.ask("GET", "/.well-known/tokenim")
+    return (await transport.ask("GET", "/.well-known/tokenim")).read(RelayDocument)
 
 
 @attack(Guard("client.transport.Transport.relay_document", _reads_only))
@@ -202,16 +196,30 @@ async def changes_its_document(stage: Stage) -> None:
 @attack(Guard("client.transport.Transport.relay_document", _reads_only))
 async def is_another_relay(stage: Stage) -> None:
     """is another relay than the one that made the invite, with a document that it signed itself"""
-    key = SigningKeyPair.generate(os.urandom)
-
-    def change(exchange: Exchange) -> None:
-        exchange.json = {**exchange.json, "signing_key": encode_bytes(key.public)}
-        signature = key.sign(relay_document_transcript(exchange.body))
-        exchange.headers["TokenIM-Signature"] = encode_bytes(signature)
-
-    stage.relay.changes_answers("GET", "/.well-known/tokenim", change)
+    stage.signs_its_document(SigningKeyPair.generate(os.urandom))
     bob = stage.stranger("bob")
     await stage.refuses(bob, bob.register(), "relay_key_changed")
+
+
+@attack(Guard("client.relay_terms.notices.tell", nothing))
+async def wants_to_know_who_sends(stage: Stage) -> None:
+    """takes no anonymous messages any more, so that it sees who sends"""
+    alice, bob = await acquainted(stage)
+
+    def answer(line: Line, frames: Sequence[ClientFrame]) -> Iterable[ClientFrame]:
+        for frame in frames:
+            if not isinstance(frame, Submit):
+                yield frame
+            elif line.device_id is None:
+                line.tells_client(Refused(frame.request_id, "not_allowed", 0))
+            else:
+                line.tells_client(Accepted(frame.request_id, (Outcome.STORED,)))
+
+    stage.signs_its_document(stage.relay_key, anonymous_submit=False)
+    stage.relay.changes_submits(answer)
+    await alice.says(bob, "hello")
+    await alice.listens()
+    stage.tells(alice, "senders_seen")
 
 
 @attack(Guard("client.transport._MAX_ANSWER_BYTES", 1 << 40))
@@ -237,7 +245,9 @@ async def says_that_it_does_not_know_the_device(stage: Stage) -> None:
             Refused(0, "unauthenticated", 0) if isinstance(one, CaughtUp) else one for one in frames
         ]
     )
-    await stage.refuses(bob, bob.listens(patience_seconds=0.5), "unauthenticated")
+    await stage.refuses(bob, bob.listens(patience_seconds=0.5), "device_revoked")
+    stage.relay.stops()
+    await bob.listens()
 
 
 # What should be looked at.
@@ -306,83 +316,3 @@ async def says_that_all_keys_are_used_up(stage: Stage) -> None:
             await stage.until(lambda: any(one.is_of("GET", "/v1/prekeys") for one in stage.relay.exchanges))
         await live.is_told("prekeys_drained", within_seconds=5)
     stage.tells(bob, "prekeys_drained")
-
-
-# What is in a file.
-
-
-def _keep_unchecked(pointer: FilePointer, sealed: Path, path: Path) -> tuple[Path, bytes]:
-    """Whatever came is the file."""
-    sealed.rename(path)
-    return path, bytes(32)
-
-
-async def _fetch_anything(
-    transport: Transport, pointer: FilePointer, partial: Path, on_progress: object
-) -> None:
-    """However much it is."""
-    async with transport.stream("GET", f"/v1/blobs/{encode_id(pointer.blob_id)}") as response:
-        await asyncio.to_thread(partial.write_bytes, await response.read())
-
-
-UNCHECKED = (
-    Guard("client.media._open_sealed", _keep_unchecked),
-    Guard("client.media._fetch_sealed", _fetch_anything),
-)
-
-
-async def _bob_fetches(bob: Person) -> Message:
-    async with bob.client() as client, aclosing(client.messages(until_caught_up=True)) as messages:
-        async for message in messages:
-            return await message.fetch()
-    raise AssertionError("there is no message")
-
-
-async def _sends_a_file(stage: Stage, change: Callable[[bytes], bytes]) -> Person:
-    """Alice sends Bob a file; what the relay gives of it is `change` of what it should."""
-    alice, bob = await stage.people("alice", "bob")
-    async with alice.client() as client:
-        await client.send(bob.handle, file=random_file(stage.folder, f"{bob.handle}.jpg", 5_000))
-
-    def swap(exchange: Exchange) -> None:
-        exchange.body = change(exchange.body)
-
-    stage.relay.changes_answers("GET", "/v1/blobs/*", swap)
-    return bob
-
-
-@attack(*UNCHECKED)
-async def serves_another_file(stage: Stage) -> None:
-    """serves other bytes of the same length for a file"""
-    bob = await _sends_a_file(stage, lambda body: os.urandom(len(body)))
-    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
-
-
-@attack(*UNCHECKED)
-async def changes_a_file(stage: Stage) -> None:
-    """changes the last bit of a file"""
-    bob = await _sends_a_file(stage, lambda body: body[:-1] + bytes((body[-1] ^ 1,)))
-    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
-
-
-@attack(*UNCHECKED)
-async def cuts_a_file_short(stage: Stage) -> None:
-    """serves half of a file"""
-    bob = await _sends_a_file(stage, lambda body: body[: len(body) // 2])
-    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
-
-
-@attack(*UNCHECKED)
-async def lengthens_a_file(stage: Stage) -> None:
-    """serves a file with more behind its end"""
-    bob = await _sends_a_file(stage, lambda body: body + bytes(100_000))
-    await stage.refuses(bob, _bob_fetches(bob), "file_damaged")
-
-
-@attack(cannot="what is not there cannot be taken for something else")
-async def has_lost_a_file(stage: Stage) -> None:
-    """says that it does not have a file"""
-    bob = await _sends_a_file(stage, bytes)
-    stage.relay.stops()
-    stage.relay.changes_answers("GET", "/v1/blobs/*", lambda exchange: exchange.refuse(404, "not_found"))
-    await stage.refuses(bob, _bob_fetches(bob), "file_unavailable")

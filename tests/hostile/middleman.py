@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from socket import socket
 from typing import Any
@@ -124,6 +124,7 @@ class Middleman:
     failures: list[BaseException] = field(default_factory=list)
     """Of the rules themselves."""
     _answers: list[tuple[str, str, Answers, bool]] = field(default_factory=list)
+    _instead: list[tuple[str, str, Answers]] = field(default_factory=list)
     _to_client: list[ToClient] = field(default_factory=list)
     _to_relay: list[ToRelay] = field(default_factory=list)
 
@@ -132,6 +133,10 @@ class Middleman:
     ) -> None:
         """From now on `change` sees each answer to such requests, unless the relay refused, before the client does."""
         self._answers.append((method, path, change, also_refusals))
+
+    def answers_itself(self, method: str, path: str, answer: Answers) -> None:
+        """From now on the relay hears nothing of such requests; the answer is what `answer` makes of an empty one with 200."""
+        self._instead.append((method, path, answer))
 
     def changes_frames(self, change: ToClient) -> None:
         """From now on the client gets what `change` gives for what the relay sent in one message."""
@@ -144,6 +149,7 @@ class Middleman:
     def stops(self) -> None:
         """From now on the relay is honest."""
         self._answers.clear()
+        self._instead.clear()
         self._to_client.clear()
         self._to_relay.clear()
 
@@ -161,30 +167,47 @@ class Middleman:
         session = request.app[_SESSION]
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._carry_socket(request, session)
-        asked = await request.read()
+        exchange = Exchange(
+            request.method,
+            request.raw_path,
+            await request.read(),
+            "Authorization" in request.headers,
+            200,
+            CIMultiDict(),
+            b"",
+        )
+        instead = [answer for method, path, answer in self._instead if exchange.is_of(method, path)]
+        if not instead:
+            await self._ask_relay(request, exchange, session)
+            self.exchanges.append(replace(exchange, headers=exchange.headers.copy()))
+        before = exchange.status, exchange.headers.copy(), exchange.body
+        for method, path, change, also_refusals in self._answers:
+            if (also_refusals or exchange.status < 400) and exchange.is_of(method, path):
+                instead.append(change)
+        for change in instead:
+            with self._noting_failures():
+                change(exchange)
+        self.changes += before != (exchange.status, exchange.headers, exchange.body)
+        return web.Response(status=exchange.status, headers=exchange.headers, body=exchange.body)
+
+    async def _ask_relay(
+        self, request: web.Request, exchange: Exchange, session: aiohttp.ClientSession
+    ) -> None:
+        """Fill in what the relay answers."""
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         async with session.request(
             request.method,
             URL(self.upstream + request.raw_path, encoded=True),
-            data=asked,
+            data=exchange.asked,
             headers=headers,
             allow_redirects=False,
             skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),
         ) as answered:
-            body = await answered.read()
-            kept = CIMultiDict(
+            exchange.status = answered.status
+            exchange.body = await answered.read()
+            exchange.headers.extend(
                 (name, value) for name, value in answered.headers.items() if name.lower() not in _HOP_BY_HOP
             )
-            facts = request.method, request.raw_path, asked, "Authorization" in request.headers
-            self.exchanges.append(Exchange(*facts, answered.status, kept.copy(), body))
-            exchange = Exchange(*facts, answered.status, kept, body)
-        before = exchange.status, exchange.headers.copy(), exchange.body
-        for method, path, change, also_refusals in self._answers:
-            if (also_refusals or exchange.status < 400) and exchange.is_of(method, path):
-                with self._noting_failures():
-                    change(exchange)
-        self.changes += before != (exchange.status, exchange.headers, exchange.body)
-        return web.Response(status=exchange.status, headers=exchange.headers, body=exchange.body)
 
     async def _carry_socket(
         self, request: web.Request, session: aiohttp.ClientSession

@@ -15,14 +15,16 @@ from typing import Any
 from client import Client, ClientError
 from client.cli.output import code_of
 from client.cli.work import plain_event
-from client.message import CaughtUp, Event, Message, Warned
+from client.message import CaughtUp, Event, Identity, Message, Warned
 from client.store.database import Database
 from client.store.key_file import load_key
 from client.system import System, this_machine
+from crypto.keys import SigningKeyPair
 from relay.wire.limits import ACCOUNT_ID_BYTES, DEVICE_ID_BYTES
-from relay.wire.links import decode_id, encode_id
+from relay.wire.links import decode_bytes, decode_id, encode_bytes, encode_id
+from relay.wire.transcripts import relay_document_transcript
 from tests.hostile.attacks import Attack, Unseen
-from tests.hostile.middleman import Line, Middleman, open_middleman
+from tests.hostile.middleman import Exchange, Line, Middleman, open_middleman
 from tests.relay_process import run, serving
 
 _WITHIN_SECONDS = 30
@@ -50,6 +52,10 @@ class Person:
 
     async def register(self) -> None:
         identity = await Client.register(self.home, self.stage.invite, handle=self.handle, system=self.system)
+        self.is_(identity)
+
+    def is_(self, identity: Identity) -> None:
+        """The account and device that it has from now on."""
         self.account_id = decode_id(identity.account, ACCOUNT_ID_BYTES)
         self.device_id = decode_id(identity.device, DEVICE_ID_BYTES)
 
@@ -63,6 +69,11 @@ class Person:
         """Several texts, over one connection."""
         async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
             await client.send_lines(to.handle, texts)
+
+    async def flushes(self) -> None:
+        """What waits in the outbox goes out."""
+        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+            await client.flush()
 
     async def listens(self, *, patience_seconds: float = 5.0) -> list[Event]:
         """Take what waits until caught up; what was told this time."""
@@ -158,6 +169,8 @@ class Stage:
     relay: Middleman
     invite: str
     folder: Path
+    relay_key: SigningKeyPair
+    """With which the relay signs what it likes."""
     cast: list[Person] = field(default_factory=list)
     saw: list[str] = field(default_factory=list)
     harmless: bool = True
@@ -183,6 +196,16 @@ class Stage:
             if person.account_id:
                 words = words.replace(encode_id(person.account_id), person.name)
         return words
+
+    def signs_its_document(self, key: SigningKeyPair, **changes: Any) -> None:
+        """From now on the relay's document says something else, under a signature by this key."""
+
+        def change(exchange: Exchange) -> None:
+            exchange.json = {**exchange.json, "signing_key": encode_bytes(key.public), **changes}
+            signature = key.sign(relay_document_transcript(exchange.body))
+            exchange.headers["TokenIM-Signature"] = encode_bytes(signature)
+
+        self.relay.changes_answers("GET", "/.well-known/tokenim", change)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Look until it holds."""
@@ -284,11 +307,12 @@ class Theatre:
     upstream: str
     listening: socket
     invite: str
+    relay_key: SigningKeyPair
 
     async def play(self, attack: Attack, folder: Path) -> Played:
         """Play it once; raises Unseen."""
         async with open_middleman(self.upstream, self.listening) as relay:
-            stage = Stage(relay, self.invite, folder)
+            stage = Stage(relay, self.invite, folder, self.relay_key)
             await attack.scenario(stage)
         for failure in relay.failures:
             raise RuntimeError(f"a rule of {attack.name} failed") from failure
@@ -310,4 +334,5 @@ def open_theatre(data: Path) -> Iterator[Theatre]:
         with serving(data, **settings) as relay:
             made = run("invite", "create", "--data", str(data), "--uses", str(_INVITED))
             assert made.returncode == 0, made.stderr
-            yield Theatre(relay.url, listening, made.stdout.split()[-1])
+            seed = decode_bytes((data / "relay.key").read_text("utf-8").split()[-1])
+            yield Theatre(relay.url, listening, made.stdout.split()[-1], SigningKeyPair.from_seed(seed))
