@@ -4,6 +4,7 @@ Secrets and chains go from hand to hand as they would inside sessions; all rando
 """
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 
 from crypto import group_log, sender_keys
@@ -13,9 +14,19 @@ from crypto.group_epoch import EpochHandOut
 from crypto.group_log import Followed, GroupView, Welcome, join
 from crypto.group_proposals import Proposal, add, begin_group, first_view, hand_outs, propose, welcome
 from crypto.group_rights import Right, Role
+from crypto.group_snapshots import (
+    decode_sender,
+    decode_sending,
+    decode_view,
+    encode_sender,
+    encode_sending,
+    encode_view,
+)
 from crypto.group_state import Setting, audience
 from crypto.held_messages import HeldMessages
-from crypto.manifest_chain import VerifiedManifest
+from crypto.keys import LocalDevice
+from crypto.manifest import build_manifest, device_entry, sign_manifest
+from crypto.manifest_chain import VerifiedManifest, verify_chain
 from crypto.sender_chains import (
     ChainHandOut,
     SenderChains,
@@ -24,7 +35,7 @@ from crypto.sender_chains import (
     begin_chain,
     hand_out,
 )
-from tests.crypto_people import NOW_MS, Person
+from tests.crypto_people import NOW_MS, Person, SeededRandom
 
 
 @dataclass
@@ -38,6 +49,16 @@ class Log:
             return False
         self.entries.append(entry)
         return True
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A device's group as it is stored."""
+
+    view: bytes | None
+    chain: bytes | None
+    senders: dict[bytes, bytes]
+    shown: tuple[bytes, ...]
 
 
 class Town:
@@ -62,6 +83,42 @@ class GroupMember:
         self.held = HeldMessages()
         self.shown: list[bytes] = []
         self.now_ms = NOW_MS
+
+    def sibling(self) -> "GroupMember":
+        """Another device of the same account; manifest 1 lists both. Before any group is begun."""
+        other = copy(self)
+        other.name, other.random = f"{self.name} too", SeededRandom(f"{self.name} too")
+        other.device = LocalDevice.generate(self.account, other.random)
+        other.senders, other.held, other.shown = {}, HeldMessages(), []
+        self.publish([self.device, other.device])
+        return other
+
+    def publish(self, devices: Iterable[LocalDevice]) -> None:
+        """The account's manifest lists these: the first one, or the next if there was one with other devices."""
+        person, before = self.person, self.person.manifest
+        if len(before.manifest.devices) == 1:
+            listed = [device_entry(device, added_at_ms=NOW_MS, manager=True) for device in devices]
+            body = build_manifest(person.root.public, 1, None, listed)
+            chain = verify_chain(self.account, None, [sign_manifest(body, person.root)])
+        else:
+            chain = verify_chain(self.account, before, [person.next_manifest(list(devices))])
+        person.manifest = self.town.manifests[self.account] = chain
+
+    def snapshot(self) -> Snapshot:
+        """What is on this device's disk."""
+        return Snapshot(
+            None if self.view is None else encode_view(self.view),
+            None if self.chain is None else encode_sending(self.chain),
+            {device: encode_sender(sender) for device, sender in self.senders.items()},
+            tuple(self.shown),
+        )
+
+    def load(self, disk: Snapshot) -> None:
+        """As after a crash, or when an old copy was put back."""
+        self.view = None if disk.view is None else decode_view(disk.view)
+        self.chain = None if disk.chain is None else decode_sending(disk.chain)
+        self.senders = {device: decode_sender(sender) for device, sender in disk.senders.items()}
+        self.shown = list(disk.shown)
 
     @property
     def known(self) -> GroupView:

@@ -1,11 +1,13 @@
 """A group on a hostile wire: members agree, each message is shown once to those entitled, who is out reads nothing.
 
-The machine commits (also two at once, and killed between append and secrets), adds, removes, sends, loses, reorders
-and repeats. Secrets and chains travel as messages do, and come late or in another order. Ids: B5, B6, B8, B15.
+Two of five have two devices. The machine commits (also two at once, and killed between append and secrets), adds,
+removes members and devices, sends, loses, reorders and repeats; devices crash before they commit to disk, and are rolled
+back to old copies. Secrets and chains travel as messages do, and come late or in another order. Ids: B5, B6, B8, B15.
 """
 
 import random as stdlib_random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, settings
@@ -13,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from crypto.errors import ChainMissing, CommitRefused, CryptoError, NotEntitled, Replayed
-from crypto.group_changes import Change, ChangeSetting, Give, Remove
+from crypto.group_changes import Change, ChangeSetting, Give, NewManifest, Remove
 from crypto.group_proposals import Proposal, add, hand_outs
 from crypto.group_rights import COMMITTING, Right, Role
 from crypto.group_rules import still_needed
 from crypto.group_state import GroupState, Setting, audience
 from crypto.sender_chains import hand_out
-from tests.group_people import GroupMember, Log, Town
+from tests.group_people import GroupMember, Log, Snapshot, Town
 
 NAMES = ("ann", "bob", "cem", "dee", "eve")
 
@@ -34,12 +36,16 @@ class Member:
     may_read: set[bytes] = field(default_factory=set)
     handed: set[bytes] = field(default_factory=set)
     """Chain ids that were sent to this device."""
+    copies: list[Snapshot] = field(default_factory=list)
+    rolled_back: bool = False
+    gone: bool = False
+    """Its account's manifest does not list it any more."""
 
 
 class GroupMachine(RuleBasedStateMachine):
     """Five people, a log, and a wire."""
 
-    people = st.integers(min_value=0, max_value=len(NAMES) - 1)
+    people = st.integers(min_value=0, max_value=len(NAMES) + 1)
     picks = st.integers(min_value=0, max_value=2**16)
 
     @initialize(broadcast=st.booleans())
@@ -47,10 +53,11 @@ class GroupMachine(RuleBasedStateMachine):
         self.log, town = Log(), Town()
         self.members = [Member(GroupMember(name, town)) for name in NAMES]
         first, second, third, *_ = (member.device for member in self.members)
+        self.members += [Member(first.sibling()), Member(third.sibling())]
         chosen = [Setting("broadcast", b"\x01")] if broadcast else []
         first.begin(self.log, [(second, Role.OWNER), (third, Role.MEMBER)], chosen)
-        first.invite(second)
-        first.invite(third)
+        for member in self.members[1:3] + self.members[5:]:
+            first.invite(member.device)
         self.counter = 0
         self.audience_of: dict[bytes, set[str]] = {}
 
@@ -58,7 +65,7 @@ class GroupMachine(RuleBasedStateMachine):
 
     def in_group(self, member: Member) -> bool:
         view = member.device.view
-        return view is not None and member.device.account in self.truth().by_account
+        return view is not None and not member.gone and member.device.account in self.truth().by_account
 
     def truth(self) -> GroupState:
         """The state of whoever has read the most of the log."""
@@ -93,7 +100,7 @@ class GroupMachine(RuleBasedStateMachine):
         view = actor.device.known
         for member in self.members:
             listed = view.state.by_account.get(member.device.account)
-            if member is actor or listed is None or member.device.view is None:
+            if member is actor or member.gone or listed is None or member.device.view is None:
                 continue
             if entitled is None or listed.may_commit == entitled:
                 for given in hand_outs(view, listed.account, since_epoch=listed.since):
@@ -105,7 +112,7 @@ class GroupMachine(RuleBasedStateMachine):
             return
         for member in self.members:
             listed = proposal.state.by_account.get(member.device.account)
-            if listed and listed.may_commit and member.device.view is not None:
+            if listed and listed.may_commit and member.device.view is not None and not member.gone:
                 member.device.learn(proposal.hand_out)
 
     def finish(self, actor: Member, before: set[bytes]) -> None:
@@ -113,7 +120,7 @@ class GroupMachine(RuleBasedStateMachine):
         actor.device.catch_up(self.log)
         for member in self.members:
             account = member.device.account
-            if account in actor.device.known.state.by_account and account not in before:
+            if account in actor.device.known.state.by_account and account not in before and not member.gone:
                 member.device.view, member.device.chain = None, None
                 actor.device.invite(member.device)
                 member.mail.clear()
@@ -211,6 +218,86 @@ class GroupMachine(RuleBasedStateMachine):
             for member in readers:
                 member.may_read.add(text)
 
+    # What happens to devices
+
+    @rule(who=people, text=st.sampled_from((b"unsaved", b"")))
+    def crash_before_saving(self, who: int, text: bytes) -> None:
+        """What was sealed, opened or proposed never left the device, and is forgotten."""
+        member = self.members[who]
+        disk = member.device.snapshot()
+        if self.current(member):
+            disk = member.device.snapshot()
+            with suppress(ChainMissing, NotEntitled):
+                member.device.fresh_chain()
+                member.device.send(text)
+            self.propose(member, [ChangeSetting(Setting("name", b"unsaved"))])
+            for _, envelope in member.envelopes[:3]:
+                with suppress(CryptoError):
+                    member.device.open(envelope)
+        member.device.load(disk)
+
+    @rule(who=people)
+    def copy_the_disk(self, who: int) -> None:
+        self.members[who].copies.append(self.members[who].device.snapshot())
+
+    @rule(who=people, pick=picks)
+    def put_an_old_copy_back(self, who: int, pick: int) -> None:
+        """The others tell it again what it forgot; what it says under an iteration that was used is shown to nobody."""
+        member = self.members[who]
+        helpers = [each for each in self.members if each is not member and self.current(each)]
+        fresh = [each for each in self.members if not each.rolled_back]
+        if not member.copies or member.gone or not helpers or len(fresh) < len(NAMES):
+            return
+        member.device.load(member.copies[pick % len(member.copies)])
+        member.rolled_back = True
+        member.handed.clear()
+        state = self.truth()
+        account = member.device.account
+        if member.device.view is not None and account in state.by_account:
+            if state.by_account[account].rights & Right.HEAR:
+                helpers[0].device.invite(member.device)
+                member.device.chain = None
+            else:
+                member.device.view = None
+
+    @rule(which=st.sampled_from((0, 2)), by=people)
+    def a_device_leaves(self, which: int, by: int) -> None:
+        """The second device of an account goes, and somebody else's commit says so: a cut."""
+        owner, second, actor = self.members[which], self.members[5 if which == 0 else 6], self.members[by]
+        state = self.truth()
+        if second.gone or actor is second or owner.device.account not in state.by_account:
+            return
+        if not self.current(actor) or not self.may(actor, COMMITTING):
+            return
+        second.gone = True
+        second.mail.clear()
+        owner.device.publish([owner.device.device])
+        version = owner.device.person.manifest.version
+        proposal = self.propose(actor, [NewManifest(owner.device.account, version, device_left=True)])
+        assert proposal is not None
+        assert proposal.state.epoch == actor.device.known.state.epoch + 1
+        before = set(actor.device.known.state.by_account)
+        self.tell_committers(actor, proposal)
+        assert actor.device.append(self.log, proposal)
+        self.finish(actor, before)
+        self.mail_secrets(actor, entitled=False)
+
+    def whoever_is_out_is_not_heard(self) -> None:
+        """A device that left says something under the last chain that it could make: nobody shows it."""
+        for member in self.members:
+            if not member.gone or member.device.view is None:
+                continue
+            with suppress(ChainMissing, NotEntitled):
+                given = hand_out(member.device.fresh_chain()).encode()
+                envelope = member.device.send(b"from outside")
+                for other in self.members:
+                    if other is member or other.gone or other.device.view is None:
+                        continue
+                    other.device.accept(member.device, given)
+                    with suppress(CryptoError):
+                        other.device.open(envelope)
+                        raise AssertionError("somebody who is out was shown")
+
     # What the wire does
 
     @rule(who=people, seed=picks)
@@ -279,8 +366,9 @@ class GroupMachine(RuleBasedStateMachine):
         """Convergence: once all mail has come, all members agree, and the next message reaches every one of them."""
         if not hasattr(self, "members"):
             return
-        for who in range(len(NAMES)):
+        for who in range(len(self.members)):
             self.mail_comes(who, 0)
+        self.whoever_is_out_is_not_heard()
         inside = [member for member in self.members if self.in_group(member)]
         assert all(self.current(member) for member in inside)
         assert len({member.device.known.state.hash for member in inside}) == 1
@@ -288,7 +376,7 @@ class GroupMachine(RuleBasedStateMachine):
         speaker = next(
             who
             for who, member in enumerate(self.members)
-            if member in inside and self.may(member, Right.SEND)
+            if member in inside and self.may(member, Right.SEND) and not member.rolled_back
         )
         self.send(speaker, 1)
         text = b"%d from %d" % (self.counter, speaker)
