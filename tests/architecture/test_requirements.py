@@ -8,7 +8,7 @@ from tests.architecture.source import name_of, python_files, tree_of
 
 DEMANDED = (
     *("A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", "A13"),
-    *("B1", "B2", "B3", "B5", "B6", "B7", "B8", "B10", "B11", "B12", "B13", "B14", "B15"),
+    *("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "B12", "B13", "B14", "B15"),
     *(
         "C2",
         "C3",
