@@ -97,8 +97,8 @@ class Client(MessageCalls):
         """Make the empty or missing folder `home` a new device of an account at this relay, and close it again.
 
         `talk` shows the link, which a manager of the account takes within 60 s (`client.devices.accept`), and asks whether
-        both show the same digits. Contacts, groups and settings come with the next `events`. Safe to call again after it
-        was cut off. Raises AccountExists, UsageError, LinkFailed, RelayKeyChanged, DevicesRefused, RelayUnreachable, Refused.
+        both show the same digits. Contacts, groups and settings come in a moment, or else with the next `events`. Safe to
+        call again after it was cut off. Raises AccountExists, UsageError, LinkFailed, RelayKeyChanged, DevicesRefused, RelayUnreachable, Refused.
         """
         require_supported_build()
         system = system or this_machine()
@@ -106,7 +106,10 @@ class Client(MessageCalls):
         folder = _folder(home)
         key = await asyncio.to_thread(prepare_home, folder, passphrase, system)
         async with Database(folder, key) as database:
-            return await join_account(database, origin, name, system, talk)
+            identity = await join_account(database, origin, name, system, talk)
+        async with cls.open(folder, passphrase=passphrase, system=system) as client:
+            await client._account.hear_from_own_devices()
+        return identity
 
     async def __aenter__(self) -> Self:
         require_supported_build()

@@ -36,6 +36,7 @@ _SPOOL_FOLDER: Final = "spool"
 _FILES_FOLDER: Final = "files"
 _SPOOL_KEPT_SECONDS: Final = 86_400
 _REPLY_PATIENCE_SECONDS: Final = 5.0
+_HAND_OVER_SECONDS: Final = 8.0
 
 
 class OpenAccount:
@@ -69,7 +70,7 @@ class OpenAccount:
             on_drafts=self.outbox.wake,
             on_news=self._look_for_news,
         )
-        self.devices: Final = OwnDevices(account, transport, database, system, wake=self.outbox.wake)
+        self.devices: Final = OwnDevices(account, transport, database, system, self.outbox)
         self.acting: Final = Acting(
             database, system, self.outbox, self._showing.message, on_wiped=self.tidy_files
         )
@@ -161,6 +162,21 @@ class OpenAccount:
         self.outbox.wake()
         self.groups.wake()
         return self._listening
+
+    async def hear_from_own_devices(self) -> None:
+        """Send what asks them, and take the mailbox until one has told everything; a few seconds at most."""
+        worker = self._listen()
+        try:
+            async with asyncio.timeout(_HAND_OVER_SECONDS):
+                while not await self._database.read(lambda tx: facts.number(tx, facts.HANDED_OVER)):
+                    news = asyncio.ensure_future(self._inbox.news.wait())
+                    await asyncio.wait({news, worker}, return_when=asyncio.FIRST_COMPLETED)
+                    news.cancel()
+                    if worker.done():
+                        return
+                    self._inbox.news.clear()
+        except TimeoutError:
+            return
 
     def _look_for_news(self) -> None:
         self._inbox.news.set()

@@ -81,9 +81,9 @@ async def accept_link(
     wishes: Wishes,
     system: System,
     *,
-    wake: Callable[[], None],
+    send: Callable[[], Awaitable[None]],
 ) -> LinkedDevice:
-    """Take the device of this link into the account; `wake` is called when something was drafted.
+    """Take the device of this link into the account; `send` sends what was drafted, and waits a little for it.
 
     Raises NotManager, DeviceRevoked, LinkFailed, UsageError, DevicesForked, RelayUnreachable, Refused.
     """
@@ -102,13 +102,13 @@ async def accept_link(
     except CryptoError as error:
         raise LinkFailed(f"not linked: {error}") from error
     await database.run(lambda tx: _prepare(tx, answered, entry, wishes, system))
-    wake()
+    await send()
     await change_devices(transport, database, account, system, DeviceChange(add=(entry,)))
     system.reached(Step.MANIFEST_TAKEN)
     is_ready = await mailbox.get(Slot.READY, until_ms) is not None
     if is_ready:
         await database.run(lambda tx: _hand_over_once(tx, entry.device_id, system))
-        wake()
+        await send()
     return LinkedDevice(encode_id(entry.device_id), answered.request.name, wishes.manager, is_ready)
 
 

@@ -1,10 +1,11 @@
 """The own devices as one object for the library and the command: list, name, link, revoke. Holds no state of its own."""
 
-from collections.abc import Callable
+import asyncio
 from typing import Final
 
 from client.account import Account, load_account
-from client.errors import DeviceRevoked, Refused, UsageError
+from client.errors import DeviceRevoked, Refused, RelayUnreachable, UsageError
+from client.outbox import Outbox
 from client.store.database import Database, Transaction
 from client.system import System
 from client.transport import Transport
@@ -19,6 +20,8 @@ from .revoking import revoke_devices, seen_days
 from .settings import set_silence_days
 from .shared_items import put_item
 
+_SEND_SECONDS: Final = 5.0
+
 
 class OwnDevices:
     """What a user does with the devices of the account."""
@@ -29,14 +32,13 @@ class OwnDevices:
         transport: Transport,
         database: Database,
         system: System,
-        *,
-        wake: Callable[[], None],
+        outbox: Outbox,
     ) -> None:
         self._account = account
         self._transport = transport
         self._database = database
         self._system = system
-        self._wake: Final = wake
+        self._outbox = outbox
 
     async def list(self) -> list[OwnDevice]:
         """All devices of the account, the newest list fetched first. Raises RelayUnreachable, DeviceRevoked, DevicesForked."""
@@ -70,8 +72,20 @@ class OwnDevices:
             parsed,
             wishes,
             self._system,
-            wake=self._wake,
+            send=self._send,
         )
+
+    async def _send(self) -> None:
+        """Send what waits; what the relay does not take within a moment goes out later."""
+        try:
+            async with asyncio.timeout(_SEND_SECONDS):
+                sending = await self._outbox.everything()
+                try:
+                    await sending.until(0, _SEND_SECONDS)
+                finally:
+                    sending.close()
+        except (TimeoutError, RelayUnreachable):
+            return
 
     async def rename(self, wanted: str, name: str) -> OwnDevice:
         """Call a device (by its name or id) so, on all own devices. Raises UsageError."""
@@ -83,7 +97,7 @@ class OwnDevices:
             return shown_device(tx, entry, None, is_this=entry.device_id == account.device_id)
 
         renamed = await self._database.run(put)
-        self._wake()
+        await self._send()
         return renamed
 
     async def find(self, wanted: str) -> OwnDevice:
@@ -111,7 +125,7 @@ class OwnDevices:
             self._account,
             self._system,
             frozenset((entry.device_id,)),
-            wake=self._wake,
+            wake=self._outbox.wake,
         )
         return shown
 
@@ -131,4 +145,4 @@ class OwnDevices:
     async def set_silence_days(self, days: int) -> None:
         """After so many days without a connection a device is removed; 0: never. Raises UsageError."""
         if await self._database.run(lambda tx: set_silence_days(tx, days, self._system)):
-            self._wake()
+            await self._send()

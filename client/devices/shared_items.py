@@ -171,18 +171,21 @@ def apply_items(tx: Transaction, items: Iterable[Item], now_ms: int) -> None:
     stamp_changes(tx, load_account(tx), now_ms)
     for item in items:
         before = find_item(tx, item.key)
-        if before is not None and before.rank >= item.rank:
-            continue
+        is_newer = before is None or before.rank < item.rank
         kind_name, _, name = item.key.partition("/")
-        if kind_name != CHAIN:  # these are evidence: each says itself how new it is
+        if is_newer and kind_name != CHAIN:  # these are evidence: each says itself how new it is
             save_item(tx, item)
         kind = KINDS.get(kind_name)
-        if kind is not None:
-            _apply(tx, kind, name, item)
+        if kind is not None and (is_newer or kind.fill is not None):
+            _apply(tx, kind, name, item, is_newer=is_newer)
 
 
-def _apply(tx: Transaction, kind: Kind, name: str, item: Item) -> None:
+def _apply(tx: Transaction, kind: Kind, name: str, item: Item, *, is_newer: bool) -> None:
     try:
+        if not is_newer:
+            if kind.fill is not None:
+                kind.fill(tx, load_account(tx), name, item.value)  # what it changes is told by itself
+            return
         kind.apply(tx, load_account(tx), name, item.value)
         mine = kind.read(tx, load_account(tx), name)
         if mine is None or mine == item.value:

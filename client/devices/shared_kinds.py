@@ -59,6 +59,8 @@ class Kind:
     read: Callable[[Transaction, Account, str], bytes | None]
     apply: Callable[[Transaction, Account, str, bytes], None]
     """Raises InvalidEncoding for a value that is none of its kind."""
+    fill: Callable[[Transaction, Account, str, bytes], None] | None = None
+    """Takes from an item that is *older* than the one here what is not known here at all. Raises InvalidEncoding."""
 
 
 _contact: Final = msgspec.msgpack.Decoder(SharedContact)
@@ -94,6 +96,21 @@ def _apply_contact(tx: Transaction, account: Account, name: str, value: bytes) -
             account_id,
             (contact.handle, contact.claimed, contact.token, contact.token_class, contact.accepted),
         )
+
+
+def _fill_contact(tx: Transaction, account: Account, name: str, value: bytes) -> None:
+    """A copy or a message may come before the item that says how to reach them, and date the contact later than that."""
+    account_id = _account_id(name)
+    older = _decode(_contact, value)
+    part = shared_part(tx, account_id)
+    if part is None:
+        return
+    handle, claimed, token, token_class, accepted = part
+    if token is None:
+        token, token_class = older.token, older.token_class
+    filled = handle or older.handle, claimed or older.claimed, token, token_class, accepted or older.accepted
+    if filled != part:
+        put_shared(tx, account_id, filled)
 
 
 def _read_token(tx: Transaction, account: Account, name: str) -> bytes | None:
@@ -169,7 +186,7 @@ def _decode(decoder: "msgspec.msgpack.Decoder[Value]", value: bytes) -> Value:
 
 KINDS: Final = MappingProxyType(
     {
-        CONTACT: Kind(_read_contact, _apply_contact),
+        CONTACT: Kind(_read_contact, _apply_contact, _fill_contact),
         TOKEN: Kind(_read_token, _apply_token),
         CHAIN: Kind(_nothing, _apply_chain),
         "pinned": Kind(_read_relay_key, _apply_relay_key),

@@ -22,12 +22,21 @@ from client.devices.shared_items import (
     parts_of,
     put_item,
     share_changes,
+    stamp_changes,
 )
 from client.errors import UsageError
 from client.message import Unopened, Warned
 from client.signals import draft_signal
 from client.store import facts, queue
-from client.store.peers import find_by_handle, find_peer, forget_token, learn_handle, learn_token
+from client.store.peers import (
+    accept,
+    ensure_peer,
+    find_by_handle,
+    find_peer,
+    forget_token,
+    learn_handle,
+    learn_token,
+)
 from client.store.shared import MAX_VALUE_BYTES, Item, all_items, changed_keys, find_item
 from crypto.errors import InvalidEncoding
 from relay.wire.links import encode_id
@@ -283,3 +292,28 @@ async def test_names_and_settings_are_what_the_other_device_set(tmp_path):
 def test_a_name_that_no_terminal_should_see_is_refused(name):
     with pytest.raises(UsageError):
         encode_name(name)
+
+
+async def test_what_an_older_item_knows_of_a_contact_fills_what_is_not_known_here(tmp_path):
+    async with two_devices(tmp_path) as (phone, laptop, bob):
+        await phone.database.run(lambda tx: learn_handle(tx, bob.id, "bob"))
+        await phone.database.run(lambda tx: stamp_changes(tx, phone.account, phone.clock.now()))
+        older = await phone.database.read(lambda tx: find_item(tx, f"contact/{bob.id.hex()}"))
+        assert older is not None
+        laptop.clock.ms += 1_000
+
+        def meet(tx):
+            ensure_peer(tx, bob.id)
+            accept(tx, bob.id)
+            stamp_changes(tx, laptop.account, laptop.clock.now())
+            apply_items(tx, [older], laptop.clock.now())
+
+        await laptop.database.run(meet)
+        peer = await laptop.database.read(lambda tx: find_peer(tx, bob.id))
+        assert peer is not None
+        assert (peer.handle, peer.token, peer.accepted) == ("bob", bytes(16), True)
+        await settle(phone, laptop)
+        items = [
+            await device.database.read(lambda tx: find_item(tx, older.key)) for device in (phone, laptop)
+        ]
+        assert items[0] == items[1]
