@@ -98,7 +98,8 @@ class Client(MessageCalls):
 
         `talk` shows the link, which a manager of the account takes within 60 s (`client.devices.accept`), and asks whether
         both show the same digits. Contacts, groups and settings come in a moment, or else with the next `events`. Safe to
-        call again after it was cut off. Raises AccountExists, UsageError, LinkFailed, RelayKeyChanged, DevicesRefused, RelayUnreachable, Refused.
+        call again after it was cut off. Raises AccountExists, UsageError, LinkFailed, RelayKeyChanged, DevicesRefused,
+        RelayUnreachable, Refused.
         """
         require_supported_build()
         system = system or this_machine()
@@ -107,8 +108,8 @@ class Client(MessageCalls):
         key = await asyncio.to_thread(prepare_home, folder, passphrase, system)
         async with Database(folder, key) as database:
             identity = await join_account(database, origin, name, system, talk)
-        async with cls.open(folder, passphrase=passphrase, system=system) as client:
-            await client._account.hear_from_own_devices()
+        async with OpenAccount.open(folder, passphrase, system) as opened:
+            await opened.hear_from_own_devices()
         return identity
 
     async def __aenter__(self) -> Self:

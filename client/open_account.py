@@ -107,6 +107,7 @@ class OpenAccount:
             stack.push_async_callback(opened.groups.close)
             stack.push_async_callback(opened._stop_listening)
             yield opened
+            await opened.outbox.linger()
 
     # Listening.
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from .account import Account
 from .contents import MAX_TEXT_CHARACTERS, MESSAGE_ID_BYTES, ContentType, Reference, Text, encode_body
 from .deliveries import Deliveries
 from .draft_worker import DraftWorker
-from .errors import NotSent, UsageError
+from .errors import NotSent, RelayUnreachable, UsageError
 from .groups.sending import GROUP_PREFIX
 from .media import Progress
 from .message import State
@@ -24,6 +24,8 @@ from .store.database import Database, Transaction
 from .submitter import Submitter
 from .system import Step, System
 from .transport import Transport
+
+_LINGER_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,20 @@ class Outbox:
                 )
             numbers.append(number)
         return numbers
+
+    async def linger(self) -> None:
+        """What the own other devices are told of what was sent goes out before the program ends, if that takes a moment."""
+        if not self._workers or any(worker.done() for worker in self._workers):
+            return
+        numbers = await self._database.read(lambda tx: queue.waiting_for(tx, self._account.account_id))
+        sending = Sending(self._database, self._deliveries, numbers)
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await sending.until(0, 0.0)
+        except (TimeoutError, RelayUnreachable):
+            return
+        finally:
+            sending.close()
 
     async def size(self) -> int:
         """How many messages wait for the relay."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from .device_commands import device, link
 from .output import Output, tell_connection
 from .place import Place
 from .run import json_option, run
@@ -140,6 +141,7 @@ def send(
 
 @tokenim.command()
 @click.option("--until-caught-up", is_flag=True, help="Stop when everything that waited is here.")
+@click.option("--own", is_flag=True, help="Also print what other devices of this account sent.")
 @click.option("--events", is_flag=True, help="With --json, also print an object `caught_up` when it happens.")
 @click.option(
     "--patience",
@@ -151,13 +153,18 @@ def send(
 @json_option
 @click.pass_obj
 def listen(
-    place: Place, until_caught_up: bool, events: bool, patience_seconds: float | None, as_json: bool
+    place: Place,
+    until_caught_up: bool,
+    own: bool,
+    events: bool,
+    patience_seconds: float | None,
+    as_json: bool,
 ) -> None:
     """Print messages as they come, each once; files are fetched and their path printed. Ctrl-C stops."""
     from . import work
 
     out = Output(as_json)
-    run(place, out, work.listen(place, out, until_caught_up, patience_seconds, events=events))
+    run(place, out, work.listen(place, out, until_caught_up, patience_seconds, events=events, own=own))
 
 
 @tokenim.command()
@@ -221,6 +228,10 @@ def verify(place: Place, with_: str, as_json: bool) -> None:
 
     out = Output(as_json)
     run(place, out, work.verify(place, out, with_))
+
+
+tokenim.add_command(link)
+tokenim.add_command(device)
 
 
 def main() -> None:

@@ -21,8 +21,10 @@ from relay.wire.links import encode_bytes
 
 from .output import Output, code_of, one_line, printable, progress_bar
 from .place import Place
+from .qr import qr
 
 CATCH_UP_PATIENCE_SECONDS = 30.0
+_COMPARE = "Compare the digits, or scan the code, with the other person: the same on both sides is safe."
 MAX_LINE_BYTES = 262_144  # more than an envelope holds
 
 
@@ -146,12 +148,20 @@ class _Lines:
 
 
 async def listen(
-    place: Place, out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
+    place: Place,
+    out: Output,
+    until_caught_up: bool,
+    patience_seconds: float | None,
+    *,
+    events: bool,
+    own: bool,
 ) -> None:
     """Print what comes until told to stop, by Ctrl-C or SIGTERM, or until caught up."""
     if patience_seconds is None and until_caught_up:
         patience_seconds = CATCH_UP_PATIENCE_SECONDS
-    task = asyncio.ensure_future(_print_events(place, out, until_caught_up, patience_seconds, events=events))
+    task = asyncio.ensure_future(
+        _print_events(place, out, until_caught_up, patience_seconds, events=events, own=own)
+    )
     loop = asyncio.get_running_loop()
     stopped = False
 
@@ -173,7 +183,13 @@ async def listen(
 
 
 async def _print_events(
-    place: Place, out: Output, until_caught_up: bool, patience_seconds: float | None, *, events: bool
+    place: Place,
+    out: Output,
+    until_caught_up: bool,
+    patience_seconds: float | None,
+    *,
+    events: bool,
+    own: bool,
 ) -> None:
     async with _open(place) as client:
         if not out.as_json and not until_caught_up:
@@ -182,6 +198,8 @@ async def _print_events(
             )
         async for event in client.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds):
             if isinstance(event, Message):
+                if event.outgoing and not own:
+                    continue
                 event = await _fetched(event, out)
             elif isinstance(event, CaughtUp) and not events:
                 continue
@@ -309,15 +327,4 @@ async def verify(place: Place, out: Output, with_: str) -> None:
         return
     rows = ["  ".join(groups[start : start + 4]) for start in range(0, len(groups), 4)]
     lines = [f"Safety number with {one_line(number.name)}:", "", *(f"    {row}" for row in rows), ""]
-    out.result("\n".join(lines) + "\n" + _qr(number.qr_payload), shown)
-
-
-def _qr(payload: bytes) -> str:
-    import segno
-
-    text = io.StringIO()
-    segno.make(payload, error="m", micro=False).terminal(out=text, compact=True)
-    return (
-        text.getvalue()
-        + "Compare the digits, or scan the code, with the other person: the same on both sides is safe."
-    )
+    out.result("\n".join(lines) + "\n" + qr(number.qr_payload) + _COMPARE, shown)

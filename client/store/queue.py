@@ -330,6 +330,15 @@ def waiting_numbers(tx: Transaction) -> list[int]:
     return [row[0] for row in tx.all(_WAITING)]
 
 
+def waiting_for(tx: Transaction, account_id: bytes) -> list[int]:
+    """The messages that wait for the relay on their way to this account."""
+    rows = tx.all(
+        "SELECT message_n FROM drafts WHERE account_id = ?1 UNION SELECT message_n FROM outbox WHERE account_id = ?1",
+        account_id,
+    )
+    return [row[0] for row in rows]
+
+
 def waiting(tx: Transaction) -> int:
     """How many messages wait for the relay, encrypted or not."""
     return int(tx.one(f"SELECT count(*) FROM ({_WAITING})")[0])  # noqa: S608
