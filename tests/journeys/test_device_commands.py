@@ -9,6 +9,8 @@ import pytest
 from tests.command import DONE, REFUSED, USAGE, call, done, start
 from tests.faults.relay_process import RelayProcess
 
+pytestmark = pytest.mark.timeout(180)  # each call is a process
+
 
 @pytest.fixture
 async def relay(tmp_path):
