@@ -11,6 +11,7 @@ from .devices.hand_over import take_shared_items
 from .groups.handlers import take_told
 from .incoming import Handler, Incoming
 from .store import history
+from .transparency.evidence import hear_evidence
 
 
 def _nothing(incoming: Incoming) -> None:
@@ -53,6 +54,7 @@ HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
         ContentType.EMPTY: _nothing,
         ContentType.COPY: _take_copy,
         ContentType.SHARED_ITEMS: take_shared_items,
+        ContentType.MANIFEST_EVIDENCE: hear_evidence,
         **acts.HANDLERS,
         **dict.fromkeys(OF_GROUPS, take_told),
     }

@@ -1,7 +1,7 @@
 """What is inside an envelope once it is open: one MessagePack array; docs/protocol.md, "Contents".
 
-[type, conversation id, message id, counter, previous hash, sent_at_ms, expires_after_seconds, introduction, body]
-A type that is not known is kept whole and shown as such; fields after the body are ignored, so that contents can grow.
+[type, conversation id, message id, counter, previous hash, sent_at_ms, expires_after_seconds, introduction, body, gossip]
+A type that is not known is kept whole and shown as such; fields after these are ignored, so that contents can grow.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ CONVERSATION_ID_BYTES: Final = 32
 BLOB_KEY_BYTES: Final = 32
 MAX_TEXT_CHARACTERS: Final = 50_000  # at most 200,000 B of UTF-8: fits an envelope with everything around it
 MAX_NAME_CHARACTERS: Final = 255
+MAX_GOSSIP_BYTES: Final = 512
 
 
 class ContentType(IntEnum):
@@ -42,6 +43,7 @@ class ContentType(IntEnum):
     GROUP_CHAIN = 24
     GROUP_ASK = 27
     GROUP_COMMIT = 28
+    MANIFEST_EVIDENCE = 32  # a signed manifest, asked for or shown: what stands behind gossip
 
 
 OF_GROUPS: Final = frozenset(
@@ -117,6 +119,8 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
     """0: never."""
     introduction: Introduction | None
     body: msgspec.Raw
+    gossip: Annotated[bytes, Meta(max_length=MAX_GOSSIP_BYTES)] = b""
+    """What contacts tell each other of manifests and the relay's log; left out of the array if there is none."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -132,7 +136,8 @@ def direct_conversation(one: bytes, other: bytes) -> bytes:
 
 def encode_content(content: Content) -> bytes:
     """The bytes that are encrypted."""
-    return _encoder.encode(content)
+    fields = msgspec.structs.astuple(content)
+    return _encoder.encode(fields if content.gossip else fields[:-1])
 
 
 def encode_body(body: msgspec.Struct) -> bytes:

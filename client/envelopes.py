@@ -24,11 +24,12 @@ from .devices.shared_items import share_changes
 from .errors import DevicesForked, Refused
 from .first_contact import Fetched, Missing
 from .message import State, Warned
-from .store import facts, history, notices, peers, queue
+from .store import facts, history, log_rows, notices, peers, queue
 from .store.database import Transaction
 from .store.peers import Peer, find_peer, note_sent
 from .store.session_rows import all_sessions, save_sessions
 from .system import Step, System
+from .transparency.gossip import due_gossip
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,12 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
         if not draft.is_for(device_id):
             continue
         work.sessions[device_id], ciphertext = encrypt(
-            sessions, content, work.account.own, now_ms=work.now_ms, random=system.random
+            sessions,
+            content,
+            work.account.own,
+            now_ms=work.now_ms,
+            random=system.random,
+            proof=log_rows.own_proof(tx, work.account.own.hash),
         )
         envelopes.append(queue.Envelope(device_id, ciphertext))
     if not envelopes:
@@ -232,6 +238,15 @@ def _file_without_envelope(tx: Transaction, work: _Work, row: history.MessageRow
         work.refused.append(row.n)
 
 
+def _gossip(tx: Transaction, work: _Work, row: history.MessageRow) -> bytes:
+    """What goes to a contact besides; to others, and to the own devices, nothing."""
+    if work.peer.account_id == work.account.account_id:
+        return b""
+    if not work.peer.accepted and history.is_hidden(tx, row.n):
+        return b""
+    return due_gossip(tx, work.account, work.peer, work.chain, work.now_ms)
+
+
 def _content(
     tx: Transaction, work: _Work, row: history.MessageRow, conversation_id: bytes, system: System
 ) -> bytes:
@@ -253,6 +268,7 @@ def _content(
             expires_after_seconds=0,
             introduction=introduction,
             body=msgspec.Raw(row.body),
+            gossip=_gossip(tx, work, row),
         )
     )
     history.set_own_counter(tx, conversation_id, counter + 1, content_hash(encoded))

@@ -21,7 +21,10 @@ ClientError                       1  refused or failed
 ├── TrustError                    1  keys that are not what they must be; sending stops
 │   ├── RelayKeyChanged              the relay's signing key is not the pinned one
 │   ├── DevicesForked                two device lists of one version, both signed
-│   └── DevicesRefused               a device list that breaks a rule of its chain
+│   ├── DevicesRefused               a device list that breaks a rule of its chain
+│   └── LogRefused                   the relay does not prove that what it shows is in its log
+│       ├── LogSplit                 it signed two heads that cannot both be true
+│       └── LogRolledBack            it answers with an older log than before
 ├── GroupError                    1  a group
 │   ├── UnknownGroup                 no group of this id here
 │   ├── NotInGroup                   this account is not in it (any more)
@@ -216,6 +219,24 @@ class GroupNotReady(GroupError):
     """The secret of the group's present epoch has not come yet; tried again by itself."""
 
     code = "group_not_ready"
+
+
+class LogRefused(TrustError):
+    """The relay does not prove that what it shows is in its transparency log. It is not believed; told and kept."""
+
+    code = "log_refused"
+
+
+class LogSplit(LogRefused):
+    """The relay signed two heads of its log that cannot both be true. Both are kept."""
+
+    code = "log_split"
+
+
+class LogRolledBack(LogRefused):
+    """The relay answers with an older head of its log than it gave before. Both are kept."""
+
+    code = "log_rolled_back"
 
 
 class MediaError(ClientError):

@@ -3,18 +3,22 @@
 docs/protocol.md, "Session set-up".
 """
 
-from crypto.errors import CopiedState, ManifestFork, ManifestGap, SplitView
+from crypto.errors import CopiedState, CryptoError, ManifestFork, ManifestGap, SplitView
 from crypto.local_prekeys import LocalPrekeys
 from crypto.prekeys import KeyClass, KeyKind
-from crypto.sealed_first_message import open_setup
+from crypto.sealed_first_message import SetupContent, open_setup
 from crypto.session_start import receive_setup
 from crypto.sessions import PeerSessions
+from crypto.transparency import Inclusion, verify_head, verify_manifest_logged
 
 from .account import load_account
 from .contents import direct_conversation
 from .mailbox_batch import Batch, DeviceListNeeded, Opened, warn, warn_of_copy
 from .store.database import Transaction
+from .store.gossip_rows import Claim
 from .store.peers import ensure_peer, find_peer, keep_fork
+from .transparency.claims import tell_split_view
+from .transparency.known_log import hear_head
 from .trust import adopt
 
 
@@ -45,12 +49,16 @@ def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> Opene
         keep_fork(tx, key[0], error.known, error.other)
         warn(tx, "devices_forked", "two device lists of one version are shown for this account", key[0])
         raise
-    except SplitView as error:
-        warn(tx, "split_view", f"{error}: somebody shows others a device list that is not yours", key[0])
+    except SplitView:
+        named = content.values.peer_manifest
+        claim = Claim(account.account_id, named.version, named.hash, key[0])
+        tell_split_view(tx, account, account.own, claim, batch.now_ms)
+        batch.look_at_log = True
         raise
     except CopiedState:
         warn_of_copy(tx, key[0])
         raise
+    _check_proof(tx, batch, key[0], content)
     if peer is None or peer.chain is None or opened.peer_manifest.version > peer.chain.version:
         # What a removed device had goes with the older list; this batch must not write it back.
         adopt(tx, account, opened.peer_manifest, batch.now_ms)
@@ -68,6 +76,23 @@ def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> Opene
     batch.prekeys = opened.prekeys
     batch.put(key, opened.sessions)
     return Opened(key, opened.plaintext, direct_conversation(account.account_id, key[0]))
+
+
+def _check_proof(tx: Transaction, batch: Batch, account_id: bytes, content: SetupContent) -> None:
+    """The proof that the sender's newest manifest is logged, if one came; its head is compared with the known one.
+
+    Raises InvalidEncoding, InvalidSignature, LogRefused: the sender was to check it before it passed it on.
+    """
+    if not content.proof or not content.manifests:
+        return
+    try:
+        inclusion = Inclusion.parse(content.proof)
+        verify_head(inclusion.head, batch.account.relay_key)
+        verify_manifest_logged(inclusion, content.manifests[-1])
+    except CryptoError as error:
+        warn(tx, "log_refused", f"a new session came with a proof that does not hold: {error}", account_id)
+        raise
+    batch.look_at_log |= hear_head(tx, batch.account, inclusion.head, account_id, batch.now_ms)
 
 
 def _has_stock(prekeys: LocalPrekeys) -> bool:

@@ -24,7 +24,16 @@ from relay.wire.links import encode_id
 
 from .account import Account
 from .connection import Connection, open_connection, refusal, run_together
-from .errors import ClientError, DeviceRevoked, Refused, RelayMisbehaved, RelayUnreachable, TrustError
+from .errors import (
+    ClientError,
+    DeviceRevoked,
+    DevicesForked,
+    LogRefused,
+    Refused,
+    RelayMisbehaved,
+    RelayUnreachable,
+    TrustError,
+)
 from .mailbox_round import take
 from .message import Gap, Warned
 from .reconnect import Backoff
@@ -62,6 +71,7 @@ class Inbox:
         on_errands: Callable[[], None],
         on_prekeys_low: Callable[[], None],
         on_caught_up: Callable[[], None],
+        on_look_at_log: Callable[[], None],
     ) -> None:
         self._account = account
         self._transport = transport
@@ -71,6 +81,7 @@ class Inbox:
         self._on_errands = on_errands
         self._on_prekeys_low = on_prekeys_low
         self._on_caught_up = on_caught_up
+        self._on_look_at_log = on_look_at_log
         self.caught_up = asyncio.Event()
         self.settled = asyncio.Event()
         self.news = asyncio.Event()
@@ -172,6 +183,8 @@ class Inbox:
                 self._on_drafts()
             if taken.errands:
                 self._on_errands()
+            if taken.look_at_log:
+                self._on_look_at_log()
             if taken.gap_of is None:
                 return
             await self._fetch_chain(taken.gap_of)
@@ -182,6 +195,8 @@ class Inbox:
         now_ms = self._system.now_ms()
         try:
             await refresh(self._transport, self._database, self._account, account_id, now_ms)
+        except (LogRefused, DevicesForked):
+            return  # told, with what proves it
         except (Refused, TrustError) as error:
             detail = str(error)
             await self._database.run(
@@ -193,6 +208,8 @@ class Inbox:
         account_id = self._account.account_id
         try:
             await refresh(self._transport, self._database, self._account, account_id, self._system.now_ms())
+        except (LogRefused, DevicesForked):
+            return  # told, with what proves it
         except TrustError as error:
             detail = str(error)
             await self._database.run(

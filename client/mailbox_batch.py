@@ -40,6 +40,8 @@ class Batch:
     """Contents that came in groups' envelopes."""
     current_groups: frozenset[bytes] = frozenset()
     """Groups whose log was just read to its end."""
+    look_at_log: bool = False
+    """Something has to be compared with what the relay shows."""
 
     @property
     def own(self) -> Key:

@@ -46,6 +46,7 @@ from .store.peers import (
 from .store.prekey_rows import load_prekeys, save_prekeys
 from .store.session_rows import all_sessions, save_sessions
 from .system import Step, System
+from .transparency.gossip import hear_gossip
 
 ANSWER_AFTER_MESSAGES: Final = 100
 ANSWER_AFTER_MS: Final = 7 * DAY_MS
@@ -68,6 +69,8 @@ class Taken:
     gap_of: bytes | None = None
     errands: bool = False
     """A group has to be looked at."""
+    look_at_log: bool = False
+    """What contacts said has to be compared with what the relay shows."""
 
 
 def take(
@@ -162,7 +165,7 @@ def _finish(tx: Transaction, batch: Batch, system: System, gap_of: bytes | None)
             batch.drafted = True
     batch.drafted |= share_changes(tx, system)
     messages = sum(batch.received.values()) + batch.group_messages
-    return Taken(batch.up_to, messages, batch.drafted, gap_of, batch.errands)
+    return Taken(batch.up_to, messages, batch.drafted, gap_of, batch.errands, look_at_log=batch.look_at_log)
 
 
 def _take_released(tx: Transaction, batch: Batch, fetched: frozenset[bytes]) -> None:
@@ -248,6 +251,9 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
     )
     if not follows:
         warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)
+    is_direct = opened.conversation_id == direct_conversation(batch.account.account_id, account_id)
+    if content.gossip and is_direct and account_id != batch.account.account_id:
+        hear_gossip(tx, batch, account_id, content.gossip)
     handle(
         Incoming(
             tx, batch, account_id, device_id, content, opened.plaintext, received_at_ms, was_absent=was_absent

@@ -30,6 +30,7 @@ from .store import facts, history, queue
 from .store.database import Database, Transaction
 from .store.key_file import load_key
 from .system import System
+from .transparency.care import LogCare
 from .transport import Transport
 
 _SPOOL_FOLDER: Final = "spool"
@@ -75,6 +76,14 @@ class OpenAccount:
             database, system, self.outbox, self._showing.message, on_wiped=self.tidy_files
         )
         self._care = PrekeyCare(transport, database, account, system, on_tended=self._look_for_news)
+        self._log_care = LogCare(
+            transport,
+            database,
+            account,
+            system,
+            on_drafts=self.outbox.wake,
+            on_news=self._look_for_news,
+        )
         self._inbox = Inbox(
             account,
             transport,
@@ -84,9 +93,11 @@ class OpenAccount:
             on_errands=self.groups.wake,
             on_prekeys_low=self._care.due,
             on_caught_up=self._care.due,
+            on_look_at_log=self._log_care.due,
         )
         self._listening: asyncio.Task[None] | None = None
         self._caring: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._iteration: AsyncGenerator[Event, None] | None = None
         self._iteration_ended = asyncio.Event()
 
@@ -105,6 +116,7 @@ class OpenAccount:
             await opened._tidy_spool()
             await opened.tidy_files()
             stack.push_async_callback(opened.groups.close)
+            opened._watching = asyncio.create_task(opened._log_care.run(), name="log-care")
             stack.push_async_callback(opened._stop_listening)
             yield opened
             await opened.outbox.linger()
@@ -191,7 +203,7 @@ class OpenAccount:
             await self._inbox.settled.wait()
 
     async def _stop_listening(self) -> None:
-        tasks = [task for task in (self._listening, self._caring) if task is not None]
+        tasks = [task for task in (self._listening, self._caring, self._watching) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,13 +3,16 @@
 import re
 from typing import Final
 
+from crypto.transparency import verify_handle_logged
 from relay.wire.limits import ACCOUNT_ID_BYTES, MAX_HANDLE_CHARACTERS, MIN_HANDLE_CHARACTERS
 from relay.wire.links import ContactLink, decode_id, parse_contact
 from relay.wire.resources import HandleAnswer
 
+from .account import load_account
 from .errors import Refused, UnknownRecipient, UsageError
 from .store.database import Database, Transaction
 from .store.peers import Peer, find_by_claim, find_by_handle, find_peer, learn_handle, learn_token
+from .transparency.log_check import LogCheck
 from .transport import Transport
 
 _HANDLE: Final = re.compile(
@@ -67,7 +70,12 @@ def remembered(tx: Transaction, to: ContactLink | bytes | str, origin: str) -> P
 
 
 async def look_up(transport: Transport, database: Database, handle: str) -> Peer:
-    """Ask the relay's directory and remember the answer. Raises UnknownRecipient, RelayUnreachable, Refused."""
+    """Ask the relay's directory and remember the answer, if the log has it so.
+
+    Raises UnknownRecipient, LogRefused, RelayUnreachable, Refused.
+    """
+    check = LogCheck(transport, database, await database.read(load_account))
+    before = await check.before()
     try:
         answered = await transport.ask("GET", f"/v1/handles/{handle}", signed=True)
     except Refused as refused:
@@ -77,6 +85,15 @@ async def look_up(transport: Transport, database: Database, handle: str) -> Peer
             f"nobody here is found by the name {handle}: check it, or ask for a contact link"
         ) from refused
     answer = answered.read(HandleAnswer)
+    await check.require_logged(
+        answer.inclusion,
+        lambda inclusion: verify_handle_logged(
+            inclusion, handle, answer.salt, answer.version, answer.account_id
+        ),
+        before=before,
+        account_id=answer.account_id,
+        shown=handle.encode() + answer.account_id,
+    )
 
     def learn(tx: Transaction) -> Peer | None:
         learn_token(tx, answer.account_id, answer.public_token, "public")

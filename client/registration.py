@@ -4,6 +4,7 @@ docs/protocol.md, "Registration".
 """
 
 import hashlib
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,15 @@ from relay.wire.resources import (
 )
 
 from .account import Account, as_registered, find_account, new_account, save_account
-from .errors import AccountExists, LoosePermissions, NoAccount, RelayMisbehaved, UsageError
+from .errors import (
+    AccountExists,
+    LoosePermissions,
+    NoAccount,
+    Refused,
+    RelayMisbehaved,
+    RelayUnreachable,
+    UsageError,
+)
 from .message import Identity
 from .prekey_care import tend_prekeys
 from .relay_terms import keep_terms
@@ -27,6 +36,9 @@ from .store.database import Database, Transaction
 from .store.key_file import create_key, load_key
 from .system import System
 from .transport import Transport
+from .trust import refresh
+
+_log = logging.getLogger(__name__)
 
 
 def parse_invite_link(link: str) -> InviteLink:
@@ -58,7 +70,8 @@ async def register_account(
 ) -> Identity:
     """Register with the relay of the invite, publish prekeys and tokens.
 
-    Raises AccountExists, UsageError (begun with another relay), RelayUnreachable, RelayKeyChanged, Refused.
+    Raises AccountExists, UsageError (begun with another relay), RelayUnreachable, RelayKeyChanged, Refused,
+    LogRefused (then the account is there).
     """
     account = await database.run(lambda tx: _begin(tx, invite, handle, system))
     async with Transport(invite.origin, system, account) as transport:
@@ -85,6 +98,10 @@ async def register_account(
         await register_token(transport, database, "contact", system)
         done = as_registered(account, answer.role)
         await database.run(lambda tx: save_account(tx, done))
+        try:
+            await refresh(transport, database, done, done.account_id, system.now_ms())
+        except (RelayUnreachable, Refused) as error:
+            _log.info("the log is looked at later: %s", error.code)
         return done.identity()
 
 

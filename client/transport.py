@@ -88,6 +88,10 @@ class Transport:
                 await session.close()
         self._signed = self._anonymous = None
 
+    def now_ms(self) -> int:
+        """This machine's time: for what is noted of an answer."""
+        return self._system.now_ms()
+
     def pool(self, *, signed: bool) -> aiohttp.ClientSession:
         """The connections for signed or for anonymous use; also for the WebSocket."""
         session = self._signed if signed else self._anonymous

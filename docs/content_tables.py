@@ -6,6 +6,7 @@ from client import act_bodies, contents
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
 from client.store import shared
+from client.transparency import evidence
 from docs.markdown import number, snake, span, table
 
 
@@ -73,6 +74,7 @@ def contents_table() -> str:
         contents.ContentType.GROUP_CHAIN: _body(group_bodies.ChainBody),
         contents.ContentType.GROUP_ASK: _body(group_bodies.AskBody),
         contents.ContentType.GROUP_COMMIT: _body(group_bodies.CommitBody),
+        contents.ContentType.MANIFEST_EVIDENCE: _body(evidence.ManifestEvidence),
     }
     types = [[number(kind), f"`{kind.name.lower()}`", bodies[kind]] for kind in contents.ContentType]
     return "\n".join([*parts, table(["type", "", "body"], types)])

@@ -13,6 +13,7 @@ from client.prekey_care import tend_prekeys
 from client.store import facts
 from client.store.database import Database
 from client.store.key_file import create_key, load_key
+from client.store.log_rows import note_made
 from client.system import System, this_machine
 from client.transport import Transport
 from crypto.manifest import build_manifest, device_entry, sign_manifest
@@ -43,6 +44,8 @@ async def add_device(people: People, name: str, home: Path) -> None:
     body = build_manifest(first.own.manifest.root_public, 2, first.own.hash, entries)
     signed = sign_manifest(body, first.local.signing, first.device_id)
     own = verify_chain(first.account_id, first.own, [signed])
+    async with Database(people.home(name), load_key(people.home(name), None)) as database:
+        await database.run(lambda tx: note_made(tx, signed.hash))
     async with Transport(first.origin, machine, first) as transport:
         manifest = ManifestObject.of(WireManifest(signed.body, signed.signer, signed.signature))
         await transport.ask(

@@ -6,12 +6,14 @@ Another manager may be faster: then its version is fetched, what it changed is t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from client.account import Account, load_account
 from client.errors import DeviceRevoked, NotManager, Refused, UsageError
 from client.store.database import Database, Transaction
+from client.store.log_rows import note_made
 from client.system import System
 from client.transport import Transport
 from client.trust import adopt, believe, refresh
@@ -66,6 +68,7 @@ async def change_devices(
             return own  # somebody else did it, or the answer to an earlier try was lost
         signed = _signed(account, own, entries)
         manifest = ManifestObject.of(WireManifest(signed.body, signed.signer, signed.signature))
+        await database.run(partial(note_made, manifest_hash=signed.hash))
         try:
             await transport.ask(
                 "POST", "/v1/accounts/self/manifests", body=ManifestRequest(manifest=manifest), signed=True

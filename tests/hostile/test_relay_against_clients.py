@@ -87,9 +87,19 @@ async def test_a_rollback_is_ignored():
 async def test_a_relay_that_promises_more_than_it_gives_ends():
     account = person()
     liar = Liar(*[([account.own.newest], 9)] * 5)
-    assert (await chain_from(liar, account, None)).version == 1
+    with pytest.raises(RelayMisbehaved, match="does not prove the newest"):
+        await chain_from(liar, account, None)
+    assert len(liar.pages) == 3
     with pytest.raises(RelayMisbehaved):
         await chain_from(Liar(([], 1)), account, None)
+
+
+async def test_a_relay_that_gives_more_than_it_says_there_is_is_not_believed():
+    account = person()
+    second = next_manifest(account, added_at_ms=1)
+    for known in (None, account.own):
+        with pytest.raises(RelayMisbehaved, match="does not prove the newest"):
+            await chain_from(Liar(([account.own.newest, second], 1)), account, known)
 
 
 @pytest.mark.parametrize("lie", ["a version left out", "a changed byte"])

@@ -49,9 +49,19 @@ def test_a_content_survives_its_encoding():
     assert decode_text(bytes(CONTENT.body)) == "hello"
 
 
-def test_fields_after_the_body_are_for_the_future():
+def test_fields_after_the_gossip_are_for_the_future():
     fields = msgspec.msgpack.decode(encode_content(CONTENT))
-    assert decode_content(msgspec.msgpack.encode([*fields, {"new": 1}])).message_id == bytes(16)
+    assert decode_content(msgspec.msgpack.encode([*fields, b"", {"new": 1}])).message_id == bytes(16)
+
+
+def test_gossip_stands_after_the_body_and_is_left_out_if_there_is_none():
+    with_gossip = msgspec.structs.replace(CONTENT, gossip=b"g" * 80)
+    fields = msgspec.msgpack.decode(encode_content(with_gossip))
+    assert fields[9:] == [b"g" * 80]
+    assert fields[:9] == msgspec.msgpack.decode(encode_content(CONTENT))
+    assert decode_content(encode_content(with_gossip)) == with_gossip
+    with pytest.raises(InvalidEncoding):
+        decode_content(encode_content(msgspec.structs.replace(CONTENT, gossip=bytes(513))))
 
 
 @pytest.mark.parametrize(
