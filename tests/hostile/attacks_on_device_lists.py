@@ -2,18 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 from client.account import Account, load_account, save_account
 from client.transport import Transport
 from crypto.keys import SigningKeyPair
 from crypto.manifest import DeviceEntry, SignedManifest, build_manifest, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
+from crypto.transparency import LeafType, handle_subject, leaf
 from relay.wire.frames import Accepted, ManifestVersion, RelayFrame, Submit
-from relay.wire.links import encode_id
+from relay.wire.links import encode_bytes, encode_id
 from relay.wire.manifests import SignedManifest as WireManifest
 from relay.wire.resources import ManifestObject, ManifestRequest, ManifestsAnswer
 from tests.hostile.attacks import Guard, attack, nothing
 from tests.hostile.attacks_on_prekeys import BUNDLES
+from tests.hostile.forged_log import ForgedLog, manifest_entry
 from tests.hostile.intruder import Intruder
 from tests.hostile.middleman import Exchange, Line
 from tests.hostile.stage import Person, Stage
@@ -189,7 +192,10 @@ def _believes_the_newest_answer(
     return VerifiedManifest(account_id, tuple(chain))
 
 
-@attack(Guard("client.trust.believe", _believes_the_newest_answer))
+@attack(
+    Guard("client.trust.believe", _believes_the_newest_answer),
+    Guard("client.trust.verify_manifest_logged", nothing),
+)
 async def rolls_a_device_list_back(stage: Stage) -> None:
     """answers with the device list of before a removal"""
     alice, bob = await stage.people("alice", "bob")
@@ -248,7 +254,11 @@ async def shows_a_contact_a_list_that_its_owner_never_made(stage: Stage) -> None
     intruder = Intruder.of(bob.account_id, bob.system.now_ms())
     entries = [*account.own.manifest.devices, intruder.entry(0)]
     forged = following(account.own, entries, account.local.signing, bob.device_id)
+    await stage.people("somebody")  # whose leaf the forged one takes the place of
+    log = ForgedLog.of(stage)
+    log.replace_last(manifest_entry(forged))
     shows_of(stage, bob, account.own.newest, forged)
+    log.takes_over()
     with_keys_of(stage, intruder)
     await alice.says(bob, "hello")
     stage.relay.stops()
@@ -265,13 +275,44 @@ def _says_that_a_handle_is_of(stage: Stage, handle: str, person: Person) -> None
     stage.relay.changes_answers("GET", f"/v1/handles/{handle}", lie)
 
 
+async def _logs_that_a_handle_is_of(stage: Stage, handle: str, person: Person) -> None:
+    """The same, and its log has it so."""
+    await stage.people("somebody")  # whose leaf the forged one takes the place of
+    log, salt = ForgedLog.of(stage), bytes(16)
+    token = stage.relay.answer_to("GET", f"/v1/handles/{person.handle}").json["public_token"]
+    index = log.replace_last(
+        leaf(LeafType.HANDLE, handle_subject(salt, handle), 1, sha256(person.account_id).digest())
+    )
+
+    def lie(exchange: Exchange) -> None:
+        exchange.json = {
+            "account_id": encode_bytes(person.account_id),
+            "public_token": token,
+            "version": 1,
+            "salt": encode_bytes(salt),
+            "inclusion": log.inclusion(index),
+        }
+
+    log.takes_over()
+    stage.relay.changes_answers("GET", f"/v1/handles/{handle}", lie)
+
+
+@attack(Guard("client.recipients.verify_handle_logged", nothing))
+async def puts_another_account_behind_a_handle_beside_its_log(stage: Stage) -> None:
+    """puts another account behind a handle, which its log does not have"""
+    alice, bob, mallory = await stage.people("alice", "bob", "mallory")
+    await bob.says(mallory, "hello")
+    _says_that_a_handle_is_of(stage, bob.handle, mallory)
+    await stage.refuses(alice, alice.says(bob, "for bob alone"), "log_refused")
+
+
 @attack(Guard("client.open_account.safety_number", lambda own, other: "00000" * 12))
 async def puts_another_account_behind_a_handle(stage: Stage) -> None:
-    """puts another account behind a handle that was never asked for"""
+    """puts another account behind a handle that was never asked for, in its log, too"""
     alice, bob, mallory = await stage.people("alice", "bob", "mallory")
     await bob.says(mallory, "hello")
     await bob.says(alice, "hello")
-    _says_that_a_handle_is_of(stage, bob.handle, mallory)
+    await _logs_that_a_handle_is_of(stage, bob.handle, mallory)
     await alice.says(bob, "for bob alone")
     await mallory.listens()
     async with alice.client() as client:
@@ -283,7 +324,10 @@ async def puts_another_account_behind_a_handle(stage: Stage) -> None:
     stage.shows(f"the safety numbers differ: alice sees {at_alice[:10]}…, bob sees {at_bob[:10]}…")
 
 
-@attack(Guard("client.recipients.find_by_handle", lambda tx, handle: None))
+@attack(
+    Guard("client.recipients.find_by_handle", lambda tx, handle: None),
+    Guard("client.recipients.verify_handle_logged", nothing),
+)
 async def gives_a_known_handle_to_another(stage: Stage) -> None:
     """puts another account behind the handle of a contact"""
     alice, bob, mallory = await stage.people("alice", "bob", "mallory")

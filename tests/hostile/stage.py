@@ -171,6 +171,8 @@ class Stage:
     folder: Path
     relay_key: SigningKeyPair
     """With which the relay signs what it likes."""
+    data: Path
+    """The relay's folder."""
     cast: list[Person] = field(default_factory=list)
     saw: list[str] = field(default_factory=list)
     harmless: bool = True
@@ -308,11 +310,12 @@ class Theatre:
     listening: socket
     invite: str
     relay_key: SigningKeyPair
+    data: Path
 
     async def play(self, attack: Attack, folder: Path) -> Played:
         """Play it once; raises Unseen."""
         async with open_middleman(self.upstream, self.listening) as relay:
-            stage = Stage(relay, self.invite, folder, self.relay_key)
+            stage = Stage(relay, self.invite, folder, self.relay_key, self.data)
             await attack.scenario(stage)
         for failure in relay.failures:
             raise RuntimeError(f"a rule of {attack.name} failed") from failure
@@ -335,4 +338,5 @@ def open_theatre(data: Path) -> Iterator[Theatre]:
             made = run("invite", "create", "--data", str(data), "--uses", str(_INVITED))
             assert made.returncode == 0, made.stderr
             seed = decode_bytes((data / "relay.key").read_text("utf-8").split()[-1])
-            yield Theatre(relay.url, listening, made.stdout.split()[-1], SigningKeyPair.from_seed(seed))
+            key = SigningKeyPair.from_seed(seed)
+            yield Theatre(relay.url, listening, made.stdout.split()[-1], key, data)
