@@ -67,6 +67,7 @@ class DraftWorker:
         *,
         drained: Callable[[], Awaitable[None]],
         on_encrypted: Callable[[], None],
+        on_settled: Callable[[], None],
     ) -> None:
         self._account = account
         self._transport = transport
@@ -76,6 +77,7 @@ class DraftWorker:
         self._spool = spool
         self._drained = drained
         self._on_encrypted = on_encrypted
+        self._on_settled = on_settled
         self._wake = asyncio.Event()
         self._paused: dict[str, float] = {}
         self._for_hand_outs: set[str] = set()
@@ -197,7 +199,7 @@ class DraftWorker:
         self._paused[recipient] = _PAUSE_SECONDS
         numbers = [draft.n for draft in drafts]
         await self._database.run(lambda tx: queue.note_stuck(tx, numbers))
-        self.hand_outs_answered()
+        self._on_settled()
 
     async def _encrypt_for_group(self, recipient: str, group_id: bytes, drafts: list[queue.Draft]) -> None:
         """Encrypt what can be; the rest waits until the chain's hand-outs are with the relay."""
@@ -282,6 +284,8 @@ class DraftWorker:
         )
         if result.messages:
             self._on_encrypted()
+        if result.done or result.refused:
+            self._on_settled()
 
     async def _give_up(self, drafts: list[queue.Draft], error: ClientError) -> None:
         """These will not go out: filed as refused, and told."""
@@ -301,6 +305,7 @@ class DraftWorker:
 
         await self._database.run(file)
         self._deliveries.failed(numbers, error)
+        self._on_settled()
 
 
 def _nobody_asks(done: int, total: int) -> None:

@@ -92,6 +92,7 @@ class Outbox:
             spool,
             drained=drained,
             on_encrypted=self._submitter.wake,
+            on_settled=self._answered,
         )
         self._workers: list[asyncio.Task[None]] = []
         self._on_answered = on_answered

@@ -189,11 +189,13 @@ class GroupCare:
                 self._on_drafts()
             elif pending.stage is Stage.SPREADING:
                 await self._spread(group_id)
-            elif not await self._database.read(lambda tx: is_handed_out(tx, pending)):  # noqa: B023  # awaited here
-                self._is_handing_out = True
-                return
-            elif not await self._append(pending):
-                return
+            else:
+                self._is_handing_out = True  # before looking: no answer is missed
+                if not await self._database.read(lambda tx: is_handed_out(tx, pending)):  # noqa: B023  # awaited here
+                    return
+                self._is_handing_out = False
+                if not await self._append(pending):
+                    return
 
     async def _append(self, pending: Pending) -> bool:
         """Put the commit into the log; False if the group cannot go on now. Who lost the race reads on."""

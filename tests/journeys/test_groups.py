@@ -1,0 +1,84 @@
+"""Groups through a real relay and real clients."""
+
+import asyncio
+
+import pytest
+
+from client.errors import NotEntitled, NotInGroup, UnknownGroup
+from client.message import State
+from crypto.group_changes import Remove, SetRole
+from crypto.group_rights import Role
+from tests.chatting import open_people
+from tests.group_people_online import account_of, acquaint, group_of, hear, until
+
+
+@pytest.mark.timeout(180)
+async def test_a_group_talks_changes_and_loses_a_member(tmp_path):
+    async with open_people(tmp_path, "alice", "bob", "carol") as people:
+        clients = await acquaint(people, "alice", "bob", "carol")
+        alice, bob, carol = (clients[name] for name in ("alice", "bob", "carol"))
+        group = await group_of(clients, "alice", "bob", "carol")
+        assert [member.role for member in group.members if member.me] == ["owner"]
+        sent = await alice.send(f"group:{group.id}", "welcome", patience_seconds=40)
+        assert (sent.state, sent.group, sent.role) == (State.ACCEPTED, group.id, "owner")
+        for client in (bob, carol):
+            (heard,) = await hear(client, group.id, "welcome")
+            assert (heard.name, heard.group, heard.role, heard.outgoing) == (
+                "alice",
+                group.id,
+                "owner",
+                False,
+            )
+        answer = await (await bob.history(f"group:{group.id}"))[0].reply("thanks")
+        assert answer.group == group.id
+        for client in (alice, carol):
+            await hear(client, group.id, "thanks")
+        with pytest.raises(NotEntitled):
+            await bob.commit_changes(group.id, [Remove(account_of(carol))], patience_seconds=40)
+        after = await alice.commit_changes(group.id, [Remove(account_of(carol))], patience_seconds=40)
+        assert (after.epoch, len(after.members)) == (2, 2)
+
+        async def is_out(client):
+            return (await client.group(group.id)).status == "out"
+
+        await until(carol, is_out)
+        await alice.send(f"group:{group.id}", "the two of us", patience_seconds=40)
+        await hear(bob, group.id, "the two of us")
+        with pytest.raises(NotInGroup):
+            await carol.send(f"group:{group.id}", "hello?")
+        assert "the two of us" not in [one.text for one in await carol.history(f"group:{group.id}")]
+        with pytest.raises(UnknownGroup):
+            await alice.group("group:nowhere")
+
+
+@pytest.mark.timeout(180)
+async def test_b15_two_admins_commit_at_once_at_a_real_relay(tmp_path):
+    names = ("alice", "bob", "carol", "dave")
+    async with open_people(tmp_path, *names) as people:
+        clients = await acquaint(people, *names)
+        group = await group_of(clients, "alice", "bob", "carol", "dave", admins=("bob",))
+        alice, bob, carol, dave = (clients[name] for name in names)
+
+        async def has_write_key(client):
+            return (await client.group(group.id)).is_ready
+
+        await until(bob, has_write_key)
+        results = await asyncio.gather(
+            alice.commit_changes(group.id, [Remove(account_of(dave))], patience_seconds=60),
+            bob.commit_changes(group.id, [SetRole(account_of(carol), Role.MODERATOR)], patience_seconds=60),
+        )
+        assert {one.id for one in results} == {group.id}
+
+        async def agrees(client):
+            seen = await client.group(group.id)
+            roles = {member.name: member.role for member in seen.members}
+            return len(roles) == 3 and "moderator" in roles.values() and seen.is_ready
+
+        for client in (alice, bob, carol):
+            await until(client, agrees)
+        views = [await client.group(group.id) for client in (alice, bob, carol)]
+        assert len({(one.epoch, one.commits) for one in views}) == 1
+        for client, text in ((alice, "a"), (bob, "b"), (carol, "c")):
+            await client.send(f"group:{group.id}", text, patience_seconds=40)
+        for client, others in ((alice, "bc"), (bob, "ac"), (carol, "ab")):
+            await hear(client, group.id, *others)
