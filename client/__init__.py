@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Warned,
     )
     from .message_acts import Acted, ActKind, Edit, Mark, MessageName, Reaction
-    from .message_groups import GroupChange, GroupChanged, GroupInfo, GroupMember
+    from .message_groups import GroupChange, GroupChanged, GroupInfo, GroupInvited, GroupMember, JoinAsked
 
 __all__ = [
     "ActKind",
@@ -40,8 +40,10 @@ __all__ = [
     "GroupChange",
     "GroupChanged",
     "GroupInfo",
+    "GroupInvited",
     "GroupMember",
     "Identity",
+    "JoinAsked",
     "Mark",
     "Message",
     "MessageName",
@@ -58,7 +60,10 @@ __all__ = [
 _HOMES: Final = MappingProxyType(
     {"Client": "client", "ClientError": "errors"}
     | dict.fromkeys(("ActKind", "Acted", "Edit", "Mark", "MessageName", "Reaction"), "message_acts")
-    | dict.fromkeys(("GroupChange", "GroupChanged", "GroupInfo", "GroupMember"), "message_groups")
+    | dict.fromkeys(
+        ("GroupChange", "GroupChanged", "GroupInfo", "GroupInvited", "GroupMember", "JoinAsked"),
+        "message_groups",
+    )
 )
 
 

@@ -24,6 +24,7 @@ from crypto.primitives import require_supported_build
 from .devices.joining import Talk, join_account, parse_origin
 from .devices.own_devices import OwnDevices
 from .errors import UsageError
+from .groups.membership import Membership
 from .groups.rooms import group_id_of
 from .media import Progress
 from .message import Event, Identity, Message, SafetyNumber, SendReport
@@ -250,6 +251,12 @@ class Client(MessageCalls):
         """
         return self._account.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds)
 
+    async def settle(self, *, patience_seconds: float = 5.0) -> None:
+        """Wait until what this client does by itself (joining, commits, answers) is done, or out of patience: it goes on
+        with the next call. Raises RelayUnreachable.
+        """
+        await self._account.settle(patience_seconds)
+
     async def history(self, with_: str, *, limit: int | None = None) -> list[Message]:
         """The conversation with a handle, contact link or account id, oldest first; needs no relay.
 
@@ -282,6 +289,11 @@ class Client(MessageCalls):
     async def group(self, group: str) -> GroupInfo:
         """One group by its id, with or without `group:` before it; needs no relay. Raises UnknownGroup."""
         return await self._account.groups.info(group_id_of(group))
+
+    @property
+    def membership(self) -> Membership:
+        """Who is in groups: ways in, joining, leaving, and changing it."""
+        return self._account.membership
 
     async def commit_changes(
         self, group: str, changes: Iterable[Change] = (), *, cut: bool = False, patience_seconds: float = 10.0

@@ -9,6 +9,9 @@ from .contents import OF_GROUPS, ContentType, content_hash
 from .devices.copies import open_copy, show_copy
 from .devices.hand_over import take_shared_items
 from .groups.handlers import take_told
+from .groups.invitations import take_invitation, take_join_request
+from .groups.member_tokens import take_tokens
+from .groups.requests import take_request
 from .incoming import Handler, Incoming
 from .store import history
 from .transparency.evidence import hear_evidence
@@ -57,6 +60,10 @@ HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
         ContentType.MANIFEST_EVIDENCE: hear_evidence,
         **acts.HANDLERS,
         **dict.fromkeys(OF_GROUPS, take_told),
+        ContentType.GROUP_INVITATION: take_invitation,
+        ContentType.GROUP_JOIN: take_join_request,
+        ContentType.GROUP_REQUEST: take_request,
+        ContentType.GROUP_TOKENS: take_tokens,
     }
 )
 

@@ -38,9 +38,13 @@ class ContentType(IntEnum):
     EDIT = 11
     DELETE = 12
     RECEIPT = 13
+    GROUP_INVITATION = 20  # client/groups/invitations.py
+    GROUP_JOIN = 21
     GROUP_WELCOME = 22  # to who joins, and to a new device: client/groups/bodies.py
     GROUP_SECRETS = 23
     GROUP_CHAIN = 24
+    GROUP_REQUEST = 25  # client/groups/requests.py
+    GROUP_TOKENS = 26  # client/groups/member_tokens.py
     GROUP_ASK = 27
     GROUP_COMMIT = 28
     MANIFEST_EVIDENCE = 32  # a signed manifest, asked for or shown: what stands behind gossip
@@ -48,6 +52,10 @@ class ContentType(IntEnum):
 
 OF_GROUPS: Final = frozenset(
     {
+        ContentType.GROUP_INVITATION,
+        ContentType.GROUP_JOIN,
+        ContentType.GROUP_REQUEST,
+        ContentType.GROUP_TOKENS,
         ContentType.GROUP_WELCOME,
         ContentType.GROUP_SECRETS,
         ContentType.GROUP_CHAIN,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .message_acts import Acted, Edit, Mark, MessageName, Reaction
-from .message_groups import GroupChanged
+from .message_groups import GroupChanged, GroupInvited, JoinAsked
 from .times import iso_time
 
 
@@ -214,7 +214,9 @@ class Warned:
         return {"type": "warning", "kind": self.kind, "detail": self.detail, "account": self.account}
 
 
-Event: TypeAlias = Message | Acted | CaughtUp | Missed | Gap | Unopened | Warned | GroupChanged
+Event: TypeAlias = (
+    Message | Acted | CaughtUp | Missed | Gap | Unopened | Warned | GroupChanged | GroupInvited | JoinAsked
+)
 
 
 @dataclass(frozen=True, slots=True)

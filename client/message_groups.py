@@ -95,3 +95,47 @@ class GroupChanged:
             "at": iso_time(self.at_ms),
             "changes": changes,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMember:
+    """Somebody who asked to be let in, and waits for a yes."""
+
+    account: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInvited:
+    """Somebody invited this account into a group; `joining`: it has said yes, because the user has written to them."""
+
+    group: str
+    name: str
+    """What the inviter calls the group."""
+    inviter: str
+    inviter_name: str
+    joining: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "type": "group_invited",
+            "group": self.group,
+            "name": self.name,
+            "account": self.inviter,
+            "from": self.inviter_name,
+            "joining": self.joining,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAsked:
+    """Somebody came by a link whose users wait to be let in."""
+
+    group: str
+    account: str
+    name: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"type": "group_join_asked", "group": self.group, "account": self.account, "from": self.name}

@@ -15,6 +15,7 @@ from .contents import ContentType, decode_file, direct_conversation, encode_body
 from .devices.own_devices import OwnDevices
 from .errors import DeviceRevoked, UnknownRecipient, UsageError
 from .events import receive_events
+from .groups.membership import Membership
 from .groups.rooms import Groups
 from .groups.sending import find_group_or_raise, group_recipient, parse_group, require_sender
 from .inbox import Inbox
@@ -72,6 +73,16 @@ class OpenAccount:
             on_news=self._look_for_news,
         )
         self.devices: Final = OwnDevices(account, transport, database, system, self.outbox)
+        self.membership: Final = Membership(
+            account,
+            transport,
+            database,
+            system,
+            resolve=self._account_of,
+            groups=self.groups,
+            settle=self.settle,
+            listen=self._listen,
+        )
         self.acting: Final = Acting(
             database, system, self.outbox, self._showing.message, on_wiped=self.tidy_files
         )
@@ -235,6 +246,13 @@ class OpenAccount:
             return parsed, None
         return encode_id(peer.account_id), peer.account_id
 
+    async def _account_of(self, who: str) -> bytes:
+        """The account behind a name, a contact link or an id. Raises UsageError, UnknownRecipient, RelayUnreachable."""
+        recipient, account_id = await self.recipient(who)
+        if account_id is not None:
+            return account_id
+        return (await look_up(self._transport, self._database, recipient)).account_id
+
     async def contact_link(self) -> str:
         """See `Client.contact_link`."""
         token = await register_token(self._transport, self._database, "link", self._system)
@@ -290,6 +308,26 @@ class OpenAccount:
 
     async def _reply(self, number: int, text: str) -> Message:
         return await self.reply(await self.message(number), text, _REPLY_PATIENCE_SECONDS)
+
+    async def send_out(self, patience_seconds: float) -> None:
+        """Wait for what is in the outbox now, out of patience or not: it goes out with the next call in any case."""
+        sending = await self.outbox.everything()
+        try:
+            await sending.until(0, patience_seconds)
+        finally:
+            sending.close()
+
+    async def settle(self, patience_seconds: float) -> None:
+        """See `Client.settle`."""
+        try:
+            async with asyncio.timeout(patience_seconds):
+                while True:
+                    await self.groups.care.idle.wait()
+                    await self.send_out(patience_seconds)
+                    if self.groups.care.idle.is_set() and not await self.outbox.size():
+                        return
+        except TimeoutError:
+            return
 
     async def finish(self, sending: Sending, patience_seconds: float) -> Message:
         """The first message of `sending` once it is accepted. Raises RelayUnreachable, or why it was refused."""

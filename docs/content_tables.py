@@ -5,6 +5,7 @@ import msgspec.inspect as shapes
 from client import act_bodies, contents
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
+from client.groups import invitations, member_tokens, requests
 from client.store import shared
 from client.transparency import evidence
 from docs.markdown import number, snake, span, table
@@ -57,6 +58,7 @@ def contents_table() -> str:
         contents.Reference,
         contents.FilePointer,
         act_bodies.ReceiptEntry,
+        member_tokens.TokenPair,
     )
     parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]
     bodies = {
@@ -69,6 +71,10 @@ def contents_table() -> str:
         contents.ContentType.EDIT: _body(act_bodies.EditBody),
         contents.ContentType.DELETE: _body(act_bodies.DeleteBody),
         contents.ContentType.RECEIPT: _body(act_bodies.ReceiptBody),
+        contents.ContentType.GROUP_INVITATION: _body(invitations.InvitationBody),
+        contents.ContentType.GROUP_JOIN: _body(invitations.JoinBody),
+        contents.ContentType.GROUP_REQUEST: _body(requests.RequestBody),
+        contents.ContentType.GROUP_TOKENS: _body(member_tokens.TokensBody),
         contents.ContentType.GROUP_WELCOME: _body(group_bodies.WelcomeBody),
         contents.ContentType.GROUP_SECRETS: _body(group_bodies.SecretsBody),
         contents.ContentType.GROUP_CHAIN: _body(group_bodies.ChainBody),

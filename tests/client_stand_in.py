@@ -94,6 +94,9 @@ class StandIn:
         for event in self.answer("events", until_caught_up, patience_seconds):
             yield event
 
+    async def settle(self):
+        self.answer("settle")
+
     async def history(self, with_, *, limit):
         return self.answer("history", with_, limit)
 

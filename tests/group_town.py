@@ -13,6 +13,7 @@ from client.errors import GroupError, Refused
 from client.first_contact import Fetched, Missing
 from client.groups.care import GroupCare
 from client.groups.committing import begin_creation
+from client.groups.doors import knock
 from client.groups.sending import GroupEncrypted, encrypt_group_drafts, group_recipient
 from client.groups.submits import address
 from client.groups.wanted import want, want_cut
@@ -22,7 +23,7 @@ from client.message_groups import GroupChanged
 from client.store import history, queue
 from client.store.database import Transaction
 from client.store.group_doors import Join, JoinState, keep_join
-from client.store.group_tokens import learn_group_token
+from client.store.group_tokens import learn_group_token, own_group_token, own_token_registered
 from client.store.group_wants import undecided
 from client.store.groups import GroupRow, Status, find_group, make_due
 from client.store.peers import learn_token, save_chain
@@ -183,8 +184,20 @@ class Town:
             if account_id == person.id:
                 person.account = person.account.with_chain(newest.own)
 
-        async def no_token(group_id: bytes, status: Status) -> None:
-            """Tokens are not looked at here."""
+        async def care_for_token(group_id: bytes, status: Status) -> None:
+            if status is not Status.OUT:
+                await register(group_id)
+
+        async def register(group_id: bytes) -> bytes:
+            def note(tx: Transaction) -> bytes:
+                token, _ = own_group_token(tx, group_id, person.system.random)
+                own_token_registered(tx, group_id)
+                return token
+
+            return await person.database.run(note)
+
+        async def on_way_in() -> bool:
+            return await knock(person.database, person.system, register=register)
 
         async def no_blob(*_: object) -> bytes:
             raise AssertionError("no group here is that large")
@@ -194,8 +207,9 @@ class Town:
             person.database,
             person.system,
             fetch_list=fetch_list,
-            care_for_token=no_token,
+            care_for_token=care_for_token,
             store_state=no_blob,
+            on_way_in=on_way_in,
             fetch_state=no_blob,
             on_drafts=lambda: None,
             on_news=lambda: None,

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from .device_commands import device, link
+from .group_commands import group
 from .output import Output, tell_connection
 from .place import Place
 from .run import json_option, run
@@ -232,6 +233,7 @@ def verify(place: Place, with_: str, as_json: bool) -> None:
 
 tokenim.add_command(link)
 tokenim.add_command(device)
+tokenim.add_command(group)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from client.errors import FileDamaged, FileUnavailable, UsageError
 from client.kill_steps import machine
 from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned
 from client.message_acts import Acted, ActKind
-from client.message_groups import GroupChanged
+from client.message_groups import GroupChanged, GroupInvited, JoinAsked
 from client.times import iso_time
 from relay.wire.links import encode_bytes
 
@@ -28,7 +28,8 @@ _COMPARE = "Compare the digits, or scan the code, with the other person: the sam
 MAX_LINE_BYTES = 262_144  # more than an envelope holds
 
 
-def _open(place: Place) -> Client:
+def open_client(place: Place) -> Client:
+    """The account of this call; its kill steps are those of the environment."""
     return Client.open(place.home, passphrase=place.passphrase, system=machine(os.environ))
 
 
@@ -43,7 +44,7 @@ async def register(place: Place, out: Output, link: str, handle: str | None) -> 
 
 async def whoami(place: Place, out: Output, *, with_link: bool) -> None:
     """Tell who the folder is; the contact link only if asked for, since it lets others in."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         identity = client.whoami()
         shown = identity.as_json()
         lines = [f"{key:8}{value}" for key, value in shown.items() if key != "type" and value is not None]
@@ -55,14 +56,14 @@ async def whoami(place: Place, out: Output, *, with_link: bool) -> None:
 
 async def send_text(place: Place, out: Output, to: str, text: str, patience_seconds: float) -> None:
     """Send one text."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         message = await client.send(to, text, patience_seconds=patience_seconds)
         out.shown(message, f"{message.state.value} {message.id}")
 
 
 async def send_file(place: Place, out: Output, to: str, path: Path, patience_seconds: float) -> None:
     """Send one file, with a bar while it goes up."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         with progress_bar(path.name, of_bytes=True) as bar:
             message = await client.send(to, file=path, progress=bar.at, patience_seconds=patience_seconds)
         out.shown(message, f"{message.state.value} {message.id}")
@@ -71,7 +72,7 @@ async def send_file(place: Place, out: Output, to: str, path: Path, patience_sec
 async def send_lines(place: Place, out: Output, to: str, patience_seconds: float) -> None:
     """Send each line of standard input."""
     lines = _Lines(sys.stdin.buffer)
-    async with _open(place) as client:
+    async with open_client(place) as client:
         with progress_bar("lines", of_bytes=False) as bar:
             report = await client.send_lines(
                 to,
@@ -191,7 +192,7 @@ async def _print_events(
     events: bool,
     own: bool,
 ) -> None:
-    async with _open(place) as client:
+    async with open_client(place) as client:
         if not out.as_json and not until_caught_up:
             out.warn(
                 f"listening as {one_line(client.whoami().handle or client.whoami().account)}; Ctrl-C stops"
@@ -205,6 +206,8 @@ async def _print_events(
                 continue
             out.shown(event, plain_event(event))
             sys.stdout.flush()
+        if until_caught_up:
+            await client.settle()
 
 
 async def _fetched(message: Message, out: Output) -> Message:
@@ -235,6 +238,11 @@ def plain_event(event: Event) -> str | None:
             return f"! a message could not be opened: {one_line(reason)}"
         case Warned(kind=kind, detail=detail):
             return f"! {kind}: {one_line(detail)}"
+        case GroupInvited(group=group, name=name, inviter_name=inviter, joining=joining):
+            answer = "joining" if joining else f"`tokenim group join {group}` says yes"
+            return f"* {one_line(inviter)} invites you into the group {one_line(name) or group}: {answer}"
+        case JoinAsked(group=group, name=name, account=account):
+            return f"* {one_line(name)} asks to be let in: `tokenim group add {group} {account}` says yes"
         case GroupChanged():
             return plain_change(event)
 
@@ -284,35 +292,35 @@ def plain_message(message: Message) -> str:
 
 async def history(place: Place, out: Output, with_: str, limit: int | None) -> None:
     """Print a conversation."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         for message in await client.history(with_, limit=limit):
             out.shown(message, plain_message(message))
 
 
 async def react(place: Place, out: Output, message: str, emoji: str) -> None:
     """Put an emoji on a message."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         shown = await client.react(message, emoji)
     out.shown(shown, plain_message(shown))
 
 
 async def edit(place: Place, out: Output, message: str, text: str) -> None:
     """Change an own text."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         shown = await client.edit(message, text)
     out.shown(shown, plain_message(shown))
 
 
 async def delete(place: Place, out: Output, message: str) -> None:
     """Delete an own message for everybody."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         shown = await client.delete(message)
     out.shown(shown, plain_message(shown))
 
 
 async def verify(place: Place, out: Output, with_: str) -> None:
     """Print the safety number as rows of four groups, and as QR code."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         number = await client.safety_number(with_)
     groups = [number.digits[start : start + 5] for start in range(0, len(number.digits), 5)]
     shown = {

@@ -44,6 +44,7 @@ class GroupCare:
         fetch_list: Callable[[bytes], Awaitable[None]],
         care_for_token: Callable[[bytes, Status], Awaitable[None]],
         store_state: StoreState,
+        on_way_in: Callable[[], Awaitable[bool]],
         fetch_state: Callable[[FilePointer], Awaitable[bytes]],
         on_drafts: Callable[[], None],
         on_news: Callable[[], None],
@@ -54,10 +55,13 @@ class GroupCare:
         self._care_for_token = care_for_token
         self._store_state = store_state
         self._fetch_state = fetch_state
+        self._on_way_in = on_way_in
         self._on_drafts = on_drafts
         self._on_news = on_news
         self._reader = LogReader(logs, database, system, fetch_list=fetch_list, on_taken=self.taken)
         self._due = asyncio.Event()
+        self.idle: Final = asyncio.Event()
+        """Set while nothing is due."""
         self._looked = asyncio.Condition()
         self._is_handing_out = False
         self.last_error: ClientError | None = None
@@ -65,6 +69,7 @@ class GroupCare:
     def due(self) -> None:
         """Look at what is due."""
         self._due.set()
+        self.idle.clear()
 
     def taken(self, taken: Taken) -> None:
         """Something was opened: wake whom it concerns."""
@@ -85,17 +90,23 @@ class GroupCare:
         while True:
             self._due.clear()
             wait_seconds = await self.look()
+            if not self._due.is_set():
+                self.idle.set()
             try:
                 async with asyncio.timeout(wait_seconds):
                     await self._due.wait()
             except TimeoutError:
                 continue
+            finally:
+                self.idle.clear()
 
     async def look(self) -> float:
         """Do what is due now; in how many seconds something will be."""
         try:
             for taken in await take_waiting(self._database, self._system, self._fetch_state):
                 self.taken(taken)
+            if await self._on_way_in():
+                self._on_drafts()
         except ClientError as error:
             self.last_error = error
         handing_out, self._is_handing_out = self._is_handing_out, False

@@ -37,6 +37,7 @@ from crypto.group_state import GroupState, Member, Setting
 from .bodies import MAX_TOLD_ENTRY_BYTES, CommitBody, SecretsBody, encode
 from .hand_outs import AT_ONCE, draft_secrets, draft_welcome
 from .lists import KnownLists
+from .member_tokens import tell_newcomers
 from .sending import draft_group_signal
 
 MAX_CHANGES_AT_ONCE = 1_000  # of one commit of this client
@@ -259,6 +260,8 @@ def spread(tx: Transaction, group_id: bytes, system: System, *, blob: FilePointe
     if len(part) < len(members):
         save_pending(tx, replace(pending, after=part[-1].account))
         return False
+    if new:
+        tell_newcomers(tx, account, group_id, new, system)
     _tell(tx, account, view, pending, system)
     remove_pending(tx, group_id)
     return True

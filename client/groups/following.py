@@ -12,6 +12,7 @@ from client.store import notices
 from client.store.database import Transaction
 from client.store.group_senders import forget_chains
 from client.store.group_sending import drop_sending
+from client.store.group_tokens import forget_tokens_of, rotate_within_a_day
 from client.store.group_wants import (
     Pending,
     Stage,
@@ -114,6 +115,15 @@ def note_whether_missing(tx: Transaction, group_id: bytes, now_ms: int) -> None:
         note_missing(tx, group_id, now_ms)
 
 
+def quit_group(tx: Transaction, group_id: bytes) -> None:
+    """This account is out: nothing of it goes into the group any more."""
+    drop_sending(tx, group_id)
+    remove_pending(tx, group_id)
+    remove_wants(tx, [want.n for want in wants(tx, group_id)])
+    set_status(tx, group_id, Status.OUT)
+    make_due(tx, group_id)
+
+
 class _Reading:
     """One transaction's reading of one log."""
 
@@ -155,7 +165,7 @@ class _Reading:
             self._heed(before, followed.view.state, followed.commit, own)
         self._settle_pending(index, own)
         if self.account.account_id not in followed.view.state.by_account:
-            self._leave()
+            quit_group(self.tx, self.row.group_id)
             return Applied(index + 1, stopped=True)
         return None
 
@@ -190,11 +200,14 @@ class _Reading:
         group_id, now_ms = self.row.group_id, self.system.now_ms()
         removed = before.by_account.keys() - after.by_account.keys()
         forget_chains(self.tx, group_id, removed)
+        forget_tokens_of(self.tx, group_id, removed)
         is_cut = signed.commit.kind is CommitKind.CUT
         if is_cut:
             note_cut(self.tx, group_id, now_ms, is_own=own is not None)
             drop_sending(self.tx, group_id)
             remove_wants(self.tx, [want.n for want in wants(self.tx, group_id) if want.change is None])
+        if removed:
+            rotate_within_a_day(self.tx, group_id, now_ms, self.system.random)
         head = signed.head
         try:
             self.lists[head.account].device(head.device)
@@ -203,14 +216,6 @@ class _Reading:
             added = [change.account for change in signed.commit.changes if isinstance(change, Add)]
             withhold(self.tx, group_id, added)
         tell_changes(self.tx, self.account, before, after, signed)
-
-    def _leave(self) -> None:
-        """This account is out: nothing of it goes into the group any more."""
-        group_id = self.row.group_id
-        drop_sending(self.tx, group_id)
-        remove_pending(self.tx, group_id)
-        remove_wants(self.tx, [want.n for want in wants(self.tx, group_id)])
-        set_status(self.tx, group_id, Status.OUT)
 
     def finish(self) -> None:
         """Write the view, and drop what nobody needs any more."""

@@ -10,6 +10,7 @@ from client.contents import ContentType
 from client.incoming import Incoming
 from client.mailbox_batch import Batch, warn_of_copy
 from client.store.database import Transaction
+from client.store.group_doors import forget_join
 from client.store.group_held import Parked, park, take_parked
 from client.store.group_senders import find_sender, save_sender
 from client.store.groups import GroupRow, Status, find_group, make_due, note_cut, note_list_told, save_view
@@ -59,6 +60,7 @@ def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome) 
     note_cut(tx, state.group_id, batch.now_ms, is_own=False)
     note_list_told(tx, state.group_id, batch.account.own.version)
     make_due(tx, state.group_id)
+    forget_join(tx, state.group_id)
     tell_joined(tx, batch.account, told.account_id, state, batch.now_ms)
     for parked in take_parked(tx, state.group_id):
         if parked.content_type != ContentType.GROUP_WELCOME:

@@ -4,6 +4,7 @@ from client.account import Account
 from client.message_groups import GroupChange, GroupChanged
 from client.store import notices
 from client.store.database import Transaction
+from client.store.group_doors import JoinState, find_join
 from client.store.groups import GroupRow
 from crypto.group_state import GroupState
 from relay.wire.links import encode_id
@@ -19,7 +20,8 @@ def may_welcome(
     """
     if row is not None or welcomer == account.account_id:
         return True
-    return tx.one("SELECT 1 FROM group_joins WHERE group_id = ?", group_id) is not None
+    join = find_join(tx, group_id)
+    return join is not None and join.state is not JoinState.INVITED and join.inviter == welcomer
 
 
 def tell_joined(tx: Transaction, account: Account, welcomer: bytes, state: GroupState, now_ms: int) -> None:

@@ -30,11 +30,13 @@ from crypto.group_state import ABOUT, BROADCAST, NAME, Setting
 
 from .care import GroupCare
 from .committing import begin_creation
+from .doors import knock
 from .relay_logs import RelayLogs
+from .rotation import rotate_due_tokens
 from .sending import parse_group, require_group
 from .shown import show_group
 from .state_blobs import fetch_state, store_state
-from .tokens import care_for_token
+from .tokens import care_for_token, register_group_token
 from .wanted import want, want_cut
 
 _REFUSALS: Final[dict[str, type[ClientError]]] = {
@@ -68,6 +70,7 @@ class Groups:
             fetch_list=self._fetch_list,
             care_for_token=partial(care_for_token, transport, database, system),
             store_state=self._store_state,
+            on_way_in=self._way_in,
             fetch_state=partial(fetch_state, transport),
             on_drafts=on_drafts,
             on_news=on_news,
@@ -85,6 +88,15 @@ class Groups:
         if self._caring is not None:
             self._caring.cancel()
             await asyncio.gather(self._caring, return_exceptions=True)
+
+    async def _way_in(self) -> bool:
+        """What groups need of the relay beside their logs; whether something was put on its way."""
+        asked = await knock(
+            self._database,
+            self._system,
+            register=partial(register_group_token, self._transport, self._database, self._system),
+        )
+        return await rotate_due_tokens(self._transport, self._database, self._system) or asked
 
     async def _fetch_list(self, account_id: bytes) -> None:
         await refresh(self._transport, self._database, self._account, account_id, self._system.now_ms())

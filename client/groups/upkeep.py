@@ -14,7 +14,6 @@ from client.store.database import Transaction
 from client.store.group_held import forget_old_held, lacking_chains, note_chain_asked
 from client.store.group_senders import find_sender
 from client.store.group_sending import audience
-from client.store.group_tokens import forget_tokens_of_strangers
 from client.store.group_wants import find_pending, wants
 from client.store.groups import GroupRow, Status, find_group, note_asked, note_list_told
 from client.store.peers import find_peer, list_versions
@@ -49,7 +48,6 @@ def tend(tx: Transaction, group_id: bytes, system: System, *, is_read: bool) -> 
     _ask_for_secret(tx, account, row, system)
     _ask_for_chains(tx, account, row, system)
     if is_read and has_secret(row.view):
-        forget_tokens_of_strangers(tx, group_id)
         _heed_lists(tx, account, row, system)
         _cut_weekly(tx, account, row, system)
 

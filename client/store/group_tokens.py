@@ -1,5 +1,8 @@
 """Delivery tokens of class `group`: those that reach other members, and the own one of each group."""
 
+from collections.abc import Iterable
+
+from crypto.limits import DAY_MS
 from crypto.primitives import RandomBytes
 from relay.wire.limits import DELIVERY_TOKEN_BYTES
 
@@ -37,15 +40,10 @@ def forget_group_token(tx: Transaction, account_id: bytes, token: bytes) -> None
     forget_cached(tx, account_id)
 
 
-def forget_tokens_of_strangers(tx: Transaction, group_id: bytes) -> None:
-    """Tokens of who is in the group no more."""
-    gone = tx.all(
-        "DELETE FROM group_tokens WHERE group_id = ? AND account_id NOT IN"
-        " (SELECT account_id FROM group_members WHERE group_id = ?) RETURNING account_id",
-        group_id,
-        group_id,
-    )
-    for (account_id,) in gone:
+def forget_tokens_of(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
+    """These are in the group no more. (Tokens of those who are on their way in come before them.)"""
+    for account_id in accounts:
+        tx.run("DELETE FROM group_tokens WHERE group_id = ? AND account_id = ?", group_id, account_id)
         forget_cached(tx, account_id)
 
 
@@ -73,3 +71,42 @@ def own_token_registered(tx: Transaction, group_id: bytes) -> None:
 def own_token_removed(tx: Transaction, group_id: bytes) -> None:
     """The relay has it no more."""
     tx.run("DELETE FROM group_own_tokens WHERE group_id = ?", group_id)
+
+
+def rotate_within_a_day(tx: Transaction, group_id: bytes, now_ms: int, random: RandomBytes) -> None:
+    """Somebody is out: the own token is to be made anew, at a random time within 24 h; a time that is set stays."""
+    at_ms = now_ms + int.from_bytes(random(8), "big") % DAY_MS
+    tx.run(
+        "UPDATE group_own_tokens SET rotate_at_ms = ? WHERE group_id = ? AND rotate_at_ms IS NULL",
+        at_ms,
+        group_id,
+    )
+
+
+def due_rotations(tx: Transaction, now_ms: int) -> list[bytes]:
+    """Groups whose own token is to be made anew now."""
+    return [
+        row[0]
+        for row in tx.all(
+            "SELECT group_id FROM group_own_tokens WHERE registered = 1 AND rotate_at_ms <= ? ORDER BY group_id",
+            now_ms,
+        )
+    ]
+
+
+def next_own_token(tx: Transaction, group_id: bytes, random: RandomBytes) -> tuple[bytes, bytes]:
+    """(The own token, the one that takes its place): the same two until `rotated`."""
+    token, following = tx.one("SELECT token, next_token FROM group_own_tokens WHERE group_id = ?", group_id)
+    if following is None:
+        following = random(DELIVERY_TOKEN_BYTES)
+        tx.run("UPDATE group_own_tokens SET next_token = ? WHERE group_id = ?", following, group_id)
+    return token, following
+
+
+def rotated(tx: Transaction, group_id: bytes, token: bytes) -> None:
+    """This token has taken the place of the one before it."""
+    tx.run(
+        "UPDATE group_own_tokens SET token = ?, next_token = NULL, rotate_at_ms = NULL WHERE group_id = ?",
+        token,
+        group_id,
+    )

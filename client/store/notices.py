@@ -8,13 +8,13 @@ import msgspec
 from client.errors import StoreDamaged
 from client.message import Gap, Missed, Unopened, Warned
 from client.message_acts import Acted
-from client.message_groups import GroupChanged
+from client.message_groups import GroupChanged, GroupInvited, JoinAsked
 
 from .database import Transaction
 
 MAX_UNOPENED: Final = 1_000  # kept with their bytes; the oldest go first
 
-Notice = Acted | Missed | Gap | Unopened | Warned | GroupChanged
+Notice = Acted | Missed | Gap | Unopened | Warned | GroupChanged | GroupInvited | JoinAsked
 _KINDS: Final[dict[str, type[Notice]]] = {
     "acted": Acted,
     "missed": Missed,
@@ -22,6 +22,8 @@ _KINDS: Final[dict[str, type[Notice]]] = {
     "unopened": Unopened,
     "warned": Warned,
     "group_changed": GroupChanged,
+    "group_invited": GroupInvited,
+    "group_join_asked": JoinAsked,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 

@@ -1,0 +1,67 @@
+"""By which names the user finds groups and people in them. Functions of a Transaction."""
+
+from typing import Final
+
+from client.account import load_account
+from client.errors import UnknownGroup, UsageError
+from client.store import group_doors
+from client.store.database import Transaction
+from client.store.groups import GroupRow, Status, find_group, group_ids
+from crypto.limits import GROUP_ID_BYTES
+from relay.wire.links import decode_id, encode_id
+
+from .changed import name_of
+from .invitations import group_name
+
+_SHORTEST_PREFIX: Final = 6  # characters of an id
+
+
+def parsed_id(text: str) -> bytes | None:
+    """The 32 B id in `group:ID` or `ID`; None if the text is none."""
+    try:
+        return decode_id(text.removeprefix("group:"), GROUP_ID_BYTES)
+    except ValueError:
+        return None
+
+
+def is_called(group_id: bytes, name: str, text: str) -> bool:
+    """Whether the group has this name, or an id that begins so."""
+    bare = text.removeprefix("group:")
+    return name == bare or (len(bare) >= _SHORTEST_PREFIX and encode_id(group_id).startswith(bare))
+
+
+def find(tx: Transaction, text: str) -> GroupRow:
+    """The group of an id, the beginning of one, or a name that only one has. Raises UnknownGroup, UsageError."""
+    group_id = parsed_id(text)
+    if group_id is not None:
+        return known(tx, group_id)
+    rows = [known(tx, one) for one in group_ids(tx)]
+    found = [row for row in rows if is_called(row.group_id, group_name(row.view.state), text)]
+    if len(found) > 1:
+        found = [row for row in found if row.status is not Status.OUT] or found
+    if len(found) != 1:
+        raise UsageError(
+            "no group here is called so" if not found else "more than one group here is called so: use the id"
+        )
+    return found[0]
+
+
+def known(tx: Transaction, group_id: bytes) -> GroupRow:
+    """The group of an id. Raises UnknownGroup."""
+    row = find_group(tx, group_id)
+    if row is None:
+        raise UnknownGroup("there is no group of this id here")
+    return row
+
+
+def called(tx: Transaction, row: GroupRow, who: str) -> bytes | None:
+    """The member, the one who waits or is banned, that is called so; None if nobody is, or more than one."""
+    text = who.removeprefix("@")
+    waiting = [one.account_id for one in group_doors.waiting_in(tx, row.group_id)]
+    accounts = [*row.view.state.by_account, *waiting, *row.view.state.banned]
+    found = {
+        account
+        for account in accounts
+        if text in (encode_id(account), name_of(tx, load_account(tx), account))
+    }
+    return found.pop() if len(found) == 1 else None
