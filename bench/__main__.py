@@ -19,6 +19,7 @@ BENCHMARKS = {
     "idle": "bench.relay_idle",
     "crypto": "bench.crypto_ratchet",
     "groups": "bench.crypto_sender_keys",
+    "removal": "bench.group_removal",
 }
 RESULTS = Path(__file__).with_name("results.json")
 
