@@ -46,7 +46,7 @@ def answer_ask(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -
             make_due(tx, ask.group_id)
             batch.errands = True
         case Lacks.WELCOME if has_secret(row.view):
-            draft_welcome(tx, batch.account, row.view, [account_id], batch.system)
+            draft_welcome(tx, batch.account, row, [account_id], batch.system)
             batch.drafted = True
 
 

@@ -24,9 +24,13 @@ ChainBytes = Annotated[bytes, Meta(min_length=CHAIN_HAND_OUT_BYTES, max_length=C
 
 
 class WelcomeBody(msgspec.Struct, frozen=True, array_like=True):
-    """22: the present secret, where the log goes on, and the state; a state over 200,000 B is the plain text of a blob."""
+    """22: the present secret, what reads the log, where it goes on, and the state; one over 200,000 B lies in a blob.
+
+    `read_token` is that of the epoch's cut: steps do not change it, and nobody can compute it from a step's secret.
+    """
 
     hand_out: SecretBytes
+    read_token: Annotated[bytes, Meta(min_length=32, max_length=32)]
     next_entry: Annotated[int, Meta(ge=0, le=MAX_EPOCH)]
     state: Annotated[bytes, Meta(max_length=MAX_STATE_BYTES)]
     blob: FilePointer | None = None

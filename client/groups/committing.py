@@ -40,7 +40,7 @@ from .lists import KnownLists
 from .member_tokens import tell_newcomers
 from .sending import draft_group_signal
 
-MAX_CHANGES_AT_ONCE = 1_000  # of one commit of this client
+MAX_CHANGES_AT_ONCE = 500  # of one commit of this client
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,7 @@ class _Attempt:
         self._system = system
         self._lists = lists
         self.reasons: dict[int, str] = {}
+        self._last: tuple[tuple[Want, ...], Proposal] | None = None
 
     def acceptable(self, before: tuple[Want, ...], more: Sequence[Want]) -> tuple[Want, ...]:
         """`before`, and all of `more` that can be committed with it; halves are tried where the whole is refused."""
@@ -179,6 +180,8 @@ class _Attempt:
 
     def proposal(self, chosen: Sequence[Want]) -> Proposal:
         """A commit of these; a cut too if somebody gets the right to commit by it, who then needs the write key."""
+        if self._last is not None and self._last[0] == tuple(chosen):
+            return self._last[1]
         changes = [want.change for want in chosen if want.change is not None]
         is_cut = any(want.change is None for want in chosen)
         made = self._propose(changes, is_cut)
@@ -188,6 +191,7 @@ class _Attempt:
             raised = [m for m in made.state.entitled() if m.account in members and m.account not in before]
             if raised:
                 made = self._propose(changes, True)
+        self._last = tuple(chosen), made
         return made
 
     def _propose(self, changes: Sequence[Change], is_cut: bool) -> Proposal:
@@ -252,7 +256,7 @@ def spread(tx: Transaction, group_id: bytes, system: System, *, blob: FilePointe
     part = members[:AT_ONCE]
     newcomers = [m.account for m in part if m.account in new]
     if newcomers:
-        draft_welcome(tx, account, view, newcomers, system, blob=blob)
+        draft_welcome(tx, account, row, newcomers, system, blob=blob)
     if pending.hand_out is not None:
         # The one before, too: its committer may have been stopped before it told everybody.
         others = [m.account for m in part if not m.may_commit and m.account not in new]

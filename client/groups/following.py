@@ -12,7 +12,7 @@ from client.store import notices
 from client.store.database import Transaction
 from client.store.group_senders import forget_chains
 from client.store.group_sending import drop_sending
-from client.store.group_tokens import forget_tokens_of, rotate_within_a_day
+from client.store.group_tokens import note_gone, rotate_within_a_day
 from client.store.group_wants import (
     Pending,
     Stage,
@@ -200,7 +200,7 @@ class _Reading:
         group_id, now_ms = self.row.group_id, self.system.now_ms()
         removed = before.by_account.keys() - after.by_account.keys()
         forget_chains(self.tx, group_id, removed)
-        forget_tokens_of(self.tx, group_id, removed)
+        note_gone(self.tx, group_id, removed)
         is_cut = signed.commit.kind is CommitKind.CUT
         if is_cut:
             note_cut(self.tx, group_id, now_ms, is_own=own is not None)

@@ -62,20 +62,21 @@ def draft_secrets(
 def draft_welcome(
     tx: Transaction,
     account: Account,
-    view: GroupView,
+    row: GroupRow,
     accounts: Sequence[bytes],
     system: System,
     *,
     blob: FilePointer | None = None,
 ) -> None:
     """Where the group stands now, to new members or new devices. `blob`: of the state, if it is too large for an envelope."""
+    view = row.view
     alike: dict[bool, list[bytes]] = {}
     for member in accounts:
         alike.setdefault(view.state.member(member).may_commit, []).append(member)
     for members in alike.values():
         told = welcome(view, members[0])
         state = told.state.encode() if blob is None else b""
-        body = WelcomeBody(told.hand_out.encode(), told.next_entry, state, blob)
+        body = WelcomeBody(told.hand_out.encode(), row.read_token, told.next_entry, state, blob)
         draft_signal(tx, account, members, ContentType.GROUP_WELCOME, encode(body), system)
 
 
@@ -112,7 +113,7 @@ def ready_chain(
     mark = u64(state.index) + u64(facts.number(tx, facts.DEVICE_LISTS_SEEN)) + u64(len(row.withheld))
     if chain is not None and checked(tx, group_id) == mark:
         return chain, not hand_outs_wait(tx, group_id), False
-    listeners = audience(tx, group_id, row.withheld)
+    listeners = [one for one in audience(tx, group_id) if one.account_id not in row.withheld]
     handed = _settled(tx, group_id, listeners)
     if chain is not None and any(_has_left(handed, one) for one in listeners):
         drop_sending(tx, group_id)
@@ -159,6 +160,7 @@ def _lacks(
     if before is None:
         return bool(devices) or listener.account_id != own[0]
     known, number = before
-    if not known or queue.draft_waits(tx, number, listener.account_id):
-        return False  # it goes, or went, to all devices that were listed when it was encrypted
-    return bool(devices - set(split_devices(known)))
+    if not known or not devices - set(split_devices(known)):
+        return False
+    # What is not encrypted yet goes to all devices that are listed when it is.
+    return not queue.draft_waits(tx, number, listener.account_id)

@@ -13,7 +13,16 @@ from client.store.database import Transaction
 from client.store.group_doors import forget_join
 from client.store.group_held import Parked, park, take_parked
 from client.store.group_senders import find_sender, save_sender
-from client.store.groups import GroupRow, Status, find_group, make_due, note_cut, note_list_told, save_view
+from client.store.groups import (
+    GroupRow,
+    Status,
+    find_group,
+    make_due,
+    note_cut,
+    note_list_told,
+    note_read_token,
+    save_view,
+)
 from crypto.errors import CopiedState, InvalidEncoding, NotEntitled
 from crypto.group_epoch import EpochHandOut
 from crypto.group_log import Welcome, join
@@ -46,10 +55,11 @@ def _welcome(tx: Transaction, batch: Batch, told: Parked) -> None:
         park(tx, group_id, told, batch.now_ms)
         batch.errands = True
         return
-    take_welcome(tx, batch, told, Welcome(hand_out, body.next_entry, parse_state(body.state)))
+    welcome = Welcome(hand_out, body.next_entry, parse_state(body.state))
+    take_welcome(tx, batch, told, welcome, body.read_token)
 
 
-def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome) -> None:
+def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome, read_token: bytes) -> None:
     """This account is in the group from here on. Raises InvalidEncoding, NotEntitled."""
     state = welcome.state
     before = find_group(tx, state.group_id)
@@ -57,6 +67,7 @@ def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome) 
     if before is not None and is_behind and not _may_bring_up(before, told.account_id, state.index):
         raise NotEntitled("a welcome from somebody who may not give one, or to an older state")
     save_view(tx, join(welcome, batch.account.account_id), status=Status.MEMBER)
+    note_read_token(tx, state.group_id, read_token)
     note_cut(tx, state.group_id, batch.now_ms, is_own=False)
     note_list_told(tx, state.group_id, batch.account.own.version)
     make_due(tx, state.group_id)

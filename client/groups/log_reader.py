@@ -11,9 +11,8 @@ from client.mailbox_round import Taken, take_released
 from client.store.database import Database, Transaction
 from client.store.group_held import held_for_log, last_held
 from client.store.group_senders import find_sender
-from client.store.groups import Status, find_group, note_missing, note_read, set_status
+from client.store.groups import GroupRow, Status, find_group, note_missing, note_read, set_status
 from client.system import System
-from crypto.group_log import GroupView
 
 from .following import apply_entries
 
@@ -65,7 +64,7 @@ class LogReader:
             row = await self._database.read(lambda tx: find_group(tx, group_id))
             if row is None or row.status is not Status.MEMBER:
                 return False
-            page = await self._page(group_id, row.view)
+            page = await self._page(row)
             if page is None:
                 await self._database.run(partial(_note_shut, group_id=group_id, now_ms=self._system.now_ms()))
                 return False
@@ -93,11 +92,11 @@ class LogReader:
                 return True
         return False
 
-    async def _page(self, group_id: bytes, view: GroupView) -> LogPage | None:
+    async def _page(self, row: GroupRow) -> LogPage | None:
         """The entries from the next one on; None if no token that is known here reads the log."""
+        group_id, view = row.group_id, row.view
         newest = sorted(view.waiting, key=lambda given: -given.epoch)[:_TOKENS_TRIED]
-        tokens = [given.keys().read_token for given in newest] + [keys.read_token for keys in view.epochs[:1]]
-        for token in tokens:
+        for token in [given.keys().read_token for given in newest] + [row.read_token]:
             try:
                 return await self._logs.read(group_id, token, view.next_entry)
             except Refused as error:

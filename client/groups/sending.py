@@ -131,7 +131,8 @@ def encrypt_group_drafts(
         raise GroupNotReady(f"{error}; the message goes out when it has") from error
     if not is_ready or has_more:
         return GroupEncrypted(again=has_more, waits=not has_more, drafted=True)
-    work = _Work(tx, account, row, system, chain, audience(tx, group_id, row.withheld))
+    listeners = [one for one in audience(tx, group_id) if one.account_id not in row.withheld]
+    work = _Work(tx, account, row, system, chain, listeners)
     encrypted = []
     for draft in drafts:
         try:

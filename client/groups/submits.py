@@ -7,10 +7,10 @@ from typing import Final
 from client.account import load_account
 from client.store import queue
 from client.store.database import Transaction
-from client.store.group_tokens import forget_group_token, group_token
-from client.store.groups import find_group, make_due
-from client.store.peers import PUBLIC, Peer, find_peer, forget_token, mark_stale
-from crypto.group_rights import Right
+from client.store.group_sending import audience
+from client.store.group_tokens import forget_group_token
+from client.store.groups import make_due
+from client.store.peers import find_peer, forget_token, mark_stale
 from relay.wire.frames import EnvelopeClass, Grant, Outcome, Submit, Target
 from relay.wire.limits import MAX_TTL_SECONDS
 
@@ -38,30 +38,28 @@ class Addressing:
 
 def address(tx: Transaction, outgoing: queue.Outgoing, envelope: queue.GroupEnvelope) -> Addressing:
     """Targets and grants with the newest tokens. Who left the audience since gets nothing."""
-    group_id = outgoing.account_id
-    row = find_group(tx, group_id)
-    members = {} if row is None else row.view.state.by_account
+    listeners = {one.account_id: one for one in audience(tx, outgoing.account_id)}
     own = load_account(tx)
     targets: list[Target] = []
     grants: list[Grant] = []
     accounts: list[bytes] = []
     unreached: list[queue.Addressed] = []
     for one in envelope.targets:
-        member = members.get(one.account_id)
-        if member is None or not member.bits & Right.HEAR:
+        listener = listeners.get(one.account_id)
+        if listener is None:
             continue
-        peer = find_peer(tx, one.account_id)
-        token = group_token(tx, group_id, one.account_id) or _personal_token(peer)
-        if peer is None or peer.chain is None or token is None:
+        if not listener.devices or listener.token is None:
             unreached.append(one)
             continue
-        listed = tuple(entry.device_id for entry in peer.chain.manifest.devices)
-        devices = [each for each in one.devices or listed if each in listed and each != own.device_id]
+        devices = listener.devices
+        if one.devices != devices or own.account_id == one.account_id:
+            wanted = one.devices or devices
+            devices = tuple(each for each in wanted if each in listener.devices and each != own.device_id)
         if not devices:
             continue
         targets += [Target(device, 0, len(grants)) for device in devices]
         accounts += [one.account_id] * len(devices)
-        grants.append(Grant(one.account_id, token, peer.chain.version))
+        grants.append(Grant(one.account_id, listener.token, listener.version))
     submit = Submit(
         request_id=0,
         envelope_id=outgoing.envelope_id,
@@ -73,11 +71,6 @@ def address(tx: Transaction, outgoing: queue.Outgoing, envelope: queue.GroupEnve
         grants=tuple(grants),
     )
     return Addressing(submit if targets else None, tuple(accounts), tuple(unreached))
-
-
-def _personal_token(peer: Peer | None) -> bytes | None:
-    """A token of a contact, where a group's is not known; one of class public would want work for each message."""
-    return None if peer is None or peer.token_class == PUBLIC else peer.token
 
 
 def waits(addressing: Addressing, outcomes: Sequence[Outcome]) -> bool:

@@ -14,6 +14,7 @@ from client.store.database import Transaction
 from client.store.group_held import forget_old_held, lacking_chains, note_chain_asked
 from client.store.group_senders import find_sender
 from client.store.group_sending import audience
+from client.store.group_tokens import forget_gone
 from client.store.group_wants import find_pending, wants
 from client.store.groups import GroupRow, Status, find_group, note_asked, note_list_told
 from client.store.peers import find_peer, list_versions
@@ -48,6 +49,7 @@ def tend(tx: Transaction, group_id: bytes, system: System, *, is_read: bool) -> 
     _ask_for_secret(tx, account, row, system)
     _ask_for_chains(tx, account, row, system)
     if is_read and has_secret(row.view):
+        forget_gone(tx, group_id)
         _heed_lists(tx, account, row, system)
         _cut_weekly(tx, account, row, system)
 
@@ -124,7 +126,7 @@ def _heed_lists(tx: Transaction, account: Account, row: GroupRow, system: System
                 _want_list(tx, account, row, account_id, member.manifest_version, system)
     if account.own.version > row.list_told:
         # Another device is told by this one, whom it trusts: nobody else can put it into a group.
-        draft_welcome(tx, account, row.view, [account.account_id], system)
+        draft_welcome(tx, account, row, [account.account_id], system)
         if not mine.may_commit and account.own.version > mine.manifest_version:
             _ask_entitled(tx, account, row, AskBody(row.group_id, Lacks.LIST), system)
         note_list_told(tx, row.group_id, account.own.version)

@@ -33,7 +33,16 @@ async def take_waiting(
             state = body.state if body.blob is None else await fetch_state(body.blob)
             welcome = Welcome(EpochHandOut.parse(body.hand_out), body.next_entry, parse_state(state))
             done.append(
-                await database.run(partial(_take, number=number, told=told, welcome=welcome, system=system))
+                await database.run(
+                    partial(
+                        _take,
+                        number=number,
+                        told=told,
+                        welcome=welcome,
+                        read_token=body.read_token,
+                        system=system,
+                    )
+                )
             )
         except (CryptoError, MediaError, Refused):
             # A welcome that is no good: who sent it, or another member, may send one that is.
@@ -50,9 +59,11 @@ def _ready(tx: Transaction) -> list[tuple[int, Parked]]:
     ]
 
 
-def _take(tx: Transaction, *, number: int, told: Parked, welcome: Welcome, system: System) -> Taken:
+def _take(
+    tx: Transaction, *, number: int, told: Parked, welcome: Welcome, read_token: bytes, system: System
+) -> Taken:
     def work(batch: Batch) -> None:
         forget_parked(tx, number)
-        take_welcome(tx, batch, told, welcome)
+        take_welcome(tx, batch, told, welcome, read_token)
 
     return in_batch(tx, system, work)

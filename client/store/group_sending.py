@@ -1,6 +1,6 @@
 """The own chain of a group as a row, whom it is handed to, and who shall hear."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from client.account import find_account
@@ -11,7 +11,7 @@ from crypto.sender_chains import SendingChain
 from relay.wire.limits import DEVICE_ID_BYTES
 
 from .database import Transaction
-from .peers import find_peer
+from .peers import AUDIENCES, find_peer
 
 
 def sending_chain(tx: Transaction, group_id: bytes) -> SendingChain | None:
@@ -94,31 +94,44 @@ class Listener:
     account_id: bytes
     devices: tuple[bytes, ...]
     """Of its newest list known here; empty if none is."""
+    version: int
+    """Of that list."""
     token: bytes | None = field(repr=False)
 
 
-def audience(tx: Transaction, group_id: bytes, without: Collection[bytes] = ()) -> list[Listener]:
-    """All accounts that hear, the own one too, ascending; `without`: those that get nothing for now."""
+def audience(tx: Transaction, group_id: bytes) -> list[Listener]:
+    """All accounts that hear, the own one too, ascending. Kept until anything about an account or the group changes."""
+    kept = tx.cache.setdefault(AUDIENCES, {})
+    if group_id not in kept:
+        kept[group_id] = _audience(tx, group_id)
+    found: list[Listener] = kept[group_id]
+    return found
+
+
+def _audience(tx: Transaction, group_id: bytes) -> list[Listener]:
     own = find_account(tx)
     found = []
-    for account, devices, has_chain, token in tx.all(
-        "SELECT m.account_id, p.devices, p.chain IS NOT NULL,"
+    for account, ids, version, has_chain, token in tx.all(
+        "SELECT m.account_id, p.devices, p.version, p.chain IS NOT NULL,"
         " coalesce(g.token, CASE WHEN p.token_class = 'public' THEN NULL ELSE p.token END) FROM group_members m"
         " LEFT JOIN peers p ON p.account_id = m.account_id LEFT JOIN group_tokens g ON g.group_id = m.group_id"
         " AND g.account_id = m.account_id WHERE m.group_id = ? AND m.hears <> 0 ORDER BY m.account_id",
         group_id,
     ):
-        if account in without:
-            continue
-        ids = devices or b""
-        if (own is not None and account == own.account_id) or (has_chain and devices is None):
-            # The own list lies elsewhere; a list from before there were groups has no ids beside it.
-            peer = find_peer(tx, account)
-            listed = () if peer is None or peer.chain is None else peer.chain.manifest.devices
-            ids = b"".join(entry.device_id for entry in listed)
-            token = token if peer is None else token or peer.token
-        found.append(Listener(account, split_devices(ids), token))
+        if (own is not None and account == own.account_id) or (has_chain and ids is None):
+            found.append(_looked_up(tx, account, token))
+        else:
+            found.append(Listener(account, split_devices(ids or b""), version or 0, token))
     return found
+
+
+def _looked_up(tx: Transaction, account_id: bytes, token: bytes | None) -> Listener:
+    """The own account's list lies elsewhere; a list from before there were groups has no ids beside it."""
+    peer = find_peer(tx, account_id)
+    if peer is None or peer.chain is None:
+        return Listener(account_id, (), 0, token)
+    devices = tuple(entry.device_id for entry in peer.chain.manifest.devices)
+    return Listener(account_id, devices, peer.chain.version, token or peer.token)
 
 
 def split_devices(ids: bytes) -> tuple[bytes, ...]:

@@ -15,7 +15,7 @@ def learn_group_token(tx: Transaction, group_id: bytes, account_id: bytes, token
     ensure_peer(tx, account_id)
     tx.run(
         "INSERT INTO group_tokens (group_id, account_id, token) VALUES (?, ?, ?)"
-        " ON CONFLICT (group_id, account_id) DO UPDATE SET token = excluded.token",
+        " ON CONFLICT (group_id, account_id) DO UPDATE SET token = excluded.token, is_gone = 0",
         group_id,
         account_id,
         token,
@@ -40,10 +40,23 @@ def forget_group_token(tx: Transaction, account_id: bytes, token: bytes) -> None
     forget_cached(tx, account_id)
 
 
-def forget_tokens_of(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
-    """These are in the group no more. (Tokens of those who are on their way in come before them.)"""
-    for account_id in accounts:
-        tx.run("DELETE FROM group_tokens WHERE group_id = ? AND account_id = ?", group_id, account_id)
+def note_gone(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
+    """These are out: their tokens go when they have been told."""
+    tx.many(
+        "UPDATE group_tokens SET is_gone = 1 WHERE group_id = ? AND account_id = ?",
+        [(group_id, account) for account in accounts],
+    )
+
+
+def forget_gone(tx: Transaction, group_id: bytes) -> None:
+    """Forget the tokens of who is out, and to whom nothing is on its way any more."""
+    gone = tx.all(
+        "DELETE FROM group_tokens WHERE group_id = ? AND is_gone = 1 AND account_id NOT IN"
+        " (SELECT account_id FROM drafts WHERE account_id IS NOT NULL UNION SELECT account_id FROM outbox)"
+        " RETURNING account_id",
+        group_id,
+    )
+    for (account_id,) in gone:
         forget_cached(tx, account_id)
 
 

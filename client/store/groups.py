@@ -16,6 +16,7 @@ from crypto.group_rights import Right
 from crypto.group_snapshots import decode_view, encode_view
 
 from .database import Transaction
+from .peers import AUDIENCES
 
 NEVER_MS: Final = 2**53
 _EPOCHS: Final = "group epochs"
@@ -39,6 +40,8 @@ class GroupRow:
     group_id: bytes
     status: Status
     view: GroupView = field(repr=False)
+    read_token: bytes = field(repr=False)
+    """32 B: what the log asks of readers in the present epoch, as far as it is known."""
     due_at_ms: int
     read_at_ms: int
     """When the log was last read to its end."""
@@ -59,7 +62,7 @@ class GroupRow:
 
 
 _COLUMNS: Final = (
-    "status, due_at_ms, read_at_ms, missing_since_ms, secret_at_ms, cut_read_at_ms, cut_is_own, asked_at_ms,"
+    "status, read_token, due_at_ms, read_at_ms, missing_since_ms, secret_at_ms, cut_read_at_ms, cut_is_own, asked_at_ms,"
     " list_told, withheld"
 )
 
@@ -69,11 +72,24 @@ def find_group(tx: Transaction, group_id: bytes) -> GroupRow | None:
     row = tx.one(f"SELECT {_COLUMNS} FROM groups WHERE id = ?", group_id)  # noqa: S608
     if row is None:
         return None
-    status, due, read_at, missing_since, secret_at, cut_at, cut_is_own, asked_at, list_told, withheld = row
+    (
+        status,
+        read_token,
+        due,
+        read_at,
+        missing_since,
+        secret_at,
+        cut_at,
+        cut_is_own,
+        asked_at,
+        list_told,
+        withheld,
+    ) = row
     return GroupRow(
         group_id,
         Status(status),
         _view(tx, group_id),
+        read_token,
         due,
         read_at,
         missing_since,
@@ -131,8 +147,12 @@ def save_view(tx: Transaction, view: GroupView, *, status: Status | None = None)
         )
     tx.cache[GroupView, group_id] = view
     tx.cache.pop(_EPOCHS, None)
+    for keys in view.epochs:
+        if (keys.epoch, keys.step) == (view.state.epoch, 0):
+            note_read_token(tx, group_id, keys.read_token)
     if before is None or before.view.state is not view.state:
         _save_members(tx, view)
+        tx.cache.pop(AUDIENCES, None)
 
 
 def _save_members(tx: Transaction, view: GroupView) -> None:
@@ -172,6 +192,11 @@ def all_epochs(tx: Transaction) -> list[EpochKeys]:
     found = [keys for _, keys in sorted(ranked, key=lambda one: one[0])]
     tx.cache[_EPOCHS] = found
     return found
+
+
+def note_read_token(tx: Transaction, group_id: bytes, token: bytes) -> None:
+    """This 32 B token reads the log in the present epoch."""
+    tx.run("UPDATE groups SET read_token = ? WHERE id = ?", token, group_id)
 
 
 # When to look at a group.

@@ -21,6 +21,8 @@ _COLUMNS = (
     " received_since_send,"
     " last_sent_at_ms, stale, fork IS NOT NULL"
 )
+AUDIENCES = "audiences"
+"""Where what groups know of their members is cached."""
 LEFT_OUT_MS = DAY_MS
 """So long a device whose keys were no good is left out without asking again."""
 PUBLIC, LINK, CONTACT = "public", "link", "contact"
@@ -131,6 +133,7 @@ def _of(tx: Transaction, row: Sequence[Any] | None) -> Peer | None:
 def forget_cached(tx: Transaction, account_id: bytes) -> None:
     """Something about this account changed in the store."""
     tx.cache.pop((Peer, account_id), None)
+    tx.cache.pop(AUDIENCES, None)
 
 
 def ensure_peer(tx: Transaction, account_id: bytes) -> None:
@@ -186,6 +189,7 @@ def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
         if chain.version > own.own.version:
             facts.add_one(tx, facts.DEVICE_LISTS_SEEN)
             save_account(tx, own.with_chain(chain))
+            tx.cache.pop(AUDIENCES, None)
         return
     known = find_peer(tx, chain.account_id)
     if known is None or known.chain is None or known.chain.version < chain.version:
