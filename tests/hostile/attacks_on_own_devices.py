@@ -20,6 +20,7 @@ from tests.hostile.attacks import Guard, attack, nothing
 from tests.hostile.attacks_on_device_lists import account_of, following, shows_of
 from tests.hostile.attacks_on_mail import NO_GAPS, NOTHING_UNOPENED
 from tests.hostile.false_mailbox import FalseMailbox
+from tests.hostile.forged_log import ForgedLog, manifest_entry
 from tests.hostile.intruder import Intruder
 from tests.hostile.middleman import Exchange
 from tests.hostile.stage import Person, Stage
@@ -173,7 +174,11 @@ async def adds_a_device_with_a_stolen_manager(stage: Stage) -> None:
     intruder = Intruder.of(bob.account_id, bob.system.now_ms())
     entries = [*stolen.own.manifest.devices, intruder.entry(0)]
     forged = following(stolen.own, entries, stolen.local.signing, tablet.device_id)
+    await stage.people("somebody")  # whose leaf the forged one takes the place of
+    log = ForgedLog.of(stage)
+    log.replace_last(manifest_entry(forged))
     shows_of(stage, bob, stolen.own.newest, forged)
+    log.takes_over()
     async with bob.online() as live:
         await (await stage.line_of(bob)).push(Notice(NoticeKind.MANIFEST_CHANGED, (3,)))
         await live.is_told("device_added", within_seconds=10)
