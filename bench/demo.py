@@ -78,6 +78,8 @@ class Demonstration:
             self.sender.call("register", self.relay.invite, "--handle", SENDER),
             self.receiver.call("register", invite, "--handle", RECEIVER),
         )
+        await self.receiver.call("contact", "accept", SENDER)  # a stranger could not send so much
+        await self.sender.call("listen", "--until-caught-up")
         self._text = LeakScanner(
             {
                 f"line {number}": line.strip().encode()

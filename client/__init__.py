@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from .client import Client
+    from .contacts import Contact, Standing
     from .errors import ClientError
     from .message import (
         CaughtUp,
@@ -34,6 +35,7 @@ __all__ = [
     "CaughtUp",
     "Client",
     "ClientError",
+    "Contact",
     "Edit",
     "Event",
     "Gap",
@@ -52,6 +54,7 @@ __all__ = [
     "SafetyNumber",
     "SendReport",
     "SharedFile",
+    "Standing",
     "State",
     "Unopened",
     "Warned",
@@ -59,6 +62,7 @@ __all__ = [
 
 _HOMES: Final = MappingProxyType(
     {"Client": "client", "ClientError": "errors"}
+    | dict.fromkeys(("Contact", "Standing"), "contacts")
     | dict.fromkeys(("ActKind", "Acted", "Edit", "Mark", "MessageName", "Reaction"), "message_acts")
     | dict.fromkeys(
         ("GroupChange", "GroupChanged", "GroupInfo", "GroupInvited", "GroupMember", "JoinAsked"),

@@ -21,6 +21,7 @@ from crypto.group_changes import Change
 from crypto.group_state import Setting
 from crypto.primitives import require_supported_build
 
+from .contacts import Contact
 from .devices.joining import Talk, join_account, parse_origin
 from .devices.own_devices import OwnDevices
 from .errors import UsageError
@@ -304,6 +305,35 @@ class Client(MessageCalls):
         CommitImpossible; RelayUnreachable out of patience: then they are committed by the next call that reaches it.
         """
         return await self._account.groups.commit(group_id_of(group), changes, patience_seconds, cut=cut)
+
+    # Contacts.
+
+    async def contacts(self) -> list[Contact]:
+        """Accepted contacts, contact requests, and who is blocked; needs no relay."""
+        return await self._account.contact_book.everybody()
+
+    async def accept(self, who: str, *, patience_seconds: float = 5.0) -> Contact:
+        """Make a contact of somebody who asked; they are told the way to write to this account.
+
+        `who` is a handle, the name they claim, a contact link or an account id. Writing to them accepts them too.
+        Raises UnknownRecipient, UsageError (blocked), RelayUnreachable (accepted all the same, they hear of it later).
+        """
+        return await self._account.contact_book.accept(who, patience_seconds)
+
+    async def block(self, who: str, *, new_links: bool = False, patience_seconds: float = 5.0) -> Contact:
+        """Show nothing of theirs from now on, and give all other contacts a new way to write, so that theirs ends.
+
+        The old way ends 7 days after the others were told; what comes by it until then is dropped and counted. `new_links`:
+        make a new contact link and a new entry in the directory, too, if they came by those: the old ones end at once.
+        Raises UnknownRecipient, RelayUnreachable (blocked all the same; the rest goes on with the next `events`).
+        """
+        return await self._account.contact_book.block(
+            who, new_links=new_links, patience_seconds=patience_seconds
+        )
+
+    async def unblock(self, who: str) -> Contact:
+        """Let them ask again: what they write is a contact request. Raises UnknownRecipient."""
+        return await self._account.contact_book.unblock(who)
 
     async def safety_number(self, with_: str) -> SafetyNumber:
         """The number to compare with this contact. Raises UnknownRecipient, and RelayUnreachable for a new handle."""

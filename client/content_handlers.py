@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from . import acts
+from .contact_tokens import hear_contact_token
 from .contents import OF_GROUPS, ContentType, content_hash
 from .devices.copies import open_copy, show_copy
 from .devices.hand_over import take_shared_items
@@ -57,6 +58,7 @@ HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
         ContentType.EMPTY: _nothing,
         ContentType.COPY: _take_copy,
         ContentType.SHARED_ITEMS: take_shared_items,
+        ContentType.CONTACT_TOKEN: hear_contact_token,
         ContentType.MANIFEST_EVIDENCE: hear_evidence,
         **acts.HANDLERS,
         **dict.fromkeys(OF_GROUPS, take_told),

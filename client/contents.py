@@ -47,6 +47,7 @@ class ContentType(IntEnum):
     GROUP_TOKENS = 26  # client/groups/member_tokens.py
     GROUP_ASK = 27
     GROUP_COMMIT = 28
+    CONTACT_TOKEN = 30  # client/contact_tokens.py
     MANIFEST_EVIDENCE = 32  # a signed manifest, asked for or shown: what stands behind gossip
 
 

@@ -36,13 +36,14 @@ from .errors import (
 )
 from .first_contact import Fetched, Missing, fetch
 from .groups.sending import encrypt_group_drafts
+from .lost_tokens import find_another_way
 from .media import Progress, create_upload, send_up
 from .message import State
 from .recipients import known_recipient, look_up, parse_recipient
 from .reconnect import Backoff
 from .store import history, queue
 from .store.database import Database, Transaction
-from .store.peers import forget_token
+from .store.peers import find_peer
 from .system import Step, System
 from .transport import Transport
 
@@ -173,8 +174,10 @@ class DraftWorker:
 
     async def _serve(self, recipient: str, drafts: list[queue.Draft]) -> None:
         """Encrypt the drafts of one recipient with all that it takes; raises RelayUnreachable."""
+        account_id, token = drafts[0].account_id, None
         try:
-            account_id = drafts[0].account_id or await self._resolve(recipient)
+            account_id = account_id or await self._resolve(recipient)
+            token = await self._database.read(partial(_token_of, account_id=account_id))
             drafts = await self._upload_first(drafts)
             if drafts and drafts[0].is_group:
                 await self._encrypt_for_group(recipient, account_id, drafts)
@@ -188,6 +191,8 @@ class DraftWorker:
         except _FOR_GOOD as error:
             await self._give_up(drafts, error)
         except (Refused, TrustError, RelayMisbehaved) as error:
+            if _is_not_allowed(error) and await self._has_another_way(account_id, token):
+                return  # the drafts wait, and are taken up again at once
             if isinstance(error, Refused) and not error.retryable and error.reason != "unauthenticated":
                 await self._give_up(drafts, error)
             else:
@@ -208,12 +213,19 @@ class DraftWorker:
             self._for_hand_outs.add(recipient)
         self._tell(Encrypted(list(result.messages), list(result.done), []))
 
+    async def _has_another_way(self, account_id: bytes | None, token: bytes | None) -> bool:
+        if account_id is None or token is None:
+            return False
+        return await find_another_way(self._transport, self._database, account_id, token)
+
     async def _resolve(self, recipient: str) -> bytes:
         """The account behind what the user typed; all that waits for it learns it."""
         to = parse_recipient(recipient)
         peer = await self._database.run(lambda tx: known_recipient(tx, to, self._account.origin))
         if peer is None or peer.token is None:
             peer = await look_up(self._transport, self._database, str(to))
+        if peer.blocked:
+            raise UsageError(f"{peer.name} is blocked: unblock first")
         account_id = peer.account_id
         conversation = direct_conversation(self._account.account_id, account_id)
         await self._database.run(lambda tx: queue.name_recipient(tx, recipient, account_id, conversation))
@@ -298,14 +310,20 @@ class DraftWorker:
                 queue.remove_upload(tx, draft.message_n)
                 if draft.content is not None and draft.account_id is not None:
                     tell_refusal(tx, draft.message_n, draft.account_id, draft.content, reason, self._system)
-            account_id = drafts[0].account_id
-            if reason == "not_allowed" and account_id is not None:
-                forget_token(tx, account_id)
             queue.remove_drafts(tx, [draft.n for draft in drafts])
 
         await self._database.run(file)
         self._deliveries.failed(numbers, error)
         self._on_settled()
+
+
+def _is_not_allowed(error: ClientError) -> bool:
+    return isinstance(error, Refused) and error.reason == "not_allowed"
+
+
+def _token_of(tx: Transaction, *, account_id: bytes) -> bytes | None:
+    peer = find_peer(tx, account_id)
+    return None if peer is None else peer.token
 
 
 def _nobody_asks(done: int, total: int) -> None:

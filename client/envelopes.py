@@ -25,8 +25,9 @@ from .errors import DevicesForked, Refused
 from .first_contact import Fetched, Missing
 from .message import State, Warned
 from .store import facts, history, log_rows, notices, peers, queue
+from .store.contact_rows import note_token_told
 from .store.database import Transaction
-from .store.peers import Peer, find_peer, note_sent
+from .store.peers import CONTACT, Peer, find_peer, note_sent
 from .store.session_rows import all_sessions, save_sessions
 from .system import Step, System
 from .transparency.gossip import due_gossip
@@ -228,6 +229,26 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
         copy_to_own(tx, work.account, work.peer.account_id, row.type, content, system)
 
 
+def _has_to_introduce(tx: Transaction, peer: Peer, row: history.MessageRow) -> bool:
+    """Whether the next content says how to answer.
+
+    Until something came back, and also when they may not know: they introduced themselves anew, or gave no contact token. A
+    stranger, or who was cut off, is told nothing by what the client sends by itself.
+    """
+    if peer.blocked or (not peer.accepted and history.is_hidden(tx, row.n)):
+        return False
+    is_known = peer.last_sent_at_ms and peer.heard_since_send and peer.token_class == CONTACT
+    return not is_known or peer.tell_token
+
+
+def _introduction(tx: Transaction, work: _Work, system: System) -> Introduction | None:
+    token, registered = facts.own_token(tx, CONTACT, system.random)
+    if not registered:
+        return None
+    note_token_told(tx, work.peer.account_id, work.now_ms)
+    return Introduction(token, work.account.handle or "")
+
+
 def _file_without_envelope(tx: Transaction, work: _Work, row: history.MessageRow) -> None:
     """No device is left that lacks it: those that have it are all, or the relay knows none that is listed."""
     if row.state is State.ACCEPTED or work.peer.account_id == work.account.account_id:
@@ -253,10 +274,8 @@ def _content(
     """The content of a message, as the next that this device counts in the conversation."""
     counter, previous_hash = history.own_counter(tx, conversation_id, work.peer.account_id)
     introduction = None
-    if row.type not in OF_GROUPS and (not work.peer.last_sent_at_ms or not work.peer.heard_since_send):
-        token, registered = facts.own_token(tx, "contact", system.random)
-        if registered:
-            introduction = Introduction(token, work.account.handle or "")
+    if row.type not in OF_GROUPS and _has_to_introduce(tx, work.peer, row):
+        introduction = _introduction(tx, work, system)
     encoded = encode_content(
         Content(
             type=row.type,

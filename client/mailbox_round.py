@@ -23,6 +23,7 @@ from relay.wire.frames import Deliver, MissedReason
 from relay.wire.frames import Missed as MissedFrame
 
 from .account import Account, load_account
+from .contacts import is_cut_off
 from .content_handlers import handle
 from .contents import EMPTY_BODY, ContentType, content_hash, decode_content, direct_conversation
 from .devices.shared_items import share_changes
@@ -34,6 +35,7 @@ from .message import Missed
 from .recipients import is_handle
 from .signals import draft_signal
 from .store import facts, history, notices
+from .store.contact_rows import count_dropped, note_introduced
 from .store.database import Transaction
 from .store.peers import (
     find_by_handle,
@@ -236,9 +238,11 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
         batch.group_messages += 1
     else:
         batch.received[account_id] = batch.received.get(account_id, 0) + 1
+    is_cut = not opened.in_group and is_cut_off(find_peer(tx, account_id), content.type)
     is_other = account_id != batch.account.account_id and not opened.in_group
-    if content.introduction is not None and is_other:
+    if content.introduction is not None and is_other and not is_cut:
         learn_token(tx, account_id, content.introduction.token, "contact")
+        note_introduced(tx, account_id, batch.now_ms)
         _hear_claim(tx, batch.account, account_id, content.introduction.handle, is_first=content.counter == 1)
     was_absent = history.is_absent(tx, device_id, content)
     follows = history.count_incoming(
@@ -249,6 +253,9 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
         content_hash(opened.plaintext),
         from_first=batch.account.is_founding_device and not opened.in_group,
     )
+    if is_cut:
+        count_dropped(tx, account_id)
+        return
     if not follows:
         warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)
     is_direct = opened.conversation_id == direct_conversation(batch.account.account_id, account_id)

@@ -66,6 +66,8 @@ class Message:
     """Id of the group, in a group; then it is the conversation's too."""
     role: str | None = None
     """Of the author in the group now; None for who is out of it."""
+    contact_request: bool = False
+    """Its author is somebody whom the user has neither written to nor accepted."""
     _reply: Callable[[str], Awaitable["Message"]] | None = field(default=None, repr=False, compare=False)
     _fetch: Callable[["Message"], Awaitable["Message"]] | None = field(
         default=None, repr=False, compare=False
@@ -125,6 +127,8 @@ class Message:
         if self.group is not None:
             shown["group"] = self.group
             shown["role"] = self.role
+        if self.contact_request:
+            shown["contact_request"] = True
         return shown | self._acts_as_json()
 
     def _acts_as_json(self) -> dict[str, Any]:

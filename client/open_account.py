@@ -11,6 +11,7 @@ from relay.wire.links import ContactLink, encode_id
 
 from .account import Account, load_account
 from .acting import Acting
+from .contact_book import ContactBook
 from .contents import ContentType, decode_file, direct_conversation, encode_body
 from .devices.own_devices import OwnDevices
 from .errors import DeviceRevoked, UnknownRecipient, UsageError
@@ -106,9 +107,11 @@ class OpenAccount:
             on_caught_up=self._care.due,
             on_look_at_log=self._log_care.due,
         )
+        self.contact_book: Final = ContactBook(account, transport, database, system, self.outbox)
         self._listening: asyncio.Task[None] | None = None
         self._caring: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._changing: asyncio.Task[None] | None = None
         self._iteration: AsyncGenerator[Event, None] | None = None
         self._iteration_ended = asyncio.Event()
 
@@ -183,6 +186,7 @@ class OpenAccount:
             self._listening.add_done_callback(lambda _: self._inbox.news.set())
         if self._caring is None:
             self._caring = asyncio.create_task(self._care.run(), name="prekey-care")
+            self._changing = asyncio.create_task(self.contact_book.token_care.run(), name="token-care")
         self.outbox.wake()
         self.groups.wake()
         return self._listening
@@ -214,7 +218,8 @@ class OpenAccount:
             await self._inbox.settled.wait()
 
     async def _stop_listening(self) -> None:
-        tasks = [task for task in (self._listening, self._caring, self._watching) if task is not None]
+        mine = self._listening, self._caring, self._watching, self._changing
+        tasks = [task for task in mine if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -244,6 +249,8 @@ class OpenAccount:
             if not isinstance(parsed, str):
                 raise UnknownRecipient("nothing here reaches this account any more: ask for a contact link")
             return parsed, None
+        if peer.blocked:
+            raise UsageError(f"{peer.name} is blocked: unblock first")
         return encode_id(peer.account_id), peer.account_id
 
     async def _account_of(self, who: str) -> bytes:
@@ -260,13 +267,7 @@ class OpenAccount:
 
     async def safety_number(self, with_: str) -> SafetyNumber:
         """See `Client.safety_number`."""
-        parsed = parse_recipient(with_)
-        try:
-            peer = await self._database.run(lambda tx: remembered(tx, parsed, self.account.origin))
-        except UnknownRecipient:
-            if not isinstance(parsed, str):
-                raise
-            peer = await look_up(self._transport, self._database, parsed)
+        peer = await self.contact_book.find(with_)
         digits = safety_number(self.account.account_id, peer.account_id)
         return SafetyNumber(encode_id(peer.account_id), peer.name, digits, digits.encode())
 

@@ -80,6 +80,7 @@ class Outbox:
             database,
             system,
             self._deliveries,
+            drained=drained,
             on_redraft=self._wake_encrypter,
             on_answered=self._answered,
         )

@@ -9,13 +9,14 @@ from crypto.errors import InvalidEncoding
 from relay.wire.links import encode_id
 
 from .account import Account
-from .contents import ContentType, Reference, Text, decode_body, decode_file
+from .contacts import is_request
+from .contents import ContentType, Reference, Text, decode_body, decode_file, direct_conversation
 from .message import Message, SharedFile
 from .shown_acts import acts_on, answered
 from .store.database import Transaction
 from .store.groups import find_group
 from .store.history import MessageRow
-from .store.peers import name_of
+from .store.peers import find_peer, name_of
 
 _NAMES: Final[dict[int, str]] = {ContentType.TEXT: "text", ContentType.FILE: "file"}
 
@@ -51,6 +52,7 @@ class Showing:
             text=done.text,
             file=file,
             refusal=row.refusal,
+            contact_request=self._is_request(tx, row),
             reply_to=answered(tx, row, answers),
             reactions=done.reactions,
             edits=done.edits,
@@ -63,6 +65,11 @@ class Showing:
             _reply=lambda text: self.reply(number, text),
             _fetch=lambda message: self.fetch(number),
         )
+
+    def _is_request(self, tx: Transaction, row: MessageRow) -> bool:
+        conversation = direct_conversation(self.account.account_id, row.account_id)
+        is_direct = not row.outgoing and row.conversation_id == conversation
+        return is_direct and is_request(find_peer(tx, row.account_id))
 
 
 _Body: TypeAlias = tuple[str, str | None, SharedFile | None, Reference | None]

@@ -17,7 +17,7 @@ from .groups.submits import Addressing, heed_outcomes
 from .message import State
 from .store import history, queue
 from .store.database import Transaction
-from .store.peers import PUBLIC, find_peer, forget_token, mark_stale
+from .store.peers import PUBLIC, find_peer, mark_stale
 from .system import System
 
 
@@ -118,8 +118,6 @@ def _file_one(tx: Transaction, answer: Answer, filed: Filed, system: System) -> 
         code = answer.error.reason if answer.error is not None else outcomes[0].name.lower()
         history.set_state(tx, [row.message_n], State.REFUSED, code)
         filed.redrafted |= tell_refusal(tx, row.message_n, row.account_id, row.content, code, system)
-        if Outcome.NOT_ALLOWED in outcomes:
-            forget_token(tx, row.account_id)
         filed.refused.append(
             (row.message_n, NotSent(f"the relay does not take it for this recipient ({code})"))
         )

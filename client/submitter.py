@@ -31,6 +31,7 @@ from .connection import Connection, open_connection, refusal, run_together
 from .deliveries import Deliveries
 from .errors import Refused, RelayMisbehaved, RelayUnreachable
 from .groups.submits import Addressing, address, waits
+from .lost_tokens import refused_for_good
 from .reconnect import Backoff
 from .relay_terms import RelayTerms, ask_terms, find_terms
 from .store import queue
@@ -66,6 +67,7 @@ class Submitter:
         system: System,
         deliveries: Deliveries,
         *,
+        drained: Callable[[], Awaitable[None]],
         on_redraft: Callable[[], None],
         on_answered: Callable[[], None],
     ) -> None:
@@ -85,10 +87,11 @@ class Submitter:
         """Recipients whose mailbox was full: one envelope at a time, until one is taken, so that the order stays."""
         self._look_again = False
         self._request_id = 0
+        self._drained = drained
         self._on_redraft = on_redraft
         self._terms = RelayTerms()
-        self._brought: dict[int, int] = {}
-        """For each row the zero bits of the work that it was submitted with last."""
+        self._brought: dict[int, tuple[bytes, int]] = {}
+        """For each row the token, and the zero bits of the work, that it was submitted with last."""
         self._works_for: set[bytes] = set()
         """Accounts whose token the relay counts as public, whatever it is taken for here."""
         self._passed_over: set[bytes] = set()
@@ -164,6 +167,7 @@ class Submitter:
                 raise RelayUnreachable("the relay does not answer what it was sent")
 
     async def _send(self, connection: Connection) -> None:
+        await self._drained()  # a newer way to somebody may wait in the mailbox
         while True:
             self._wake.clear()
             if self._look_again:
@@ -204,7 +208,7 @@ class Submitter:
         self._sent_up_to = 0
 
     def _may_go(self, row: queue.Outgoing) -> bool:
-        if _place(row) in self._paused or row.account_id in self._passed_over:
+        if row.place in self._paused or row.account_id in self._passed_over:
             return False
         if row.account_id in self._one_by_one:
             return all(other.account_id != row.account_id for other in self._under_way.values())
@@ -247,7 +251,7 @@ class Submitter:
             if piece is not None and (found is None or row.account_id in lacking):
                 lacking.setdefault(row.account_id, []).append(piece)
                 continue
-            self._brought[row.n] = 0 if piece is None else piece.bits
+            self._brought[row.n] = grant.token, 0 if piece is None else piece.bits
             frames.append(
                 Submit(
                     request_id=self._next_request(row),
@@ -307,7 +311,10 @@ class Submitter:
             answers = [answer for answer in map(self._answer, frames) if answer is not None]
             for _ in answers:
                 self._system.reached(Step.ACCEPTED)
-            answers = await self._keep_terms(answers)
+            lasting = await self._keep_terms(answers)
+            answers = await refused_for_good(self._transport, self._database, lasting, self._brought)
+            if len(answers) < len(lasting):
+                self._look_from_the_start()
             if answers:
                 self._heed(answers)
                 self._tell(
@@ -348,7 +355,7 @@ class Submitter:
             # Nothing is lost: a row that was answered just now gets the same answer again.
             raise _TermsChanged
         bits = self._terms.public_work_bits
-        again = [one for one in lacking if self._brought.get(one.row.n, 0) < bits]
+        again = [one for one in lacking if one.row.group is None and self._brought[one.row.n][1] < bits]
         if again:
             self._works_for |= {one.row.account_id for one in again}
             self._look_from_the_start()
@@ -383,11 +390,6 @@ class Submitter:
             self._wake.set()
         if filed.redrafted:
             self._on_redraft()
-
-
-def _place(row: queue.Outgoing) -> bytes:
-    """What a full mailbox holds back: all for its account; of a group, this envelope alone."""
-    return row.account_id if row.group is None else row.envelope_id
 
 
 async def _ends(waiting: Awaitable[object]) -> None:

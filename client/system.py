@@ -28,6 +28,10 @@ class Step(StrEnum):
     COMMIT_HANDED_OUT = "commit-handed-out"  # those who may commit have its secret, the log has nothing yet
     COMMIT_APPENDED = "commit-appended"  # the log has it, nothing of that is kept here
     COMMIT_KEPT = "commit-kept"  # kept here, the other members are not told yet
+    REACH_BEGUN = "reach-begun"  # an own delivery token is to be changed; the relay knows nothing of it
+    REACH_REGISTERED = "reach-registered"  # the relay has the new one, the store does not know that
+    REACH_TOLD = "reach-told"  # it is the own one, and those who shall use it are on their way to hear of it
+    REACH_ENDED = "reach-ended"  # the relay knows when the old one ends, the store does not know that
 
 
 def _pass_by(step: Step) -> None:

@@ -3,6 +3,7 @@
 import msgspec.inspect as shapes
 
 from client import act_bodies, contents
+from client.contact_tokens import ContactToken
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
 from client.groups import invitations, member_tokens, requests
@@ -80,6 +81,7 @@ def contents_table() -> str:
         contents.ContentType.GROUP_CHAIN: _body(group_bodies.ChainBody),
         contents.ContentType.GROUP_ASK: _body(group_bodies.AskBody),
         contents.ContentType.GROUP_COMMIT: _body(group_bodies.CommitBody),
+        contents.ContentType.CONTACT_TOKEN: _body(ContactToken),
         contents.ContentType.MANIFEST_EVIDENCE: _body(evidence.ManifestEvidence),
     }
     types = [[number(kind), f"`{kind.name.lower()}`", bodies[kind]] for kind in contents.ContentType]

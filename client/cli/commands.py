@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from .contact import contact
 from .device_commands import device, link
 from .group_commands import group
 from .output import Output, tell_connection
@@ -231,6 +232,7 @@ def verify(place: Place, with_: str, as_json: bool) -> None:
     run(place, out, work.verify(place, out, with_))
 
 
+tokenim.add_command(contact)
 tokenim.add_command(link)
 tokenim.add_command(device)
 tokenim.add_command(group)

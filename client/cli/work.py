@@ -211,8 +211,11 @@ async def _print_events(
 
 
 async def _fetched(message: Message, out: Output) -> Message:
-    """With its file on this machine; one that is gone or damaged is told, and the message shown without."""
-    if message.file is None or message.file.path is not None:
+    """With its file on this machine; one that is gone or damaged is told, and the message shown without.
+
+    What strangers send is not fetched: they could fill the disk.
+    """
+    if message.file is None or message.file.path is not None or message.contact_request:
         return message
     try:
         return await message.fetch()
@@ -287,7 +290,8 @@ def plain_message(message: Message) -> str:
         body += " (edited)"
     if message.reactions:
         body += f" [{' '.join(one_line(one.emoji) for one in message.reactions)}]"
-    return f"{iso_time(message.sent_at_ms)} {author}:{state} {body}"
+    request = " [contact request]" if message.contact_request else ""
+    return f"{iso_time(message.sent_at_ms)} {author}:{state}{request} {body}"
 
 
 async def history(place: Place, out: Output, with_: str, limit: int | None) -> None:

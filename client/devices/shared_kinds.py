@@ -47,6 +47,8 @@ class SharedContact(msgspec.Struct, frozen=True, array_like=True):
     token_class: Literal["contact", "link", "public"] | None
     accepted: bool
     """The user has written to them."""
+    blocked: bool = False
+    """The user cut them off."""
 
     def __repr__(self) -> str:
         return f"SharedContact(handle={self.handle!r}, claimed={self.claimed!r})"
@@ -94,7 +96,14 @@ def _apply_contact(tx: Transaction, account: Account, name: str, value: bytes) -
         put_shared(
             tx,
             account_id,
-            (contact.handle, contact.claimed, contact.token, contact.token_class, contact.accepted),
+            (
+                contact.handle,
+                contact.claimed,
+                contact.token,
+                contact.token_class,
+                contact.accepted,
+                contact.blocked,
+            ),
         )
 
 
@@ -105,10 +114,11 @@ def _fill_contact(tx: Transaction, account: Account, name: str, value: bytes) ->
     part = shared_part(tx, account_id)
     if part is None:
         return
-    handle, claimed, token, token_class, accepted = part
+    handle, claimed, token, token_class, accepted, blocked = part
     if token is None:
         token, token_class = older.token, older.token_class
-    filled = handle or older.handle, claimed or older.claimed, token, token_class, accepted or older.accepted
+    accepted = accepted or (older.accepted and not blocked)
+    filled = handle or older.handle, claimed or older.claimed, token, token_class, accepted, blocked
     if filled != part:
         put_shared(tx, account_id, filled)
 

@@ -10,7 +10,7 @@ from client.store.database import Transaction
 from client.store.group_sending import audience
 from client.store.group_tokens import forget_group_token
 from client.store.groups import make_due
-from client.store.peers import find_peer, forget_token, mark_stale
+from client.store.peers import drop_token, mark_stale
 from relay.wire.frames import EnvelopeClass, Grant, Outcome, Submit, Target
 from relay.wire.limits import MAX_TTL_SECONDS
 
@@ -122,6 +122,4 @@ def heed_outcomes(
 def _forget(tx: Transaction, account_id: bytes, token: bytes) -> None:
     """The relay takes this token no more, whatever it was for."""
     forget_group_token(tx, account_id, token)
-    peer = find_peer(tx, account_id)
-    if peer is not None and peer.token == token:
-        forget_token(tx, account_id)
+    drop_token(tx, account_id, token)

@@ -19,7 +19,7 @@ _COLUMNS = (
     "account_id, chain, handle, claimed, coalesce(token, (SELECT g.token FROM group_tokens g"
     " WHERE g.account_id = peers.account_id ORDER BY g.rowid DESC LIMIT 1)), token_class, accepted, heard_since_send,"
     " received_since_send,"
-    " last_sent_at_ms, stale, fork IS NOT NULL"
+    " last_sent_at_ms, stale, fork IS NOT NULL, blocked, tell_token"
 )
 AUDIENCES = "audiences"
 """Where what groups know of their members is cached."""
@@ -49,6 +49,10 @@ class Peer:
     stale: bool
     """The relay named a newer manifest than `chain` has."""
     forked: bool
+    blocked: bool = False
+    """The user cut them off."""
+    tell_token: bool = False
+    """They are told the own contact token with the next content."""
 
     @property
     def name(self) -> str:
@@ -111,7 +115,7 @@ def _of(tx: Transaction, row: Sequence[Any] | None) -> Peer | None:
     if row is None:
         return None
     account_id, chain, handle, claimed, token, token_class, accepted, heard, received, *rest = row
-    sent_at, stale, forked = rest
+    sent_at, stale, forked, blocked, tell_token = rest
     peer = Peer(
         account_id=account_id,
         chain=None if chain is None else decode_chain(account_id, chain),
@@ -125,6 +129,8 @@ def _of(tx: Transaction, row: Sequence[Any] | None) -> Peer | None:
         last_sent_at_ms=sent_at,
         stale=bool(stale),
         forked=bool(forked),
+        blocked=bool(blocked),
+        tell_token=bool(tell_token),
     )
     tx.cache[Peer, peer.account_id] = peer
     return peer
@@ -142,25 +148,46 @@ def ensure_peer(tx: Transaction, account_id: bytes) -> None:
 
 
 def learn_token(tx: Transaction, account_id: bytes, token: bytes, token_class: str) -> None:
-    """This token reaches them; it takes the place of one of a lower class or the same."""
+    """This token reaches them; it takes the place of one of a lower class or the same. The other one is kept in reserve."""
     ensure_peer(tx, account_id)
-    row = tx.one("SELECT token_class FROM peers WHERE account_id = ?", account_id)
-    if row[0] is None or _TOKEN_RANK[row[0]] <= _TOKEN_RANK[token_class]:
-        tx.run(
-            "UPDATE peers SET token = ?, token_class = ? WHERE account_id = ?", token, token_class, account_id
-        )
-        forget_cached(tx, account_id)
-
-
-def forget_token(tx: Transaction, account_id: bytes) -> None:
-    """The relay takes their token no more: the next one that is learned is the one, whatever its class."""
-    had_own = tx.run(
-        "UPDATE peers SET token = NULL, token_class = NULL WHERE account_id = ? AND token IS NOT NULL",
-        account_id,
-    )
-    if not had_own:
-        tx.run("DELETE FROM group_tokens WHERE account_id = ?", account_id)
+    known, known_class = tx.one("SELECT token, token_class FROM peers WHERE account_id = ?", account_id)
+    if known_class is not None and _TOKEN_RANK[known_class] > _TOKEN_RANK[token_class]:
+        _keep_spare(tx, account_id, token, token_class)
+        return
+    if known_class is not None and known_class != token_class:
+        _keep_spare(tx, account_id, known, known_class)
+    tx.run("UPDATE peers SET token = ?, token_class = ? WHERE account_id = ?", token, token_class, account_id)
     forget_cached(tx, account_id)
+
+
+def _keep_spare(tx: Transaction, account_id: bytes, token: bytes, token_class: str) -> None:
+    tx.run(
+        "INSERT INTO spare_tokens (account_id, class, token) VALUES (?, ?, ?)"
+        " ON CONFLICT (account_id, class) DO UPDATE SET token = excluded.token",
+        account_id,
+        token_class,
+        token,
+    )
+
+
+def drop_token(tx: Transaction, account_id: bytes, token: bytes) -> bool:
+    """The relay takes this token of theirs no more: the best that is left is theirs now. Whether it was theirs."""
+    tx.run("DELETE FROM spare_tokens WHERE account_id = ? AND token = ?", account_id, token)
+    tx.run("DELETE FROM group_tokens WHERE account_id = ? AND token = ?", account_id, token)
+    was_theirs = tx.run(
+        "UPDATE peers SET token = NULL, token_class = NULL WHERE account_id = ? AND token = ?",
+        account_id,
+        token,
+    )
+    forget_cached(tx, account_id)
+    if tx.one("SELECT 1 FROM peers WHERE account_id = ? AND token IS NULL", account_id) is None:
+        return False
+    spares = tx.all("SELECT class, token FROM spare_tokens WHERE account_id = ?", account_id)
+    if spares:
+        token_class, best = max(spares, key=lambda row: _TOKEN_RANK[row[0]])
+        tx.run("DELETE FROM spare_tokens WHERE account_id = ? AND class = ?", account_id, token_class)
+        learn_token(tx, account_id, best, token_class)
+    return was_theirs > 0
 
 
 def learn_handle(tx: Transaction, account_id: bytes, handle: str) -> None:
@@ -205,24 +232,25 @@ def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
     forget_cached(tx, chain.account_id)
 
 
-SharedPart = tuple[str | None, str | None, bytes | None, str | None, bool]
-"""Of a contact what all own devices share: handle, claimed, token, its class, accepted."""
+SharedPart = tuple[str | None, str | None, bytes | None, str | None, bool, bool]
+"""Of a contact what all own devices share: handle, claimed, token, its class, accepted, blocked."""
 
 
 def shared_part(tx: Transaction, account_id: bytes) -> SharedPart | None:
     """What is to be shared of a contact; None if it is none."""
     row = tx.one(
-        "SELECT handle, claimed, token, token_class, accepted FROM peers WHERE account_id = ?", account_id
+        "SELECT handle, claimed, token, token_class, accepted, blocked FROM peers WHERE account_id = ?",
+        account_id,
     )
     if row is None:
         return None
-    handle, claimed, token, token_class, accepted = row
-    return handle, claimed, token, token_class, bool(accepted)
+    handle, claimed, token, token_class, accepted, blocked = row
+    return handle, claimed, token, token_class, bool(accepted), bool(blocked)
 
 
 def put_shared(tx: Transaction, account_id: bytes, part: SharedPart) -> None:
     """Another own device says so. What it lacks and is known here stays: a token, and that the user wrote to them."""
-    handle, claimed, token, token_class, accepted = part
+    handle, claimed, token, token_class, accepted, blocked = part
     ensure_peer(tx, account_id)
     if handle is not None:
         learn_handle(tx, account_id, handle)
@@ -231,6 +259,12 @@ def put_shared(tx: Transaction, account_id: bytes, part: SharedPart) -> None:
         tx.run(
             "UPDATE peers SET token = ?, token_class = ? WHERE account_id = ?", token, token_class, account_id
         )
+    tx.run(
+        "UPDATE peers SET blocked = ?, accepted = accepted AND NOT ? WHERE account_id = ?",
+        blocked,
+        blocked,
+        account_id,
+    )
     if accepted:
         accept(tx, account_id)
     forget_cached(tx, account_id)
@@ -267,14 +301,14 @@ def keep_fork(tx: Transaction, account_id: bytes, known: SignedObject, other: Si
 
 def accept(tx: Transaction, account_id: bytes) -> None:
     """The user has to do with them: they are no stranger any more."""
-    tx.run("UPDATE peers SET accepted = 1 WHERE account_id = ?", account_id)
+    tx.run("UPDATE peers SET accepted = 1 WHERE account_id = ? AND blocked = 0", account_id)
     forget_cached(tx, account_id)
 
 
 def note_sent(tx: Transaction, account_id: bytes, now_ms: int, *, by_user: bool) -> None:
     """Something was encrypted for them. Who the user wrote to is accepted; a hand-out among members accepts nobody."""
     tx.run(
-        "UPDATE peers SET accepted = max(accepted, ?), heard_since_send = CASE WHEN last_sent_at_ms = 0 THEN 0"
+        "UPDATE peers SET accepted = max(accepted, ? AND NOT blocked), heard_since_send = CASE WHEN last_sent_at_ms = 0 THEN 0"
         " ELSE heard_since_send END, received_since_send = 0, last_sent_at_ms = ? WHERE account_id = ?",
         by_user,
         now_ms,

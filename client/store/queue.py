@@ -88,6 +88,11 @@ class Outgoing:
     only_devices: tuple[bytes, ...] | None = None
     group: GroupEnvelope | None = field(default=None, repr=False)
 
+    @property
+    def place(self) -> bytes:
+        """What a full mailbox holds back: all for its account; of a group, this envelope alone."""
+        return self.account_id if self.group is None else self.envelope_id
+
 
 _envelopes: Final = msgspec.msgpack.Decoder(tuple[Envelope, ...])
 _group: Final = msgspec.msgpack.Decoder(GroupEnvelope)
@@ -317,6 +322,18 @@ def _outgoing(rows: Iterable[Sequence[Any]]) -> list[Outgoing]:
 def remove_outgoing(tx: Transaction, numbers: Iterable[int]) -> None:
     """The relay has answered for them."""
     tx.many("DELETE FROM outbox WHERE n = ?", [(n,) for n in numbers])
+
+
+def withdraw(tx: Transaction, account_id: bytes) -> list[int]:
+    """Take out the shown messages that wait for this account; their numbers."""
+    shown = "account_id = ? AND message_n IN (SELECT n FROM messages WHERE hidden = 0)"
+    rows = tx.all(f"SELECT message_n FROM drafts WHERE {shown}", account_id)  # noqa: S608
+    rows += tx.all(f"SELECT message_n FROM outbox WHERE {shown}", account_id)  # noqa: S608
+    for table in ("drafts", "outbox"):
+        tx.run(f"DELETE FROM {table} WHERE {shown}", account_id)  # noqa: S608
+    for (number,) in rows:
+        remove_upload(tx, number)
+    return sorted({number for (number,) in rows})
 
 
 _WAITING: Final = (

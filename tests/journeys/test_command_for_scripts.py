@@ -24,6 +24,7 @@ async def test_register_send_listen_history_and_verify(relay, tmp_path):
     (identity,) = await done(alice, "register", relay.invite, "--handle", "alice")
     assert (identity["handle"], identity["relay"], identity["role"]) == ("alice", relay.origin, "owner")
     await done(bob, "register", "-", "--handle", "bob", stdin=(await relay.create_invite()).encode() + b"\n")
+    await done(bob, "contact", "accept", "alice")
     (sent,) = await done(alice, "send", "bob", "hello")
     assert (sent["state"], sent["text"], sent["outgoing"]) == ("accepted", "hello", True)
     (report,) = await done(alice, "send", "bob", "--each-line", stdin="eins\n\nzwei\ndreißig".encode())
@@ -52,6 +53,65 @@ async def test_register_send_listen_history_and_verify(relay, tmp_path):
     (hers,), (his,) = await done(alice, "verify", "bob"), await done(bob, "verify", "alice")
     assert len(hers["digits"]) == 60
     assert (hers["digits"], hers["qr"]) == (his["digits"], his["qr"])
+
+
+async def test_contacts_ask_are_accepted_blocked_and_may_ask_again(relay, tmp_path):
+    alice, bob = tmp_path / "alice", tmp_path / "bob"
+    (identity,) = await done(alice, "register", relay.invite, "--handle", "alice")
+    await done(bob, "register", await relay.create_invite(), "--handle", "bob")
+    (tmp_path / "a.bin").write_bytes(b"what strangers send is not fetched")
+    await done(alice, "send", "bob", "--file", str(tmp_path / "a.bin"))
+    (came,) = await done(bob, "listen", "--until-caught-up")
+    assert (came["type"], came["contact_request"], came["file"]["path"]) == ("file", True, None)
+
+    (request,) = await done(bob, "contact", "list")
+    assert request == {
+        "type": "contact",
+        "account": identity["account"],
+        "name": "alice",
+        "handle": None,
+        "standing": "request",
+        "dropped": 0,
+    }
+    (accepted,) = await done(bob, "contact", "accept", "alice")
+    assert accepted["standing"] == "accepted"
+    assert await done(alice, "listen", "--until-caught-up") == []
+    await done(alice, "send", "bob", "in")
+    (came,) = await done(bob, "listen", "--until-caught-up")
+    assert "contact_request" not in came
+
+
+async def test_who_is_blocked_is_not_shown_and_may_ask_again_later(relay, tmp_path):
+    alice, bob = tmp_path / "alice", tmp_path / "bob"
+    await done(alice, "register", relay.invite, "--handle", "alice")
+    await done(bob, "register", await relay.create_invite(), "--handle", "bob")
+    (blocked,) = await done(bob, "contact", "block", "alice", "--new-links")
+    assert blocked["standing"] == "blocked"
+    await done(alice, "send", "bob", "out")
+    assert await done(bob, "listen", "--until-caught-up") == []
+    assert [one["dropped"] for one in await done(bob, "contact", "list")] == [1]
+    status, _, told = await call(bob, "send", "alice", "no")
+    assert (status, json.loads(told)["code"]) == (2, "usage")
+    status, _, told = await call(bob, "contact", "accept", "alice")
+    assert (status, json.loads(told)["code"]) == (2, "usage")
+    (unblocked,) = await done(bob, "contact", "unblock", "alice")
+    assert unblocked["standing"] == "request"
+    status, _, told = await call(bob, "contact", "block", "nobody-here")
+    assert (status, json.loads(told)["code"]) == (1, "unknown_recipient")
+
+
+async def test_a_block_without_the_relay_stands_and_is_told_later(relay, tmp_path):
+    alice, bob = tmp_path / "alice", tmp_path / "bob"
+    await done(alice, "register", relay.invite, "--handle", "alice")
+    await done(bob, "register", await relay.create_invite(), "--handle", "bob")
+    await done(bob, "contact", "accept", "alice")
+    await relay.stop()
+    status, shown, told = await call(bob, "contact", "block", "alice", "--patience", "0.1")
+    assert (status, shown, json.loads(told)["code"]) == (NOT_REACHED, [], "unreachable")
+    assert [one["standing"] for one in await done(bob, "contact", "list")] == ["blocked"]
+    await relay.start()
+    await done(alice, "send", "bob", "nobody hears this")
+    assert await done(bob, "listen", "--until-caught-up") == []
 
 
 async def test_a_relay_that_is_away_is_exit_status_3_and_the_message_goes_out_later(relay, tmp_path):

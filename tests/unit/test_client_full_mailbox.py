@@ -52,6 +52,7 @@ async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_tak
             database=alice.database,
             system=alice.system,
             deliveries=deliveries,
+            drained=_at_once,
             on_redraft=lambda: None,
             on_answered=lambda: None,
         )
@@ -78,3 +79,7 @@ async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_tak
         finally:
             talk.cancel()
             await asyncio.gather(talk, return_exceptions=True)
+
+
+async def _at_once() -> None:
+    """Nothing waits in the mailbox."""

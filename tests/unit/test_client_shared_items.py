@@ -28,12 +28,13 @@ from client.errors import UsageError
 from client.message import Unopened, Warned
 from client.signals import draft_signal
 from client.store import facts, queue
+from client.store.contact_rows import block_peer, unblock_peer
 from client.store.peers import (
     accept,
+    drop_token,
     ensure_peer,
     find_by_handle,
     find_peer,
-    forget_token,
     learn_handle,
     learn_token,
 )
@@ -148,12 +149,24 @@ async def test_what_is_changed_on_both_at_once_ends_the_same_on_both(tmp_path):
 async def test_a_token_that_one_device_lost_is_told_it_again_by_the_other(tmp_path):
     async with two_devices(tmp_path) as (phone, laptop, bob):
         await settle(phone, laptop)
-        await phone.database.run(lambda tx: forget_token(tx, bob.id))
+        await phone.database.run(lambda tx: drop_token(tx, bob.id, bytes(16)))
         await settle(phone, laptop)
         for device in (phone, laptop):
             peer = await device.database.read(lambda tx: find_peer(tx, bob.id))
             assert peer is not None
             assert peer.token == bytes(16)
+
+
+async def test_c7_who_is_blocked_on_one_device_is_blocked_on_all_and_may_ask_again_on_all(tmp_path):
+    async with two_devices(tmp_path) as (phone, laptop, bob):
+        await settle(phone, laptop)
+        for cut, blocked in ((block_peer, True), (unblock_peer, False)):
+            phone.clock.ms += 1_000
+            await phone.database.run(lambda tx, cut=cut: cut(tx, bob.id))
+            await settle(phone, laptop)
+            peer = await laptop.database.read(lambda tx: find_peer(tx, bob.id))
+            assert peer is not None
+            assert (peer.blocked, peer.accepted) == (blocked, False)
 
 
 async def test_who_has_one_device_tells_nobody_and_keeps_what_to_tell_a_new_one(tmp_path):
