@@ -251,14 +251,11 @@ class GroupMachine(RuleBasedStateMachine):
         member.device.load(member.copies[pick % len(member.copies)])
         member.rolled_back = True
         member.handed.clear()
-        state = self.truth()
-        account = member.device.account
-        if member.device.view is not None and account in state.by_account:
-            if state.by_account[account].rights & Right.HEAR:
+        listed = self.truth().by_account.get(member.device.account)
+        if member.device.view is not None and listed is not None:
+            member.device.view = member.device.chain = None
+            if listed.rights & Right.HEAR:
                 helpers[0].device.invite(member.device)
-                member.device.chain = None
-            else:
-                member.device.view = None
 
     @rule(which=st.sampled_from((0, 2)), by=people)
     def a_device_leaves(self, which: int, by: int) -> None:
@@ -273,8 +270,7 @@ class GroupMachine(RuleBasedStateMachine):
         second.mail.clear()
         owner.device.publish([owner.device.device])
         version = owner.device.person.manifest.version
-        proposal = self.propose(actor, [NewManifest(owner.device.account, version, device_left=True)])
-        assert proposal is not None
+        proposal = actor.device.prepare([NewManifest(owner.device.account, version, device_left=True)])
         assert proposal.state.epoch == actor.device.known.state.epoch + 1
         before = set(actor.device.known.state.by_account)
         self.tell_committers(actor, proposal)
@@ -283,15 +279,18 @@ class GroupMachine(RuleBasedStateMachine):
         self.mail_secrets(actor, entitled=False)
 
     def whoever_is_out_is_not_heard(self) -> None:
-        """A device that left says something under the last chain that it could make: nobody shows it."""
+        """Devices that left, and members that are out or muted, talk under the last chain they could make: not shown."""
+        state = self.truth()
         for member in self.members:
-            if not member.gone or member.device.view is None:
+            listed = state.by_account.get(member.device.account)
+            is_out = member.gone or listed is None or not listed.rights & Right.SEND
+            if not is_out or member.device.view is None:
                 continue
             with suppress(ChainMissing, NotEntitled):
                 given = hand_out(member.device.fresh_chain()).encode()
                 envelope = member.device.send(b"from outside")
                 for other in self.members:
-                    if other is member or other.gone or other.device.view is None:
+                    if other is member or not self.in_group(other):
                         continue
                     other.device.accept(member.device, given)
                     with suppress(CryptoError):

@@ -163,6 +163,11 @@ class DevicesMachine(RuleBasedStateMachine):
         if len(house.devices) > 1:
             house.remove(house.devices[pick % len(house.devices)])
 
+    def active_id(self, device: DeviceClient, peer: DeviceClient) -> bytes:
+        active = device.peers[peer.key].active
+        assert active is not None
+        return active.facts.session_id
+
     # Copies of a disk
 
     @rule(pick=picks)
@@ -295,6 +300,13 @@ class DevicesMachine(RuleBasedStateMachine):
             for peer in self.present():
                 if device is not peer and frozenset((device.key, peer.key)) in self.disturbed:
                     self.make_up(device, peer)
+        self.everybody_hears_everybody()
+        for device in self.present():
+            for peer in self.present():
+                if device is not peer:
+                    assert self.active_id(device, peer) == self.active_id(peer, device), "B12"
+
+    def everybody_hears_everybody(self) -> None:
         for device in self.present():
             text = self.say(device)
             assert self.said_to[text] == {each.key for each in self.present() if each is not device}
