@@ -125,6 +125,11 @@ class GroupMember:
         assert self.view is not None
         return self.view
 
+    @property
+    def known_chain(self) -> SendingChain:
+        assert self.chain is not None
+        return self.chain
+
     def begin(
         self, log: Log, others: "Iterable[tuple[GroupMember, Role]]", settings: Iterable[Setting] = ()
     ) -> Proposal:
