@@ -14,7 +14,7 @@ def conversation_id(one: bytes, other: bytes) -> bytes:
 
 @dataclass
 class Content:
-    """The nine fields; `introduction` is [token, handle] or None, `body` what MessagePack says."""
+    """The fields; `introduction` is [token, handle] or None, `body` what MessagePack says, `gossip` may be left out."""
 
     type: int
     conversation_id: bytes
@@ -25,15 +25,17 @@ class Content:
     expires_after_seconds: int
     introduction: list[Any] | None
     body: Any
+    gossip: bytes | None = None
 
     def encode(self) -> bytes:
-        return message_pack.encode(list(vars(self).values()))
+        fields = list(vars(self).values())
+        return message_pack.encode(fields if self.gossip is not None else fields[:9])
 
 
 def parse(encoded: bytes) -> Content:
     fields = message_pack.decode(encoded)
     require(isinstance(fields, list) and len(fields) >= 9, "fields")
-    made = Content(*fields[:9])
+    made = Content(*fields[:10])
     for value, end in (
         (made.type, 65_535),
         (made.counter, 2**53),

@@ -136,13 +136,14 @@ def check_contents(file: Part) -> None:
         assert (made.introduction, part["handle"]) == (told, told and told[1])
         assert (made.conversation_id, message_pack.encode(made.body)) == (conversation, part.data("body"))
         assert made.previous_hash == before
-        document_tables.check_fields(message_pack.decode(encoded), document_tables.TABLES["content"])
+        fields = message_pack.decode(encoded)
+        document_tables.check_fields(fields, document_tables.TABLES["content"][: len(fields)])
         if made.type in document_tables.BODIES:
             document_tables.check_value(made.body, document_tables.BODIES[made.type])
         if made.counter == 1:
             named = file["reference_of_the_first"]
-            fields = *named.data("account", "device"), made.message_id, encoded
-            assert contents.reference(conversation, *fields) == named.data("reference")
+            names = *named.data("account", "device"), made.message_id, encoded
+            assert contents.reference(conversation, *names) == named.data("reference")
         before = hashlib.sha256(encoded).digest()
         assert before == part.data("hash")
     for part in file["must_fail"]:
