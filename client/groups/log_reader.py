@@ -14,7 +14,7 @@ from client.store.group_senders import find_sender
 from client.store.groups import GroupRow, Status, find_group, note_missing, note_read, set_status
 from client.system import System
 
-from .following import apply_entries
+from .following import apply_entries, note_whether_missing
 
 _TOKENS_TRIED: Final = 8
 _ROUNDS: Final = 1_000  # of pages and device lists, in one reading
@@ -117,6 +117,7 @@ class LogReader:
 
         def waiting(tx: Transaction) -> tuple[list[Released], set[bytes]]:
             note_read(tx, group_id, self._system.now_ms())
+            note_whether_missing(tx, group_id, self._system.now_ms())
             held = held_for_log(tx, group_id, up_to)
             senders = [find_sender(tx, group_id, device) for _, _, device in held if device is not None]
             return [Released(*one[:2]) for one in held], {one.account for one in senders if one is not None}

@@ -125,6 +125,11 @@ def encrypt_group_drafts(
         return GroupEncrypted()
     if row.status is not Status.MEMBER:
         raise GroupNotReady("the group is not ready yet: it goes on by itself")
+    if row.missing_since_ms is not None:
+        # The log is shut by a cut whose secret has not come: who was removed by it could read what went out now.
+        raise GroupNotReady(
+            "the group has changed, and its new secret has not come: the message goes out when it has"
+        )
     try:
         chain, is_ready, has_more = ready_chain(tx, account, row, system)
     except ChainMissing as error:

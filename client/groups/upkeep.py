@@ -9,7 +9,7 @@ from client.account import Account, load_account
 from client.contents import ContentType
 from client.message import Warned
 from client.signals import draft_signal
-from client.store import notices
+from client.store import facts, notices
 from client.store.database import Transaction
 from client.store.group_held import forget_old_held, lacking_chains, note_chain_asked
 from client.store.group_senders import find_sender
@@ -20,7 +20,9 @@ from client.store.groups import GroupRow, Status, find_group, note_asked, note_l
 from client.store.peers import find_peer, list_versions
 from client.system import System
 from crypto.group_changes import NewManifest
+from crypto.group_state import NAME
 from crypto.limits import DAY_MS, EPOCH_SECRET_WAIT_MS, MAX_CHAIN_AGE_MS
+from relay.wire.links import encode_id
 
 from .bodies import AskBody, Lacks, encode
 from .following import has_secret
@@ -46,6 +48,7 @@ def tend(tx: Transaction, group_id: bytes, system: System, *, is_read: bool) -> 
         _ask_entitled(tx, account, row, AskBody(group_id, Lacks.WELCOME), system)
     if row.status is not Status.MEMBER:
         return
+    _tell_withheld(tx, account, row, now_ms)
     _ask_for_secret(tx, account, row, system)
     _ask_for_chains(tx, account, row, system)
     if is_read and has_secret(row.view):
@@ -77,6 +80,25 @@ def next_look_ms(tx: Transaction, group_id: bytes, system: System) -> int:
 
 def _random_ms(system: System, below_ms: int) -> int:
     return int.from_bytes(system.random(8), "big") % below_ms
+
+
+def _tell_withheld(tx: Transaction, account: Account, row: GroupRow, now_ms: int) -> None:
+    """Secrets go out when their cut is in the log. One that is not there after a while was kept back, or replaced by
+    something that opens for nobody: whom it removed reads on. Who may commit has secrets earlier, and cannot tell.
+    """
+    newest = max((given.epoch for given in row.view.waiting), default=0)
+    if newest <= row.view.state.epoch or now_ms - row.secret_at_ms < EPOCH_SECRET_WAIT_MS:
+        return
+    told = f"withheld_epoch/{encode_id(row.group_id)}"
+    if row.view.state.member(account.account_id).may_commit or facts.number(tx, told) >= newest:
+        return
+    facts.set_number(tx, told, newest)
+    name = (row.view.state.setting(NAME) or b"").decode("utf-8", "replace")
+    detail = (
+        f"the relay keeps back a change of the group {name} that its members know of: whoever was removed by it"
+        " may still read what you write there"
+    )
+    notices.tell(tx, Warned("commit_withheld", detail))
 
 
 def _ask_entitled(tx: Transaction, account: Account, row: GroupRow, ask: AskBody, system: System) -> None:
