@@ -5,6 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from client.account import Account, load_account, save_account
+from client.system import this_machine
 from client.transport import Transport
 from crypto.keys import SigningKeyPair
 from crypto.manifest import DeviceEntry, SignedManifest, build_manifest, sign_manifest
@@ -38,14 +39,19 @@ def following(
     return sign_manifest(body, key, signer)
 
 
-async def publish(stage: Stage, person: Person, signed: SignedManifest) -> Account:
-    """The owner's next manifest, at the relay and in its own store."""
-    account = await account_of(person)
+async def put_list(stage: Stage, signer: Account, signed: SignedManifest) -> None:
+    """Put the next manifest in place at the relay, as its signer would."""
     wire = ManifestObject.of(WireManifest(signed.body, signed.signer, signed.signature))
-    async with Transport(account.origin, person.system, account) as transport:
+    async with Transport(stage.relay.origin, this_machine(), signer) as transport:
         await transport.ask(
             "POST", "/v1/accounts/self/manifests", body=ManifestRequest(manifest=wire), signed=True
         )
+
+
+async def publish(stage: Stage, person: Person, signed: SignedManifest) -> Account:
+    """The owner's next manifest, at the relay and in its own store."""
+    account = await account_of(person)
+    await put_list(stage, account, signed)
     longer = account.with_chain(verify_chain(account.account_id, account.own, [signed]))
     async with person.store() as store:
         await store.run(lambda tx: save_account(tx, longer))

@@ -299,7 +299,7 @@ def _open_unchecked(key: bytes, nonce: bytes, ciphertext: bytes, ad: bytes) -> b
     return counter.decryptor().update(ciphertext[:-16])
 
 
-def _changing(change: Callable[[bytes], bytes]) -> Change:
+def changing(change: Callable[[bytes], bytes]) -> Change:
     """The ciphertext of each envelope becomes `change` of it."""
     return lambda envelopes: [
         Deliver(one.sequence, one.envelope_id, one.received_at_ms, one.envelope_class, change(one.ciphertext))
@@ -307,7 +307,7 @@ def _changing(change: Callable[[bytes], bytes]) -> Change:
     ]
 
 
-def _flipping(at: int, bits: int) -> Callable[[bytes], bytes]:
+def flipping(at: int, bits: int) -> Callable[[bytes], bytes]:
     return lambda ciphertext: ciphertext[:at] + bytes((ciphertext[at] ^ bits,)) + ciphertext[at + 1 :]
 
 
@@ -316,7 +316,7 @@ async def changes_a_letter(stage: Stage) -> None:
     """changes one letter of a message, in a place that it can guess"""
     alice, bob = await acquainted(stage)
     # Before the text: 78 B to the body, 4 of the length, 102 of the content. "1" becomes "9".
-    FalseMailbox.of(bob, _changing(_flipping(78 + 4 + 102 + 4, 0x08)))
+    FalseMailbox.of(bob, changing(flipping(78 + 4 + 102 + 4, 0x08)))
     await alice.says(bob, "pay 100")
     await bob.listens()
     stage.tells(bob, "unopened")
@@ -326,7 +326,7 @@ async def changes_a_letter(stage: Stage) -> None:
 async def changes_a_set_up(stage: Stage) -> None:
     """changes one bit of a first message"""
     alice, bob = await stage.people("alice", "bob")
-    FalseMailbox.of(bob, _changing(_flipping(2_000, 1)))
+    FalseMailbox.of(bob, changing(flipping(2_000, 1)))
     await alice.says(bob, "hello")
     await bob.listens()
     stage.tells(bob, "unopened")
@@ -336,7 +336,7 @@ async def changes_a_set_up(stage: Stage) -> None:
 async def cuts_a_message_short(stage: Stage) -> None:
     """cuts a message to half its size"""
     alice, bob = await acquainted(stage)
-    FalseMailbox.of(bob, _changing(lambda ciphertext: ciphertext[: len(ciphertext) // 2]))
+    FalseMailbox.of(bob, changing(lambda ciphertext: ciphertext[: len(ciphertext) // 2]))
     await alice.says(bob, "x" * 900)
     await bob.listens()
     stage.tells(bob, "unopened")

@@ -8,19 +8,18 @@ from functools import partial
 from typing import Any
 
 from client import Client
+from client.account import Account
 from client.devices.accepting import LinkedDevice, Wishes
 from client.devices.joining import READY, Talk
 from crypto.keys import SigningKeyPair
 from crypto.linking import LinkAnswer, LinkDesk, LinkOffer, ScannedLink, begin_link, confirm_link
 from crypto.primitives import hpke_seal, sha256
 from crypto.transcript import transcript
-from relay.wire.frames import Notice, NoticeKind
 from relay.wire.links import DeviceLink
 from tests.hostile.attacks import Guard, attack, nothing
-from tests.hostile.attacks_on_device_lists import account_of, following, shows_of
+from tests.hostile.attacks_on_device_lists import account_of, following, put_list
 from tests.hostile.attacks_on_mail import NO_GAPS, NOTHING_UNOPENED
 from tests.hostile.false_mailbox import FalseMailbox
-from tests.hostile.forged_log import ForgedLog, manifest_entry
 from tests.hostile.intruder import Intruder
 from tests.hostile.middleman import Exchange
 from tests.hostile.stage import Person, Stage
@@ -165,24 +164,30 @@ async def is_another_relay_to_a_new_device(stage: Stage) -> None:
     stage.tells(tablet, "relay_key_changed")
 
 
+async def _is_told_of_a_list(stage: Stage, thief: Account, bob: Person, kind: str) -> None:
+    """The thief adds a device to Bob's account, and the relay takes it; Bob hears of it."""
+    intruder = Intruder.of(bob.account_id, bob.system.now_ms())
+    entries = [*thief.own.manifest.devices, intruder.entry(0)]
+    await put_list(stage, thief, following(thief.own, entries, thief.local.signing, thief.device_id))
+    await bob.listens()
+    async with bob.online() as live:
+        await live.is_told(kind, within_seconds=10)
+    stage.tells(bob, kind)
+
+
 @attack(Guard("client.devices.device_news._tell_step", nothing))
 async def adds_a_device_with_a_stolen_manager(stage: Stage) -> None:
-    """adds a device to an account with the stolen keys of one of its managers"""
+    """lets a thief who has the keys of one of somebody's devices add another one"""
     (bob,) = await stage.people("bob")
     tablet = await linked(stage, bob)
-    stolen = await account_of(tablet)
-    intruder = Intruder.of(bob.account_id, bob.system.now_ms())
-    entries = [*stolen.own.manifest.devices, intruder.entry(0)]
-    forged = following(stolen.own, entries, stolen.local.signing, tablet.device_id)
-    await stage.people("somebody")  # whose leaf the forged one takes the place of
-    log = ForgedLog.of(stage)
-    log.replace_last(manifest_entry(forged))
-    shows_of(stage, bob, stolen.own.newest, forged)
-    log.takes_over()
-    async with bob.online() as live:
-        await (await stage.line_of(bob)).push(Notice(NoticeKind.MANIFEST_CHANGED, (3,)))
-        await live.is_told("device_added", within_seconds=10)
-    stage.tells(bob, "device_added")
+    await _is_told_of_a_list(stage, await account_of(tablet), bob, "device_added")
+
+
+@attack(Guard("client.transparency.claims.was_made_here", lambda tx, manifest_hash: True))
+async def adds_a_device_with_the_stolen_keys_of_the_very_device(stage: Stage) -> None:
+    """lets a thief who has the keys of somebody's only device add another one"""
+    (bob,) = await stage.people("bob")
+    await _is_told_of_a_list(stage, await account_of(bob), bob, "own_manifest_unknown")
 
 
 async def _bob_with_a_tablet(stage: Stage) -> tuple[Person, Person, Person]:

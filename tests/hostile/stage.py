@@ -97,10 +97,10 @@ class Person:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
 
-    async def history(self, with_: "Person") -> list[str | None]:
-        """What the other wrote, as the conversation shows it."""
+    async def history(self, with_: "Person | str") -> list[str | None]:
+        """What others wrote, as the conversation shows it."""
         async with self.client() as client:
-            shown = await client.history(with_.handle)
+            shown = await client.history(with_ if isinstance(with_, str) else with_.handle)
         return [message.text for message in shown if not message.outgoing]
 
     def texts(self) -> list[str | None]:
@@ -262,7 +262,7 @@ class Stage:
         """The user sees this, which gives the attack away."""
         self._seen(words)
 
-    async def reads(self, who: Person, of: Person, *texts: str, after: tuple[str, ...] = ()) -> None:
+    async def reads(self, who: Person, of: Person | str, *texts: str, after: tuple[str, ...] = ()) -> None:
         """Exactly these texts were shown, each once, in this order; the history has them too. Raises Unseen.
 
         `after`: what was shown before, and is in the history alone.
