@@ -62,7 +62,7 @@ def begin_creation(tx: Transaction, settings: Iterable[Setting], system: System)
     note_cut(tx, group_id, system.now_ms(), is_own=True)
     note_list_told(tx, group_id, account.own.version)
     entry = seal_entry(made.keys, 0, made.signed, system.random)
-    own = account.account_id
+    own = account.account_id if len(account.own.manifest.devices) > 1 else b""
     save_pending(tx, Pending(group_id, Stage.CREATING, 0, entry, made.hand_out, own, b"", (), b""))
     return group_id
 

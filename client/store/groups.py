@@ -270,5 +270,7 @@ def note_cut(tx: Transaction, group_id: bytes, now_ms: int, *, is_own: bool) -> 
 
 def withhold(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
     """These get no chain until the next cut."""
-    for account in accounts:
-        tx.run("UPDATE groups SET withheld = withheld || ? WHERE id = ?", account, group_id)
+    row = find_group(tx, group_id)
+    if row is not None:
+        joined = b"".join(sorted(row.withheld.union(accounts)))
+        tx.run("UPDATE groups SET withheld = ? WHERE id = ?", joined, group_id)
