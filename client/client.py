@@ -36,6 +36,7 @@ from .outbox import Sending, text_message
 from .registration import parse_invite_link, prepare_home, register_account
 from .store.database import Database
 from .system import System, this_machine
+from .transparency.kept_alarm import KeptAlarm
 
 LINES_AT_ONCE: Final = 128
 LINES_UNDER_WAY: Final = 512
@@ -334,6 +335,10 @@ class Client(MessageCalls):
     async def unblock(self, who: str) -> Contact:
         """Let them ask again: what they write is a contact request. Raises UnknownRecipient."""
         return await self._account.contact_book.unblock(who)
+
+    async def evidence(self) -> list[KeptAlarm]:
+        """Every alarm over the relay and over device lists, with the two objects that prove it; oldest first."""
+        return await self._account.evidence()
 
     async def safety_number(self, with_: str) -> SafetyNumber:
         """The number to compare with this contact. Raises UnknownRecipient, and RelayUnreachable for a new handle."""

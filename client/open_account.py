@@ -33,6 +33,7 @@ from .store.database import Database, Transaction
 from .store.key_file import load_key
 from .system import System
 from .transparency.care import LogCare
+from .transparency.kept_alarm import KeptAlarm, kept_alarms
 from .transport import Transport
 
 _SPOOL_FOLDER: Final = "spool"
@@ -259,6 +260,10 @@ class OpenAccount:
         if account_id is not None:
             return account_id
         return (await look_up(self._transport, self._database, recipient)).account_id
+
+    async def evidence(self) -> list[KeptAlarm]:
+        """See `Client.evidence`."""
+        return await self._database.read(kept_alarms)
 
     async def contact_link(self) -> str:
         """See `Client.contact_link`."""

@@ -10,6 +10,7 @@ import click
 
 from .contact import contact
 from .device_commands import device, link
+from .evidence_command import evidence
 from .group_commands import group
 from .output import Output, tell_connection
 from .place import Place
@@ -236,6 +237,7 @@ tokenim.add_command(contact)
 tokenim.add_command(link)
 tokenim.add_command(device)
 tokenim.add_command(group)
+tokenim.add_command(evidence)
 
 
 def main() -> None:

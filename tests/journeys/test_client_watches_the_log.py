@@ -1,12 +1,16 @@
 """Real clients on a real relay: what they keep of its log, and what they do when it does not answer, was restored, or lies."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from client.account import load_account
+from client.cli.commands import tokenim
 from client.client import Client
 from client.errors import LogRefused, LogRolledBack, LogSplit
 from client.message import Warned
@@ -15,11 +19,13 @@ from client.store.key_file import load_key
 from client.store.log_rows import all_evidence, known_logs, own_proof, unconnected
 from client.system import System, this_machine
 from client.transparency.care import UNANSWERED_MS, tend_log
+from client.transparency.known_log import alarm
 from client.transport import Transport
 from crypto.transparency import Inclusion, verify_head, verify_manifest_logged
 from relay.services.transparency import HandleInclusion, Head
 from relay.services.transparency import Inclusion as Proof
 from relay.wire.errors import RateLimited, RelayError
+from relay.wire.links import encode_bytes
 from tests.chatting import People, open_people, texts, waiting
 
 
@@ -231,6 +237,28 @@ async def test_a10_a_head_that_no_proof_connects_is_refused_with_both_heads(peop
         with pytest.raises(LogSplit):
             await bob.send("dora", "hello")
         assert await told(bob) == ["log_split"]
+        (shown,) = await bob.evidence()
+        assert (shown.kind, shown.account) == ("log_split", None)
+        assert shown.as_json()["known"] == encode_bytes(known.head.encode())
     (evidence,) = await store_of(people, "bob", all_evidence)
     assert evidence.known == known.head.encode()
     assert evidence.other != evidence.known
+
+
+async def test_the_command_prints_what_proves_an_alarm(people: People) -> None:
+    home = people.home("bob")
+    first, second = b"what was known", b"what contradicts it"
+    async with Database(home, load_key(home, None)) as database:
+        await database.run(lambda tx: alarm(tx, "log_split", "two heads", b"", first, second, 0))
+    done = await asyncio.to_thread(
+        CliRunner().invoke, tokenim, ["--home", str(home), "evidence", "--json"], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == {
+        "type": "evidence",
+        "kind": "log_split",
+        "account": None,
+        "at": "1970-01-01T00:00:00.000Z",
+        "known": encode_bytes(first),
+        "other": encode_bytes(second),
+    }
