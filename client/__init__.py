@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         CaughtUp,
         Event,
         Gap,
+        Gone,
         Identity,
         Message,
         Missed,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     )
     from .message_acts import Acted, ActKind, Edit, Mark, MessageName, Reaction
     from .message_groups import GroupChange, GroupChanged, GroupInfo, GroupInvited, GroupMember, JoinAsked
+    from .passing_events import Presence, Typing
+    from .privacy import Privacy
 
 __all__ = [
     "ActKind",
@@ -39,6 +42,7 @@ __all__ = [
     "Edit",
     "Event",
     "Gap",
+    "Gone",
     "GroupChange",
     "GroupChanged",
     "GroupInfo",
@@ -50,24 +54,28 @@ __all__ = [
     "Message",
     "MessageName",
     "Missed",
+    "Presence",
+    "Privacy",
     "Reaction",
     "SafetyNumber",
     "SendReport",
     "SharedFile",
     "Standing",
     "State",
+    "Typing",
     "Unopened",
     "Warned",
 ]
 
 _HOMES: Final = MappingProxyType(
-    {"Client": "client", "ClientError": "errors"}
+    {"Client": "client", "ClientError": "errors", "Privacy": "privacy"}
     | dict.fromkeys(("Contact", "Standing"), "contacts")
     | dict.fromkeys(("ActKind", "Acted", "Edit", "Mark", "MessageName", "Reaction"), "message_acts")
     | dict.fromkeys(
         ("GroupChange", "GroupChanged", "GroupInfo", "GroupInvited", "GroupMember", "JoinAsked"),
         "message_groups",
     )
+    | dict.fromkeys(("Presence", "Typing"), "passing_events")
 )
 
 

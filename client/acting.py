@@ -1,7 +1,7 @@
 """What the user does to messages that are there: replies, reacts, edits, deletes. Kept and applied here at once, then sent."""
 
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from crypto.errors import InvalidEncoding, NotEntitled
@@ -18,7 +18,9 @@ from .errors import UsageError
 from .message import Message, State
 from .message_acts import ActKind
 from .outbox import NewMessage, Outbox, text_message
-from .store import acts, history, queue
+from .privacy import Privacy, find_privacy, keep_privacy
+from .receipts import mark_read
+from .store import acts, history, notices, queue
 from .store.acts import StoredAct
 from .store.database import Database, Transaction
 from .store.history import MessageRow
@@ -42,12 +44,14 @@ class Acting:
         outbox: Outbox,
         show: Callable[[Transaction, MessageRow], Message],
         *,
+        on_due: Callable[[], None],
         on_wiped: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._system = system
         self._outbox = outbox
         self._show = show
+        self._on_due = on_due
         self._on_wiped = on_wiped
 
     async def react(self, message: Message | str, emoji: str, patience_seconds: float) -> Message:
@@ -82,6 +86,28 @@ class Acting:
             return to, text_message(text, _reference(row))
 
         return await self._database.read(prepare)
+
+    async def mark_read(self, messages: Iterable[Message | str]) -> None:
+        """See `Client.mark_read`."""
+
+        def mark(tx: Transaction) -> None:
+            for row in [find_row(tx, message) for message in messages]:
+                mark_read(tx, row, self._system)
+
+        await self._database.run(mark)
+        self._on_due()
+
+    async def privacy(self) -> Privacy:
+        """See `Client.privacy`."""
+        return await self._database.read(find_privacy)
+
+    async def set_privacy(self, privacy: Privacy) -> None:
+        """See `Client.set_privacy`."""
+        await self._database.run(lambda tx: keep_privacy(tx, privacy))
+
+    async def unopened(self) -> dict[str, int]:
+        """See `Client.unopened`."""
+        return await self._database.read(notices.unopened_by_reason)
 
     async def _act(
         self, message: Message | str, kind: ActKind, text: str | None, patience_seconds: float
@@ -137,6 +163,7 @@ class Acting:
                 at_ms,
                 text,
             ),
+            self._system.now_ms(),
         )
         return row.n, number
 

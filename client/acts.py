@@ -11,7 +11,7 @@ from crypto.errors import InvalidEncoding, NotEntitled
 from crypto.message_references import Act, MessageFacts, verify_act
 from relay.wire.links import encode_id
 
-from .account import Account
+from .account import Account, load_account
 from .act_bodies import DeleteBody, EditBody, ReactionBody, ReceiptBody
 from .contents import ContentType, Reference, decode_body
 from .conversations import is_in, may_tidy
@@ -21,6 +21,7 @@ from .message_acts import Acted, ActKind, MessageName
 from .store import acts, history, notices
 from .store.acts import StoredAct
 from .store.database import Transaction
+from .store.expiry_rows import start_timer
 from .store.history import MessageRow
 from .store.peers import name_of
 
@@ -97,15 +98,15 @@ def _apply_one(incoming: Incoming, act: StoredAct) -> None:
     if row is None:
         acts.hold(tx, act)
     else:
-        _apply_checked(tx, account, row, act)
+        _apply_checked(tx, account, row, act, incoming.batch.now_ms)
 
 
-def apply_waiting(tx: Transaction, account: Account, author: bytes, message_id: bytes) -> None:
+def apply_waiting(tx: Transaction, account: Account, author: bytes, message_id: bytes, now_ms: int) -> None:
     """A message is here now: what was done to it before it came is done."""
     for act in acts.take_waiting(tx, author, message_id):
         row = history.find_by_id(tx, author, message_id)
         if row is not None:
-            _apply_checked(tx, account, row, act)
+            _apply_checked(tx, account, row, act, now_ms)
 
 
 def facts_of(row: MessageRow) -> MessageFacts | None:
@@ -115,7 +116,7 @@ def facts_of(row: MessageRow) -> MessageFacts | None:
     return MessageFacts(row.conversation_id, row.account_id, row.device_id, row.message_id, row.content_hash)
 
 
-def _apply_checked(tx: Transaction, account: Account, row: MessageRow, act: StoredAct) -> None:
+def _apply_checked(tx: Transaction, account: Account, row: MessageRow, act: StoredAct, now_ms: int) -> None:
     try:
         _require_entitled(tx, account, row, act)
     except (NotEntitled, InvalidEncoding) as error:
@@ -123,7 +124,7 @@ def _apply_checked(tx: Transaction, account: Account, row: MessageRow, act: Stor
         detail = f"an act on a message ({act.kind.value}) was ignored: {error}"
         notices.tell_once(tx, Warned("act_refused", detail, encode_id(act.actor)))
         return
-    if apply_act(tx, row, act):
+    if apply_act(tx, row, act, now_ms):
         notices.tell(tx, _event(tx, row, act))
 
 
@@ -145,10 +146,14 @@ def _require_entitled(tx: Transaction, account: Account, row: MessageRow, act: S
         raise InvalidEncoding("only texts are edited")
 
 
-def apply_act(tx: Transaction, row: MessageRow, act: StoredAct) -> bool:
+def apply_act(tx: Transaction, row: MessageRow, act: StoredAct, now_ms: int) -> bool:
     """Do to a message what was found to be right; False if it changes nothing. A deleted one takes receipts alone."""
     match act.kind:
         case ActKind.DELIVERED | ActKind.READ:
+            own = load_account(tx).account_id
+            if row.account_id == own or (act.kind is ActKind.READ and act.actor == own):
+                # Not by the time that the other side claims: it must not make a message stay or go.
+                start_timer(tx, row.n, now_ms)
             return acts.put_receipt(tx, row.n, act.actor, act.at_ms, is_read=act.kind is ActKind.READ)
         case ActKind.DELETE:
             return acts.wipe(tx, row.n, act.at_ms, act.actor)
@@ -158,6 +163,8 @@ def apply_act(tx: Transaction, row: MessageRow, act: StoredAct) -> bool:
             return acts.put_reaction(tx, row.n, act)
         case ActKind.EDIT:
             return acts.put_edit(tx, row.n, act)
+        case ActKind.EXPIRED:
+            return False
 
 
 def _event(tx: Transaction, row: MessageRow, act: StoredAct) -> Acted:

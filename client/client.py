@@ -12,6 +12,7 @@ acknowledged only after it is kept. Several processes may open one folder; the n
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from .contacts import Contact
 from .devices.joining import Talk, join_account, parse_origin
 from .devices.own_devices import OwnDevices
 from .errors import UsageError
+from .expiry import MAX_EXPIRY_SECONDS
 from .groups.membership import Membership
 from .groups.rooms import group_id_of
 from .media import Progress
@@ -158,10 +160,14 @@ class Client(MessageCalls):
         text: str | None = None,
         *,
         file: str | PathLike[str] | None = None,
+        expires_after_seconds: int = 0,
         progress: Progress | None = None,
         patience_seconds: float = 5.0,
     ) -> Message:
         """Send a text or a file to a handle, a contact link, the account id of a known contact, or a group (`group:ID`).
+
+        With `expires_after_seconds` it disappears on both sides: so long after it was read there, and after the first
+        receipt here; unread, 30 days later than that.
 
         Returns when the relay has it durably for every device of the recipient. Raises RelayUnreachable if the relay
         is not reached (again) within `patience_seconds`: the message then stays in the outbox and goes out with the
@@ -170,14 +176,17 @@ class Client(MessageCalls):
         """
         if (text is None) == (file is None):
             raise UsageError("send a text or a file: one of them")
+        if not 0 <= expires_after_seconds <= MAX_EXPIRY_SECONDS:
+            raise UsageError(f"a message disappears after 1 to {MAX_EXPIRY_SECONDS} seconds, or never (0)")
         opened = self._account
         recipient, account_id = await opened.recipient(to)
         if file is not None:
-            message = await opened.sealed_file(_folder(file))
+            message = await opened.files.seal(_folder(file))
         else:
             if not text:
                 raise UsageError("the text is empty")
             message = text_message(text)
+        message = replace(message, expires_after_seconds=expires_after_seconds)
         sending = await opened.outbox.send(recipient, account_id, [message], progress=progress)
         return await opened.finish(sending, patience_seconds)
 

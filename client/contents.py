@@ -38,6 +38,8 @@ class ContentType(IntEnum):
     EDIT = 11
     DELETE = 12
     RECEIPT = 13
+    TYPING = 14
+    PRESENCE = 15
     GROUP_INVITATION = 20  # client/groups/invitations.py
     GROUP_JOIN = 21
     GROUP_WELCOME = 22  # to who joins, and to a new device: client/groups/bodies.py
@@ -48,6 +50,7 @@ class ContentType(IntEnum):
     GROUP_ASK = 27
     GROUP_COMMIT = 28
     CONTACT_TOKEN = 30  # client/contact_tokens.py
+    RESEND = 31
     MANIFEST_EVIDENCE = 32  # a signed manifest, asked for or shown: what stands behind gossip
 
 
@@ -113,7 +116,8 @@ class FilePointer(msgspec.Struct, frozen=True, array_like=True):
 class Content(msgspec.Struct, frozen=True, array_like=True):
     """One content. `counter` numbers what the sending device sends to this conversation, from 1.
 
-    `previous_hash` is SHA-256 of the encoded content before (empty for the first).
+    `previous_hash` is SHA-256 of the encoded content before (empty for the first). What is sealed as an ephemeral message
+    is not counted: 0, and no hash.
     """
 
     type: Annotated[int, Meta(ge=0, le=65_535)]
@@ -121,7 +125,7 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         bytes, Meta(min_length=CONVERSATION_ID_BYTES, max_length=CONVERSATION_ID_BYTES)
     ]
     message_id: Annotated[bytes, Meta(min_length=MESSAGE_ID_BYTES, max_length=MESSAGE_ID_BYTES)]
-    counter: Annotated[int, Meta(ge=1, le=2**53)]
+    counter: Annotated[int, Meta(ge=0, le=2**53)]
     previous_hash: Annotated[bytes, Meta(max_length=limits.HASH_BYTES)]
     sent_at_ms: Annotated[int, Meta(ge=0, le=2**53)]
     expires_after_seconds: Annotated[int, Meta(ge=0, le=2**32)]
@@ -161,16 +165,18 @@ def content_hash(encoded: bytes) -> bytes:
     return hashlib.sha256(encoded).digest()
 
 
-def decode_content(encoded: bytes) -> Content:
-    """The content; raises InvalidEncoding."""
+def decode_content(encoded: bytes, *, is_counted: bool = True) -> Content:
+    """The content; raises InvalidEncoding. `is_counted`: it came by the mailbox, not as an ephemeral message."""
     try:
         content = _content.decode(encoded)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidEncoding("what opened is not a content") from error
     if len(content.previous_hash) not in (0, limits.HASH_BYTES) or (
-        (content.counter == 1) != (not content.previous_hash)
+        (content.counter <= 1) != (not content.previous_hash)
     ):
         raise InvalidEncoding("the first content alone has no predecessor")
+    if (content.counter > 0) != is_counted:
+        raise InvalidEncoding("contents of the mailbox are counted, ephemeral ones are not")
     return content
 
 

@@ -17,6 +17,7 @@ from crypto.sessions import PeerSessions, encrypt
 from relay.wire.limits import ENVELOPE_ID_BYTES
 from relay.wire.links import encode_id
 
+from . import expiry
 from .account import Account, load_account
 from .contents import OF_GROUPS, Content, Introduction, content_hash, direct_conversation, encode_content
 from .devices.copies import copy_to_own
@@ -24,7 +25,7 @@ from .devices.shared_items import share_changes
 from .errors import DevicesForked, Refused
 from .first_contact import Fetched, Missing
 from .message import State, Warned
-from .store import facts, history, log_rows, notices, peers, queue
+from .store import facts, history, log_rows, notices, peers, queue, sent_contents
 from .store.contact_rows import note_token_told
 from .store.database import Transaction
 from .store.peers import CONTACT, Peer, find_peer, note_sent
@@ -212,6 +213,7 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
     if not envelopes:
         _file_without_envelope(tx, work, row)
         return
+    sent_contents.add_devices(tx, content_hash(content), [one.device_id for one in envelopes])
     queue.add_outgoing(
         tx,
         envelope_id=system.random(ENVELOPE_ID_BYTES),
@@ -224,6 +226,8 @@ def _encrypt_one(tx: Transaction, work: _Work, draft: queue.Draft, system: Syste
         only_devices=draft.only_devices,
     )
     history.set_encrypted(tx, row.n, conversation_id, work.account.device_id, content_hash(content))
+    if row.expires_after_seconds:
+        expiry.begin(tx, row.n, work.now_ms)
     work.encrypted.append(row.n)
     if draft.content is None:
         copy_to_own(tx, work.account, work.peer.account_id, row.type, content, system)
@@ -284,11 +288,13 @@ def _content(
             counter=counter + 1,
             previous_hash=previous_hash,
             sent_at_ms=row.sent_at_ms,
-            expires_after_seconds=0,
+            expires_after_seconds=row.expires_after_seconds,
             introduction=introduction,
             body=msgspec.Raw(row.body),
             gossip=_gossip(tx, work, row),
         )
     )
-    history.set_own_counter(tx, conversation_id, counter + 1, content_hash(encoded))
+    hash_ = content_hash(encoded)
+    history.set_own_counter(tx, conversation_id, counter + 1, hash_)
+    sent_contents.keep(tx, conversation_id, counter + 1, hash_, encoded, row.n, work.now_ms)
     return encoded

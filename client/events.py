@@ -1,4 +1,4 @@
-"""Gives an application what came, each once: messages first, then what should be told besides.
+"""Gives an application what came, each once: messages first, then what should be told besides, then what only passes.
 
 A row counts as given when the next one is asked for or the iteration ends, so nothing is lost if the process dies
 while it is handled.
@@ -43,6 +43,8 @@ async def receive_events(
         async with aclosing(_kept(database, as_message)) as kept:
             async for event in kept:
                 yield event
+        while (passing := inbox.passing.take()) is not None:
+            yield passing
         if is_caught_up and not was_caught_up:
             yield CaughtUp()
             if until_caught_up:

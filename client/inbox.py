@@ -36,6 +36,8 @@ from .errors import (
 )
 from .mailbox_round import take
 from .message import Gap, Warned
+from .passing import PassingEvents
+from .passing_contents import open_passing
 from .reconnect import Backoff
 from .store import facts, history, notices
 from .store.database import Database, Transaction
@@ -72,6 +74,8 @@ class Inbox:
         on_prekeys_low: Callable[[], None],
         on_caught_up: Callable[[], None],
         on_look_at_log: Callable[[], None],
+        on_kept: Callable[[], None],
+        passing: PassingEvents,
     ) -> None:
         self._account = account
         self._transport = transport
@@ -82,6 +86,9 @@ class Inbox:
         self._on_prekeys_low = on_prekeys_low
         self._on_caught_up = on_caught_up
         self._on_look_at_log = on_look_at_log
+        self._on_kept = on_kept
+        self.passing = passing
+        self.is_connected = False
         self.caught_up = asyncio.Event()
         self.settled = asyncio.Event()
         self.news = asyncio.Event()
@@ -102,6 +109,7 @@ class Inbox:
                     self.lost_since = self.error = None
                     self.heard_at = self._system.monotonic_seconds()
                     await self._believe_listed()
+                    self.is_connected = True
                     await self._converse(connection)
             except (RelayUnreachable, RelayMisbehaved) as error:
                 await self._lost(error, backoff.next_seconds())
@@ -115,6 +123,7 @@ class Inbox:
                     raise
                 await self._lost(error, backoff.next_seconds(max(error.retry_after_ms / 1_000, 1.0)))
             finally:
+                self.is_connected = False
                 self.caught_up.clear()
 
     async def _believe_listed(self) -> None:
@@ -149,8 +158,11 @@ class Inbox:
             while not batches.empty() and len(frames) < _LONGEST_ROUND:
                 frames += batches.get_nowait()
             mail = [frame for frame in frames if isinstance(frame, Deliver | MissedFrame)]
-            if mail:
+            passing = [frame for frame in mail if isinstance(frame, Deliver) and frame.sequence == 0]
+            if len(mail) > len(passing):
                 await self._take(connection, mail)
+            if passing:
+                await self._take_passing(passing)
             for frame in frames:
                 await self._hear(frame)
 
@@ -165,6 +177,7 @@ class Inbox:
             absent = await self._database.read(history.untold_absent)
             if absent & absent_before:
                 await self._database.run(self._tell_absent)
+                self._on_kept()
                 self.news.set()
             absent_before = absent
 
@@ -179,6 +192,8 @@ class Inbox:
             if taken.up_to:
                 await connection.send([Ack(taken.up_to)])
                 self._system.reached(Step.ACKNOWLEDGED)
+            if taken.messages:
+                self._on_kept()
             if taken.drafted:
                 self._on_drafts()
             if taken.errands:
@@ -189,6 +204,13 @@ class Inbox:
                 return
             await self._fetch_chain(taken.gap_of)
             fetched |= {taken.gap_of}
+
+    async def _take_passing(self, frames: Sequence[Deliver]) -> None:
+        """What is in no mailbox: opened and given, not kept and not acknowledged."""
+        events = await self._database.run(partial(open_passing, frames=frames, system=self._system))
+        if events:
+            self.passing.put(events)
+            self.news.set()
 
     async def _fetch_chain(self, account_id: bytes) -> None:
         """Get the device list that an envelope needs; if it cannot be had, the envelope counts as one that does not open."""
@@ -223,6 +245,7 @@ class Inbox:
             await self._look_at_own_list()
             await self._database.run(self._note_caught_up)
             self._on_caught_up()
+            self._on_kept()  # what is missing can be asked for
             self.caught_up.set()
             self.settled.set()
             self.news.set()

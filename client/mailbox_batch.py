@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from crypto.errors import InvalidEncoding
 from crypto.local_prekeys import LocalPrekeys
 from crypto.sessions import PeerSessions
 from relay.wire.links import encode_id
@@ -32,6 +33,8 @@ class Batch:
     received: dict[bytes, int] = field(default_factory=dict)
     released: list["Released"] = field(default_factory=list)
     """Envelopes that were held, and can be opened now."""
+    late: dict[bytes, int] = field(default_factory=dict)
+    """How many contents of an account came after later ones of their device, without having been asked for."""
     drafted: bool = False
     """Something was put on its way: the outbox has to be woken."""
     errands: bool = False
@@ -73,6 +76,10 @@ class Opened(NamedTuple):
 
 class HeldForLater(Exception):
     """The envelope waits in the store until what opens it has come."""
+
+
+class Redirected(InvalidEncoding):
+    """A content of another conversation than the one that its session or chain can only be of."""
 
 
 class DeviceListNeeded(Exception):

@@ -30,11 +30,20 @@ from .devices.shared_items import share_changes
 from .first_envelope import open_first_envelope
 from .groups.opening import open_group_envelope
 from .incoming import Incoming
-from .mailbox_batch import Batch, DeviceListNeeded, HeldForLater, Opened, Released, warn, warn_of_copy
+from .mailbox_batch import (
+    Batch,
+    DeviceListNeeded,
+    HeldForLater,
+    Opened,
+    Redirected,
+    Released,
+    warn,
+    warn_of_copy,
+)
 from .message import Missed
 from .recipients import is_handle
 from .signals import draft_signal
-from .store import facts, history, notices
+from .store import absent_rows, facts, history, notices
 from .store.contact_rows import count_dropped, note_introduced
 from .store.database import Transaction
 from .store.peers import (
@@ -160,6 +169,9 @@ def _finish(tx: Transaction, batch: Batch, system: System, gap_of: bytes | None)
         save_prekeys(tx, before, batch.prekeys)
     for account_id, count in batch.received.items():
         note_received(tx, account_id, count)
+    for account_id, count in batch.late.items():
+        detail = f"{count} messages came after later ones of their device: the history shows them where they were sent"
+        warn(tx, "reordered", detail, account_id)
     for account_id in batch.received:
         if _owes_answer(tx, batch.account, account_id, batch.now_ms):
             note_answer_due(tx, account_id, batch.now_ms)
@@ -217,6 +229,8 @@ def _open_ratchet(tx: Transaction, batch: Batch, one: Released) -> Opened:
     except CopiedState:
         warn_of_copy(tx, key[0])
         raise
+    if opened.info.ephemeral:
+        raise InvalidEncoding("an ephemeral message in the mailbox")
     batch.put(key, opened.sessions)
     return Opened(key, opened.plaintext, direct_conversation(batch.account.account_id, key[0]))
 
@@ -233,7 +247,7 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
     account_id, device_id = opened.key
     content = decode_content(opened.plaintext)
     if content.conversation_id != opened.conversation_id:
-        raise InvalidEncoding("a content for a conversation that is not known here")
+        raise Redirected("a content of another conversation than it came in")
     if opened.in_group:
         batch.group_messages += 1
     else:
@@ -244,7 +258,7 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
         learn_token(tx, account_id, content.introduction.token, "contact")
         note_introduced(tx, account_id, batch.now_ms)
         _hear_claim(tx, batch.account, account_id, content.introduction.handle, is_first=content.counter == 1)
-    was_absent = history.is_absent(tx, device_id, content)
+    times_asked = absent_rows.times_asked(tx, device_id, content)
     follows = history.count_incoming(
         tx,
         account_id,
@@ -256,6 +270,8 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
     if is_cut:
         count_dropped(tx, account_id)
         return
+    if times_asked == 0:
+        batch.late[account_id] = batch.late.get(account_id, 0) + 1
     if not follows:
         warn(tx, "sequence_broken", "a message does not follow the one before it", account_id)
     is_direct = opened.conversation_id == direct_conversation(batch.account.account_id, account_id)
@@ -263,7 +279,14 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
         hear_gossip(tx, batch, account_id, content.gossip)
     handle(
         Incoming(
-            tx, batch, account_id, device_id, content, opened.plaintext, received_at_ms, was_absent=was_absent
+            tx,
+            batch,
+            account_id,
+            device_id,
+            content,
+            opened.plaintext,
+            received_at_ms,
+            was_absent=times_asked is not None,
         )
     )
 

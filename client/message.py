@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from .message_acts import Acted, Edit, Mark, MessageName, Reaction
 from .message_groups import GroupChanged, GroupInvited, JoinAsked
+from .passing_events import Passing
 from .times import iso_time
 
 
@@ -68,6 +69,12 @@ class Message:
     """Of the author in the group now; None for who is out of it."""
     contact_request: bool = False
     """Its author is somebody whom the user has neither written to nor accepted."""
+    read_at_ms: int | None = None
+    """Of what others wrote: when the user of this account has read it."""
+    expires_after_seconds: int = 0
+    """It disappears on both sides so long after it was read; 0: never."""
+    expires_at_ms: int | None = None
+    """When it goes from this machine, as far as that is known by now."""
     _reply: Callable[[str], Awaitable["Message"]] | None = field(default=None, repr=False, compare=False)
     _fetch: Callable[["Message"], Awaitable["Message"]] | None = field(
         default=None, repr=False, compare=False
@@ -145,6 +152,11 @@ class Message:
             shown["earlier"] = [{"text": one.text, "at": iso_time(one.at_ms)} for one in self.edits]
         if self.deleted_at_ms is not None:
             shown["deleted_at"] = iso_time(self.deleted_at_ms)
+        if self.expires_after_seconds:
+            shown["expires_after"] = self.expires_after_seconds
+        for name, at_ms in (("read_at", self.read_at_ms), ("expires_at", self.expires_at_ms)):
+            if at_ms is not None:
+                shown[name] = iso_time(at_ms)
         for name, marks in (("delivered_to", self.delivered_to), ("read_by", self.read_by)):
             if marks:
                 shown[name] = [
@@ -195,8 +207,31 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A device says that it cannot give again what is missing of it: these messages will not come."""
+
+    conversation: str
+    account: str
+    name: str
+    count: int
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "type": "gone",
+            "conversation": self.conversation,
+            "account": self.account,
+            "from": self.name,
+            "count": self.count,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Unopened:
-    """An envelope that no key here opens; it is kept and counted. `reason` is one word for the kind of failure."""
+    """An envelope that no key here opens, or whose content breaks a rule; it is kept and counted.
+
+    `reason` is one word for the kind of failure; `redirected`: a content of another conversation than it came in.
+    """
 
     reason: str
 
@@ -219,7 +254,18 @@ class Warned:
 
 
 Event: TypeAlias = (
-    Message | Acted | CaughtUp | Missed | Gap | Unopened | Warned | GroupChanged | GroupInvited | JoinAsked
+    Message
+    | Acted
+    | Passing
+    | CaughtUp
+    | Missed
+    | Gap
+    | Gone
+    | Unopened
+    | Warned
+    | GroupChanged
+    | GroupInvited
+    | JoinAsked
 )
 
 

@@ -15,6 +15,7 @@ class ActKind(StrEnum):
     DELETE = "delete"
     DELIVERED = "delivered"  # a receipt: it is on a device of theirs
     READ = "read"  # a receipt: they have seen it
+    EXPIRED = "expired"  # its author wanted it to disappear, and its time is over
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from .message import Message
 from .open_account import OpenAccount
+from .privacy import Privacy
 
 
 class MessageCalls:
@@ -40,3 +41,35 @@ class MessageCalls:
         One that was not sent yet does not go out. Raises UsageError also for what others wrote.
         """
         return await self._account.acting.delete(message, patience_seconds)
+
+    async def mark_read(self, *messages: Message | str) -> None:
+        """The user has seen these messages of others: their authors are told, if they are contacts and receipts are on.
+
+        Needs no relay: receipts go out together, within some seconds, while this client listens. Starts the time of
+        messages that disappear.
+        """
+        await self._account.acting.mark_read(messages)
+
+    async def privacy(self) -> Privacy:
+        """What this client tells contacts by itself."""
+        return await self._account.acting.privacy()
+
+    async def set_privacy(self, privacy: Privacy) -> None:
+        """Say what this client may tell contacts by itself, from now on."""
+        await self._account.acting.set_privacy(privacy)
+
+    async def typing(self, to: str, is_typing: bool = True) -> bool:
+        """Let a contact know that the user writes to them, or has stopped; call it again every few seconds meanwhile.
+
+        Never kept and never tried again; False if it did not go out: no connection (`events` makes one), no contact that the
+        user has written to and that has answered, switched off, or told just now. Raises UsageError, UnknownRecipient.
+        """
+        return await self._account.passing.typing(await self._account.contact(to), is_typing=is_typing)
+
+    async def presence(self, to: str, is_here: bool = True) -> bool:
+        """Let a contact know that the user is here, or goes; as `typing`."""
+        return await self._account.passing.presence(await self._account.contact(to), is_here=is_here)
+
+    async def unopened(self) -> dict[str, int]:
+        """How many envelopes are kept that did not open, by the word for what was wrong (`redirected`, `undecryptable` …)."""
+        return await self._account.acting.unopened()

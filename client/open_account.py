@@ -12,23 +12,25 @@ from relay.wire.links import ContactLink, encode_id
 from .account import Account, load_account
 from .acting import Acting
 from .contact_book import ContactBook
-from .contents import ContentType, decode_file, direct_conversation, encode_body
+from .contents import direct_conversation
+from .conversation_care import ConversationCare
 from .devices.own_devices import OwnDevices
 from .errors import DeviceRevoked, UnknownRecipient, UsageError
 from .events import receive_events
+from .expiry import remove_due
 from .groups.membership import Membership
 from .groups.rooms import Groups
 from .groups.sending import find_group_or_raise, group_recipient, parse_group, require_sender
 from .inbox import Inbox
-from .kept_files import remove_files_of_the_gone
-from .media import fetch_file, seal_file
+from .kept_files import KeptFiles
 from .message import Event, Message, SafetyNumber
-from .outbox import NewMessage, Outbox, Sending
+from .outbox import Outbox, Sending
+from .passing import PassingEvents, PassingSender
 from .prekey_care import PrekeyCare
 from .recipients import known_recipient, look_up, parse_recipient, remembered
 from .registration import register_token
 from .shown_message import Showing
-from .store import facts, history, queue
+from .store import facts, history, sent_contents
 from .store.database import Database, Transaction
 from .store.key_file import load_key
 from .system import System
@@ -36,9 +38,6 @@ from .transparency.care import LogCare
 from .transparency.kept_alarm import KeptAlarm, kept_alarms
 from .transport import Transport
 
-_SPOOL_FOLDER: Final = "spool"
-_FILES_FOLDER: Final = "files"
-_SPOOL_KEPT_SECONDS: Final = 86_400
 _REPLY_PATIENCE_SECONDS: Final = 5.0
 _HAND_OVER_SECONDS: Final = 8.0
 
@@ -50,18 +49,17 @@ class OpenAccount:
         self, home: Path, system: System, account: Account, database: Database, transport: Transport
     ) -> None:
         self.account: Final = account
-        self._home = home
         self._system = system
         self._database = database
         self._transport = transport
         self._showing = Showing(account, self._reply, self._fetch)
-        self._spool = home / _SPOOL_FOLDER
+        self.files: Final = KeptFiles(home, database, transport, system)
         self.outbox: Final = Outbox(
             account,
             transport,
             database,
             system,
-            self._spool,
+            self.files.spool,
             drained=self._drained,
             on_answered=self._answered,
         )
@@ -70,7 +68,7 @@ class OpenAccount:
             transport,
             database,
             system,
-            self._spool,
+            self.files.spool,
             on_drafts=self.outbox.wake,
             on_news=self._look_for_news,
         )
@@ -85,8 +83,16 @@ class OpenAccount:
             settle=self.settle,
             listen=self._listen,
         )
+        self._tending = ConversationCare(
+            database, system, on_drafts=self.outbox.wake, on_emptied=self._after_emptying
+        )
         self.acting: Final = Acting(
-            database, system, self.outbox, self._showing.message, on_wiped=self.tidy_files
+            database,
+            system,
+            self.outbox,
+            self._showing.message,
+            on_due=self._tending.due,
+            on_wiped=self.files.tidy,
         )
         self._care = PrekeyCare(transport, database, account, system, on_tended=self._look_for_news)
         self._log_care = LogCare(
@@ -107,12 +113,22 @@ class OpenAccount:
             on_prekeys_low=self._care.due,
             on_caught_up=self._care.due,
             on_look_at_log=self._log_care.due,
+            on_kept=self._tending.due,
+            passing=PassingEvents(system),
+        )
+        self.passing: Final = PassingSender(
+            account.account_id,
+            transport,
+            database,
+            system,
+            is_connected=lambda: self._inbox.is_connected,
         )
         self.contact_book: Final = ContactBook(account, transport, database, system, self.outbox)
         self._listening: asyncio.Task[None] | None = None
         self._caring: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._changing: asyncio.Task[None] | None = None
+        self._tender: asyncio.Task[None] | None = None
         self._iteration: AsyncGenerator[Event, None] | None = None
         self._iteration_ended = asyncio.Event()
 
@@ -128,11 +144,14 @@ class OpenAccount:
             opened = cls(home, system, account, database, transport)
             await stack.enter_async_context(opened.outbox)
             await database.run(history.forget_settled_signals)
-            await opened._tidy_spool()
-            await opened.tidy_files()
+            await database.run(lambda tx: sent_contents.forget_old(tx, system.now_ms()))
+            await database.run(lambda tx: remove_due(tx, system.now_ms()))
+            await opened.files.tidy_spool()
+            await opened.files.tidy()
             stack.push_async_callback(opened.groups.close)
             opened._watching = asyncio.create_task(opened._log_care.run(), name="log-care")
             stack.push_async_callback(opened._stop_listening)
+            opened._tender = asyncio.create_task(opened._tending.run(), name="conversation-care")
             yield opened
             await opened.outbox.linger()
 
@@ -188,6 +207,8 @@ class OpenAccount:
         if self._caring is None:
             self._caring = asyncio.create_task(self._care.run(), name="prekey-care")
             self._changing = asyncio.create_task(self.contact_book.token_care.run(), name="token-care")
+        self._tending.is_listening = True
+        self._tending.due()
         self.outbox.wake()
         self.groups.wake()
         return self._listening
@@ -219,7 +240,7 @@ class OpenAccount:
             await self._inbox.settled.wait()
 
     async def _stop_listening(self) -> None:
-        mine = self._listening, self._caring, self._watching, self._changing
+        mine = self._listening, self._caring, self._watching, self._changing, self._tender
         tasks = [task for task in mine if task is not None]
         for task in tasks:
             task.cancel()
@@ -264,6 +285,12 @@ class OpenAccount:
     async def evidence(self) -> list[KeptAlarm]:
         """See `Client.evidence`."""
         return await self._database.read(kept_alarms)
+
+    async def contact(self, who: str) -> bytes:
+        """The account id of somebody who is known here. Raises UsageError, UnknownRecipient."""
+        parsed = parse_recipient(who)
+        peer = await self._database.run(lambda tx: remembered(tx, parsed, self.account.origin))
+        return peer.account_id
 
     async def contact_link(self) -> str:
         """See `Client.contact_link`."""
@@ -347,48 +374,11 @@ class OpenAccount:
 
     # Files.
 
-    async def sealed_file(self, path: Path) -> NewMessage:
-        """A file, encrypted into the spool. Raises UsageError, MediaError."""
-        await asyncio.to_thread(self._spool.mkdir, mode=0o700, exist_ok=True)
-        place = self._spool / self._system.random(16).hex()
-        sealed = await asyncio.to_thread(seal_file, path, place, self._system.random)
-        return NewMessage(
-            ContentType.FILE,
-            encode_body(sealed.pointer),
-            spool=sealed.spool.name,
-            length=sealed.length,
-            sha256=sealed.pointer.ciphertext_sha256,
-            file_path=str(path),
-            file_sha256=sealed.plain_sha256,
-        )
-
     async def _fetch(self, number: int) -> Message:
         """The message with its file on this machine."""
-        row = await self._database.read(lambda tx: history.find(tx, number))
-        if row is None or row.type != ContentType.FILE:
-            raise UsageError("this message has no file")
-        if row.file_path is None or not await asyncio.to_thread(Path(row.file_path).exists):
-            # By the own number: authors choose message ids, and one may choose that of another.
-            folder = self._home / _FILES_FOLDER / str(number)
-            path, sha256 = await fetch_file(
-                self._transport, decode_file(row.body), folder, lambda done, total: None
-            )
-            await self._database.run(lambda tx: history.keep_file(tx, number, str(path), sha256))
+        await self.files.fetch(number)
         return await self.message(number)
 
-    async def tidy_files(self) -> None:
-        """Fetched files go with their messages."""
-        await remove_files_of_the_gone(self._home / _FILES_FOLDER, self._database)
-
-    async def _tidy_spool(self) -> None:
-        """Encrypted copies whose message was never kept (the process died in between) go."""
-        needed = await self._database.read(queue.spools)
-        before_seconds = self._system.now_ms() / 1_000 - _SPOOL_KEPT_SECONDS
-
-        def tidy() -> None:
-            for path in self._spool.glob("*"):
-                # Another process may be at work on a young one.
-                if path.name not in needed and path.stat().st_mtime < before_seconds:
-                    path.unlink(missing_ok=True)
-
-        await asyncio.to_thread(tidy)
+    async def _after_emptying(self) -> None:
+        self._look_for_news()
+        await self.files.tidy()

@@ -40,6 +40,8 @@ class NewMessage:
     sha256: bytes = b""
     file_path: str | None = None
     file_sha256: bytes | None = None
+    expires_after_seconds: int = 0
+    """It disappears on both sides so long after it was read; 0: never."""
 
 
 def text_message(text: str, answers: Reference | None = None) -> NewMessage:
@@ -181,6 +183,7 @@ class Outbox:
                 sent_at_ms=self._system.now_ms(),
                 file_path=message.file_path,
                 file_sha256=message.file_sha256,
+                expires_after_seconds=message.expires_after_seconds,
             )
             queue.add_draft(tx, number, recipient, account_id, is_group=recipient.startswith(GROUP_PREFIX))
             if message.spool is not None:

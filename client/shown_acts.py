@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from relay.wire.links import encode_id
 
+from .account import Account
 from .acts import facts_of
 from .contents import Reference
 from .message_acts import Edit, Mark, MessageName, Reaction
@@ -23,25 +24,28 @@ class ShownActs:
     reactions: tuple[Reaction, ...] = ()
     delivered_to: tuple[Mark, ...] = ()
     read_by: tuple[Mark, ...] = ()
+    read_at_ms: int | None = None
 
 
-def acts_on(tx: Transaction, row: MessageRow, text: str | None) -> ShownActs:
+def acts_on(tx: Transaction, account: Account, row: MessageRow, text: str | None) -> ShownActs:
     """What was done to this message, whose first text was `text`."""
     if not row.acted:
         return ShownActs(text)
     forms = [] if text is None else [Edit(text, row.sent_at_ms)]
     forms += [Edit(later, at_ms) for later, at_ms in acts.edits(tx, row.n)]
     receipts = acts.receipts(tx, row.n)
+    others = [receipt for receipt in receipts if receipt[0] != account.account_id]
     return ShownActs(
         text=forms[-1].text if forms else None,
         edits=tuple(forms[:-1]),
         edited_at_ms=forms[-1].at_ms if len(forms) > 1 else None,
         reactions=tuple(
-            Reaction(encode_id(account), name_of(tx, account), emoji, at_ms)
-            for account, emoji, at_ms in acts.reactions(tx, row.n)
+            Reaction(encode_id(one), name_of(tx, one), emoji, at_ms)
+            for one, emoji, at_ms in acts.reactions(tx, row.n)
         ),
-        delivered_to=_marks(tx, [(account, delivered) for account, delivered, _ in receipts]),
-        read_by=_marks(tx, [(account, read) for account, _, read in receipts]),
+        delivered_to=_marks(tx, [(other, delivered) for other, delivered, _ in others]),
+        read_by=_marks(tx, [(other, read) for other, _, read in others]),
+        read_at_ms=next((read for own, _, read in receipts if own == account.account_id), None),
     )
 
 

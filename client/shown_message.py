@@ -35,9 +35,9 @@ class Showing:
         is_own = row.outgoing or row.account_id == self.account.account_id
         name = (self.account.handle or author) if is_own else name_of(tx, row.account_id)
         kind, text, file, answers = _body(row)
-        done = acts_on(tx, row, text)
         group = None if row.conversation_id is None else find_group(tx, row.conversation_id)
         member = None if group is None else group.view.state.by_account.get(row.account_id)
+        done = acts_on(tx, self.account, row, text)
         number = row.n
         return Message(
             id=encode_id(row.message_id),
@@ -62,6 +62,9 @@ class Showing:
             read_by=done.read_by,
             group=None if group is None else encode_id(group.group_id),
             role=None if member is None else member.role.name.lower(),
+            read_at_ms=done.read_at_ms,
+            expires_after_seconds=row.expires_after_seconds,
+            expires_at_ms=row.expires_at_ms,
             _reply=lambda text: self.reply(number, text),
             _fetch=lambda message: self.fetch(number),
         )

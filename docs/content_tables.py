@@ -2,7 +2,7 @@
 
 import msgspec.inspect as shapes
 
-from client import act_bodies, contents
+from client import act_bodies, contents, passing_contents, resends
 from client.contact_tokens import ContactToken
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
@@ -83,6 +83,9 @@ def contents_table() -> str:
         contents.ContentType.GROUP_COMMIT: _body(group_bodies.CommitBody),
         contents.ContentType.CONTACT_TOKEN: _body(ContactToken),
         contents.ContentType.MANIFEST_EVIDENCE: _body(evidence.ManifestEvidence),
+        contents.ContentType.TYPING: _body(passing_contents.TypingBody),
+        contents.ContentType.PRESENCE: _body(passing_contents.PresenceBody),
+        contents.ContentType.RESEND: _body(resends.ResendBody),
     }
     types = [[number(kind), f"`{kind.name.lower()}`", bodies[kind]] for kind in contents.ContentType]
     return "\n".join([*parts, table(["type", "", "body"], types)])

@@ -145,7 +145,11 @@ def send(
 @tokenim.command()
 @click.option("--until-caught-up", is_flag=True, help="Stop when everything that waited is here.")
 @click.option("--own", is_flag=True, help="Also print what other devices of this account sent.")
-@click.option("--events", is_flag=True, help="With --json, also print an object `caught_up` when it happens.")
+@click.option(
+    "--events",
+    is_flag=True,
+    help="With --json, also print receipts, typing, presence, and an object `caught_up` when it happens.",
+)
 @click.option(
     "--patience",
     "patience_seconds",

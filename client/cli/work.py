@@ -13,9 +13,10 @@ from typing import BinaryIO
 from client.client import Client
 from client.errors import FileDamaged, FileUnavailable, UsageError
 from client.kill_steps import machine
-from client.message import CaughtUp, Event, Gap, Message, Missed, State, Unopened, Warned
+from client.message import CaughtUp, Event, Gap, Gone, Message, Missed, State, Unopened, Warned
 from client.message_acts import Acted, ActKind
 from client.message_groups import GroupChanged, GroupInvited, JoinAsked
+from client.passing_events import Presence, Typing
 from client.times import iso_time
 from relay.wire.links import encode_bytes
 
@@ -202,12 +203,19 @@ async def _print_events(
                 if event.outgoing and not own:
                     continue
                 event = await _fetched(event, out)
-            elif isinstance(event, CaughtUp) and not events:
+            elif not events and _is_for_programs(event):
                 continue
             out.shown(event, plain_event(event))
             sys.stdout.flush()
         if until_caught_up:
             await client.settle()
+
+
+def _is_for_programs(event: Event) -> bool:
+    """What is printed only if asked for: nobody has to act on it."""
+    if isinstance(event, Acted):
+        return event.kind in (ActKind.DELIVERED, ActKind.READ)
+    return isinstance(event, CaughtUp | Typing | Presence)
 
 
 async def _fetched(message: Message, out: Output) -> Message:
@@ -231,12 +239,14 @@ def plain_event(event: Event) -> str | None:
             return plain_message(event)
         case Acted():
             return plain_act(event)
-        case CaughtUp():
+        case CaughtUp() | Typing() | Presence():
             return None
         case Missed(count=count, reason=reason):
             return f"! {count} envelopes will not come: {reason}"
         case Gap(name=name, count=count):
             return f"! {count} messages of {one_line(name)} are not here (yet)"
+        case Gone(name=name, count=count):
+            return f"! {count} messages of {one_line(name)} are gone for good"
         case Unopened(reason=reason):
             return f"! a message could not be opened: {one_line(reason)}"
         case Warned(kind=kind, detail=detail):
@@ -269,6 +279,8 @@ def plain_act(act: Acted) -> str | None:
             return f"* {who} edits {act.message.id}: {printable(act.text or '')}"
         case ActKind.DELETE:
             return f"* {who} deletes {act.message.id}"
+        case ActKind.EXPIRED:
+            return f"* {act.message.id} of {who} has disappeared"
         case ActKind.DELIVERED | ActKind.READ:
             return None
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from client import expiry
 from client.account import Account, load_account
 from client.contents import Content, content_hash, encode_content
 from client.errors import GroupNotReady, GroupTooNew, NotEntitled, NotInGroup, UnknownGroup
@@ -179,6 +180,8 @@ class _Work:
             self.chain, view.keys, view.state, content, self.system.random, now_ms
         )
         history.set_encrypted(tx, message.n, self.row.group_id, self.account.device_id, content_hash(content))
+        if message.expires_after_seconds:
+            expiry.begin(tx, message.n, now_ms)
         for targets, is_stuck in self._parts():
             queue.add_group_outgoing(
                 tx,
@@ -203,7 +206,7 @@ class _Work:
                 counter=counter + 1,
                 previous_hash=previous_hash,
                 sent_at_ms=message.sent_at_ms,
-                expires_after_seconds=0,
+                expires_after_seconds=message.expires_after_seconds,
                 introduction=None,
                 body=msgspec.Raw(message.body),
             )

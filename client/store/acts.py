@@ -8,7 +8,7 @@ import msgspec
 
 from client.message_acts import ActKind
 
-from . import facts
+from . import facts, sent_contents
 from .database import Transaction
 from .history import MessageRow
 
@@ -133,6 +133,9 @@ def wipe(tx: Transaction, n: int, at_ms: int, by: bytes) -> bool:
 
     This is the one place where a shown message loses its content: whatever is made from contents goes here too.
     """
+    with_file = tx.one("SELECT 1 FROM messages WHERE n = ? AND outgoing = 0 AND file_path IS NOT NULL", n)
+    if with_file is not None:
+        facts.set_number(tx, facts.FILES_ARE_LEFT, 1)
     changed = tx.run(
         "UPDATE messages SET body = x'', file_path = NULL, file_sha256 = NULL, deleted_at_ms = ?, deleted_by = ?, acted = 1"
         " WHERE n = ? AND deleted_at_ms IS NULL",
@@ -140,6 +143,7 @@ def wipe(tx: Transaction, n: int, at_ms: int, by: bytes) -> bool:
         by,
         n,
     )
+    sent_contents.forget_message(tx, n)
     tx.run("DELETE FROM edits WHERE message_n = ?", n)
     tx.run("DELETE FROM reactions WHERE message_n = ?", n)
     return changed > 0

@@ -17,6 +17,7 @@ HANDED_OVER = "handed_over"  # 1: another own device has told this one all that 
 REVOKED = "revoked"  # 1: this device is in the own list no more
 DEVICE_LISTS_SEEN = "device_lists_seen"  # how often a newer list of any account was kept
 REPEATS = "repeats"  # envelopes that came again after they were opened
+FILES_ARE_LEFT = "files_are_left"  # 1: of a message whose content is gone, a fetched file lies here still
 REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
 
 

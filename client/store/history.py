@@ -14,7 +14,7 @@ from .database import Transaction
 COLUMNS = (
     "m.n, m.conversation_id, m.message_id, m.account_id, m.outgoing, m.type, m.body, m.sent_at_ms,"
     " m.received_at_ms, m.state, m.refusal, m.file_path, m.file_sha256, m.hidden, m.device_id, m.content_hash,"
-    " m.acted, m.deleted_at_ms"
+    " m.acted, m.deleted_at_ms, m.expires_after_seconds, m.expires_at_ms"
 )
 MAX_ABSENT_NOTED = 1_000  # of one device: counters that jump by a billion cost no more
 
@@ -43,14 +43,18 @@ class MessageRow:
     acted: bool
     """Something was done to it."""
     deleted_at_ms: int | None
+    expires_after_seconds: int
+    """0: never."""
+    expires_at_ms: int | None
 
 
-def _rows(rows: Iterable[Sequence[Any]]) -> list[MessageRow]:
+def rows_of(rows: Iterable[Sequence[Any]]) -> list[MessageRow]:
+    """Rows of COLUMNS."""
     found = []
     for row in rows:
         n, conversation, message_id, author, outgoing, kind, body, sent_at, received_at, state, *rest = row
         fields = conversation, message_id, author, bool(outgoing), kind, body, sent_at, received_at
-        refusal, path, sha256, hidden, device_id, content_hash, acted, deleted_at = rest
+        refusal, path, sha256, hidden, device_id, content_hash, acted, *times = rest
         found.append(
             MessageRow(
                 n,
@@ -63,7 +67,7 @@ def _rows(rows: Iterable[Sequence[Any]]) -> list[MessageRow]:
                 device_id,
                 content_hash,
                 bool(acted),
-                deleted_at,
+                *times,
             )
         )
     return found
@@ -80,11 +84,12 @@ def add_outgoing(
     file_path: str | None = None,
     file_sha256: bytes | None = None,
     hidden: bool = False,
+    expires_after_seconds: int = 0,
 ) -> int:
     """A message that the user just sent, or something that no history shows; its row number."""
     return tx.insert(
         "INSERT INTO messages (message_id, account_id, outgoing, type, body, sent_at_ms, state, given, file_path,"
-        " file_sha256, hidden) VALUES (?, ?, 1, ?, ?, ?, ?, 1, ?, ?, ?)",
+        " file_sha256, hidden, expires_after_seconds) VALUES (?, ?, 1, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
         message_id,
         account_id,
         content_type,
@@ -94,6 +99,7 @@ def add_outgoing(
         file_path,
         file_sha256,
         hidden,
+        expires_after_seconds,
     )
 
 
@@ -125,8 +131,8 @@ def add_incoming(
     return (
         tx.run(
             "INSERT INTO messages (conversation_id, message_id, account_id, outgoing, type, body, sent_at_ms,"
-            " received_at_ms, state, given, device_id, counter, place, content_hash)"
-            " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            " received_at_ms, state, given, device_id, counter, place, content_hash, expires_after_seconds)"
+            " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             content.conversation_id,
             content.message_id,
             account_id,
@@ -139,6 +145,7 @@ def add_incoming(
             content.counter,
             None if later is None else later[0],
             hash_,
+            content.expires_after_seconds,
         )
         > 0
     )
@@ -150,8 +157,8 @@ def add_copied(
     """A message that another own device sent; False if it is here already. `hash_` as in `add_incoming`."""
     changed = tx.run(
         "INSERT INTO messages (conversation_id, message_id, account_id, outgoing, type, body, sent_at_ms,"
-        " received_at_ms, state, given, device_id, counter, content_hash)"
-        " VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+        " received_at_ms, state, given, device_id, counter, content_hash, expires_after_seconds)"
+        " VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         content.conversation_id,
         content.message_id,
         account_id,
@@ -163,6 +170,7 @@ def add_copied(
         device_id,
         content.counter,
         hash_,
+        content.expires_after_seconds,
     )
     return changed > 0
 
@@ -178,7 +186,7 @@ def note_conversation(tx: Transaction, conversation_id: bytes, account_id: bytes
 
 def find(tx: Transaction, n: int) -> MessageRow | None:
     """One message by its row number."""
-    rows = _rows(tx.all(f"SELECT {COLUMNS} FROM messages m WHERE m.n = ?", n))  # noqa: S608
+    rows = rows_of(tx.all(f"SELECT {COLUMNS} FROM messages m WHERE m.n = ?", n))  # noqa: S608
     return rows[0] if rows else None
 
 
@@ -189,7 +197,7 @@ def is_hidden(tx: Transaction, n: int) -> bool:
 
 def find_by_id(tx: Transaction, account_id: bytes, message_id: bytes) -> MessageRow | None:
     """One message by its author and id."""
-    rows = _rows(
+    rows = rows_of(
         tx.all(
             f"SELECT {COLUMNS} FROM messages m WHERE m.account_id = ? AND m.message_id = ?",  # noqa: S608
             account_id,
@@ -201,14 +209,14 @@ def find_by_id(tx: Transaction, account_id: bytes, message_id: bytes) -> Message
 
 def find_by_message_id(tx: Transaction, message_id: bytes) -> list[MessageRow]:
     """All shown messages of this id: authors choose ids, so two may have one."""
-    return _rows(
+    return rows_of(
         tx.all(f"SELECT {COLUMNS} FROM messages m WHERE m.message_id = ? AND m.hidden = 0", message_id)  # noqa: S608
     )
 
 
 def of_conversation(tx: Transaction, conversation_id: bytes, limit: int | None) -> list[MessageRow]:
     """Its messages in order, each device's as it sent them; the newest `limit`."""
-    rows = _rows(
+    rows = rows_of(
         tx.all(
             f"SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = ? AND m.hidden = 0"  # noqa: S608
             " ORDER BY coalesce(m.place, m.n) DESC, coalesce(m.counter, 0) DESC, m.n DESC LIMIT ?",
@@ -221,7 +229,7 @@ def of_conversation(tx: Transaction, conversation_id: bytes, limit: int | None) 
 
 def not_given(tx: Transaction, after: int, limit: int) -> list[MessageRow]:
     """Messages of others that no application took yet, oldest first."""
-    return _rows(
+    return rows_of(
         tx.all(
             f"SELECT {COLUMNS} FROM messages m WHERE m.given = 0 AND m.n > ? ORDER BY m.n LIMIT ?",  # noqa: S608
             after,
@@ -350,17 +358,6 @@ def count_incoming(
         hash_,
     )
     return bool(content.counter > last + 1 or content.previous_hash == last_hash)
-
-
-def is_absent(tx: Transaction, device_id: bytes, content: Content) -> bool:
-    """Whether this content was jumped over, and waited for."""
-    found = tx.one(
-        "SELECT 1 FROM absent WHERE conversation_id = ? AND device_id = ? AND counter = ?",
-        content.conversation_id,
-        device_id,
-        content.counter,
-    )
-    return found is not None
 
 
 def untold_absent(tx: Transaction) -> frozenset[object]:

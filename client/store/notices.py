@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from client.errors import StoreDamaged
-from client.message import Gap, Missed, Unopened, Warned
+from client.message import Gap, Gone, Missed, Unopened, Warned
 from client.message_acts import Acted
 from client.message_groups import GroupChanged, GroupInvited, JoinAsked
 
@@ -14,11 +14,12 @@ from .database import Transaction
 
 MAX_UNOPENED: Final = 1_000  # kept with their bytes; the oldest go first
 
-Notice = Acted | Missed | Gap | Unopened | Warned | GroupChanged | GroupInvited | JoinAsked
+Notice = Acted | Missed | Gap | Gone | Unopened | Warned | GroupChanged | GroupInvited | JoinAsked
 _KINDS: Final[dict[str, type[Notice]]] = {
     "acted": Acted,
     "missed": Missed,
     "gap": Gap,
+    "gone": Gone,
     "unopened": Unopened,
     "warned": Warned,
     "group_changed": GroupChanged,
@@ -78,3 +79,8 @@ def keep_unopened(tx: Transaction, *, envelope_id: bytes, envelope: bytes, reaso
 def unopened_count(tx: Transaction) -> int:
     """How many are kept."""
     return int(tx.one("SELECT count(*) FROM unopened")[0])
+
+
+def unopened_by_reason(tx: Transaction) -> dict[str, int]:
+    """How many are kept, by the word for what was wrong."""
+    return dict(tx.all("SELECT reason, count(*) FROM unopened GROUP BY reason ORDER BY reason"))

@@ -11,12 +11,18 @@ from client.message import Message, State
 from client.message_acts import Acted, ActKind, MessageName
 from tests.chatting import open_people, random_file, waiting
 
+RECEIPTS = (ActKind.DELIVERED, ActKind.READ)
+
 
 async def acts(client: Client) -> list[tuple[ActKind, str, str | None]]:
-    """What came, without messages: kind, whose, text."""
+    """What came, without messages and receipts: kind, whose, text."""
     events = client.events(until_caught_up=True, patience_seconds=20)
     async with aclosing(events):
-        return [(one.kind, one.name, one.text) async for one in events if isinstance(one, Acted)]
+        return [
+            (one.kind, one.name, one.text)
+            async for one in events
+            if isinstance(one, Acted) and one.kind not in RECEIPTS
+        ]
 
 
 async def newest(client: Client, with_: str) -> Message:

@@ -56,6 +56,8 @@ def test_acts_of_others_are_printed_without_control_characters(library):
         "* b�ob deletes m1",
     ]
     kinds = [shown["type"] for shown in objects(call("listen", "--json"))]
+    assert kinds == ["reaction", "reaction", "edit", "delete"]
+    kinds = [shown["type"] for shown in objects(call("listen", "--json", "--events"))]
     assert kinds == ["reaction", "reaction", "edit", "delete", "read"]
 
 

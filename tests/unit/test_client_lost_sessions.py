@@ -23,7 +23,7 @@ def own(person: Person) -> tuple[bytes, bytes]:
     return person.account.account_id, person.account.device_id
 
 
-async def test_b12_a_reset_is_shown_and_the_conversation_goes_on(tmp_path):
+async def test_b12_b9_a_reset_is_shown_and_the_conversation_goes_on(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         await answered_pair(alice, bob)
         assert await bob.warned() == []

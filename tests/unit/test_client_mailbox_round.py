@@ -11,7 +11,7 @@ from client.contents import Content, Text, content_hash, decode_content, encode_
 from client.envelopes import Encrypted
 from client.errors import DevicesForked
 from client.mailbox_round import ANSWER_AFTER_MESSAGES
-from client.message import Gap, Missed, Unopened, Warned
+from client.message import Gap, Missed, Unopened
 from client.store import facts, history, notices, queue
 from client.store.peers import find_peer, learn_handle
 from client.store.session_rows import all_sessions, save_sessions
@@ -141,7 +141,8 @@ async def test_b9_a_gap_is_told_after_catching_up_and_is_over_when_it_fills(tmp_
         await bob.receive([three, two])
         assert sorted(await bob.texts(alice)) == bodies("1", "2", "3", "4")
         assert await bob.database.read(lambda tx: tx.one("SELECT count(*) FROM absent")) == (0,)
-        assert not [one for one in await bob.told() if isinstance(one, Gap | Warned)]
+        assert not [one for one in await bob.told() if isinstance(one, Gap)]
+        assert await bob.warned() == ["reordered"]  # both came in one batch: told once
 
 
 async def forged(alice: Person, bob: Person, change) -> bytes:
@@ -171,7 +172,7 @@ def changed(content: Content, **fields) -> Content:
     return msgspec.structs.replace(content, **fields)
 
 
-async def test_a_chain_of_messages_that_was_changed_is_told(tmp_path):
+async def test_b9_a_chain_of_messages_that_was_changed_is_told(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         await answered_pair(alice, bob)
         other = await forged(
@@ -185,12 +186,12 @@ async def test_a_chain_of_messages_that_was_changed_is_told(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda content: changed(content, conversation_id=bytes(32)),
         lambda content: changed(content, counter=1),
+        lambda content: changed(content, counter=0, previous_hash=b""),
         lambda content: b"\xc1 not MessagePack",
         lambda content: msgspec.msgpack.encode(["too", "short"]),
     ],
-    ids=["another conversation", "two first ones", "no content", "a short content"],
+    ids=["two first ones", "not counted", "no content", "a short content"],
 )
 async def test_a_content_that_breaks_a_rule_is_kept_unopened_and_the_session_goes_on(tmp_path, change):
     async with open_pair(tmp_path) as (alice, bob):
@@ -200,6 +201,18 @@ async def test_a_content_that_breaks_a_rule_is_kept_unopened_and_the_session_goe
         assert await bob.texts(alice) == bodies("hello")
         await bob.receive(await alice.say(bob, "further"))
         assert await bob.texts(alice) == bodies("hello", "further")
+
+
+async def test_b9_a_content_that_was_moved_to_another_conversation_is_told_by_its_own_word(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        await answered_pair(alice, bob)
+        for _ in range(2):
+            await bob.receive(
+                [await forged(alice, bob, lambda content: changed(content, conversation_id=bytes(32)))]
+            )
+        assert await unopened(bob) == ["redirected"] * 2
+        assert await bob.database.read(notices.unopened_by_reason) == {"redirected": 2}
+        assert await bob.texts(alice) == bodies("hello")
 
 
 async def test_a_type_of_the_future_is_kept_and_shown_as_unknown(tmp_path):

@@ -21,6 +21,8 @@ from client.contents import (
     encode_body,
     encode_content,
 )
+from client.passing_contents import PresenceBody, TypingBody
+from client.resends import ResendBody
 from crypto.message_references import MessageFacts
 
 FILE = Path(__file__).with_name("contents.json")
@@ -42,6 +44,18 @@ def acts_on(name: Reference) -> list[tuple[str, ContentType, bytes, None]]:
         ("edit", ContentType.EDIT, encode_body(EditBody(name, "hello, all")), None),
         ("delete", ContentType.DELETE, encode_body(DeleteBody(name)), None),
         ("receipt", ContentType.RECEIPT, encode_body(ReceiptBody(name.account, entries, entries)), None),
+    ]
+
+
+def other_signals(conversation: bytes) -> list[tuple[str, ContentType, bytes, None]]:
+    """What asks for missing contents and says that some are gone; and what passes, which is not counted."""
+    resend = ResendBody(seed("device", 16), conversation, [2, 3], [])
+    gone = ResendBody(seed("device", 16), conversation, [], [2])
+    return [
+        ("request for missing contents", ContentType.RESEND, encode_body(resend), None),
+        ("what cannot be given again", ContentType.RESEND, encode_body(gone), None),
+        ("typing", ContentType.TYPING, encode_body(TypingBody(conversation, True)), None),
+        ("presence", ContentType.PRESENCE, encode_body(PresenceBody(False)), None),
     ]
 
 
@@ -70,14 +84,16 @@ def made() -> dict[str, Any]:
     ]
     contents = []
     previous = b""
-    for counter, (name, content_type, body, introduction) in enumerate(bodies, 1):
+    for number, (name, content_type, body, introduction) in enumerate(bodies, 1):
+        passes = content_type in (ContentType.TYPING, ContentType.PRESENCE)
+        counter = 0 if passes else number
         content = Content(
             type=content_type,
             conversation_id=conversation,
             message_id=seed(name, 16),
             counter=counter,
-            previous_hash=previous,
-            sent_at_ms=TIME_MS + counter,
+            previous_hash=b"" if passes else previous,
+            sent_at_ms=TIME_MS + number,
             expires_after_seconds=0,
             introduction=introduction,
             body=msgspec.Raw(body),
@@ -89,7 +105,7 @@ def made() -> dict[str, Any]:
                 "type": int(content_type),
                 "message_id": content.message_id.hex(),
                 "counter": counter,
-                "previous_hash": previous.hex(),
+                "previous_hash": content.previous_hash.hex(),
                 "sent_at_ms": content.sent_at_ms,
                 "token": introduction.token.hex() if introduction else None,
                 "handle": introduction.handle if introduction else None,
@@ -99,15 +115,17 @@ def made() -> dict[str, Any]:
             }
         )
         previous = content_hash(encoded)
-        if counter == 1:
+        if number == 1:
             target = MessageFacts(conversation, one, seed("device", 16), content.message_id, previous)
             bodies += acts_on(Reference(one, content.message_id, target.reference()))
+            bodies += other_signals(conversation)
     fields = msgspec.msgpack.decode(bytes.fromhex(contents[1]["encoded"]))
     wrong = {
         "a second content without a predecessor": [*fields[:4], b"", *fields[5:]],
         "a first content with a predecessor": [*fields[:3], 1, *fields[4:]],
         "a conversation id of 31 bytes": [fields[0], bytes(31), *fields[2:]],
-        "a counter of 0": [*fields[:3], 0, *fields[4:]],
+        "not counted, with a predecessor": [*fields[:3], 0, *fields[4:]],
+        "not counted, though it came by the mailbox": [*fields[:3], 0, b"", *fields[5:]],
         "a field is missing": fields[:8],
     }
     return {
