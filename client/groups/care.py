@@ -22,7 +22,7 @@ from .committing import created, is_handed_out, prepare, spread
 from .following import apply_entries
 from .hand_outs import is_large
 from .log_reader import GroupLogs, LogReader
-from .upkeep import next_look_ms, tend
+from .upkeep import next_look_ms, tell_withheld, tend
 from .welcomes import take_waiting
 
 _ROUNDS: Final = 20  # of steps of commits, in one look
@@ -118,6 +118,12 @@ class GroupCare:
             except ClientError as error:
                 self.last_error = error
                 again_ms = self._system.now_ms() + _AGAIN_MS
+                if not isinstance(error, RelayUnreachable):
+                    # Nor is an answer that makes no sense a way to keep something back unseen.
+                    await self._database.run(
+                        partial(tell_withheld, group_id=group_id, now_ms=self._system.now_ms())
+                    )
+                    self._on_news()
             await self._database.run(partial(make_due, group_id=group_id, at_ms=again_ms))
             async with self._looked:
                 self._looked.notify_all()

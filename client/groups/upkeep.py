@@ -48,7 +48,7 @@ def tend(tx: Transaction, group_id: bytes, system: System, *, is_read: bool) -> 
         _ask_entitled(tx, account, row, AskBody(group_id, Lacks.WELCOME), system)
     if row.status is not Status.MEMBER:
         return
-    _tell_withheld(tx, account, row, now_ms)
+    tell_withheld(tx, group_id, now_ms)
     _ask_for_secret(tx, account, row, system)
     _ask_for_chains(tx, account, row, system)
     if is_read and has_secret(row.view):
@@ -82,15 +82,19 @@ def _random_ms(system: System, below_ms: int) -> int:
     return int.from_bytes(system.random(8), "big") % below_ms
 
 
-def _tell_withheld(tx: Transaction, account: Account, row: GroupRow, now_ms: int) -> None:
+def tell_withheld(tx: Transaction, group_id: bytes, now_ms: int) -> None:
     """Secrets go out when their cut is in the log. One that is not there after a while was kept back, or replaced by
     something that opens for nobody: whom it removed reads on. Who may commit has secrets earlier, and cannot tell.
     """
+    row = find_group(tx, group_id)
+    if row is None or row.status is not Status.MEMBER:
+        return
     newest = max((given.epoch for given in row.view.waiting), default=0)
     if newest <= row.view.state.epoch or now_ms - row.secret_at_ms < EPOCH_SECRET_WAIT_MS:
         return
-    told = f"withheld_epoch/{encode_id(row.group_id)}"
-    if row.view.state.member(account.account_id).may_commit or facts.number(tx, told) >= newest:
+    told = f"withheld_epoch/{encode_id(group_id)}"
+    account_id = load_account(tx).account_id
+    if row.view.state.member(account_id).may_commit or facts.number(tx, told) >= newest:
         return
     facts.set_number(tx, told, newest)
     name = (row.view.state.setting(NAME) or b"").decode("utf-8", "replace")
