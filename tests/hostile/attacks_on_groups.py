@@ -11,11 +11,12 @@ from client.groups.rooms import group_id_of
 from client.message_groups import GroupInfo
 from client.store.group_doors import Join, JoinState, keep_join
 from client.store.groups import find_group
-from crypto.group_changes import Change, Remove
+from crypto.group_changes import Change, ChangeSetting, Remove
 from crypto.group_commits import FORMAT, Commit, CommitHead, CommitKind, sign_commit
 from crypto.group_log import seal_entry
-from crypto.group_proposals import add
+from crypto.group_proposals import add, propose
 from crypto.group_rights import Role
+from crypto.group_state import NAME, Setting
 from relay.wire.frames import Deliver
 from relay.wire.links import encode_bytes
 from tests.chatting import machine_that_is_late
@@ -73,16 +74,24 @@ class Circle:
 
 async def circle(stage: Stage, *names: str) -> Circle:
     """A group of the first one, the owner, with all others in it; everybody has written to everybody."""
-    owner, *others = people = await stage.people(*names)
+    people = await stage.people(*names)
     for one in people:
         for other in people:
             if one is not other:
                 await one.says(other, "hello")
     for one in (*people, *people):
         await one.listens()
+    return await group_of(stage, *people)
+
+
+async def group_of(stage: Stage, *people: Person) -> Circle:
+    """A group of people who know each other; each has said something there."""
+    owner, *others = people
     async with owner.client() as client:
         made = Circle(stage, (await client.create_group("friends")).id, owner, tuple(people))
     join = Join(group_id_of(made.id), owner.account_id, bytes(16), "friends", JoinState.ASKED)
+    for one in people:
+        one.heard.clear()
     for one in others:
         async with one.store() as store:
             await store.run(lambda tx: keep_join(tx, join))
@@ -117,7 +126,10 @@ def _garbage(index: int) -> dict[str, Any]:
     return {"index": index, "entry": encode_bytes(b"\x01" + os.urandom(511)), "at_ms": 0}
 
 
-NOBODY_TELLS = Guard("client.groups.upkeep._tell_withheld", nothing)
+NOBODY_TELLS = (
+    Guard("client.groups.upkeep.tell_withheld", nothing),
+    Guard("client.groups.care.tell_withheld", nothing),
+)
 
 
 async def _carol_is_removed_and_bob_does_not_see_it(
@@ -135,7 +147,7 @@ async def _carol_is_removed_and_bob_does_not_see_it(
     stage.tells(bob, "commit_withheld")
 
 
-@attack(NOBODY_TELLS)
+@attack(*NOBODY_TELLS)
 async def withholds_a_commit(stage: Stage) -> None:
     """keeps the removal of a member from another member"""
 
@@ -145,7 +157,7 @@ async def withholds_a_commit(stage: Stage) -> None:
     await _carol_is_removed_and_bob_does_not_see_it(stage, withhold)
 
 
-@attack(NOBODY_TELLS)
+@attack(*NOBODY_TELLS)
 async def replaces_a_commit(stage: Stage) -> None:
     """shows one member an entry of its own in the place of a removal"""
 
@@ -153,6 +165,81 @@ async def replaces_a_commit(stage: Stage) -> None:
         log["entries"] = [_garbage(one["index"]) for one in log["entries"]]
 
     await _carol_is_removed_and_bob_does_not_see_it(stage, replace)
+
+
+@attack(*NOBODY_TELLS)
+async def answers_nonsense_for_a_group_log(stage: Stage) -> None:
+    """answers something that is no log to a member who should see a removal"""
+    await _carol_is_removed_and_bob_does_not_see_it(stage, lambda log: log.update(entries="none"))
+
+
+@attack(*NOBODY_TELLS)
+async def forks_a_group_log(stage: Stage) -> None:
+    """shows one member another commit than all others, made with the stolen keys of the owner"""
+    group = await circle(stage, "alice", "bob", "carol")
+    alice, bob, carol = group.members
+    async with alice.store() as store:
+        view = (await store.read(lambda tx: find_group(tx, group_id_of(group.id)))).view
+    accounts = [await account_of(one) for one in group.members]
+    fork = propose(
+        view,
+        accounts[0].local,
+        [ChangeSetting(Setting(NAME, b"good friends"))],
+        os.urandom,
+        alice.system.now_ms(),
+        {one.account_id: one.own for one in accounts},
+    )
+    entry = seal_entry(fork.keys, view.next_entry, fork.signed, os.urandom)
+    await group.commits(Remove(carol.account_id))
+
+    def put(log: dict[str, Any]) -> None:
+        fork_entry = {"index": view.next_entry, "entry": encode_bytes(entry), "at_ms": 0}
+        log["entries"] = [fork_entry] if log["entries"] else []
+        log["next_index"] = view.next_entry + 1
+
+    _the_log_is(stage, put)
+    await bob.listens()  # the secret of the true cut is here from now on
+    async with bob.online() as live:
+        await live.is_told("group_changed")
+    stage.holds((await group.info(bob)).name == "good friends", "the attack works: bob follows the fork")
+    bob.system = machine_that_is_late(-120_000)
+    async with bob.online() as live:
+        await live.is_told("commit_withheld", within_seconds=10)
+    stage.tells(bob, "commit_withheld")
+
+
+@attack(cannot="what was read is not read again, and nothing goes back to a state before")
+async def answers_with_old_log_entries(stage: Stage) -> None:
+    """answers with the log of a group as it was before"""
+    group = await circle(stage, "alice", "bob")
+    alice, bob = group.members
+    before = stage.relay.answer_to("GET", "/v1/group-logs/*").json
+    await group.commits(ChangeSetting(Setting(NAME, b"good friends")))
+    async with bob.online() as live:
+        await live.is_told("group_changed")
+    bob.heard.clear()
+    _the_log_is(stage, lambda log: log.update(before))
+    await group.says(alice, "one")
+    await bob.listens()
+    stage.holds((await group.info(bob)).name == "good friends", "bob goes by the newest state")
+    await stage.reads(bob, group.recipient, "one", after=("this is alice",))
+    stage.nothing_told(bob)
+
+
+@attack(cannot="the keys of a group open nothing of another")
+async def redirects_between_groups(stage: Stage) -> None:
+    """delivers a message of one group to a member of another group of the same people"""
+    group = await circle(stage, "alice", "bob", "carol")
+    alice, bob, carol = group.members
+    smaller = await group_of(stage, alice, bob)
+    at_bob = FalseMailbox.of(bob, list)
+    await smaller.says(alice, "not for carol")
+    await bob.listens()
+    await stage.reads(bob, smaller.recipient, "not for carol", after=("this is alice",))
+    FalseMailbox.of(carol, lambda envelopes: [*envelopes, *at_bob.kept])
+    await group.says(alice, "for all")
+    await carol.listens()
+    await stage.reads(carol, group.recipient, "for all", after=("this is alice", "this is bob"))
 
 
 @attack(
