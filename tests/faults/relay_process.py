@@ -74,6 +74,10 @@ class RelayProcess:
             raise RuntimeError("the relay does not run")
         return self._process.pid
 
+    def cpu_seconds(self) -> float:
+        """User and system time that the running process has used."""
+        return _cpu_seconds(self.pid)
+
     async def start(self) -> float:
         """Start it and wait for `ready`; returns the seconds that took. Raises RelayDied.
 
