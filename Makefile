@@ -12,7 +12,7 @@ PORT ?= 8080
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)'
 
-.PHONY: help install dev run test check demo many bench conversations hostile kills power lock audit wheel clean
+.PHONY: help install dev run test check demo many broadcast bench conversations hostile kills power lock audit wheel clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,10 @@ demo: install ## two people, a relay that is killed, real text and a picture: no
 many: N = 120
 many: install ## people who never talked before all write in one group at once: nothing lost or twice: [N=120]
 	@$(BIN)/python -m bench.many --members $(N)
+
+broadcast: N = 10000
+broadcast: install ## one client speaks to so many listeners, a tenth more come later, one is removed: [N=10000]
+	@$(BIN)/python -m bench.broadcast --listeners $(N)
 
 bench: install ## measure this machine: [ONLY=name]
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
