@@ -6,8 +6,6 @@ Plain functions of a Transaction; they run in the store's thread and touch no ne
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from crypto.errors import InvalidKey, InvalidSignature, StaleKey
 from crypto.limits import MAX_UNANSWERED_SESSION_MS
 from crypto.manifest import DeviceEntry
@@ -19,12 +17,13 @@ from relay.wire.links import encode_id
 
 from . import expiry
 from .account import Account, load_account
-from .contents import OF_GROUPS, Content, Introduction, content_hash, direct_conversation, encode_content
+from .contents import OF_GROUPS, Introduction, content_hash, direct_conversation
 from .devices.copies import copy_to_own
 from .devices.shared_items import share_changes
 from .errors import DevicesForked, Refused
 from .first_contact import Fetched, Missing
 from .message import State, Warned
+from .next_content import next_content
 from .store import facts, history, log_rows, notices, peers, queue, sent_contents
 from .store.contact_rows import note_token_told
 from .store.database import Transaction
@@ -276,25 +275,16 @@ def _content(
     tx: Transaction, work: _Work, row: history.MessageRow, conversation_id: bytes, system: System
 ) -> bytes:
     """The content of a message, as the next that this device counts in the conversation."""
-    counter, previous_hash = history.own_counter(tx, conversation_id, work.peer.account_id)
     introduction = None
     if row.type not in OF_GROUPS and _has_to_introduce(tx, work.peer, row):
         introduction = _introduction(tx, work, system)
-    encoded = encode_content(
-        Content(
-            type=row.type,
-            conversation_id=conversation_id,
-            message_id=row.message_id,
-            counter=counter + 1,
-            previous_hash=previous_hash,
-            sent_at_ms=row.sent_at_ms,
-            expires_after_seconds=row.expires_after_seconds,
-            introduction=introduction,
-            body=msgspec.Raw(row.body),
-            gossip=_gossip(tx, work, row),
-        )
+    made = next_content(
+        tx,
+        row,
+        conversation_id,
+        work.peer.account_id,
+        introduction=introduction,
+        gossip=_gossip(tx, work, row),
     )
-    hash_ = content_hash(encoded)
-    history.set_own_counter(tx, conversation_id, counter + 1, hash_)
-    sent_contents.keep(tx, conversation_id, counter + 1, hash_, encoded, row.n, work.now_ms)
-    return encoded
+    sent_contents.keep(tx, conversation_id, made.counter, made.hash, made.encoded, row.n, work.now_ms)
+    return made.encoded

@@ -57,9 +57,12 @@ async def is_in(client: Client, group: str) -> bool:
     return any(one.id == group and one.status == "member" for one in await client.groups())
 
 
-async def until(client: Client, holds: Callable[[Client], Awaitable[bool]]) -> None:
-    """Listen until something holds. Raises TimeoutError, what the client listens with, and what is then known of its groups."""
+async def until(
+    client: Client, holds: Callable[[Client], Awaitable[bool]], *, also: Client | None = None
+) -> None:
+    """Listen (`also`: this one too) until something holds. Fails with what the client then knows of its groups."""
     listening = asyncio.create_task(_listen(client))
+    besides = [asyncio.create_task(_listen(also))] if also is not None else []
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await holds(client):
@@ -73,8 +76,9 @@ async def until(client: Client, holds: Callable[[Client], Awaitable[bool]]) -> N
         care = client._account.groups.care.last_error
         raise AssertionError(f"it does not come to that: {client.whoami().handle} {seen} {care}") from error
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        for task in (listening, *besides):
+            task.cancel()
+        await asyncio.gather(listening, *besides, return_exceptions=True)
 
 
 async def _listen(client: Client) -> None:

@@ -27,7 +27,7 @@ from .welcomes import take_waiting
 
 _ROUNDS: Final = 20  # of steps of commits, in one look
 _AGAIN_MS: Final = 30_000
-_LONGEST_WAIT_SECONDS: Final = 3_600.0
+_LONGEST_WAIT_SECONDS: Final = 15.0  # then it is asked what is due: another process may have said so
 
 StoreState = Callable[[GroupView], Awaitable[FilePointer]]
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from client import expiry
 from client.account import Account, load_account
-from client.contents import Content, content_hash, encode_content
+from client.contents import content_hash
 from client.errors import GroupNotReady, GroupTooNew, NotEntitled, NotInGroup, UnknownGroup
 from client.message import State
+from client.next_content import next_content
 from client.signals import add_hidden
 from client.store import history, queue
 from client.store.database import Transaction
@@ -175,7 +174,7 @@ class _Work:
         now_ms = self.system.now_ms()
         if self.chain.is_used_up(now_ms):
             raise ChainEnded("the chain has had its messages or its time")
-        content = draft.content or self._content(message)
+        content = draft.content or next_content(tx, message, self.row.group_id, self.row.group_id).encoded
         self.chain, ciphertext = encrypt(
             self.chain, view.keys, view.state, content, self.system.random, now_ms
         )
@@ -193,26 +192,6 @@ class _Work:
                 now_ms=now_ms,
                 is_stuck=is_stuck,
             )
-
-    def _content(self, message: history.MessageRow) -> bytes:
-        """The content, as the next that this device counts in the group."""
-        tx, group_id = self.tx, self.row.group_id
-        counter, previous_hash = history.own_counter(tx, group_id, group_id)
-        encoded = encode_content(
-            Content(
-                type=message.type,
-                conversation_id=group_id,
-                message_id=message.message_id,
-                counter=counter + 1,
-                previous_hash=previous_hash,
-                sent_at_ms=message.sent_at_ms,
-                expires_after_seconds=message.expires_after_seconds,
-                introduction=None,
-                body=msgspec.Raw(message.body),
-            )
-        )
-        history.set_own_counter(tx, group_id, counter + 1, content_hash(encoded))
-        return encoded
 
     def _parts(self) -> list[tuple[tuple[queue.Addressed, ...], bool]]:
         """Who gets a message, in parts that fit a submit; those who are not reached yet wait in a part of their own."""

@@ -214,13 +214,13 @@ def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
     if own is not None and own.account_id == chain.account_id:
         facts.set_number(tx, facts.OWN_LIST_IS_STALE, 0)
         if chain.version > own.own.version:
-            facts.add_one(tx, facts.DEVICE_LISTS_SEEN)
+            _note_newer_list(tx, chain.account_id)
             save_account(tx, own.with_chain(chain))
             tx.cache.pop(AUDIENCES, None)
         return
     known = find_peer(tx, chain.account_id)
     if known is None or known.chain is None or known.chain.version < chain.version:
-        facts.add_one(tx, facts.DEVICE_LISTS_SEEN)
+        _note_newer_list(tx, chain.account_id)
     ensure_peer(tx, chain.account_id)
     tx.run(
         "UPDATE peers SET chain = ?, devices = ?, version = ?, stale = 0 WHERE account_id = ?",
@@ -268,6 +268,15 @@ def put_shared(tx: Transaction, account_id: bytes, part: SharedPart) -> None:
     if accepted:
         accept(tx, account_id)
     forget_cached(tx, account_id)
+
+
+def _note_newer_list(tx: Transaction, account_id: bytes) -> None:
+    """What depends on lists compares the count; and the groups of the account are looked at."""
+    facts.add_one(tx, facts.DEVICE_LISTS_SEEN)
+    tx.run(
+        "UPDATE groups SET due_at_ms = 0 WHERE id IN (SELECT group_id FROM group_members WHERE account_id = ?)",
+        account_id,
+    )
 
 
 def mark_stale(tx: Transaction, account_id: bytes) -> None:

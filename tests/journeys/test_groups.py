@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from client.client import Client
 from client.errors import NotEntitled, NotInGroup, UnknownGroup
 from client.message import State
 from crypto.group_changes import Remove, SetRole
 from crypto.group_rights import Role
 from tests.chatting import open_people
-from tests.group_people_online import account_of, acquaint, group_of, hear, until
+from tests.group_people_online import account_of, acquaint, group_of, hear, is_in, until
+from tests.own_devices import link_device
 
 
 @pytest.mark.timeout(180)
@@ -82,3 +84,35 @@ async def test_b15_two_admins_commit_at_once_at_a_real_relay(tmp_path):
             await client.send(f"group:{group.id}", text, patience_seconds=40)
         for client, others in ((alice, "bc"), (bob, "ac"), (carol, "ab")):
             await hear(client, group.id, *others)
+
+
+@pytest.mark.timeout(240)
+async def test_two_devices_each_hear_and_speak_and_a_revoked_one_hears_nothing_more(tmp_path):
+    async with open_people(tmp_path, "alice", "bob") as people:
+        clients = await acquaint(people, "alice", "bob")
+        alice, bob = clients["alice"], clients["bob"]
+        group = await group_of(clients, "alice", "bob")
+        linked = await link_device(bob, people.home("laptop"))
+        async with Client.open(people.home("laptop")) as laptop:
+            await until(bob, lambda client: is_in(laptop, group.id), also=laptop)
+
+            async def knows_the_laptop(client):
+                return (await client.group(group.id)).commits == 3  # created, bob added, bob's newer list
+
+            await until(alice, knows_the_laptop, also=bob)
+            await alice.send(f"group:{group.id}", "to all devices", patience_seconds=40)
+            for client in (bob, laptop):
+                await hear(client, group.id, "to all devices")
+            await laptop.send(f"group:{group.id}", "from the laptop", patience_seconds=40)
+            (seen,) = [one for one in await hear(bob, group.id, "from the laptop") if one.outgoing]
+            assert seen.text == "from the laptop"
+            await hear(alice, group.id, "from the laptop")
+        await bob.devices.revoke(linked.device)
+
+        async def has_cut(client):
+            return (await client.group(group.id)).epoch > 1
+
+        await until(alice, has_cut, also=bob)
+        await until(bob, has_cut, also=alice)
+        await alice.send(f"group:{group.id}", "without the laptop", patience_seconds=40)
+        await hear(bob, group.id, "without the laptop")

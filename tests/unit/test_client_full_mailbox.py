@@ -7,12 +7,14 @@ from client.store import queue
 from client.submitter import _PAUSE_SECONDS, Submitter
 from relay.wire.frames import Accepted, Outcome
 from tests.client_pair import open_pair
+from tests.group_town import open_town
 
 
 class Wire:
     """A connection whose far end is the test."""
 
     def __init__(self) -> None:
+        self.targets: dict[bytes, tuple[bytes, ...]] = {}
         self.submitted: asyncio.Queue[bytes] = asyncio.Queue()
         self._requests: dict[bytes, int] = {}
         self._answers: asyncio.Queue[tuple[Accepted, ...]] = asyncio.Queue()
@@ -20,15 +22,16 @@ class Wire:
     async def send(self, frames):
         for frame in frames:
             self._requests[frame.envelope_id] = frame.request_id
+            self.targets[frame.envelope_id] = tuple(target.device_id for target in frame.targets)
             self.submitted.put_nowait(frame.envelope_id)
 
     async def receive(self):
         return await self._answers.get()
 
     def answer(self, *outcomes):
-        """(Envelope id, outcome) of each."""
+        """(Envelope id, outcome) of each; several outcomes of what has several targets."""
         self._answers.put_nowait(
-            tuple(Accepted(self._requests[id_], (outcome,)) for id_, outcome in outcomes)
+            tuple(Accepted(self._requests[id_], tuple(outcome)) for id_, *outcome in outcomes)
         )
 
     async def next(self, count):
@@ -83,3 +86,55 @@ async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_tak
 
 async def _at_once() -> None:
     """Nothing waits in the mailbox."""
+
+
+async def test_a_group_goes_on_while_one_mailbox_is_full_and_that_one_gets_the_same_bytes_later(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(_PAUSE_SECONDS, Outcome.MAILBOX_FULL, 0.05)
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob, carol)
+        numbers = [await alice.say(group, text) for text in ("one", "two", "three")]
+        await town._encrypt(alice)
+        rows = await alice.do(lambda tx: queue.outgoing_after(tx, 0, 10))
+        ids = [row.envelope_id for row in rows]
+        assert len(ids) == 3
+        wire, deliveries, answered = Wire(), Deliveries(alice.person.system), asyncio.Event()
+        submitter = Submitter(
+            account=alice.person.account,
+            transport=None,
+            database=alice.person.database,
+            system=alice.person.system,
+            deliveries=deliveries,
+            drained=_at_once,
+            on_redraft=lambda: None,
+            on_answered=answered.set,
+        )
+        waiter = deliveries.watch(numbers)
+        talk = asyncio.create_task(submitter._converse(wire))
+        try:
+            assert await wire.next(3) == ids  # all under way at once
+            both = wire.targets[ids[0]]
+            assert set(both) == {bob.device, carol.device}
+
+            def full(device):
+                return [Outcome.MAILBOX_FULL if each == carol.device else Outcome.STORED for each in device]
+
+            wire.answer(*((id_, *full(both)) for id_ in ids))
+            while waiter.left:
+                await waiter.changed.wait()
+                waiter.changed.clear()
+            assert waiter.refused == 0
+            assert await alice.do(queue.waiting) == 0  # nobody waits for carol
+            again = await wire.next(3)
+            assert again == ids
+            assert {wire.targets[id_] for id_ in again} == {(carol.device,)}
+            kept = await alice.do(lambda tx: queue.outgoing_after(tx, 0, 10))
+            assert [row.group.ciphertext for row in kept] == [row.group.ciphertext for row in rows]
+            answered.clear()
+            wire.answer(*((id_, Outcome.STORED) for id_ in ids))
+            await answered.wait()
+            assert await alice.do(lambda tx: queue.outgoing_after(tx, 0, 10)) == []
+        finally:
+            talk.cancel()
+            await asyncio.gather(talk, return_exceptions=True)
