@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from crypto.keys import IdentityKeyPair, LocalDevice, RootKeyPair, SigningKeyPair, account_id
+from crypto.keys import IdentityKeyPair, LocalDevice, SigningKeyPair, account_id
 from crypto.manifest import SignedManifest, build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
 from crypto.primitives import RandomBytes
+from crypto.recovery import RecoveryKey
 from relay.wire.links import InviteLink, encode_id
 
 from .errors import NoAccount
@@ -33,6 +34,8 @@ class Account:
     registered: bool
     root_seed: bytes | None = field(repr=False, default=None)
     """Kept until the user has confirmed the recovery words."""
+    recovery_key: bytes | None = field(repr=False, default=None)
+    """32 B from which the root key comes, kept as long; None for an account of a version that knew no words."""
 
     @property
     def account_id(self) -> bytes:
@@ -71,7 +74,8 @@ class Account:
 
 def new_account(invite: InviteLink, handle: str | None, *, now_ms: int, random: RandomBytes) -> Account:
     """A fresh root key, a first device that is manager, and manifest 1 of both."""
-    root = RootKeyPair.generate(random)
+    recovery = RecoveryKey.generate(random)
+    root = recovery.root()
     local = LocalDevice.generate(account_id(root.public), random)
     entry = device_entry(local, added_at_ms=now_ms, manager=True)
     signed = sign_manifest(build_manifest(root.public, 1, None, [entry]), root)
@@ -84,6 +88,7 @@ def new_account(invite: InviteLink, handle: str | None, *, now_ms: int, random: 
         role="",
         registered=False,
         root_seed=root.seed,
+        recovery_key=recovery.key,
     )
 
 
@@ -102,9 +107,9 @@ def save_account(tx: Transaction, account: Account) -> None:
     """Keep it; there is one."""
     tx.run(
         "INSERT INTO account (only_one, origin, relay_key, root_seed, device_id, signing_seed, identity_seed,"
-        " chain, handle, role, registered) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " chain, handle, role, registered, recovery_key) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (only_one) DO UPDATE SET relay_key = excluded.relay_key,"
-        " root_seed = excluded.root_seed, chain = excluded.chain,"
+        " root_seed = excluded.root_seed, recovery_key = excluded.recovery_key, chain = excluded.chain,"
         " handle = excluded.handle, role = excluded.role, registered = excluded.registered",
         account.origin,
         account.relay_key,
@@ -116,6 +121,7 @@ def save_account(tx: Transaction, account: Account) -> None:
         account.handle,
         account.role,
         account.registered,
+        account.recovery_key,
     )
     tx.cache[_CACHE_KEY] = account
 
@@ -127,13 +133,12 @@ def find_account(tx: Transaction) -> Account | None:
         return cached
     row = tx.one(
         "SELECT origin, relay_key, root_seed, device_id, signing_seed, identity_seed, chain, handle, role,"
-        " registered FROM account"
+        " registered, recovery_key FROM account"
     )
     if row is None:
         return None
-    origin, relay_key, root_seed, device_id, signing_seed, identity_seed, chain, handle, role, registered = (
-        row
-    )
+    origin, relay_key, root_seed, device_id, signing_seed, identity_seed, *rest = row
+    chain, handle, role, registered, recovery_key = rest
     first = SignedManifest.parse(msgspec.msgpack.decode(chain, type=list[bytes])[0])
     own = decode_chain(first.manifest.account_id, chain)
     account = Account(
@@ -150,6 +155,7 @@ def find_account(tx: Transaction) -> Account | None:
         role=role,
         registered=bool(registered),
         root_seed=root_seed,
+        recovery_key=recovery_key,
     )
     tx.cache[_CACHE_KEY] = account
     return account

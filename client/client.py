@@ -23,8 +23,8 @@ from crypto.group_state import Setting
 from crypto.primitives import require_supported_build
 
 from .contacts import Contact
-from .devices.joining import Talk, join_account, parse_origin
 from .devices.own_devices import OwnDevices
+from .entrances import Entrances
 from .errors import UsageError
 from .expiry import MAX_EXPIRY_SECONDS
 from .groups.membership import Membership
@@ -35,6 +35,7 @@ from .message_calls import MessageCalls
 from .message_groups import GroupInfo
 from .open_account import OpenAccount
 from .outbox import Sending, text_message
+from .recovery.words import Recovery
 from .registration import parse_invite_link, prepare_home, register_account
 from .store.database import Database
 from .system import System, this_machine
@@ -44,7 +45,7 @@ LINES_AT_ONCE: Final = 128
 LINES_UNDER_WAY: Final = 512
 
 
-class Client(MessageCalls):
+class Client(Entrances, MessageCalls):
     """One account, as an async context manager. Make it with `Client.open`; register first with `Client.register`."""
 
     def __init__(self, home: str | PathLike[str], *, passphrase: str | None, system: System) -> None:
@@ -88,35 +89,6 @@ class Client(MessageCalls):
         async with Database(folder, key) as database:
             return await register_account(database, invite, handle, system)
 
-    @classmethod
-    async def link(
-        cls,
-        home: str | PathLike[str],
-        origin: str,
-        talk: Talk,
-        *,
-        name: str,
-        passphrase: str | None = None,
-        system: System | None = None,
-    ) -> Identity:
-        """Make the empty or missing folder `home` a new device of an account at this relay, and close it again.
-
-        `talk` shows the link, which a manager of the account takes within 60 s (`client.devices.accept`), and asks whether
-        both show the same digits. Contacts, groups and settings come in a moment, or else with the next `events`. Safe to
-        call again after it was cut off. Raises AccountExists, UsageError, LinkFailed, RelayKeyChanged, DevicesRefused,
-        RelayUnreachable, Refused.
-        """
-        require_supported_build()
-        system = system or this_machine()
-        origin = parse_origin(origin)
-        folder = _folder(home)
-        key = await asyncio.to_thread(prepare_home, folder, passphrase, system)
-        async with Database(folder, key) as database:
-            identity = await join_account(database, origin, name, system, talk)
-        async with OpenAccount.open(folder, passphrase, system) as opened:
-            await opened.hear_from_own_devices()
-        return identity
-
     async def __aenter__(self) -> Self:
         require_supported_build()
         async with AsyncExitStack() as stack:
@@ -142,6 +114,11 @@ class Client(MessageCalls):
     def devices(self) -> OwnDevices:
         """The devices of this account: list, link, rename, revoke."""
         return self._account.devices
+
+    @property
+    def recovery(self) -> Recovery:
+        """The recovery words of this account, and its backups."""
+        return self._account.recovery
 
     def whoami(self) -> Identity:
         """Who this folder is; needs no relay."""

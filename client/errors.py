@@ -10,6 +10,9 @@ ClientError                       1  refused or failed
 ├── DeviceRevoked                 1  this device is in its account's list no more
 ├── NotManager                    1  another device has to do it
 ├── LinkFailed                    1  a new device that did not come into the account
+├── RecoveryImpossible            1  an account, or words, that nothing can be recovered with
+├── BackupOutdated                1  the backup that the relay gave is older than the newest there was
+├── BackupRefused                 1  … is none of this account, or damaged
 ├── RelayMisbehaved               1  an answer that is not of the protocol
 ├── StoreError                    1  the own folder
 │   ├── NoAccount                    nothing registered there yet
@@ -105,6 +108,24 @@ class LinkFailed(ClientError):
     """The new device did not come into the account: too late, answered before, or somebody said no. Start a new link."""
 
     code = "link_failed"
+
+
+class RecoveryImpossible(ClientError):
+    """Nothing can be recovered so: no account at this relay has these words, or the account was made before there were words."""
+
+    code = "recovery_impossible"
+
+
+class BackupOutdated(ClientError):
+    """The relay's backup is older than the newest there was: it may hide who was met since. `--accept-older` takes it."""
+
+    code = "backup_outdated"
+
+
+class BackupRefused(ClientError):
+    """The relay's backup was not made by a manager of this account, or is damaged; nothing of it was taken."""
+
+    code = "backup_refused"
 
 
 class RelayMisbehaved(ClientError):

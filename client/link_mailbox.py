@@ -23,7 +23,7 @@ class LinkSlot(StrEnum):
     REQUEST = "request"  # the new device's
     ANSWER = "answer"  # the manager's, sealed
     CONFIRMATION = "confirmation"  # the new device's signature, after the user's yes
-    READY = "ready"  # the manager's: the manifest is in place
+    READY = "ready"  # the new device's: its prekeys are at the relay
 
 
 def _target(link_id: bytes, slot: LinkSlot) -> str:

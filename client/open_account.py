@@ -14,6 +14,8 @@ from .acting import Acting
 from .contact_book import ContactBook
 from .contents import direct_conversation
 from .conversation_care import ConversationCare
+from .devices.device_care import DeviceCare
+from .devices.hearing import hear_everything
 from .devices.own_devices import OwnDevices
 from .errors import DeviceRevoked, UnknownRecipient, UsageError
 from .events import receive_events
@@ -28,6 +30,7 @@ from .outbox import Outbox, Sending
 from .passing import PassingEvents, PassingSender
 from .prekey_care import PrekeyCare
 from .recipients import known_recipient, look_up, parse_recipient, remembered
+from .recovery.words import Recovery
 from .registration import register_token
 from .shown_message import Showing
 from .store import facts, history, sent_contents
@@ -39,7 +42,6 @@ from .transparency.kept_alarm import KeptAlarm, kept_alarms
 from .transport import Transport
 
 _REPLY_PATIENCE_SECONDS: Final = 5.0
-_HAND_OVER_SECONDS: Final = 8.0
 
 
 class OpenAccount:
@@ -72,7 +74,9 @@ class OpenAccount:
             on_drafts=self.outbox.wake,
             on_news=self._look_for_news,
         )
-        self.devices: Final = OwnDevices(account, transport, database, system, self.outbox)
+        self.devices: Final = OwnDevices(
+            account, transport, database, system, self.outbox, settle_tokens=self._settle_tokens
+        )
         self.membership: Final = Membership(
             account,
             transport,
@@ -86,6 +90,9 @@ class OpenAccount:
         self._tending = ConversationCare(
             database, system, on_drafts=self.outbox.wake, on_emptied=self._after_emptying
         )
+        self.recovery: Final = Recovery(transport, database, system)
+        errands = self.devices.remove_silent, self.recovery.back_up_when_it_rests
+        self._device_care = DeviceCare(errands, on_news=self._look_for_news)
         self.acting: Final = Acting(
             database,
             system,
@@ -111,7 +118,7 @@ class OpenAccount:
             on_drafts=self.outbox.wake,
             on_errands=self.groups.wake,
             on_prekeys_low=self._care.due,
-            on_caught_up=self._care.due,
+            on_caught_up=self._caught_up,
             on_look_at_log=self._log_care.due,
             on_kept=self._tending.due,
             passing=PassingEvents(system),
@@ -125,9 +132,8 @@ class OpenAccount:
         )
         self.contact_book: Final = ContactBook(account, transport, database, system, self.outbox)
         self._listening: asyncio.Task[None] | None = None
-        self._caring: asyncio.Task[None] | None = None
+        self._caring: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
-        self._changing: asyncio.Task[None] | None = None
         self._tender: asyncio.Task[None] | None = None
         self._iteration: AsyncGenerator[Event, None] | None = None
         self._iteration_ended = asyncio.Event()
@@ -204,9 +210,9 @@ class OpenAccount:
             self._listening = asyncio.create_task(self._inbox.run(), name="inbox")
             self._listening.add_done_callback(lambda _: self._inbox.settled.set())
             self._listening.add_done_callback(lambda _: self._inbox.news.set())
-        if self._caring is None:
-            self._caring = asyncio.create_task(self._care.run(), name="prekey-care")
-            self._changing = asyncio.create_task(self.contact_book.token_care.run(), name="token-care")
+        if not self._caring:
+            parts = self._care, self.contact_book.token_care, self._device_care
+            self._caring = [asyncio.create_task(part.run(), name=type(part).__name__) for part in parts]
         self._tending.is_listening = True
         self._tending.due()
         self.outbox.wake()
@@ -215,18 +221,14 @@ class OpenAccount:
 
     async def hear_from_own_devices(self) -> None:
         """Send what asks them, and take the mailbox until one has told everything; a few seconds at most."""
-        worker = self._listen()
-        try:
-            async with asyncio.timeout(_HAND_OVER_SECONDS):
-                while not await self._database.read(lambda tx: facts.number(tx, facts.HANDED_OVER)):
-                    news = asyncio.ensure_future(self._inbox.news.wait())
-                    await asyncio.wait({news, worker}, return_when=asyncio.FIRST_COMPLETED)
-                    news.cancel()
-                    if worker.done():
-                        return
-                    self._inbox.news.clear()
-        except TimeoutError:
-            return
+        await hear_everything(self._inbox, self._listen(), self._database)
+
+    async def _settle_tokens(self) -> None:
+        await self.contact_book.token_care.settle(_REPLY_PATIENCE_SECONDS)
+
+    def _caught_up(self) -> None:
+        self._care.due()
+        self._device_care.due()
 
     def _look_for_news(self) -> None:
         self._inbox.news.set()
@@ -240,7 +242,7 @@ class OpenAccount:
             await self._inbox.settled.wait()
 
     async def _stop_listening(self) -> None:
-        mine = self._listening, self._caring, self._watching, self._changing, self._tender
+        mine = (self._listening, self._watching, self._tender, *self._caring)
         tasks = [task for task in mine if task is not None]
         for task in tasks:
             task.cancel()

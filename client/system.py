@@ -23,6 +23,8 @@ class Step(StrEnum):
     JOINING_CONFIRMED = "joining-confirmed"  # … has heard it
     PREKEYS_UP = "prekeys-up"  # the new device can be written to, and does not know that it is in
     LINK_ANSWERED = "link-answered"  # the manager's answer is in the link's mailbox
+    RESTORE_KEPT = "restore-kept"  # a device that comes in by the words has kept its keys
+    BACKED_UP = "backed-up"  # a backup is whole in the log, the one before it is still there
     MANIFEST_TAKEN = "manifest-taken"  # the relay has the list with the new device
     COMMIT_PREPARED = "commit-prepared"  # in the transaction: a group's commit is finished, nothing is kept
     COMMIT_HANDED_OUT = "commit-handed-out"  # those who may commit have its secret, the log has nothing yet

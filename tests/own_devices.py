@@ -98,17 +98,17 @@ class Linking:
 
 
 async def link_device(
-    manager: Client, home: Path, *, name: str = "laptop", system: System | None = None, **options: bool
+    owner: Client, home: Path, *, name: str = "laptop", system: System | None = None, **options: bool
 ) -> LinkedDevice:
-    """A new device in `home`, as users link one."""
+    """A new device in `home` of the account of `owner`, as users link one."""
     linking = Linking()
-    origin = manager.whoami().relay
+    origin = owner.whoami().relay
     joining = asyncio.create_task(Client.link(home, origin, linking.talk, name=name, system=system))
     try:
         await asyncio.wait({joining, linking.link}, return_when=asyncio.FIRST_COMPLETED)
         if joining.done():
             joining.result()
-        linked = await manager.devices.accept(str(linking.link.result()), linking.wishes(**options))
+        linked = await owner.devices.accept(str(linking.link.result()), linking.wishes(**options))
     except BaseException:
         joining.cancel()
         raise

@@ -14,6 +14,7 @@ from .evidence_command import evidence
 from .group_commands import group
 from .output import Output, tell_connection
 from .place import Place
+from .recovery_commands import recovery
 from .run import json_option, run
 
 DEFAULT_HOME = Path("~/.tokenim/default")
@@ -242,6 +243,7 @@ tokenim.add_command(link)
 tokenim.add_command(device)
 tokenim.add_command(group)
 tokenim.add_command(evidence)
+tokenim.add_command(recovery)
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """What `tokenim link …` and `tokenim device …` do with the library. Lets every ClientError pass."""
 
-import os
 import platform
 
 from client.client import Client
@@ -8,7 +7,6 @@ from client.devices.accepting import Wishes
 from client.devices.device_list import OwnDevice
 from client.devices.joining import Talk
 from client.errors import UsageError
-from client.kill_steps import machine
 from client.times import iso_time
 from relay.wire.links import DeviceLink
 
@@ -16,10 +14,7 @@ from .output import Output, one_line
 from .place import Place
 from .qr import qr
 from .questions import says_yes
-
-
-def _open(place: Place) -> Client:
-    return Client.open(place.home, passphrase=place.passphrase, system=machine(os.environ))
+from .work import open_client, this_system
 
 
 async def show(place: Place, out: Output, origin: str, name: str | None, *, yes: bool) -> None:
@@ -41,7 +36,7 @@ async def show(place: Place, out: Output, origin: str, name: str | None, *, yes:
         Talk(show_link, confirm),
         name=name or platform.node() or "device",
         passphrase=place.passphrase,
-        system=machine(os.environ),
+        system=this_system(),
     )
     out.shown(identity, f"linked: this is a device of account {identity.account} now")
 
@@ -57,7 +52,7 @@ async def accept(place: Place, out: Output, link: str, *, manager: bool, yes: bo
         _show_digits(out, digits)
         return yes or await says_yes(f"Does the new device ({name}) show the same digits?")
 
-    async with _open(place) as client:
+    async with open_client(place) as client:
         linked = await client.devices.accept(link, Wishes(confirm, manager=manager))
     known = "it knows your contacts" if linked.is_handed_over else "it asks for your contacts when it comes"
     out.shown(linked, f"linked: {one_line(linked.name)} ({linked.device}) is a device of yours now; {known}")
@@ -81,14 +76,14 @@ def _plain(device: OwnDevice) -> str:
 
 async def list_devices(place: Place, out: Output) -> None:
     """Print the devices."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         for device in await client.devices.list():
             out.shown(device, _plain(device))
 
 
 async def revoke(place: Place, out: Output, wanted: str, *, yes: bool) -> None:
     """Take a device out, after a yes."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         device = await client.devices.find(wanted)
         question = f"Revoke {device.name} ({device.device})? It reads and sends nothing any more, for good."
         if not yes and not await says_yes(question):
@@ -99,21 +94,21 @@ async def revoke(place: Place, out: Output, wanted: str, *, yes: bool) -> None:
 
 async def rename(place: Place, out: Output, wanted: str, name: str) -> None:
     """Call a device by another name."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         device = await client.devices.rename(wanted, name)
     out.shown(device, _plain(device))
 
 
 async def set_manager(place: Place, out: Output, wanted: str, *, manager: bool) -> None:
     """Let a device manage, or no more."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         device = await client.devices.set_manager(wanted, manager)
     out.shown(device, _plain(device))
 
 
 async def set_silence(place: Place, out: Output, days: int) -> None:
     """After how many days without a connection devices are revoked."""
-    async with _open(place) as client:
+    async with open_client(place) as client:
         await client.devices.set_silence_days(days)
     plain = f"devices are revoked after {days} days without a connection" if days else "silent devices stay"
     out.result(plain, {"type": "setting", "name": "device_silence_days", "value": days})

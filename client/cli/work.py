@@ -17,6 +17,7 @@ from client.message import CaughtUp, Event, Gap, Gone, Message, Missed, State, U
 from client.message_acts import Acted, ActKind
 from client.message_groups import GroupChanged, GroupInvited, JoinAsked
 from client.passing_events import Presence, Typing
+from client.system import System
 from client.times import iso_time
 from relay.wire.links import encode_bytes
 
@@ -29,9 +30,14 @@ _COMPARE = "Compare the digits, or scan the code, with the other person: the sam
 MAX_LINE_BYTES = 262_144  # more than an envelope holds
 
 
+def this_system() -> System:
+    """The machine of this call, with the kill steps of the environment."""
+    return machine(os.environ)
+
+
 def open_client(place: Place) -> Client:
     """The account of this call; its kill steps are those of the environment."""
-    return Client.open(place.home, passphrase=place.passphrase, system=machine(os.environ))
+    return Client.open(place.home, passphrase=place.passphrase, system=this_system())
 
 
 async def register(place: Place, out: Output, link: str, handle: str | None) -> None:

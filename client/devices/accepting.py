@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from client.account import Account, load_account
 from client.errors import LinkFailed, UsageError
+from client.link_mailbox import LinkSlot
 from client.store.database import Database, Transaction
 from client.store.link_rows import answered_links, handed_over_at_ms, keep_answered_links, owe_hand_over
 from client.system import Step, System
@@ -24,7 +25,7 @@ from relay.wire.links import DeviceLink, encode_id, parse_device
 
 from .device_names import encode_name, key_of
 from .hand_over import hand_over
-from .link_mailbox import LinkMailbox, Slot
+from .link_mailbox import LinkMailbox
 from .own_manifest import DeviceChange, change_devices, require_manager
 from .shared_items import put_item
 
@@ -91,12 +92,12 @@ async def accept_link(
     until_ms = scanned_at_ms + LINK_LIFETIME_MS
     require_manager((await database.read(load_account)).own, account.device_id)
     mailbox = LinkMailbox(transport, system, link.mailbox_id)
-    request = await mailbox.get(Slot.REQUEST, scanned_at_ms + _REQUEST_WITHIN_MS)
+    request = await mailbox.get(LinkSlot.REQUEST, scanned_at_ms + _REQUEST_WITHIN_MS)
     if request is None:
         raise LinkFailed("this link is over: start a new one on the new device")
     try:
         answered, sealed = await database.run(lambda tx: _answer(tx, link, request, scanned_at_ms, system))
-        await mailbox.put(Slot.ANSWER, sealed)
+        await mailbox.put(LinkSlot.ANSWER, sealed)
         system.reached(Step.LINK_ANSWERED)
         entry = await _confirmed(mailbox, answered, wishes, until_ms, system)
     except CryptoError as error:
@@ -105,7 +106,7 @@ async def accept_link(
     await send()
     await change_devices(transport, database, account, system, DeviceChange(add=(entry,)))
     system.reached(Step.MANIFEST_TAKEN)
-    is_ready = await mailbox.get(Slot.READY, until_ms) is not None
+    is_ready = await mailbox.get(LinkSlot.READY, until_ms) is not None
     if is_ready:
         await database.run(lambda tx: _hand_over_once(tx, entry.device_id, system))
         await send()
@@ -139,7 +140,7 @@ async def _confirmed(
         raise LinkFailed("the digits were not confirmed within 60 seconds: start a new link") from None
     if not said_yes:
         raise LinkFailed("not linked: the digits were not confirmed here")
-    confirmation = await mailbox.get(Slot.CONFIRMATION, until_ms)
+    confirmation = await mailbox.get(LinkSlot.CONFIRMATION, until_ms)
     if confirmation is None:
         raise LinkFailed(
             "the digits were not confirmed on the new device within 60 seconds: start a new link"

@@ -14,6 +14,7 @@ from yarl import URL
 
 from client.account import Account, as_registered, find_account, save_account
 from client.errors import AccountExists, DevicesRefused, LinkFailed, Refused, RelayMisbehaved, UsageError
+from client.link_mailbox import LinkSlot
 from client.message import Identity
 from client.prekey_care import tend_prekeys
 from client.store import facts
@@ -31,7 +32,7 @@ from relay.wire.links import DeviceLink
 from relay.wire.resources import AccountAnswer, DeliveryTokenRequest
 
 from .device_names import checked_name
-from .link_mailbox import LinkMailbox, Slot
+from .link_mailbox import LinkMailbox
 from .shared_items import ask_for_all
 
 _LISTED_WITHIN_MS: Final = (
@@ -93,10 +94,10 @@ async def _introduce(
         document = await transport.relay_document(None)
         offer = begin_link(checked_name(name), system.random, system.now_ms())
         mailbox = LinkMailbox(transport, system, offer.scanned.mailbox_id)
-        await mailbox.put(Slot.REQUEST, offer.request.encode())
+        await mailbox.put(LinkSlot.REQUEST, offer.request.encode())
         talk.show(DeviceLink(origin, offer.scanned.mailbox_id, offer.scanned.request_hash))
         until_ms = offer.made_at_ms + LINK_LIFETIME_MS
-        sealed = await mailbox.get(Slot.ANSWER, until_ms)
+        sealed = await mailbox.get(LinkSlot.ANSWER, until_ms)
         if sealed is None:
             raise LinkFailed("nobody took this link within 60 seconds: start a new one")
         try:
@@ -110,7 +111,7 @@ async def _introduce(
         )
         await database.run(lambda tx: keep_joining(tx, joining))
         system.reached(Step.JOINING_KEPT)
-        await mailbox.put(Slot.CONFIRMATION, confirm_link(offer, answer))
+        await mailbox.put(LinkSlot.CONFIRMATION, confirm_link(offer, answer))
         system.reached(Step.JOINING_CONFIRMED)
         return joining, offer.scanned.mailbox_id
 
@@ -220,6 +221,6 @@ async def _temporary_token(transport: Transport, database: Database, system: Sys
 async def _say_ready(mailbox: LinkMailbox) -> None:
     """The manager waits for it; if the mailbox is gone, the question that is on its way does the same."""
     try:
-        await mailbox.put(Slot.READY, READY)
+        await mailbox.put(LinkSlot.READY, READY)
     except (LinkFailed, Refused):
         return

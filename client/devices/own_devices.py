@@ -1,22 +1,26 @@
 """The own devices as one object for the library and the command: list, name, link, revoke. Holds no state of its own."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from client.account import Account, load_account
+from client.account_requests import own_devices
 from client.errors import DeviceRevoked, Refused, RelayUnreachable, UsageError
 from client.outbox import Outbox
+from client.store import facts
 from client.store.database import Database, Transaction
 from client.system import System
 from client.transport import Transport
 from client.trust import refresh
+from crypto.limits import DAY_MS
 from crypto.manifest import DeviceEntry
 
 from .accepting import LinkedDevice, Wishes, accept_link, parse_device_link
 from .device_list import OwnDevice, list_devices, shown_device
 from .device_names import choose_device, encode_name, key_of
 from .own_manifest import DeviceChange, change_devices
-from .revoking import revoke_devices, seen_days
+from .revoking import remove_silent_devices, revoke_devices
 from .settings import set_silence_days
 from .shared_items import put_item
 
@@ -33,17 +37,20 @@ class OwnDevices:
         database: Database,
         system: System,
         outbox: Outbox,
+        *,
+        settle_tokens: Callable[[], Awaitable[None]],
     ) -> None:
         self._account = account
         self._transport = transport
         self._database = database
         self._system = system
         self._outbox = outbox
+        self._settle_tokens = settle_tokens
 
     async def list(self) -> list[OwnDevice]:
         """All devices of the account, the newest list fetched first. Raises RelayUnreachable, DeviceRevoked, DevicesForked."""
         await self._refresh()
-        seen = await seen_days(self._transport)
+        seen = {one.device_id: one.seen_day for one in await own_devices(self._transport)}
         return await self._database.read(lambda tx: list_devices(tx, seen))
 
     async def _refresh(self) -> None:
@@ -125,9 +132,25 @@ class OwnDevices:
             self._account,
             self._system,
             frozenset((entry.device_id,)),
-            wake=self._outbox.wake,
+            settle_tokens=self._settle_tokens,
         )
         return shown
+
+    async def remove_silent(self) -> bool:
+        """Once a day, on a manager: revoke the devices that were silent too long. Whether one was."""
+        now_ms = self._system.now_ms()
+        looked_at_ms = await self._database.read(lambda tx: facts.number(tx, facts.DEVICES_LOOKED_AT_MS))
+        if looked_at_ms <= now_ms < looked_at_ms + DAY_MS:
+            return False
+        removed = await remove_silent_devices(
+            self._transport,
+            self._database,
+            self._account,
+            self._system,
+            settle_tokens=self._settle_tokens,
+        )
+        await self._database.run(lambda tx: facts.set_number(tx, facts.DEVICES_LOOKED_AT_MS, now_ms))
+        return removed
 
     async def set_manager(self, wanted: str, manager: bool) -> OwnDevice:
         """Let a device manage the others, or no longer. Raises what `revoke` raises."""

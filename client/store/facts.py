@@ -13,6 +13,7 @@ OWN_LIST_IS_STALE = "own_list_is_stale"  # 1: the relay named a newer own manife
 OWN_LOG_CHECKED_AT_MS = "own_log_checked_at_ms"  # when the log was last proved to have the own manifest
 SIGNED_SUBMIT = "signed_submit"  # 1: the relay takes no anonymous submits
 PUBLIC_WORK_BITS = "public_work_bits"
+DEVICES_LOOKED_AT_MS = "devices_looked_at_ms"  # when the silent ones were last looked for
 HANDED_OVER = "handed_over"  # 1: another own device has told this one all that it knows
 REVOKED = "revoked"  # 1: this device is in the own list no more
 DEVICE_LISTS_SEEN = "device_lists_seen"  # how often a newer list of any account was kept

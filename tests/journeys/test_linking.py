@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from client.client import Client
-from client.devices.link_mailbox import LinkMailbox, Slot
+from client.devices.link_mailbox import LinkMailbox
 from client.errors import AccountExists, LinkFailed, NotManager, UsageError
+from client.link_mailbox import LinkSlot
 from client.message import Message, State, Unopened, Warned
 from client.store import facts
 from client.system import Step, System, this_machine
@@ -192,7 +193,7 @@ async def test_d5_another_request_in_the_mailbox_is_not_linked(tmp_path):
         offer = begin_link("of the relay", os.urandom, machine.now_ms())
         async with Transport(alice.whoami().relay, machine) as transport:
             mailbox_id = os.urandom(16)
-            await LinkMailbox(transport, machine, mailbox_id).put(Slot.REQUEST, offer.request.encode())
+            await LinkMailbox(transport, machine, mailbox_id).put(LinkSlot.REQUEST, offer.request.encode())
         scanned = DeviceLink(alice.whoami().relay, mailbox_id, os.urandom(32))
         linking = Linking()
         with pytest.raises(LinkFailed, match="another request"):
@@ -211,7 +212,7 @@ async def test_d5_an_answer_of_somebody_else_ends_the_link_before_any_digits(tmp
         )
         link = await linking.link
         async with Transport(alice.whoami().relay, machine) as transport:
-            await LinkMailbox(transport, machine, link.mailbox_id).put(Slot.ANSWER, os.urandom(1_216))
+            await LinkMailbox(transport, machine, link.mailbox_id).put(LinkSlot.ANSWER, os.urandom(1_216))
         with pytest.raises(LinkFailed):
             await joining
         with pytest.raises(LinkFailed, match="another answer"):

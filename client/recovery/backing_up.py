@@ -1,0 +1,109 @@
+"""Makes backups: when what is shared has changed and rests for a moment, by any manager, one counter for all of them.
+
+A backup is whole in the log before the one before it goes; cut off in between, the next look makes it anew.
+docs/protocol.md, "Backups".
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from client.account import Account, load_account
+from client.devices.shared_items import put_item
+from client.errors import Refused
+from client.logs import append_account_log, read_account_log, trim_account_log
+from client.store.database import Database, Transaction
+from client.store.shared import Item
+from client.system import Step, System
+from client.transport import Transport
+from crypto.recovery import SignedBackup, seal_backup
+
+from .backup_content import (
+    STATE,
+    backup_state,
+    digest_of,
+    encode_backup,
+    encode_state,
+    items_to_back_up,
+    sealing_key,
+)
+from .backup_parts import LOG_NAME, parts_of, whole_backups
+
+REST_MS: Final = 20_000
+"""So long after the last change a backup is made."""
+MOST_MS: Final = 600_000
+"""So long after the last backup one is made, though changes go on."""
+_TRIES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    items: list[Item] = field(repr=False)
+    digest: bytes
+    sealing_public: bytes
+    counter: int
+
+
+async def back_up_if_due(
+    transport: Transport, database: Database, system: System, *, at_once: bool = False
+) -> bool:
+    """Make a backup if one is due here; whether one was made. `at_once`: though changes go on.
+
+    Raises RelayUnreachable, Refused, RelayMisbehaved.
+    """
+    plan = await database.run(lambda tx: _plan(tx, system, at_once=at_once))
+    if plan is None:
+        return False
+    for _ in range(_TRIES):
+        known, next_index = await backups_in_log(transport)
+        counter = max([plan.counter, *(backup.head.counter for backup in known)]) + 1
+        account = await database.read(load_account)
+        backup = _seal(account, plan, counter, system.now_ms())
+        try:
+            for index, part in enumerate(parts_of(backup.encode()), next_index):
+                await append_account_log(transport, LOG_NAME, index, part)
+        except Refused as refused:
+            if refused.reason != "conflict":
+                raise
+            continue  # another manager makes one at this moment: on top of its
+        system.reached(Step.BACKED_UP)
+        state = encode_state(counter, plan.digest, system.now_ms())
+        await database.run(lambda tx: put_item(tx, STATE, state, system))  # noqa: B023  # awaited here
+        if next_index:
+            await trim_account_log(transport, LOG_NAME, next_index)
+        return True
+    raise Refused("conflict", "backups are made too quickly", retryable=True)
+
+
+def _plan(tx: Transaction, system: System, *, at_once: bool) -> _Plan | None:
+    account = load_account(tx)
+    sealing_public = sealing_key(tx)
+    is_manager = any(
+        one.device_id == account.device_id and one.manager for one in account.own.manifest.devices
+    )
+    if sealing_public is None or not is_manager:
+        return None
+    items, state, now_ms = items_to_back_up(tx, system), backup_state(tx), system.now_ms()
+    digest = digest_of(items)
+    if digest == state.digest:
+        return None
+    rests = now_ms - max((item.changed_at_ms for item in items), default=0) >= REST_MS
+    if not (at_once or rests or now_ms - state.made_at_ms >= MOST_MS):
+        return None
+    return _Plan(items, digest, sealing_public, state.counter)
+
+
+def _seal(account: Account, plan: _Plan, counter: int, now_ms: int) -> SignedBackup:
+    content = encode_backup(plan.items)
+    return seal_backup(content, plan.sealing_public, account.local, account.own, counter, now_ms)
+
+
+async def backups_in_log(transport: Transport) -> tuple[list[SignedBackup], int]:
+    """The whole backups in the log, and the index of its next entry."""
+    entries: list[bytes] = []
+    index = 0
+    while True:
+        page = await read_account_log(transport, LOG_NAME, index)
+        entries += [entry.entry for entry in page.entries]
+        if not page.entries or page.entries[-1].index + 1 >= page.next_index:
+            return whole_backups(entries), page.next_index
+        index = page.entries[-1].index + 1
