@@ -60,7 +60,6 @@ class Wishes:
 
     confirm: Callable[[str, str], Awaitable[bool]]
     manager: bool = False
-    with_history: bool = False
 
 
 def parse_device_link(link: str, origin: str) -> DeviceLink:
@@ -151,7 +150,7 @@ async def _confirmed(
 def _prepare(tx: Transaction, answered: Answered, entry: DeviceEntry, wishes: Wishes, system: System) -> None:
     """Before the others hear of the device they can call it by its name; and it will not be forgotten."""
     put_item(tx, key_of(entry.device_id), encode_name(answered.request.name), system)
-    owe_hand_over(tx, entry.device_id, with_history=wishes.with_history)
+    owe_hand_over(tx, entry.device_id)
 
 
 def _hand_over_once(tx: Transaction, device_id: bytes, system: System) -> None:

@@ -33,7 +33,10 @@ async def revoke_devices(
     *,
     settle_tokens: Callable[[], Awaitable[None]],
 ) -> None:
-    """Take these out of the list, and change what they knew: the account's delivery tokens. Safe to call again. Raises what `change_devices` raises."""
+    """Take these out of the list, and change what they knew: the account's delivery tokens.
+
+    Safe to call again. Raises what `change_devices` raises.
+    """
     await change_devices(transport, database, account, system, DeviceChange(remove=device_ids))
 
     def change_tokens(tx: Transaction) -> None:

@@ -79,13 +79,12 @@ def keep_answered_links(tx: Transaction, answered: Sequence[tuple[bytes, int]]) 
     tx.many("INSERT INTO answered_links (request_hash, scanned_at_ms) VALUES (?, ?)", answered)
 
 
-def owe_hand_over(tx: Transaction, device_id: bytes, *, with_history: bool) -> None:
-    """This device is linked from here and gets all that is known, and if wanted the messages."""
+def owe_hand_over(tx: Transaction, device_id: bytes) -> None:
+    """This device is linked from here and gets all that is known."""
     tx.run(
-        "INSERT INTO hand_overs (device_id, history_due) VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET"
-        " given_at_ms = NULL, history_due = excluded.history_due",
+        "INSERT INTO hand_overs (device_id, history_due) VALUES (?, 0) ON CONFLICT (device_id) DO UPDATE SET"
+        " given_at_ms = NULL",
         device_id,
-        with_history,
     )
 
 
@@ -103,14 +102,3 @@ def note_hand_over(tx: Transaction, device_id: bytes, now_ms: int) -> None:
         device_id,
         now_ms,
     )
-
-
-def history_due(tx: Transaction) -> list[bytes]:
-    """The devices that were given all but the messages, which they shall have too."""
-    rows = tx.all("SELECT device_id FROM hand_overs WHERE history_due = 1 AND given_at_ms IS NOT NULL")
-    return [row[0] for row in rows]
-
-
-def note_history_given(tx: Transaction, device_id: bytes) -> None:
-    """The messages are on their way to it."""
-    tx.run("UPDATE hand_overs SET history_due = 0 WHERE device_id = ?", device_id)
