@@ -7,6 +7,7 @@ from typing import Final
 
 from client.mailbox_batch import Batch
 from client.store.database import Transaction
+from client.store.group_added import withheld
 from client.store.group_sending import sending_chain
 from client.store.group_wants import add_wants, wants
 from client.store.groups import GroupRow, Status, find_group, make_due
@@ -29,7 +30,7 @@ def answer_ask(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -
     if row is None or row.status is not Status.MEMBER:
         return
     row.view.state.require_right(account_id, Right.HEAR)
-    if account_id in row.withheld:
+    if account_id in withheld(tx, ask.group_id):
         raise NotEntitled("the member was added by a device that had left its account")
     if not _may_answer(tx, batch, account_id, ask):
         return

@@ -15,6 +15,7 @@ from client.mailbox_round import Taken
 from client.store.database import Database
 from client.store.group_wants import Pending, Stage, find_pending, undecided
 from client.store.groups import GroupRow, Status, all_due, find_group, make_due, next_due_ms, take_due
+from client.store.peers import stale_members
 from client.system import Step, System
 from crypto.group_log import GroupView
 
@@ -26,6 +27,7 @@ from .upkeep import next_look_ms, tell_withheld, tend
 from .welcomes import take_waiting
 
 _ROUNDS: Final = 20  # of steps of commits, in one look
+_LISTS_AT_ONCE: Final = 32  # device lists that one look fetches
 _AGAIN_MS: Final = 30_000
 _LONGEST_WAIT_SECONDS: Final = 15.0  # then it is asked what is due: another process may have said so
 
@@ -170,6 +172,10 @@ class GroupCare:
         is_read = False
         if (await self._row(group_id)).status is Status.MEMBER:
             is_read = await self._reader.read(group_id)
+            for account_id in await self._database.read(
+                lambda tx: stale_members(tx, group_id, _LISTS_AT_ONCE)
+            ):
+                await self._reader.fetch(account_id)
         await self._database.run(partial(tend, group_id=group_id, system=self._system, is_read=is_read))
         await self._commit(group_id)
         self._on_drafts()

@@ -10,6 +10,7 @@ from client.account import Account, load_account
 from client.message import Warned
 from client.store import notices
 from client.store.database import Transaction
+from client.store.group_added import forget_added, note_added
 from client.store.group_senders import forget_chains
 from client.store.group_sending import drop_sending
 from client.store.group_tokens import note_gone, rotate_within_a_day
@@ -32,12 +33,11 @@ from client.store.groups import (
     note_secret,
     save_view,
     set_status,
-    withhold,
 )
 from client.system import System
-from crypto.errors import ChainMissing, GroupTooNew, ManifestGap, UnknownDevice
+from crypto.errors import ChainMissing, GroupTooNew, ManifestGap
 from crypto.group_changes import Add
-from crypto.group_commits import CommitKind, SignedCommit
+from crypto.group_commits import CommitHead, CommitKind, SignedCommit
 from crypto.group_epoch import EpochHandOut
 from crypto.group_log import Followed, GroupView, follow, learn_secret
 from crypto.group_rules import still_needed
@@ -205,17 +205,19 @@ class _Reading:
         if is_cut:
             note_cut(self.tx, group_id, now_ms, is_own=own is not None)
             drop_sending(self.tx, group_id)
+            if self._is_listed(signed.head):
+                forget_added(self.tx, group_id)
             remove_wants(self.tx, [want.n for want in wants(self.tx, group_id) if want.change is None])
         if removed:
             rotate_within_a_day(self.tx, group_id, now_ms, self.system.random)
-        head = signed.head
-        try:
-            self.lists[head.account].device(head.device)
-        except UnknownDevice:
-            # Somebody who should be out committed: who came in by that hears nothing until others have cut.
-            added = [change.account for change in signed.commit.changes if isinstance(change, Add)]
-            withhold(self.tx, group_id, added)
+        added = [change.account for change in signed.commit.changes if isinstance(change, Add)]
+        note_added(self.tx, group_id, added, signed.head.account, signed.head.device)
         tell_changes(self.tx, self.account, before, after, signed)
+
+    def _is_listed(self, head: CommitHead) -> bool:
+        """Whether the committing device is in its account still, as far as is known here."""
+        known = self.lists.get(head.account)
+        return known is not None and any(entry.device_id == head.device for entry in known.manifest.devices)
 
     def finish(self) -> None:
         """Write the view, and drop what nobody needs any more."""

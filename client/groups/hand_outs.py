@@ -11,6 +11,7 @@ from client.contents import ContentType, FilePointer
 from client.signals import draft_signal
 from client.store import facts, queue
 from client.store.database import Transaction
+from client.store.group_added import withheld
 from client.store.group_sending import (
     Listener,
     audience,
@@ -110,10 +111,11 @@ def ready_chain(
     ):
         drop_sending(tx, group_id)
         chain = None
-    mark = u64(state.index) + u64(facts.number(tx, facts.DEVICE_LISTS_SEEN)) + u64(len(row.withheld))
+    mark = u64(state.index) + u64(facts.number(tx, facts.DEVICE_LISTS_SEEN))
     if chain is not None and checked(tx, group_id) == mark:
         return chain, not hand_outs_wait(tx, group_id), False
-    listeners = [one for one in audience(tx, group_id) if one.account_id not in row.withheld]
+    kept_out = withheld(tx, group_id)
+    listeners = [one for one in audience(tx, group_id) if one.account_id not in kept_out]
     handed = _settled(tx, group_id, listeners)
     if chain is not None and any(_has_left(handed, one) for one in listeners):
         drop_sending(tx, group_id)

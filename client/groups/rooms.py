@@ -1,6 +1,7 @@
 """What an application does with groups: create, look at, change. `client.Client` has each of these as a method."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from .state_blobs import fetch_state, store_state
 from .tokens import care_for_token, register_group_token
 from .wanted import want, want_cut
 
+_log = logging.getLogger(__name__)
 _REFUSALS: Final[dict[str, type[ClientError]]] = {
     error.code: error for error in (CommitImpossible, GroupTooNew, NotEntitled, NotInGroup)
 }
@@ -81,6 +83,7 @@ class Groups:
         """Look after the groups from now on."""
         if self._caring is None or self._caring.done():
             self._caring = asyncio.create_task(self.care.run(), name="group-care")
+            self._caring.add_done_callback(_tell_defect)
         self.care.due()
 
     async def close(self) -> None:
@@ -156,6 +159,12 @@ class Groups:
             code, _, detail = reason.partition(": ")
             raise _REFUSALS.get(code, CommitImpossible)(detail or "the group does not allow this change")
         return await self.info(group_id)
+
+
+def _tell_defect(task: "asyncio.Task[None]") -> None:
+    """The care ends by being stopped; anything else is a defect, and it begins again when there is something to do."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("the care of groups stopped", exc_info=error)
 
 
 def group_id_of(to: str) -> bytes:

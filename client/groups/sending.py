@@ -16,6 +16,7 @@ from client.next_content import next_content
 from client.signals import add_hidden
 from client.store import history, queue
 from client.store.database import Transaction
+from client.store.group_added import withheld
 from client.store.group_sending import Listener, audience, save_sending
 from client.store.groups import GroupRow, Status, find_group
 from client.system import Step, System
@@ -136,7 +137,8 @@ def encrypt_group_drafts(
         raise GroupNotReady(f"{error}; the message goes out when it has") from error
     if not is_ready or has_more:
         return GroupEncrypted(again=has_more, waits=not has_more, drafted=True)
-    listeners = [one for one in audience(tx, group_id) if one.account_id not in row.withheld]
+    kept_out = withheld(tx, group_id)
+    listeners = [one for one in audience(tx, group_id) if one.account_id not in kept_out]
     work = _Work(tx, account, row, system, chain, listeners)
     encrypted = []
     for draft in drafts:

@@ -3,7 +3,6 @@
 Views are snapshots of crypto, decoded once and cached. Knows nothing of what is in a state but who its members are.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -57,13 +56,11 @@ class GroupRow:
     """When it last asked others for what it lacks."""
     list_told: int
     """The version of the own device list that those who may commit were told of."""
-    withheld: frozenset[bytes]
-    """Accounts that get no chain until the next cut: a device that has left its account added them."""
 
 
 _COLUMNS: Final = (
     "status, read_token, due_at_ms, read_at_ms, missing_since_ms, secret_at_ms, cut_read_at_ms, cut_is_own, asked_at_ms,"
-    " list_told, withheld"
+    " list_told"
 )
 
 
@@ -83,7 +80,6 @@ def find_group(tx: Transaction, group_id: bytes) -> GroupRow | None:
         cut_is_own,
         asked_at,
         list_told,
-        withheld,
     ) = row
     return GroupRow(
         group_id,
@@ -98,7 +94,6 @@ def find_group(tx: Transaction, group_id: bytes) -> GroupRow | None:
         bool(cut_is_own),
         asked_at,
         list_told,
-        frozenset(withheld[at : at + 32] for at in range(0, len(withheld), 32)),
     )
 
 
@@ -259,18 +254,10 @@ def note_list_told(tx: Transaction, group_id: bytes, version: int) -> None:
 
 
 def note_cut(tx: Transaction, group_id: bytes, now_ms: int, *, is_own: bool) -> None:
-    """A cut was read: nobody is withheld from any more."""
+    """A cut was read."""
     tx.run(
-        "UPDATE groups SET cut_read_at_ms = ?, cut_is_own = ?, withheld = x'' WHERE id = ?",
+        "UPDATE groups SET cut_read_at_ms = ?, cut_is_own = ? WHERE id = ?",
         now_ms,
         is_own,
         group_id,
     )
-
-
-def withhold(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
-    """These get no chain until the next cut."""
-    row = find_group(tx, group_id)
-    if row is not None:
-        joined = b"".join(sorted(row.withheld.union(accounts)))
-        tx.run("UPDATE groups SET withheld = ? WHERE id = ?", joined, group_id)

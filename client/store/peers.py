@@ -301,6 +301,17 @@ def list_versions(tx: Transaction, group_id: bytes) -> list[tuple[bytes, int]]:
     return found + [(account, version) for account, version in rows]
 
 
+def stale_members(tx: Transaction, group_id: bytes, limit: int) -> list[bytes]:
+    """Members of a group of whom the relay, or they themselves, named a newer device list than is known here."""
+    rows = tx.all(
+        "SELECT p.account_id FROM group_members m JOIN peers p ON p.account_id = m.account_id"
+        " WHERE m.group_id = ? AND p.stale = 1 AND p.fork IS NULL LIMIT ?",
+        group_id,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
 def keep_fork(tx: Transaction, account_id: bytes, known: SignedObject, other: SignedObject) -> None:
     """Two manifests of one version: both are kept as evidence, and nothing is sent any more."""
     evidence = [(one.body, one.signature) for one in (known, other)]
