@@ -36,10 +36,15 @@ def find_terms(tx: Transaction) -> RelayTerms:
 
 def keep_terms(tx: Transaction, document: RelayDocument) -> RelayTerms:
     """Remember what the document says, as far as this client goes along with it."""
-    bits = min(max(document.limits.get("public_work_bits", 0), 0), MAX_PUBLIC_WORK_BITS)
+    bits = document.limits.get("public_work_bits", 0)
     facts.set_number(tx, facts.SIGNED_SUBMIT, int(not document.anonymous_submit))
-    facts.set_number(tx, facts.PUBLIC_WORK_BITS, bits)
+    facts.set_number(tx, facts.PUBLIC_WORK_BITS, bits if is_bearable(bits) else 0)
     return find_terms(tx)
+
+
+def is_bearable(bits: int) -> bool:
+    """Whether a client looks for work of so many zero bits; else it brings none, and the relay refuses or does not."""
+    return 0 <= bits <= MAX_PUBLIC_WORK_BITS
 
 
 async def ask_terms(transport: Transport, database: Database, account: Account) -> RelayTerms:

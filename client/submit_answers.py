@@ -5,6 +5,7 @@ docs/protocol.md, "Delivery".
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from relay.wire.frames import Grant, Outcome
 from relay.wire.links import encode_id
@@ -19,6 +20,12 @@ from .store import history, queue
 from .store.database import Transaction
 from .store.peers import PUBLIC, find_peer, mark_stale
 from .system import System
+
+_WORDS: Final = {
+    "work_required": "the relay wants more work for a first message by handle than it says, or than any relay may ask"
+    " for: ask for a contact link, which needs none",
+}
+"""For refusals whose code alone helps nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +125,8 @@ def _file_one(tx: Transaction, answer: Answer, filed: Filed, system: System) -> 
         code = answer.error.reason if answer.error is not None else outcomes[0].name.lower()
         history.set_state(tx, [row.message_n], State.REFUSED, code)
         filed.redrafted |= tell_refusal(tx, row.message_n, row.account_id, row.content, code, system)
-        filed.refused.append(
-            (row.message_n, NotSent(f"the relay does not take it for this recipient ({code})"))
-        )
+        why = _WORDS.get(code, "the relay does not take it for this recipient")
+        filed.refused.append((row.message_n, NotSent(f"{why} ({code})")))
     if is_taken and not queue.is_waiting(tx, row.message_n):
         filed.accepted.append(row.message_n)
 

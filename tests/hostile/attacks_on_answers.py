@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from client import Message
 from client.errors import RelayUnreachable
 from client.submitter import Submitter
@@ -220,6 +222,27 @@ async def wants_to_know_who_sends(stage: Stage) -> None:
     await alice.says(bob, "hello")
     await alice.listens()
     stage.tells(alice, "senders_seen")
+
+
+@attack(Guard("client.relay_terms.is_bearable", lambda bits: True))
+async def asks_for_absurd_work(stage: Stage) -> None:
+    """asks for a proof of work that takes hours, 32 bits, for a first message"""
+    alice, bob = await stage.people("alice", "bob")
+    async with bob.client() as client:
+        link = await client.contact_link()
+    limits = stage.relay.answer_to("GET", "/.well-known/tokenim").json["limits"]
+    stage.signs_its_document(stage.relay_key, limits={**limits, "public_work_bits": 32})
+    # What a client finds of itself is never enough: the true relay answers as this one would.
+    stage.relay.changes_submits(
+        lambda line, frames: [
+            msgspec.structs.replace(frame, work=()) if isinstance(frame, Submit) else frame
+            for frame in frames
+        ]
+    )
+    await stage.refuses(alice, alice.says(bob, "hello"), "not_sent", within_seconds=15)
+    await alice.says(link, "by your link")
+    await bob.listens()
+    stage.holds(bob.texts() == ["by your link"], "a contact link needs no work")
 
 
 @attack(Guard("client.transport._MAX_ANSWER_BYTES", 1 << 40))
