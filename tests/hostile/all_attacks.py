@@ -4,6 +4,7 @@ from tests.hostile import (  # noqa: F401
     attacks_on_answers,
     attacks_on_device_lists,
     attacks_on_files,
+    attacks_on_fresh_lists,
     attacks_on_groups,
     attacks_on_log,
     attacks_on_mail,
