@@ -117,14 +117,26 @@ async def request(asker: Person, to: Person, counters: list[int], *, of: bytes |
     return await asker.signal(to, ContentType.RESEND, body)
 
 
-async def test_a_stranger_is_neither_asked_nor_answered(tmp_path):
+async def test_a_stranger_is_not_asked(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         _one, two = await alice.say(bob, "1", "2")
         await bob.receive([two])  # Bob has not written to Alice
         assert await asked(bob, alice) == []
-        await bob.knows(alice)
-        await bob.receive(await request(alice, bob, [1, 2, 3]))
-        assert await sent(bob, alice) == []
+        assert await absent(bob) == [(1, 0, 0)]
+
+
+async def test_c1_who_is_no_contact_any_more_is_not_answered(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        await no_receipts(alice, bob)
+        await befriended(alice, bob)
+
+        def estrange(tx):
+            tx.run("UPDATE peers SET accepted = 0")
+            tx.cache.clear()
+
+        await bob.database.run(estrange)
+        assert not (await bob.receive(await request(alice, bob, [1, 2]))).drafted
+        assert await bob.database.read(queue.waiting) == 0
 
 
 async def test_only_what_was_for_the_device_goes_to_it_again(tmp_path):
