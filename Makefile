@@ -56,8 +56,8 @@ many: install ## people who never talked before all write in one group at once: 
 	@$(BIN)/python -m bench.many --members $(N)
 
 broadcast: N = 10000
-broadcast: install ## one client speaks to so many listeners, a tenth more come later, one is removed: [N=10000]
-	@$(BIN)/python -m bench.broadcast --listeners $(N)
+broadcast: install ## one client speaks to a group of so many, a tenth of whom come later, one is removed: [N=10000]
+	@$(BIN)/python -m bench.broadcast --members $(N)
 
 bench: install ## measure this machine: [ONLY=name]
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))

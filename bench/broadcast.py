@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from bench.crowd_process import CrowdProcess
 from client.client import Client
 from client.groups.sending import MAX_TARGETS
 from crypto.group_changes import Remove
+from crypto.limits import MAX_GROUP_MEMBERS
 from relay.wire.limits import ACCOUNT_ID_BYTES
 from relay.wire.links import decode_id
 from tests.faults.relay_process import RelayDied, RelayProcess
@@ -87,7 +88,8 @@ class Broadcast:
 
     sender: Client
     crowd_of: Callable[[str], AbstractAsyncContextManager[ListensInCrowds]]
-    invite: str
+    invite: Callable[[int], Awaitable[str]]
+    """A link of the relay by which so many register."""
     meters: Meters
     patience_seconds: float = PATIENCE_SECONDS
     steps: list[Step] = field(default_factory=list)
@@ -169,7 +171,7 @@ class Broadcast:
     async def _come(self, name: str, group: str, count: int, members: int) -> Counter[str]:
         """So many come in by the link; what they got."""
         async with self._step(name) as step:
-            step.requests = await self.crowd.come(self.invite, count)
+            step.requests = await self.crowd.come(await self.invite(count), count)
             await self._until_members(group, members + 1)
             await self.sender.settle(patience_seconds=self.patience_seconds)
         return step.hearing.envelopes
@@ -260,10 +262,9 @@ async def _perform(folder: Path, listeners: int, joins: int) -> Broadcast:
     async with RelayProcess(folder / "relay", folder / "relay.log") as relay:
         await relay.start()
         await Client.register(folder / "sender", relay.invite)
-        invite = await relay.create_invite(listeners + joins)
         meters = Meters(relay.cpu_seconds, lambda: count_shared(relay.data))
         async with Client.open(folder / "sender") as sender:
-            broadcast = Broadcast(sender, CrowdProcess, invite, meters)
+            broadcast = Broadcast(sender, CrowdProcess, relay.create_invite, meters)
             await broadcast.play(listeners, joins)
             return broadcast
 
@@ -271,17 +272,20 @@ async def _perform(folder: Path, listeners: int, joins: int) -> Broadcast:
 def main() -> int:
     """0 only if all of it holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--listeners", type=int, default=10_000)
-    parser.add_argument("--joins", type=int, help="who come later; default: a tenth")
+    parser.add_argument("--members", type=int, default=MAX_GROUP_MEMBERS, help="in the end, the sender too")
+    parser.add_argument("--joins", type=int, help="of them, who come later; default: a tenth")
     parser.add_argument("--verbose", action="store_true", help="say what is waited for")
     arguments = parser.parse_args()
-    joins = arguments.joins or max(1, arguments.listeners // 10)
+    joins = arguments.joins or max(1, arguments.members // 10)
+    listeners = arguments.members - 1 - joins
+    if not 0 < arguments.members <= MAX_GROUP_MEMBERS or listeners < 1:
+        parser.error(f"a group has at most {MAX_GROUP_MEMBERS:,} members, and here at least 3")
     if arguments.verbose:
         logging.basicConfig(level=logging.WARNING, format="%(relativeCreated)8d %(message)s")
         _log.setLevel(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="tokenim-broadcast-") as name:
         try:
-            broadcast = asyncio.run(_perform(Path(name), arguments.listeners, joins))
+            broadcast = asyncio.run(_perform(Path(name), listeners, joins))
         except (RelayDied, TimeoutError) as failure:
             print(f"it stopped: {failure!r}", file=sys.stderr)
             return 1

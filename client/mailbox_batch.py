@@ -24,6 +24,7 @@ class Batch:
 
     account: Account
     sessions: dict[Key, PeerSessions]
+    """The ones used last come last."""
     prekeys: LocalPrekeys
     system: System
     now_ms: int
@@ -55,7 +56,7 @@ class Batch:
         """This peer's sessions changed; it is tried first from here on."""
         self.changed[key] = sessions
         self.sessions.pop(key, None)
-        self.sessions = {key: sessions, **self.sessions}
+        self.sessions[key] = sessions
 
 
 class Released(NamedTuple):

@@ -220,7 +220,7 @@ def _open_setup(tx: Transaction, batch: Batch, one: Released) -> Opened:
 
 def _open_ratchet(tx: Transaction, batch: Batch, one: Released) -> Opened:
     envelope = one.envelope
-    found = locate_among(batch.sessions.items(), envelope)
+    found = locate_among(reversed(batch.sessions.items()), envelope)
     if found is None:
         raise Undecryptable("no session opens it")
     key, located = found

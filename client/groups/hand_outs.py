@@ -32,8 +32,11 @@ from crypto.group_proposals import hand_outs, welcome
 from crypto.sender_chains import SendingChain, begin_chain, hand_out
 from crypto.transcript import u64
 
-from .bodies import MAX_STATE_BYTES, ChainBody, SecretsBody, WelcomeBody, encode
+from .bodies import ChainBody, SecretsBody, WelcomeBody, encode
 
+MAX_INLINE_STATE_BYTES: Final = (
+    32_768  # of a state in each welcome; of a larger one there is one blob for all
+)
 AT_ONCE: Final = 256  # accounts that one transaction hands something to
 
 
@@ -83,7 +86,7 @@ def draft_welcome(
 
 def is_large(view: GroupView) -> bool:
     """Whether a welcome to this group needs a blob."""
-    return len(view.state.encode()) > MAX_STATE_BYTES
+    return len(view.state.encode()) > MAX_INLINE_STATE_BYTES
 
 
 def draft_chain(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from client.store.database import Transaction
-from client.store.group_wants import add_wants, wants
+from client.store.group_wants import add_wants, find_want
 from client.store.groups import make_due
 from crypto.group_changes import Change
 
@@ -14,13 +14,11 @@ def want(tx: Transaction, group_id: bytes, changes: Iterable[Change], *, not_bef
     What is wanted already, and what the group has already, costs nothing. Wake the care afterwards (`GroupCare.due`;
     inside a mailbox batch set `batch.errands`).
     """
-    known = {one.change: one.n for one in wants(tx, group_id)}
     numbers = []
     for change in changes:
-        number = known.get(change)
+        number = find_want(tx, group_id, change)
         if number is None:
             (number,) = add_wants(tx, group_id, [change], not_before_ms)
-            known[change] = number
         numbers.append(number)
     make_due(tx, group_id, not_before_ms)
     return numbers
@@ -28,9 +26,9 @@ def want(tx: Transaction, group_id: bytes, changes: Iterable[Change], *, not_bef
 
 def want_cut(tx: Transaction, group_id: bytes, *, not_before_ms: int = 0) -> int:
     """Have a fresh epoch begun, whatever else is wanted; its number."""
-    for one in wants(tx, group_id):
-        if one.change is None:
-            return one.n
+    number = find_want(tx, group_id, None)
+    if number is not None:
+        return number
     (number,) = add_wants(tx, group_id, [None], not_before_ms)
     make_due(tx, group_id, not_before_ms)
     return number

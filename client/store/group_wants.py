@@ -82,6 +82,16 @@ def wants(tx: Transaction, group_id: bytes) -> list[Want]:
         raise StoreDamaged("a change in the store is damaged") from error
 
 
+def find_want(tx: Transaction, group_id: bytes, change: Change | None) -> int | None:
+    """The number of this change (None: of the cut) if it waits to be committed."""
+    row = tx.one(
+        "SELECT n FROM group_wants WHERE group_id = ? AND change = ? AND refusal IS NULL",
+        group_id,
+        _CUT if change is None else encode_change(change),
+    )
+    return None if row is None else int(row[0])
+
+
 def remove_wants(tx: Transaction, numbers: Iterable[int]) -> None:
     """They are committed, by whomever, or nobody needs them."""
     tx.many("DELETE FROM group_wants WHERE n = ?", [(n,) for n in numbers])

@@ -13,7 +13,8 @@ _ALL: Final = "sessions"
 
 
 def all_sessions(tx: Transaction, own: tuple[bytes, bytes]) -> dict[tuple[bytes, bytes], PeerSessions]:
-    """Every peer device's sessions by (account id, device id), the one used last comes first. For reading only.
+    """Every peer device's sessions by (account id, device id), the one used last comes last. For reading only, and only
+    until the next `save_sessions`, which changes this very dict: what a message costs does not grow with the contacts.
 
     `own` are account id and device id of this device. Raises StoreDamaged.
     """
@@ -22,7 +23,7 @@ def all_sessions(tx: Transaction, own: tuple[bytes, bytes]) -> dict[tuple[bytes,
         return cached
     found = {}
     for account, device, state in tx.all(
-        "SELECT account_id, device_id, state FROM sessions ORDER BY changed_at_ms DESC"
+        "SELECT account_id, device_id, state FROM sessions ORDER BY changed_at_ms"
     ):
         try:
             sessions = decode_sessions(state, own)
@@ -46,4 +47,6 @@ def save_sessions(
         " changed_at_ms = excluded.changed_at_ms",
         [(*key, encode_sessions(peer), now_ms) for key, peer in changed.items()],
     )
-    tx.cache[_ALL] = changed | {key: peer for key, peer in known.items() if key not in changed}
+    for key, peer in changed.items():
+        known.pop(key, None)
+        known[key] = peer

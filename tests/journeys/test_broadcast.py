@@ -18,9 +18,11 @@ async def test_b5_a_crowd_hears_one_sender_and_only_a_removal_re_keys(tmp_path):
         sender = await people.enter("sender")
         relay = people.world.relay
         meters = Meters(lambda: 0.0, lambda: count_shared(relay.folder))
-        broadcast = Broadcast(
-            sender, Crowd, await relay.invite(uses=LISTENERS + JOINS), meters, patience_seconds=50
-        )
+
+        async def invite(uses: int) -> str:
+            return await relay.invite(uses=uses)
+
+        broadcast = Broadcast(sender, Crowd, invite, meters, patience_seconds=50)
         await broadcast.play(LISTENERS, JOINS)
     # Everybody heard everything once, as `play` counts; the one who was removed reads nothing of what followed.
     assert broadcast.problems == []

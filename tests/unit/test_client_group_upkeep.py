@@ -102,7 +102,7 @@ async def test_a_member_whose_next_entry_is_gone_from_the_log_is_welcomed_anew(t
 
 
 async def test_a_state_that_is_too_large_for_an_envelope_comes_as_a_blob(tmp_path, monkeypatch):
-    monkeypatch.setattr(hand_outs, "MAX_STATE_BYTES", 10)
+    monkeypatch.setattr(hand_outs, "MAX_INLINE_STATE_BYTES", 10)
     async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
         blobs: dict[bytes, bytes] = {}
 
