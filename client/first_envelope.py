@@ -4,6 +4,7 @@ docs/protocol.md, "Session set-up".
 """
 
 from crypto.errors import CopiedState, CryptoError, ManifestFork, ManifestGap, SplitView
+from crypto.limits import DAY_MS
 from crypto.local_prekeys import LocalPrekeys
 from crypto.prekeys import KeyClass, KeyKind
 from crypto.sealed_first_message import SetupContent, open_setup
@@ -14,6 +15,7 @@ from crypto.transparency import Inclusion, verify_head, verify_manifest_logged
 from .account import load_account
 from .contents import direct_conversation
 from .mailbox_batch import Batch, DeviceListNeeded, Opened, warn, warn_of_copy
+from .store import facts
 from .store.database import Transaction
 from .store.gossip_rows import Claim
 from .store.peers import ensure_peer, find_peer, keep_fork
@@ -69,13 +71,22 @@ def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> Opene
                 batch.put(other, sessions.without_sessions())
     is_new = opened.sessions.replays != before.replays
     if is_new and content.values.kem_class is KeyClass.LAST_RESORT and _has_stock(batch.prekeys):
-        detail = "reached by a last-resort key though one-time keys are left: the relay keeps them back, or was asked often"
-        warn(tx, "last_resort_key", detail, key[0])
+        _tell_last_resort(tx, batch.now_ms, key[0])
     if opened.reset:
         warn(tx, "session_reset", "a new session took the place of one on which both had spoken", key[0])
     batch.prekeys = opened.prekeys
     batch.put(key, opened.sessions)
     return Opened(key, opened.plaintext, direct_conversation(account.account_id, key[0]))
+
+
+def _tell_last_resort(tx: Transaction, now_ms: int, account_id: bytes) -> None:
+    """Once a day: where many who never talked write at once, as in a large group, budgets alone bring this about."""
+    told_at_ms = facts.number(tx, facts.LAST_RESORT_TOLD_AT_MS)
+    if told_at_ms <= now_ms < told_at_ms + DAY_MS:
+        return
+    facts.set_number(tx, facts.LAST_RESORT_TOLD_AT_MS, now_ms)
+    detail = "reached by a last-resort key though one-time keys are left: the relay keeps them back, or was asked often"
+    warn(tx, "last_resort_key", detail, account_id)
 
 
 def _check_proof(tx: Transaction, batch: Batch, account_id: bytes, content: SetupContent) -> None:

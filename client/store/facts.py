@@ -9,6 +9,7 @@ COMMITTED_SEQUENCE = "committed_sequence"
 CAUGHT_UP_AT_MS = "caught_up_at_ms"
 STOCK_DAY_BEGAN_AT_MS = "stock_day_began_at_ms"
 STOCK_MADE = "stock_made"  # one-time prekeys since then
+LAST_RESORT_TOLD_AT_MS = "last_resort_told_at_ms"
 OWN_LIST_IS_STALE = "own_list_is_stale"  # 1: the relay named a newer own manifest than is known
 OWN_LOG_CHECKED_AT_MS = "own_log_checked_at_ms"  # when the log was last proved to have the own manifest
 SIGNED_SUBMIT = "signed_submit"  # 1: the relay takes no anonymous submits

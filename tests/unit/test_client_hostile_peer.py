@@ -12,7 +12,7 @@ from client.system import this_machine
 from client.times import iso_time
 from crypto.prekeys import Bundle, KeyClass, KeyKind
 from relay.wire.links import encode_id
-from tests.client_pair import Person, bodies, open_pair
+from tests.client_pair import DAY_MS, Person, bodies, open_pair, open_person
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,22 @@ async def test_a1_last_resort_keys_while_one_time_keys_are_left_are_told_once(tm
         assert await bob.texts(alice) == bodies("one", "two")
         told = [one for one in await bob.told() if isinstance(one, Warned)]
         assert [(one.kind, one.account) for one in told] == [("last_resort_key", encode_id(alice.id))]
+
+
+async def test_a1_last_resort_keys_for_many_who_come_at_once_are_told_once_a_day(tmp_path, monkeypatch):
+    async with (
+        open_pair(tmp_path) as (alice, bob),
+        open_person(tmp_path / "carol", "carol", bob.clock) as carol,
+        open_person(tmp_path / "dave", "dave", bob.clock) as dave,
+    ):
+        monkeypatch.setattr(bob, "bundle", lambda: last_resort_bundle(bob))
+        for other in (carol, dave):
+            await other.knows(bob)
+        await bob.receive(await alice.say(bob, "one") + await carol.say(bob, "two"))
+        assert await bob.warned() == ["last_resort_key"]
+        bob.clock.ms += DAY_MS
+        await bob.receive(await dave.say(bob, "three"))
+        assert await bob.warned() == ["last_resort_key", "last_resort_key"]
 
 
 async def test_a1_one_time_keys_and_an_empty_stock_are_no_reason_to_warn(tmp_path, monkeypatch):
