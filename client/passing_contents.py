@@ -74,7 +74,7 @@ def open_passing(tx: Transaction, frames: Iterable[Deliver], system: System) -> 
 
 
 def _open(
-    tx: Transaction, sessions: Mapping[Key, PeerSessions], envelope: bytes, now_ms: int
+    tx: Transaction, sessions: dict[Key, PeerSessions], envelope: bytes, now_ms: int
 ) -> tuple[Key, PeerSessions, bytes]:
     found = locate_among(reversed(sessions.items()), envelope)
     if found is None or accepted_contact(tx, found[0][0]) is None:
