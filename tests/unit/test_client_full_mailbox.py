@@ -4,6 +4,7 @@ import asyncio
 
 from client.deliveries import Deliveries
 from client.store import queue
+from client.store.peers import learn_token
 from client.submitter import _PAUSE_SECONDS, Submitter
 from relay.wire.frames import Accepted, Outcome
 from tests.client_pair import open_pair
@@ -15,6 +16,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.targets: dict[bytes, tuple[bytes, ...]] = {}
+        self.tokens: dict[bytes, bytes] = {}
         self.submitted: asyncio.Queue[bytes] = asyncio.Queue()
         self._requests: dict[bytes, int] = {}
         self._answers: asyncio.Queue[tuple[Accepted, ...]] = asyncio.Queue()
@@ -23,6 +25,7 @@ class Wire:
         for frame in frames:
             self._requests[frame.envelope_id] = frame.request_id
             self.targets[frame.envelope_id] = tuple(target.device_id for target in frame.targets)
+            self.tokens[frame.envelope_id] = frame.grants[0].token
             self.submitted.put_nowait(frame.envelope_id)
 
     async def receive(self):
@@ -86,6 +89,41 @@ async def test_after_a_full_mailbox_one_envelope_at_a_time_goes_until_one_is_tak
 
 async def _at_once() -> None:
     """Nothing waits in the mailbox."""
+
+
+async def test_what_was_encrypted_before_waits_for_the_mailbox_and_goes_by_the_token_that_was_in_it(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        await alice.draft(bob, "written while away")
+        await alice.encrypt(bob)
+        wire, asked, is_drained = Wire(), asyncio.Event(), asyncio.Event()
+
+        async def drained() -> None:
+            asked.set()
+            await is_drained.wait()
+
+        submitter = Submitter(
+            account=alice.account,
+            transport=None,
+            database=alice.database,
+            system=alice.system,
+            deliveries=Deliveries(alice.system),
+            drained=drained,
+            on_redraft=lambda: None,
+            on_answered=lambda: None,
+        )
+        talk = asyncio.create_task(submitter._converse(wire))
+        first = asyncio.create_task(wire.next(1))
+        try:
+            waiting = [asyncio.create_task(asked.wait()), first]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert not first.done(), "it went out before the mailbox was looked at"
+            await alice.database.run(lambda tx: learn_token(tx, bob.id, b"n" * 16, "contact"))
+            is_drained.set()
+            (envelope_id,) = await first
+            assert wire.tokens[envelope_id] == b"n" * 16
+        finally:
+            talk.cancel()
+            await asyncio.gather(talk, return_exceptions=True)
 
 
 async def test_a_group_goes_on_while_one_mailbox_is_full_and_that_one_gets_the_same_bytes_later(

@@ -8,6 +8,7 @@ from client.contents import EMPTY_BODY, ContentType, direct_conversation
 from client.envelopes import Encrypted, can_encrypt
 from client.signals import draft_signal
 from client.store import history, queue
+from client.store.contact_rows import accept_peer, block_peer
 from client.store.peers import find_peer, learn_token, mark_stale, save_chain
 from client.store.shared import changed_keys, note_compared
 from client.submit_answers import grant_for
@@ -60,6 +61,25 @@ async def test_a_signal_accepts_nobody_and_a_message_does(tmp_path):
         await signal(alice, bob.id)
         await alice.encrypt(bob)
         assert await is_accepted()
+
+
+async def test_a_signal_tells_a_contact_how_to_answer_and_neither_a_stranger_nor_who_is_blocked(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+
+        async def what_bob_learns() -> str | None:
+            await signal(alice, bob.id)
+            await alice.encrypt(bob)
+            ((envelope,),) = [row.envelopes for row in await alice.outgoing()]
+            await bob.receive([envelope.ciphertext])
+            peer = await bob.database.read(lambda tx: find_peer(tx, alice.id))
+            assert peer is not None
+            return peer.token_class
+
+        assert await what_bob_learns() is None
+        await alice.database.run(lambda tx: block_peer(tx, bob.id))
+        assert await what_bob_learns() is None
+        await alice.database.run(lambda tx: accept_peer(tx, bob.id))
+        assert await what_bob_learns() == "contact"
 
 
 async def test_a_signal_that_still_waits_is_not_forgotten(tmp_path):

@@ -45,6 +45,7 @@ def flood(strangers: Strangers, token_class: TokenClass, size: int = 32) -> int:
     taken = 0
     while (refused := strangers.refusal(submit(), 0, reached_by(token_class), size)) is None:
         taken += 1
+        assert taken < 100_000, "nothing bounds them"
     assert refused is Outcome.BUDGET_SPENT
     return taken
 
