@@ -179,6 +179,8 @@ class Town:
         )
 
         async def fetch_list(account_id: bytes) -> None:
+            if not self._is_known(account_id):
+                raise Refused("not_allowed", "nobody lives there")
             newest = self.account(account_id)
             await person.database.run(lambda tx: save_chain(tx, newest.own))
             if account_id == person.id:
