@@ -12,11 +12,10 @@ from typing import Final
 
 from yarl import URL
 
-from client.account import Account, as_registered, find_account, save_account
-from client.errors import AccountExists, DevicesRefused, LinkFailed, Refused, RelayMisbehaved, UsageError
+from client.account import as_registered, find_account, save_account
+from client.errors import AccountExists, DevicesRefused, LinkFailed, Refused, UsageError
 from client.link_mailbox import LinkSlot
 from client.message import Identity
-from client.prekey_care import tend_prekeys
 from client.store import facts
 from client.store.database import Database, Transaction
 from client.store.link_rows import Joining, find_joining, forget_joining, keep_joining
@@ -29,8 +28,9 @@ from crypto.limits import LINK_LIFETIME_MS
 from crypto.linking import begin_link, confirm_link
 from crypto.manifest_chain import VerifiedManifest
 from relay.wire.links import DeviceLink
-from relay.wire.resources import AccountAnswer, DeliveryTokenRequest
+from relay.wire.resources import DeliveryTokenRequest
 
+from .arriving import arrive
 from .device_names import checked_name
 from .link_mailbox import LinkMailbox
 from .shared_items import ask_for_all
@@ -172,23 +172,9 @@ async def _settle_in(
     system: System,
 ) -> Identity:
     """From listed to reachable: prekeys, a way to write to the other devices, and the question for all they know."""
-    answer = (await transport.ask("GET", "/v1/accounts/self", signed=True)).read(AccountAnswer)
-    if answer.account_id != joining.local.account_id:
-        raise RelayMisbehaved("the relay takes this device for one of another account")
-    account = Account(
-        origin=joining.origin,
-        relay_key=joining.relay_key,
-        local=joining.local,
-        own=own,
-        handle=answer.handle,
-        role=answer.role,
-        registered=False,
-    )
-    await database.run(lambda tx: save_account(tx, account))
-    await tend_prekeys(transport, database, account, system)
-    system.reached(Step.PREKEYS_UP)
+    account = await arrive(transport, database, joining.local, joining.relay_key, own, system)
     await _temporary_token(transport, database, system)
-    done = as_registered(account, answer.role)
+    done = as_registered(account, account.role)
 
     def come_in(tx: Transaction) -> None:
         save_account(tx, done)

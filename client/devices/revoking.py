@@ -38,17 +38,18 @@ async def revoke_devices(
     Safe to call again. Raises what `change_devices` raises.
     """
     await change_devices(transport, database, account, system, DeviceChange(remove=device_ids))
-
-    def change_tokens(tx: Transaction) -> None:
-        for token_class in (CONTACT, LINK, PUBLIC):
-            if known_token(tx, token_class) is not None:
-                begin_change(tx, token_class, system.random)
-
-    await database.run(change_tokens)
+    await database.run(lambda tx: change_own_tokens(tx, system))
     try:
         await settle_tokens()
     except (RelayUnreachable, Refused):
         return  # begun and kept: it goes on while the client listens
+
+
+def change_own_tokens(tx: Transaction, system: System) -> None:
+    """Begin to change all delivery tokens that devices of the account know; what was begun goes on by itself."""
+    for token_class in (CONTACT, LINK, PUBLIC):
+        if known_token(tx, token_class) is not None:
+            begin_change(tx, token_class, system.random)
 
 
 async def remove_silent_devices(

@@ -7,10 +7,13 @@ never. docs/protocol.md, "Recovery".
 from dataclasses import dataclass
 from typing import Any, Final
 
-from client.account import Account, as_registered, find_account, save_account
+from client.account import as_registered, find_account, save_account
 from client.account_requests import put_root_manifest, request_recovery
+from client.devices.arriving import arrive
 from client.devices.device_names import checked_name, encode_name, key_of
+from client.devices.revoking import change_own_tokens
 from client.devices.shared_items import apply_items, ask_for_all, has_other_devices, put_item
+from client.devices.shared_kinds import TOKEN
 from client.errors import (
     AccountExists,
     BackupOutdated,
@@ -22,7 +25,6 @@ from client.errors import (
     UsageError,
 )
 from client.message import Identity
-from client.prekey_care import tend_prekeys
 from client.registration import register_token
 from client.store import facts
 from client.store.database import Database, Transaction
@@ -38,7 +40,6 @@ from crypto.manifest import DeviceEntry, SignedManifest, build_manifest, device_
 from crypto.manifest_chain import VerifiedManifest
 from crypto.recovery import BackupHead, RecoveryKey, SignedBackup, open_backup
 from relay.wire.limits import MAX_DEVICES
-from relay.wire.resources import AccountAnswer
 
 from .backing_up import backups_in_log
 from .backup_content import SEALING_KEY, STATE, decode_backup, encode_sealing_key, encode_state
@@ -102,24 +103,12 @@ async def restore_account(
     async with Transport(origin, system, restoring) as transport:
         before, own = await _come_in(transport, restoring, key, wishes, system)
         system.reached(Step.MANIFEST_TAKEN)
-        answer = (await transport.ask("GET", "/v1/accounts/self", signed=True)).read(AccountAnswer)
-        if answer.account_id != restoring.local.account_id:
-            raise RelayMisbehaved("the relay takes this device for one of another account")
-        account = Account(
-            origin=origin,
-            relay_key=document.signing_key,
-            local=restoring.local,
-            own=own,
-            handle=answer.handle,
-            role=answer.role,
-            registered=False,
-        )
-        await database.run(lambda tx: save_account(tx, account))
-        await tend_prekeys(transport, database, account, system)
-        system.reached(Step.PREKEYS_UP)
+        account = await arrive(transport, database, restoring.local, document.signing_key, own, system)
         backups, _ = await backups_in_log(transport)
         head, items = _open_newest(backups, key, before, wishes)
-        done = as_registered(account, answer.role)
+        if all(item.key != f"{TOKEN}/contact" for item in items):
+            await register_token(transport, database, "contact", system)
+        done = as_registered(account, account.role)
 
         def take(tx: Transaction) -> int:
             save_account(tx, done)
@@ -129,14 +118,15 @@ async def restore_account(
             put_item(tx, SEALING_KEY, sealing, system)
             if has_other_devices(done):
                 ask_for_all(tx, system)  # they know what came after the backup, and its counter
-            elif head is not None:  # the next one counts above it
-                put_item(tx, STATE, encode_state(head.counter, bytes(32), 0), system)
+            else:
+                change_own_tokens(tx, system)  # those that are out of the account now know the old ones
+                counter = 0 if head is None else head.counter  # the next one counts above it
+                put_item(tx, STATE, encode_state(counter, bytes(32), 0), system)
             put_item(tx, key_of(done.device_id), encode_name(name), system)
             facts.set_number(tx, facts.HANDED_OVER, 1)
             return len(items_under(tx, "contact"))
 
         contacts = await database.run(take)
-        await register_token(transport, database, "contact", system)
         identity = (await database.read(lambda tx: find_account(tx) or done)).identity()
         made_at_ms = None if head is None else head.made_at_ms
         return Restored(identity, contacts, made_at_ms)
