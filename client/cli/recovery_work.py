@@ -5,7 +5,8 @@ from typing import Final
 
 from client.client import Client
 from client.errors import RelayUnreachable, UsageError
-from client.recovery.restoring import RestoreWishes
+from client.recovery.restoring import Restored, RestoreWishes
+from client.times import iso_time
 
 from .output import Output
 from .place import Place
@@ -85,9 +86,16 @@ async def restore(
         passphrase=place.passphrase,
         system=this_system(),
     )
-    backup = (
-        "no backup was there"
-        if restored.backup_made_at_ms is None
-        else f"{restored.contacts} contacts are back"
-    )
-    out.shown(restored, f"restored: this is a device of account {restored.identity.account} now; {backup}")
+    out.shown(restored, words_of(restored))
+
+
+def words_of(restored: Restored) -> str:
+    """What came back, and of when: who has the words alone cannot know whether there was a newer backup."""
+    if restored.backup_made_at_ms is None:
+        backup = "no backup was there; if there should be one, the relay keeps it back"
+    else:
+        made_at = iso_time(restored.backup_made_at_ms)
+        backup = (
+            f"{restored.contacts} contacts are back as of {made_at}: whom you met since is not among them"
+        )
+    return f"restored: this is a device of account {restored.identity.account} now; {backup}"

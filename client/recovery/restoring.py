@@ -31,6 +31,7 @@ from client.store.database import Database, Transaction
 from client.store.restoring_rows import Restoring, find_restoring, forget_restoring, keep_restoring
 from client.store.shared import Item, items_under
 from client.system import Step, System
+from client.times import iso_time
 from client.transport import Transport
 from client.trust import believe
 from crypto import errors as crypto_errors
@@ -65,6 +66,7 @@ class Restored:
             "type": "restored",
             "contacts": self.contacts,
             "backup": self.backup_made_at_ms is not None,
+            "backup_at": None if self.backup_made_at_ms is None else iso_time(self.backup_made_at_ms),
         }
 
 

@@ -37,6 +37,7 @@ async def test_e10_an_account_comes_back_by_words_from_standard_input(relay, tmp
     assert (status, json.loads(told.splitlines()[-1])["code"]) == (USAGE, "usage")
     (restored,) = await done(new, "recovery", "restore", relay.origin, stdin=words.encode() + b"\n")
     assert (restored["contacts"], restored["backup"], restored["handle"]) == (1, True, "alice")
+    assert restored["backup_at"].endswith("Z")
     status, _, told = await call(phone, "listen", "--until-caught-up")
     assert (status, json.loads(told)["code"]) == (REFUSED, "device_revoked")
     (sent,) = await done(new, "send", "bob", "it is me")
