@@ -228,6 +228,21 @@ class Membership:
         self._groups.wake()
         await self._settle(CHANGE_PATIENCE_SECONDS)
 
+    async def want(self, group: str, rights: Right) -> None:
+        """Ask that this account has no more than these rights (and what it is given of them) from now on.
+
+        Without `HEAR` it is outside the audience, as most bots should be: it gets no chain, and only what members address to
+        it. Somebody else who may commit grants it. Raises UsageError, RelayUnreachable.
+        """
+
+        def ask(tx: Transaction) -> None:
+            requests.ask(
+                tx, load_account(tx), find(tx, group).group_id, RequestKind.WANT, int(rights), self._system
+            )
+
+        await self._database.run(ask)
+        await self._settle(CHANGE_PATIENCE_SECONDS)
+
     # Changes.
 
     async def remove(self, group: str, who: str) -> GroupInfo:

@@ -259,3 +259,31 @@ async def test_a_removal_has_all_tokens_made_anew_within_a_day(tmp_path):
             assert await one.do(lambda tx: due_rotations(tx, day_later)) == [group]
         await bob.do(lambda tx: learn_token(tx, alice.id, bytes(16), "contact"))
         await bob.do(lambda tx: learn_group_token(tx, group, alice.id, bytes(16)))
+
+
+async def test_a_bot_that_does_not_want_to_hear_gets_no_chain(tmp_path):
+    from crypto.group_rights import Right
+
+    async with open_town(tmp_path, "alice", "bob", "robot") as (town, (alice, bob, robot)):
+        group = await town.group_of(alice, bob, robot)
+        await alice.say(group, "all hear this")
+        await town.settle()
+        assert len(await robot.texts(group)) == 1
+        await robot.do(
+            lambda tx: requests.ask(
+                tx,
+                robot.person.account,
+                group,
+                RequestKind.WANT,
+                int(Right.SEND),
+                robot.person.system,
+            )
+        )
+        await town.settle()
+        member = (await alice.row(group)).view.state.by_account[robot.id]
+        assert not member.rights & Right.HEAR
+        await alice.say(group, "members alone hear this")
+        await town.settle()
+        assert len(await bob.texts(group)) == 2
+        assert len(await robot.texts(group)) == 1
+        assert await robot.refused() == []
