@@ -14,14 +14,16 @@ from client.connection import open_connection
 from client.errors import RelayUnreachable
 from client.message import Event, Message, Missed, Unopened
 from client.prekey_care import tend_prekeys
+from client.relay_terms import find_terms
 from client.store import queue
 from client.store.database import Database
 from client.store.key_file import load_key
-from client.store.peers import find_by_handle
+from client.store.peers import PUBLIC, find_by_handle
 from client.store.prekey_rows import load_prekeys
 from client.store.session_rows import all_sessions
 from client.system import this_machine
 from client.transport import Transport
+from client.work import Piece, find_work
 from crypto.prekeys import KeyKind
 from relay.app import Machine
 from relay.testing import open_test_relay
@@ -80,17 +82,24 @@ class World:
         async with self.store(by) as database:
             account = await database.read(load_account)
             peer = await database.read(lambda tx: find_by_handle(tx, to))
+            terms = await database.read(find_terms)
         assert peer is not None
         assert peer.token is not None
+        envelope_id = os.urandom(ENVELOPE_ID_BYTES)
+        piece = Piece(envelope_id, peer.account_id, peer.token, terms.public_work_bits)
+        is_public = peer.token_class == PUBLIC
+        work = find_work(piece, given_up=lambda: False) if is_public else b""
+        assert work is not None
         frame = Submit(
             request_id=1,
-            envelope_id=os.urandom(ENVELOPE_ID_BYTES),
+            envelope_id=envelope_id,
             envelope_class=EnvelopeClass.DURABLE,
             urgent=False,
             ttl_seconds=MAX_TTL_SECONDS,
             ciphertexts=(envelope.ciphertext,),
             targets=(Target(envelope.device_id, 0, 0),),
             grants=(Grant(peer.account_id, peer.token, 1),),
+            work=(work,),
         )
         async with (
             Transport(account.origin, self.system) as transport,
