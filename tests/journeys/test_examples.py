@@ -85,7 +85,7 @@ async def test_the_commands_of_the_readme_bring_a_message_across(tmp_path):
             said = await run_command(tmp_path, command, *(given.get(word, word) for word in words), *until)
             if "create" in words:
                 given["ANOTHER"] = said.strip()
-    assert said.strip().endswith("alice: hello")
+    assert said.strip().endswith("alice: [contact request] hello")  # they have never talked
 
 
 async def test_the_example_of_the_readme_answers(people):

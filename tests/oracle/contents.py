@@ -32,7 +32,8 @@ class Content:
         return message_pack.encode(fields if self.gossip is not None else fields[:9])
 
 
-def parse(encoded: bytes) -> Content:
+def parse(encoded: bytes, *, passes: bool = False) -> Content:
+    """`passes`: it came as an ephemeral message, and so is not counted."""
     fields = message_pack.decode(encoded)
     require(isinstance(fields, list) and len(fields) >= 9, "fields")
     made = Content(*fields[:10])
@@ -49,7 +50,8 @@ def parse(encoded: bytes) -> Content:
         (made.previous_hash, {0, 32}),
     ):
         require(isinstance(value, bytes) and len(value) in lengths, "bytes")
-    require(made.counter >= 1 and (made.counter == 1) == (not made.previous_hash), "predecessor")
+    require((made.counter == 0) == passes, "counted")
+    require((made.counter <= 1) == (not made.previous_hash), "predecessor")
     if made.introduction is not None:
         token, handle = made.introduction[:2]
         require(isinstance(token, bytes) and len(token) == 16 and len(handle) <= 32, "introduction")
