@@ -101,11 +101,13 @@ def _look(incoming: Incoming, peer: Peer, chain: VerifiedManifest, said: Manifes
     is_own = said.account_id == incoming.account.account_id
     whose = "your device list" if is_own else "their device list"
     known = chain.signed(said.version) or chain.newest
+    kind = "split_view"
     try:
         check_gossiped_manifest(chain, said.version, said.hash, shown)
         return  # it became known meanwhile
     except ManifestFork as error:
         if not is_own:
+            kind = "devices_forked"
             keep_fork(tx, peer.account_id, error.known, error.other)
         found = f"{peer.name} shows version {said.version} of {whose}, validly signed, and another one is known here"
     except ManifestGap:
@@ -114,7 +116,6 @@ def _look(incoming: Incoming, peer: Peer, chain: VerifiedManifest, said: Manifes
             found += "; whether its signature is good cannot be said"
     except CryptoError:
         found = f"{peer.name} shows version {said.version} of {whose}, and it is not validly signed"
-    kind = "split_view" if is_own or not isinstance(known, SignedManifest) else "devices_forked"
     alarm(
         tx,
         kind,
