@@ -18,7 +18,7 @@ from crypto.limits import EPOCH_SECRET_WAIT_MS
 
 from .bodies import AskBody, Lacks
 from .following import has_secret
-from .hand_outs import draft_chain, draft_secrets, draft_welcome
+from .hand_outs import draft_chain, draft_secrets, draft_welcome, fits_envelope
 
 ANSWER_EVERY_MS: Final = 60_000  # to one account for one kind of question
 _JITTER_MS: Final = 30_000
@@ -46,7 +46,7 @@ def answer_ask(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -
             mark_stale(tx, account_id)
             make_due(tx, ask.group_id)
             batch.errands = True
-        case Lacks.WELCOME if has_secret(row.view):
+        case Lacks.WELCOME if has_secret(row.view) and fits_envelope(row.view):
             draft_welcome(tx, batch.account, row, [account_id], batch.system)
             batch.drafted = True
 

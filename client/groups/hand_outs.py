@@ -32,7 +32,7 @@ from crypto.group_proposals import hand_outs, welcome
 from crypto.sender_chains import SendingChain, begin_chain, hand_out
 from crypto.transcript import u64
 
-from .bodies import ChainBody, SecretsBody, WelcomeBody, encode
+from .bodies import MAX_STATE_BYTES, ChainBody, SecretsBody, WelcomeBody, encode
 
 MAX_INLINE_STATE_BYTES: Final = (
     32_768  # of a state in each welcome; of a larger one there is one blob for all
@@ -87,6 +87,11 @@ def draft_welcome(
 def is_large(view: GroupView) -> bool:
     """Whether a welcome to this group needs a blob."""
     return len(view.state.encode()) > MAX_INLINE_STATE_BYTES
+
+
+def fits_envelope(view: GroupView) -> bool:
+    """Whether a welcome to this group can do without a blob: else only who commits an addition gives one."""
+    return len(view.state.encode()) <= MAX_STATE_BYTES
 
 
 def draft_chain(
