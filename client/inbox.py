@@ -1,7 +1,7 @@
 """Takes the mailbox: bytes → frames → one transaction (plaintext, session state, how far) → ack. Reconnects by itself."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -74,6 +74,7 @@ class Inbox:
         on_prekeys_low: Callable[[], None],
         on_caught_up: Callable[[], None],
         on_look_at_log: Callable[[], None],
+        log_looked_at: Callable[[], Awaitable[None]],
         on_kept: Callable[[], None],
         passing: PassingEvents,
     ) -> None:
@@ -86,6 +87,7 @@ class Inbox:
         self._on_prekeys_low = on_prekeys_low
         self._on_caught_up = on_caught_up
         self._on_look_at_log = on_look_at_log
+        self._log_looked_at = log_looked_at
         self._on_kept = on_kept
         self.passing = passing
         self.is_connected = False
@@ -246,8 +248,9 @@ class Inbox:
             await self._database.run(self._note_caught_up)
             self._on_caught_up()
             self._on_kept()  # what is missing can be asked for
-            self.caught_up.set()
             self.settled.set()
+            await self._log_looked_at()  # who stops now hears first what contradicts what contacts said
+            self.caught_up.set()
             self.news.set()
         elif isinstance(frame, RefusedFrame):
             raise refusal(frame.code, frame.retry_after_ms)

@@ -120,6 +120,7 @@ class OpenAccount:
             on_prekeys_low=self._care.due,
             on_caught_up=self._caught_up,
             on_look_at_log=self._log_care.due,
+            log_looked_at=self._log_care.looked,
             on_kept=self._tending.due,
             passing=PassingEvents(system),
         )

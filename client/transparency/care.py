@@ -28,6 +28,7 @@ from .log_check import LogCheck
 _log = logging.getLogger(__name__)
 _EVERY_SECONDS: Final = 3_600.0
 _AGAIN_SECONDS: Final = 60.0
+_LOOKED_SECONDS: Final = 5.0
 UNANSWERED_MS: Final = 3 * DAY_MS
 """A head that waits so long for its proof is told: the relay answers other questions."""
 
@@ -93,11 +94,21 @@ class LogCare:
         self._on_drafts = on_drafts
         self._on_news = on_news
         self._due = asyncio.Event()
+        self._idle = asyncio.Event()
         self.last_error: ClientError | None = None
 
     def due(self) -> None:
         """Look soon."""
+        self._idle.clear()
         self._due.set()
+
+    async def looked(self) -> None:
+        """Until what was due is looked at, as far as the relay answers; a few seconds at most."""
+        try:
+            async with asyncio.timeout(_LOOKED_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            return  # it is told when it is found
 
     async def run(self) -> None:
         """Until cancelled; what could not be reached is tried again in a minute."""
@@ -110,6 +121,8 @@ class LogCare:
                 self.last_error = None
             except ClientError as error:
                 self.last_error, wait_seconds = error, _AGAIN_SECONDS
+            if not self._due.is_set():
+                self._idle.set()
             try:
                 async with asyncio.timeout(wait_seconds):
                     await self._due.wait()

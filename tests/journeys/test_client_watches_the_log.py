@@ -15,6 +15,7 @@ from client.client import Client
 from client.errors import LogRefused, LogRolledBack, LogSplit
 from client.message import Warned
 from client.store.database import Database
+from client.store.gossip_rows import Claim, add_claim
 from client.store.key_file import load_key
 from client.store.log_rows import all_evidence, known_logs, own_proof, unconnected
 from client.system import System, this_machine
@@ -56,6 +57,7 @@ class Lying:
         self.refuses: RelayError | None = None
         self.head_instead: Head | None = None
         self.index_shift = 0
+        self.slow_about = b""
         object.__setattr__(people.world.relay.services, "transparency", self)
 
     async def head(self) -> Head:
@@ -68,6 +70,8 @@ class Lying:
         return await self.true.consistency(old, new)
 
     async def manifest(self, account_id: bytes, version: int) -> Proof:
+        if account_id == self.slow_about:
+            await asyncio.sleep(0.5)
         return self._changed(await self.true.manifest(account_id, version))
 
     async def handle(self, handle: str, account_id: bytes) -> HandleInclusion:
@@ -173,6 +177,18 @@ async def test_a_relay_that_never_proves_that_its_log_grew_is_told_after_days(pe
         await look(people, "bob")
     async with people.client("bob") as bob:
         assert set(await told(bob)) == {"log_unanswered"}
+
+
+async def test_who_listens_until_caught_up_hears_what_a_slow_look_at_the_log_finds(people: People) -> None:
+    async with people.client("alice") as alice, people.client("bob") as bob:
+        await alice.send("bob", "hello")
+        assert await texts(bob) == ["hello"]
+    bob_id = (await store_of(people, "bob", load_account)).account_id
+    async with Database(people.home("alice"), load_key(people.home("alice"), None)) as database:
+        await database.run(lambda tx: add_claim(tx, Claim(bob_id, 9, bytes(32), bob_id)))
+    Lying(people).slow_about = bob_id
+    async with people.client("alice") as alice:
+        assert await told(alice) == ["split_view"]
 
 
 async def test_the_own_manifest_is_proved_once_a_day(people: People) -> None:
