@@ -1,0 +1,20 @@
+"""The group of all commands. A topic a file; what a command needs of the relay it imports when it runs."""
+
+import click
+
+from relay import __version__
+
+from .config import config_group
+from .invite import invite
+from .serve import serve
+from .transparency import transparency
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tokenim-relay")
+def main() -> None:
+    """An instant-messaging relay that cannot read what it carries."""
+
+
+for _command in (serve, invite, transparency, config_group):
+    main.add_command(_command)
