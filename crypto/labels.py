@@ -53,6 +53,11 @@ RECOVERY_SEALING: Final = b"tokenim/v1 recovery sealing\x00"
 BACKUP: Final = b"tokenim/v1 backup\x00"
 BACKUP_KEY: Final = b"tokenim/v1 backup key\x00"
 
+# History archive (HKDF and HPKE info)
+HISTORY_KEY_ID: Final = b"tokenim/v1 history key id\x00"
+HISTORY_ENTRY: Final = b"tokenim/v1 history entry\x00"
+HISTORY_KEYS: Final = b"tokenim/v1 history keys\x00"
+
 # Transparency
 LOG_HEAD: Final = b"tokenim/v1 log head\x00"
 LOG_LEAF: Final = b"tokenim/v1 log leaf\x00"

@@ -99,6 +99,14 @@ RECOVERY_KEY_BYTES: Final = 32
 RECOVERY_WORDS: Final = 24
 MAX_BACKUP_BYTES: Final = 64 * 1_024 * 1_024  # of one backup, before sealing
 
+# History archive
+HISTORY_KEY_BYTES: Final = 32
+HISTORY_KEY_ID_BYTES: Final = 8
+HISTORY_SALT_BYTES: Final = 32
+HISTORY_COMMITMENT_BYTES: Final = 32
+MAX_HISTORY_KEYS: Final = 64  # kept by a device; the oldest are forgotten first
+MAX_HISTORY_CONTENT_BYTES: Final = 250_000  # of one entry before padding: with all around it 256 KiB
+
 # Transparency
 LOG_ID_BYTES: Final = 32
 MAX_LOG_SIZE: Final = 2**53 - 1

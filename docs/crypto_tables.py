@@ -61,6 +61,8 @@ ACCOUNT_LIMITS: Final = (
     "MAX_DEVICE_NAME_BYTES",
     "RECOVERY_WORDS",
     "MAX_BACKUP_BYTES",
+    "MAX_HISTORY_KEYS",
+    "MAX_HISTORY_CONTENT_BYTES",
 )
 OF_SESSIONS: Final = ("MAX_SKIPPED_KEYS",)
 """Limits whose remark speaks of sessions, and that hold for a sender's chains as well."""

@@ -1,10 +1,10 @@
-"""The vectors of manifests, linking, recovery and the log, compared with the oracle; each function reads the whole of
-its file.
+"""The vectors of manifests, linking, recovery, the history archive and the log, compared with the oracle; each function
+reads the whole of its file.
 """
 
 import pytest
 
-from tests.oracle import ed25519, hpke, linking, manifests, recovery, transparency, x25519
+from tests.oracle import ed25519, history, hpke, linking, manifests, recovery, transparency, x25519
 from tests.oracle.manifests import Manifest
 from tests.oracle.refusals import Refused
 from tests.oracle.transcripts import sha256, u64
@@ -103,6 +103,30 @@ def check_recovery(file: Part) -> None:
             recovery.open_backup(backup[:at] + bytes([backup[at] ^ 1]) + backup[at + 1 :], sealing, chain)
 
 
+def check_history(file: Part) -> None:
+    account, key, sealing = file.data("account", "key", "sealing_seed")
+    assert history.key_id(key, account) == file.data("key_id")
+    for part in file["entries"]:
+        content, salt, entry = part.data("content", "salt", "entry")
+        assert history.derive(key, salt, account, part["index"])[2] == part.data("commitment")
+        assert history.seal(content, key, account, part["index"], salt) == entry
+        assert history.unseal(entry, key, account, part["index"]) == content
+    small = file["entries"][1].data("entry")
+    for case in file["must_fail"]:
+        changed = bytearray(small)[: case.get("keep")]
+        if (at := case.get("at")) is not None:
+            changed[at] ^= 1
+        opener = bytes.fromhex(case.get("key") or key.hex())
+        of = bytes.fromhex(case.get("account") or account.hex())
+        with pytest.raises(Refused):
+            history.unseal(bytes(changed), opener, of, case.get("index") or 1)
+    keys = [(part.data("key"), part["made_at_ms"]) for part in file["keys"]]
+    assert history.open_keys(file.data("sealed_keys"), sealing, account) == keys
+    assert keys[0][0] == key
+    with pytest.raises(Refused):
+        history.open_keys(file.data("sealed_keys"), sealing, bytes(32))
+
+
 def check_bip39(file: Part) -> None:
     for part in file["vectors"]:
         assert recovery.words_of(part.data("entropy")) == part["words"]
@@ -144,6 +168,7 @@ CHECKS = {
     "manifests.json": check_manifests,
     "linking.json": check_linking,
     "recovery.json": check_recovery,
+    "history.json": check_history,
     "bip39.json": check_bip39,
     "transparency.json": check_transparency,
 }

@@ -1,0 +1,103 @@
+"""Writes history.json.
+
+python -m tests.vectors.generate_history
+
+Sealing to the recovery key draws randomness of its own: what is sealed is kept from the file as long as it opens to the same.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crypto.errors import CryptoError
+from crypto.history_archive import (
+    HistoryKey,
+    open_entry,
+    open_history_keys,
+    seal_entry,
+    seal_history_keys,
+)
+from crypto.recovery import RecoveryKey
+from tests.crypto_people import NOW_MS, SeededRandom
+
+FILE = Path(__file__).parent / "history.json"
+LENGTHS = (0, 1, 252, 253, 2_000)
+
+
+def _entries(key: HistoryKey, account: bytes) -> list[dict[str, Any]]:
+    made = []
+    for index, length in enumerate(LENGTHS):
+        random = SeededRandom(f"entry {index}")
+        content = SeededRandom(f"content {index}")(length)
+        entry = seal_entry(content, key, account, index, random)
+        made.append(
+            {
+                "index": index,
+                "salt": entry[9:41].hex(),
+                "commitment": entry[41:73].hex(),
+                "content": content.hex(),
+                "entry": entry.hex(),
+            }
+        )
+    return made
+
+
+def _failures(entry: bytes, key: HistoryKey, account: bytes) -> list[dict[str, Any]]:
+    """Changes to the entry of index 1."""
+    other = SeededRandom("other")
+    cases: list[dict[str, Any]] = [
+        {"name": "changed suite", "at": 0},
+        {"name": "changed key id", "at": 1},
+        {"name": "changed salt", "at": 9},
+        {"name": "changed commitment", "at": 41},
+        {"name": "changed ciphertext", "at": 73},
+        {"name": "changed tag", "at": len(entry) - 1},
+        {"name": "truncated", "keep": len(entry) - 1},
+        {"name": "head alone", "keep": 73},
+        {"name": "another key", "key": other(32).hex()},
+        {"name": "another account", "account": other(32).hex()},
+        {"name": "another place", "index": 2},
+    ]
+    for case in cases:
+        changed = bytearray(entry)[: case.get("keep")]
+        if "at" in case:
+            changed[case["at"]] ^= 1
+        opener = HistoryKey(bytes.fromhex(case.get("key", key.key.hex())), 0)
+        of = bytes.fromhex(case.get("account", account.hex()))
+        try:
+            open_entry(bytes(changed), [opener], of, case.get("index", 1))
+        except CryptoError as error:
+            case["error"] = type(error).__name__
+        else:
+            raise RuntimeError(f"{case['name']} opens")
+    return cases
+
+
+def history() -> dict[str, Any]:
+    """Entries under one key, and keys for the recovery words."""
+    random = SeededRandom("history vectors")
+    account = random(32)
+    key, older = HistoryKey.generate(random, NOW_MS), HistoryKey.generate(random, NOW_MS - 1)
+    sealing = RecoveryKey(bytes(range(32))).sealing()
+    sealed = seal_history_keys([key, older], sealing.public_bytes(), account)
+    kept = bytes.fromhex((json.loads(FILE.read_text()) if FILE.exists() else {}).get("sealed_keys", ""))
+    try:
+        sealed = kept if open_history_keys(kept, sealing, account) == (key, older) else sealed
+    except CryptoError:
+        kept = b""
+    entries = _entries(key, account)
+    return {
+        "about": "docs/protocol.md, chapter History archive; bytes in hexadecimal; made by tests/vectors/generate_history.py",
+        "account": account.hex(),
+        "key": key.key.hex(),
+        "key_id": key.id_for(account).hex(),
+        "entries": entries,
+        "must_fail": _failures(bytes.fromhex(entries[1]["entry"]), key, account),
+        "sealing_seed": sealing.seed.hex(),
+        "keys": [{"key": one.key.hex(), "made_at_ms": one.made_at_ms} for one in (key, older)],
+        "sealed_keys": sealed.hex(),
+    }
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(history(), indent=1) + "\n")
