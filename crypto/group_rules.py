@@ -7,8 +7,9 @@ time, nor on what one client has heard and another has not. docs/protocol.md, "G
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from . import limits
 from .errors import (

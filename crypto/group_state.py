@@ -7,11 +7,14 @@ docs/protocol.md, "Groups", "State".
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from struct import Struct
 from typing import Final
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from . import labels, limits
 from .errors import GroupTooNew, InvalidEncoding, NotEntitled
@@ -39,9 +42,8 @@ KNOWN_SETTINGS: Final = frozenset({NAME, ABOUT, PICTURE, JOINING, EXPIRY, BROADC
 """What this build understands; others are kept and passed on, or stop writing if they are critical."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One account in a group."""
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """One account in a group. Of thousands each is a value that the garbage collector need not look at."""
 
     account: bytes
     """32 B."""
@@ -56,15 +58,15 @@ class Member:
     """Epoch in which it was added: its requests are bound to it, and messages of earlier epochs are not shown."""
     asked_at_ms: int = 0
     """Time of its newest request that was committed: none is taken twice."""
-    bits: int = field(init=False, repr=False, compare=False)
-    """`rights` as a plain number: checked with each message."""
-    encoded: bytes = field(init=False, repr=False, compare=False)
-    """65 B, made once: a group of thousands is hashed at each commit."""
+    bits: int = 0
+    """Made of the others: `rights` as a plain number, checked with each message."""
+    encoded: bytes = b""
+    """Made of the others: 65 B, once, as a group of thousands is hashed at each commit."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bits", self.wants & self.given & int(ROLE_RIGHTS[self.role]))
+        force_setattr(self, "bits", self.wants & self.given & ROLE_RIGHTS[self.role].value)
         fields = (self.account, self.manifest_version, self.role, self.wants, self.given)
-        object.__setattr__(self, "encoded", _MEMBER.pack(*fields, self.since, self.asked_at_ms))
+        force_setattr(self, "encoded", _MEMBER.pack(*fields, self.since, self.asked_at_ms))
 
     @property
     def rights(self) -> Right:

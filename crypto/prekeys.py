@@ -67,6 +67,8 @@ SIGNED_KEY_HEAD_BYTES: Final = _HEAD.size  # 78
 
 SeenKeys = Mapping[tuple[KeyKind, KeyClass], int]
 """made_at_ms of the newest key of each kind and class that a peer device has shown."""
+SEEN_PLACES: Final = {(kind, each): (kind, each) for kind in KeyKind for each in KeyClass}
+"""The keys of all such mappings: of thousands of peers, these same few."""
 
 
 def prekey_transcript(
@@ -178,7 +180,7 @@ def verify_bundle(
             raise InvalidKey(f"a key of kind {key.kind.name} in the place of {kind.name}")
         key.verify(account, device)
         _verify_age(key, now_ms, newest)
-        newest[kind, key.key_class] = key.made_at_ms
+        newest[SEEN_PLACES[kind, key.key_class]] = key.made_at_ms
     return newest
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import sha256 as _sha256
 from typing import Final
 
+import msgspec
 import nacl.bindings as sodium
 import nacl.exceptions
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -295,18 +296,17 @@ def aes256gcm_open(key: bytes, nonce: bytes, ciphertext: bytes, ad: bytes) -> by
         raise Undecryptable("does not open") from error
 
 
-class AeadKey:
+class AeadKey(msgspec.Struct, eq=False, gc=False):
     """An AES-256-GCM key for many messages: its 32 B, and the library's object, made at first use and kept.
 
-    No repr and no comparison of secrets.
+    No repr and no comparison of secrets; no part of a cycle (see `secret_value`).
     """
 
-    __slots__ = ("_cipher", "key_bytes")
+    key_bytes: bytes
+    _cipher: AESGCM | None = None
 
-    def __init__(self, key_bytes: bytes) -> None:
-        _require_length("AES-256 key", key_bytes, limits.AEAD_KEY_BYTES)
-        self.key_bytes: Final = key_bytes
-        self._cipher: AESGCM | None = None
+    def __post_init__(self) -> None:
+        _require_length("AES-256 key", self.key_bytes, limits.AEAD_KEY_BYTES)
 
     def __repr__(self) -> str:
         return "AeadKey(…)"

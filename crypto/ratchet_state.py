@@ -3,7 +3,7 @@
 Store it by `snapshots`. docs/protocol.md, "Ratchet", "Starting". Does not know how a session is set up.
 """
 
-from dataclasses import dataclass, field
+from msgspec.structs import force_setattr
 
 from . import labels
 from .chains import ReceivingChain, SendingChain, SessionSecrets
@@ -16,8 +16,7 @@ from .transcript import transcript
 __all__ = ["AssociatedData", "RatchetState", "forget_expired", "start_initiator", "start_responder"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AssociatedData:
+class AssociatedData(SecretValue, frozen=True, eq=False):
     """Who speaks to whom in which session: authenticated with every message, sent with none."""
 
     session_id: bytes
@@ -25,12 +24,12 @@ class AssociatedData:
     sender_device: bytes
     recipient_account: bytes
     recipient_device: bytes
-    start: bytes = field(init=False, repr=False)
-    """The transcript of a message's associated data up to its last field, the envelope before the body."""
+    start: bytes = b""
+    """Made of the others: the transcript of a message's associated data up to its last field, the envelope before the body."""
 
     def __post_init__(self) -> None:
         parties = (self.sender_account, self.sender_device, self.recipient_account, self.recipient_device)
-        object.__setattr__(self, "start", transcript(labels.MESSAGE, self.session_id, *parties))
+        force_setattr(self, "start", transcript(labels.MESSAGE, self.session_id, *parties))
 
     def reversed(self) -> "AssociatedData":
         """Of the messages in the other direction."""

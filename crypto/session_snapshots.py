@@ -11,7 +11,7 @@ import msgspec
 from . import limits
 from .errors import InvalidEncoding
 from .pqxdh import SetupValues
-from .prekeys import KeyClass, KeyKind, SignedKey
+from .prekeys import SEEN_PLACES, KeyClass, KeyKind, SignedKey
 from .ratchet_state import AssociatedData
 from .sessions import PeerSessions, PendingSetup, ReplayEntry, Session, SessionFacts
 from .snapshots import decode_state, encode_state
@@ -118,7 +118,7 @@ def decode_sessions(snapshot: bytes, own: tuple[bytes, bytes]) -> PeerSessions:
         replays=tuple(
             ReplayEntry(entry.values_digest, entry.session_id, entry.signed_id) for entry in fields.replays
         ),
-        seen_keys={(seen.kind, seen.key_class): seen.made_at_ms for seen in fields.seen_keys},
+        seen_keys={SEEN_PLACES[seen.kind, seen.key_class]: seen.made_at_ms for seen in fields.seen_keys},
     )
 
 

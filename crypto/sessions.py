@@ -6,7 +6,6 @@ an error keeps the old one. How sessions begin is in `session_start`. docs/proto
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from . import double_ratchet, limits, ratchet_state
@@ -91,8 +90,7 @@ class Session(SecretValue, frozen=True, eq=False):
         return replace(self, pending=None, archived_at_ms=now_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayEntry:
+class ReplayEntry(SecretValue, frozen=True, eq=True):
     """A set-up that was opened: digest of its values, the session it made, the signed prekey it used (A4).
 
     Lives as long as the private half of that prekey; without it, no set-up that named it can be opened.

@@ -16,7 +16,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def run(place: Place, out: Output, work: Coroutine[Any, Any, None]) -> None:
     """Do the work; a failure becomes one line and the exit status of its kind."""
     import asyncio
+    import gc
 
+    # What is imported stays to the end: looking through it for garbage would stop everything for 20 ms, again and again.
+    gc.freeze()
     try:
         asyncio.run(work)
     except ClientError as error:

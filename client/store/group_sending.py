@@ -1,7 +1,8 @@
 """The own chain of a group as a row, whom it is handed to, and who shall hear."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from client.account import find_account
 from client.errors import StoreDamaged
@@ -87,16 +88,18 @@ def hand_outs_wait(tx: Transaction, group_id: bytes) -> bool:
     return row is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """One account of the audience, as far as it can be reached."""
+class Listener(msgspec.Struct, frozen=True, gc=False):
+    """One account of the audience, as far as it can be reached. There are thousands: none is part of a cycle."""
 
     account_id: bytes
     devices: tuple[bytes, ...]
     """Of its newest list known here; empty if none is."""
     version: int
     """Of that list."""
-    token: bytes | None = field(repr=False)
+    token: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Listener({self.account_id.hex()})"
 
 
 def audience(tx: Transaction, group_id: bytes) -> list[Listener]:

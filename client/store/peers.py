@@ -23,6 +23,7 @@ _COLUMNS = (
 )
 AUDIENCES = "audiences"
 """Where what groups know of their members is cached."""
+_MAX_CACHED = 1_024  # peers with their lists: of a group of thousands, the ones looked at last
 LEFT_OUT_MS = DAY_MS
 """So long a device whose keys were no good is left out without asking again."""
 PUBLIC, LINK, CONTACT = "public", "link", "contact"
@@ -65,8 +66,8 @@ def find_peer(tx: Transaction, account_id: bytes) -> Peer | None:
     own = find_account(tx)
     if own is not None and own.account_id == account_id:
         return _own_account(tx, own)
-    cached = tx.cache.get((Peer, account_id))
-    if isinstance(cached, Peer):
+    cached = _cached(tx).get(account_id)
+    if cached is not None:
         return cached
     return _of(tx, tx.one(f"SELECT {_COLUMNS} FROM peers WHERE account_id = ?", account_id))  # noqa: S608
 
@@ -132,13 +133,21 @@ def _of(tx: Transaction, row: Sequence[Any] | None) -> Peer | None:
         blocked=bool(blocked),
         tell_token=bool(tell_token),
     )
-    tx.cache[Peer, peer.account_id] = peer
+    cached = _cached(tx)
+    if len(cached) >= _MAX_CACHED:
+        del cached[next(iter(cached))]
+    cached[account_id] = peer
     return peer
+
+
+def _cached(tx: Transaction) -> dict[bytes, Peer]:
+    found: dict[bytes, Peer] = tx.cache.setdefault(Peer, {})
+    return found
 
 
 def forget_cached(tx: Transaction, account_id: bytes) -> None:
     """Something about this account changed in the store."""
-    tx.cache.pop((Peer, account_id), None)
+    _cached(tx).pop(account_id, None)
     tx.cache.pop(AUDIENCES, None)
 
 
