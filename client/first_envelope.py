@@ -6,6 +6,7 @@ docs/protocol.md, "Session set-up".
 from crypto.errors import CopiedState, CryptoError, ManifestFork, ManifestGap, SplitView
 from crypto.limits import DAY_MS
 from crypto.local_prekeys import LocalPrekeys
+from crypto.manifest_chain import VerifiedManifest
 from crypto.prekeys import KeyClass, KeyKind
 from crypto.sealed_first_message import SetupContent, open_setup
 from crypto.session_start import receive_setup
@@ -30,7 +31,7 @@ def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> Opene
     content = open_setup(envelope, batch.prekeys, *batch.own)
     key = content.values.account_id, content.values.device_id
     peer = find_peer(tx, key[0])
-    before = batch.sessions.get(key) or PeerSessions(*key)
+    before = batch.sessions.find(key) or PeerSessions(*key)
     try:
         opened = receive_setup(
             before,
@@ -65,18 +66,24 @@ def open_first_envelope(tx: Transaction, batch: Batch, envelope: bytes) -> Opene
         # What a removed device had goes with the older list; this batch must not write it back.
         adopt(tx, account, opened.peer_manifest, batch.now_ms)
         batch.account = load_account(tx)
-        listed = {entry.device_id for entry in opened.peer_manifest.manifest.devices}
-        for other, sessions in list(batch.sessions.items()):
-            if other[0] == key[0] and other[1] not in listed and sessions.sessions():
-                batch.put(other, sessions.without_sessions())
+        if peer is not None and peer.chain is not None:
+            _drop_removed(batch, opened.peer_manifest)
     is_new = opened.sessions.replays != before.replays
     if is_new and content.values.kem_class is KeyClass.LAST_RESORT and _has_stock(batch.prekeys):
         _tell_last_resort(tx, batch.now_ms, key[0])
     if opened.reset:
         warn(tx, "session_reset", "a new session took the place of one on which both had spoken", key[0])
     batch.prekeys = opened.prekeys
-    batch.put(key, opened.sessions)
+    batch.sessions.put(key, opened.sessions)
     return Opened(key, opened.plaintext, direct_conversation(account.account_id, key[0]))
+
+
+def _drop_removed(batch: Batch, newest: VerifiedManifest) -> None:
+    """Of what the batch has changed: `adopt` did the same to what is kept."""
+    listed = {entry.device_id for entry in newest.manifest.devices}
+    for key, sessions in list(batch.sessions.changed.items()):
+        if key[0] == newest.account_id and key[1] not in listed and sessions.sessions():
+            batch.sessions.put(key, sessions.without_sessions())
 
 
 def _tell_last_resort(tx: Transaction, now_ms: int, account_id: bytes) -> None:

@@ -5,17 +5,14 @@ from typing import NamedTuple
 
 from crypto.errors import InvalidEncoding
 from crypto.local_prekeys import LocalPrekeys
-from crypto.sessions import PeerSessions
 from relay.wire.links import encode_id
 
 from .account import Account
 from .message import Warned
 from .store import notices
 from .store.database import Transaction
+from .store.session_rows import Key, Trial
 from .system import System
-
-Key = tuple[bytes, bytes]
-"""Account id and device id."""
 
 
 @dataclass(slots=True)
@@ -23,14 +20,12 @@ class Batch:
     """The state that one transaction works on; written at its end."""
 
     account: Account
-    sessions: dict[Key, PeerSessions]
-    """The ones used last come last."""
+    sessions: Trial
     prekeys: LocalPrekeys
     system: System
     now_ms: int
     own_is_current: bool
     up_to: int
-    changed: dict[Key, PeerSessions] = field(default_factory=dict)
     received: dict[bytes, int] = field(default_factory=dict)
     released: list["Released"] = field(default_factory=list)
     """Envelopes that were held, and can be opened now."""
@@ -51,12 +46,6 @@ class Batch:
     def own(self) -> Key:
         """This account and device."""
         return self.account.account_id, self.account.device_id
-
-    def put(self, key: Key, sessions: PeerSessions) -> None:
-        """This peer's sessions changed; it is tried first from here on."""
-        self.changed[key] = sessions
-        self.sessions.pop(key, None)
-        self.sessions[key] = sessions
 
 
 class Released(NamedTuple):

@@ -55,7 +55,7 @@ from .store.peers import (
     note_received,
 )
 from .store.prekey_rows import load_prekeys, save_prekeys
-from .store.session_rows import all_sessions, save_sessions
+from .store.session_rows import Trial, all_sessions, save_sessions
 from .system import Step, System
 from .transparency.gossip import hear_gossip
 
@@ -151,7 +151,7 @@ def _begin(tx: Transaction, system: System, fetched: frozenset[bytes]) -> Batch:
     account = load_account(tx)
     return Batch(
         account,
-        dict(all_sessions(tx, (account.account_id, account.device_id))),
+        Trial(all_sessions(tx, (account.account_id, account.device_id))),
         load_prekeys(tx),
         system,
         system.now_ms(),
@@ -162,8 +162,8 @@ def _begin(tx: Transaction, system: System, fetched: frozenset[bytes]) -> Batch:
 
 def _finish(tx: Transaction, batch: Batch, system: System, gap_of: bytes | None) -> Taken:
     """Write what the batch changed."""
-    if batch.changed:
-        save_sessions(tx, batch.own, batch.changed, batch.now_ms)
+    if batch.sessions.changed:
+        save_sessions(tx, batch.own, batch.sessions.changed, batch.now_ms)
     before = load_prekeys(tx)
     if batch.prekeys is not before:
         save_prekeys(tx, before, batch.prekeys)
@@ -220,18 +220,18 @@ def _open_setup(tx: Transaction, batch: Batch, one: Released) -> Opened:
 
 def _open_ratchet(tx: Transaction, batch: Batch, one: Released) -> Opened:
     envelope = one.envelope
-    found = locate_among(reversed(batch.sessions.items()), envelope)
+    found = locate_among(batch.sessions.newest_first(), envelope)
     if found is None:
         raise Undecryptable("no session opens it")
     key, located = found
     try:
-        opened = receive(batch.sessions[key], located, envelope, now_ms=batch.now_ms)
+        opened = receive(batch.sessions.existing(key), located, envelope, now_ms=batch.now_ms)
     except CopiedState:
         warn_of_copy(tx, key[0])
         raise
     if opened.info.ephemeral:
         raise InvalidEncoding("an ephemeral message in the mailbox")
-    batch.put(key, opened.sessions)
+    batch.sessions.put(key, opened.sessions)
     return Opened(key, opened.plaintext, direct_conversation(batch.account.account_id, key[0]))
 
 

@@ -28,12 +28,12 @@ from .contents import (
     encode_content,
 )
 from .conversations import is_in
-from .mailbox_batch import Key, warn_of_copy
+from .mailbox_batch import warn_of_copy
 from .passing_events import Passing, Presence, Typing
 from .privacy import accepted_contact
 from .store.database import Transaction
 from .store.peers import name_of
-from .store.session_rows import all_sessions, save_sessions
+from .store.session_rows import Key, Trial, all_sessions, save_sessions
 from .system import System
 
 
@@ -56,32 +56,29 @@ def open_passing(tx: Transaction, frames: Iterable[Deliver], system: System) -> 
     """What these ephemeral envelopes say. One that does not open, or is of no contact, is as if it had been lost."""
     account = load_account(tx)
     own = account.account_id, account.device_id
-    sessions = dict(all_sessions(tx, own))
-    changed: dict[Key, PeerSessions] = {}
+    sessions = Trial(all_sessions(tx, own))
     said = []
     for frame in frames:
         try:
             key, following, plaintext = _open(tx, sessions, frame.ciphertext, system.now_ms())
-            sessions[key] = changed[key] = following
+            sessions.put(key, following)
             event = _read(tx, account, key[0], plaintext)
         except CryptoError:
             continue  # nobody waits for it, and the relay could hand over any number of these
         else:
             said.append(event)
-    if changed:
-        save_sessions(tx, own, changed, system.now_ms())
+    if sessions.changed:
+        save_sessions(tx, own, sessions.changed, system.now_ms())
     return said
 
 
-def _open(
-    tx: Transaction, sessions: dict[Key, PeerSessions], envelope: bytes, now_ms: int
-) -> tuple[Key, PeerSessions, bytes]:
-    found = locate_among(reversed(sessions.items()), envelope)
+def _open(tx: Transaction, sessions: Trial, envelope: bytes, now_ms: int) -> tuple[Key, PeerSessions, bytes]:
+    found = locate_among(sessions.newest_first(), envelope)
     if found is None or accepted_contact(tx, found[0][0]) is None:
         raise InvalidEncoding("an ephemeral envelope of nobody that the user has written to")
     key, located = found
     try:
-        opened = receive(sessions[key], located, envelope, now_ms=now_ms)
+        opened = receive(sessions.existing(key), located, envelope, now_ms=now_ms)
     except CopiedState:
         warn_of_copy(tx, key[0])
         raise

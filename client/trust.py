@@ -23,7 +23,7 @@ from .store.database import Database, Transaction
 from .store.gossip_rows import claims_about
 from .store.log_rows import keep_own_proof
 from .store.peers import find_peer, keep_fork, save_chain
-from .store.session_rows import all_sessions, save_sessions
+from .store.session_rows import save_sessions, sessions_of
 from .transparency.claims import settle_claims, tell_unknown_own
 from .transparency.log_check import LogCheck
 from .transport import Transport
@@ -112,8 +112,8 @@ def adopt(tx: Transaction, account: Account, chain: VerifiedManifest, now_ms: in
     listed = {entry.device_id for entry in chain.manifest.devices}
     removed = {
         key: sessions.without_sessions()
-        for key, sessions in all_sessions(tx, own).items()
-        if key[0] == chain.account_id and key[1] not in listed and sessions.sessions()
+        for key, sessions in sessions_of(tx, own, chain.account_id).items()
+        if key[1] not in listed and sessions.sessions()
     }
     if removed:
         save_sessions(tx, own, removed, now_ms)

@@ -146,9 +146,14 @@ def _cached(tx: Transaction) -> dict[bytes, Peer]:
 
 
 def forget_cached(tx: Transaction, account_id: bytes) -> None:
-    """Something about this account changed in the store."""
-    _cached(tx).pop(account_id, None)
+    """Something about this account changed in the store: perhaps how it is reached."""
+    _forget_peer(tx, account_id)
     tx.cache.pop(AUDIENCES, None)
+
+
+def _forget_peer(tx: Transaction, account_id: bytes) -> None:
+    """Something changed that is nothing to groups: neither its devices nor its tokens."""
+    _cached(tx).pop(account_id, None)
 
 
 def ensure_peer(tx: Transaction, account_id: bytes) -> None:
@@ -203,18 +208,18 @@ def learn_handle(tx: Transaction, account_id: bytes, handle: str) -> None:
     """The relay's directory says that this handle is theirs; whoever had it before has it no more."""
     ensure_peer(tx, account_id)
     for (other,) in tx.all("SELECT account_id FROM peers WHERE handle = ?", handle):
-        forget_cached(tx, other)
+        _forget_peer(tx, other)
     tx.run("UPDATE peers SET handle = NULL WHERE handle = ? AND account_id <> ?", handle, account_id)
     tx.run("UPDATE peers SET handle = ? WHERE account_id = ?", handle, account_id)
     for (other,) in tx.all("SELECT account_id FROM peers WHERE claimed = ?", handle):
         learn_claim(tx, other, None)
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def learn_claim(tx: Transaction, account_id: bytes, claimed: str | None) -> None:
     """They call themselves so; None takes it back."""
     tx.run("UPDATE peers SET claimed = ? WHERE account_id = ?", claimed, account_id)
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def save_chain(tx: Transaction, chain: VerifiedManifest) -> None:
@@ -295,7 +300,7 @@ def mark_stale(tx: Transaction, account_id: bytes) -> None:
         facts.set_number(tx, facts.OWN_LIST_IS_STALE, 1)
         return
     tx.run("UPDATE peers SET stale = 1 WHERE account_id = ?", account_id)
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def list_versions(tx: Transaction, group_id: bytes) -> list[tuple[bytes, int]]:
@@ -325,13 +330,13 @@ def keep_fork(tx: Transaction, account_id: bytes, known: SignedObject, other: Si
     """Two manifests of one version: both are kept as evidence, and nothing is sent any more."""
     evidence = [(one.body, one.signature) for one in (known, other)]
     tx.run("UPDATE peers SET fork = ? WHERE account_id = ?", msgspec.msgpack.encode(evidence), account_id)
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def accept(tx: Transaction, account_id: bytes) -> None:
     """The user has to do with them: they are no stranger any more."""
     tx.run("UPDATE peers SET accepted = 1 WHERE account_id = ? AND blocked = 0", account_id)
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def note_sent(tx: Transaction, account_id: bytes, now_ms: int, *, by_user: bool) -> None:
@@ -343,7 +348,7 @@ def note_sent(tx: Transaction, account_id: bytes, now_ms: int, *, by_user: bool)
         now_ms,
         account_id,
     )
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def note_answer_due(tx: Transaction, account_id: bytes, now_ms: int) -> None:
@@ -353,7 +358,7 @@ def note_answer_due(tx: Transaction, account_id: bytes, now_ms: int) -> None:
         now_ms,
         account_id,
     )
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def note_received(tx: Transaction, account_id: bytes, count: int) -> None:
@@ -364,7 +369,7 @@ def note_received(tx: Transaction, account_id: bytes, count: int) -> None:
         count,
         account_id,
     )
-    forget_cached(tx, account_id)
+    _forget_peer(tx, account_id)
 
 
 def note_left_out(tx: Transaction, account_id: bytes, device_id: bytes, now_ms: int) -> None:

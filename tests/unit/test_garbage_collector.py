@@ -11,7 +11,6 @@ from crypto.sessions import PeerSessions
 from tests.crypto_people import NOW_MS, Person
 
 
-
 def tracked_below(value: Any) -> dict[int, Any]:
     """All that the collector would look at because of this value, by identity; classes aside."""
     gc.collect()  # it is only then that tuples of plain values are let go
