@@ -51,7 +51,18 @@ AT_ONCE: Final = 256  # drafts in one transaction
 _RECIPIENTS_AT_ONCE: Final = 8  # for whom something has to be fetched
 _ROUNDS: Final = 4  # of fetching, for one transaction
 _PAUSE_SECONDS: Final = 30.0
+_NEW_DEVICE_MS: Final = 60_000
+_NEW_DEVICE_WAITS: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between looks for the first prekeys of a device that was listed a moment ago; then it gets nothing of this."""
 _FOR_GOOD: Final = (UnknownRecipient, UsageError, MediaError, GroupError)
+
+
+class _DeviceIsComing(Exception):
+    """A device of the recipient is listed and about to put its prekeys up: look again in `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
 
 
 class DraftWorker:
@@ -81,6 +92,8 @@ class DraftWorker:
         self._on_settled = on_settled
         self._wake = asyncio.Event()
         self._paused: dict[str, float] = {}
+        self._looks: dict[bytes, int] = {}
+        """How often was looked for the first prekeys of a new device."""
         self._for_hand_outs: set[str] = set()
         """Groups whose chain is on its way to its members."""
         self.progress: dict[int, Progress] = {}
@@ -185,6 +198,8 @@ class DraftWorker:
                 await self._encrypt(account_id, drafts)
         except RelayUnreachable:
             raise
+        except _DeviceIsComing as coming:
+            self._paused[recipient] = coming.seconds
         except GroupNotReady as error:
             await self._pause(recipient, drafts)
             self._deliveries.failed([draft.message_n for draft in drafts], error)
@@ -280,12 +295,27 @@ class DraftWorker:
                 self._tell(result)
                 return
             fetched = await self._get(result, fetched)
+            await self._wait_for_new_devices(account_id, fetched)
         raise Refused("recipient_changes", "the recipient's devices change too quickly", retryable=True)
 
     async def _get(self, missing: Missing, had: Fetched) -> Fetched:
         more = await fetch(self._transport, self._database, self._account, self._system, missing)
         self._deliveries.found()
         return Fetched({**had.bundles, **more.bundles}, more.at_ms or had.at_ms)
+
+    async def _wait_for_new_devices(self, account_id: bytes, fetched: Fetched) -> None:
+        """What is encrypted between a device's listing and its first prekeys would never be on it. Raises _DeviceIsComing."""
+        without = {device_id for device_id, bundle in fetched.bundles.items() if bundle is None}
+        if not without:
+            return
+        peer = await self._database.read(lambda tx: find_peer(tx, account_id))
+        listed = () if peer is None or peer.chain is None else peer.chain.manifest.devices
+        for entry in listed:
+            looks = self._looks.get(entry.device_id, 0)
+            is_new = abs(self._system.now_ms() - entry.added_at_ms) < _NEW_DEVICE_MS
+            if entry.device_id in without and is_new and looks < len(_NEW_DEVICE_WAITS):
+                self._looks[entry.device_id] = looks + 1
+                raise _DeviceIsComing(_NEW_DEVICE_WAITS[looks])
 
     def _tell(self, result: Encrypted) -> None:
         for _ in result.messages:

@@ -108,7 +108,7 @@ class OpenAccount:
             account,
             system,
             on_drafts=self.outbox.wake,
-            on_news=self._look_for_news,
+            on_news=self._log_looked_at,
         )
         self._inbox = Inbox(
             account,
@@ -233,6 +233,12 @@ class OpenAccount:
 
     def _look_for_news(self) -> None:
         self._inbox.news.set()
+
+    def _log_looked_at(self) -> None:
+        """A contact's newer device list may be here: their groups heed it."""
+        self._look_for_news()
+        if self._listening is not None:
+            self.groups.wake()
 
     def _answered(self) -> None:
         self.groups.care.answered()
