@@ -12,6 +12,7 @@ from client.mailbox_batch import Batch, warn_of_copy
 from client.store.database import Transaction
 from client.store.group_doors import forget_join
 from client.store.group_held import Parked, park, take_parked
+from client.store.group_returns import find_return
 from client.store.group_senders import find_sender, save_sender
 from client.store.groups import (
     GroupRow,
@@ -21,6 +22,7 @@ from client.store.groups import (
     note_cut,
     note_list_told,
     note_read_token,
+    note_unread,
     save_view,
 )
 from crypto.errors import CopiedState, InvalidEncoding, NotEntitled
@@ -34,6 +36,7 @@ from .bodies import AskBody, ChainBody, CommitBody, SecretsBody, WelcomeBody, de
 from .following import apply_entries, learn
 from .joined import may_welcome, tell_joined
 from .opening import release_group
+from .returning import is_named
 
 _Take = Callable[[Transaction, Batch, Parked], None]
 
@@ -46,8 +49,8 @@ def _welcome(tx: Transaction, batch: Batch, told: Parked) -> None:
     if not may_welcome(tx, batch.account, group_id, told.account_id, row):
         park(tx, group_id, told, batch.now_ms)
         return
-    if row is not None and row.status not in (Status.OUT, Status.BEHIND):
-        if not hand_out.step:
+    if not takes_whole(tx, row, told.account_id, body.next_entry):
+        if row is not None and not hand_out.step:
             _learn(tx, batch, row, told, (hand_out,))
         return
     if body.blob is not None:
@@ -59,6 +62,18 @@ def _welcome(tx: Transaction, batch: Batch, told: Parked) -> None:
     take_welcome(tx, batch, told, welcome, body.read_token)
 
 
+def takes_whole(tx: Transaction, row: GroupRow | None, welcomer: bytes, next_entry: int) -> bool:
+    """Whether more than its secret is taken of a welcome: this device is not in the group, or fell behind.
+
+    Who came back by a welcome whose log the relay has not opened yet also takes one that is further on: who gave the first
+    may be out of the group by now, or have been away for long.
+    """
+    if row is None or row.status in (Status.OUT, Status.BEHIND):
+        return True
+    is_unproved = row.status is Status.MEMBER and not row.read_at_ms
+    return is_unproved and is_named(tx, row.group_id, welcomer) and next_entry > row.view.next_entry
+
+
 def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome, read_token: bytes) -> None:
     """This account is in the group from here on. Raises InvalidEncoding, NotEntitled."""
     state = welcome.state
@@ -66,13 +81,18 @@ def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome, 
     is_behind = before is not None and before.status is Status.BEHIND
     if before is not None and is_behind and not _may_bring_up(before, told.account_id, state.index):
         raise NotEntitled("a welcome from somebody who may not give one, or to an older state")
+    is_again = before is not None and before.status is Status.MEMBER
     save_view(tx, join(welcome, batch.account.account_id), status=Status.MEMBER)
     note_read_token(tx, state.group_id, read_token)
     note_cut(tx, state.group_id, batch.now_ms, is_own=False)
     note_list_told(tx, state.group_id, batch.account.own.version)
     make_due(tx, state.group_id)
     forget_join(tx, state.group_id)
-    tell_joined(tx, batch.account, told.account_id, state, batch.now_ms)
+    if find_return(tx, state.group_id) is not None:
+        # Nothing is sent before the relay has opened the log by this welcome: only then is it of the group as it is now.
+        note_unread(tx, state.group_id, batch.now_ms)
+    if not is_again:
+        tell_joined(tx, batch.account, told.account_id, state, batch.now_ms)
     for parked in take_parked(tx, state.group_id):
         if parked.content_type != ContentType.GROUP_WELCOME:
             _TAKE[parked.content_type](tx, batch, parked)

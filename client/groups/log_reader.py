@@ -10,6 +10,7 @@ from client.mailbox_batch import Released
 from client.mailbox_round import Taken, take_released
 from client.store.database import Database, Transaction
 from client.store.group_held import held_for_log, last_held
+from client.store.group_returns import forget_return
 from client.store.group_senders import find_sender
 from client.store.groups import GroupRow, Status, find_group, note_missing, note_read, set_status
 from client.system import System
@@ -117,6 +118,7 @@ class LogReader:
 
         def waiting(tx: Transaction) -> tuple[list[Released], set[bytes]]:
             note_read(tx, group_id, self._system.now_ms())
+            forget_return(tx, group_id)
             note_whether_missing(tx, group_id, self._system.now_ms())
             held = held_for_log(tx, group_id, up_to)
             senders = [find_sender(tx, group_id, device) for _, _, device in held if device is not None]

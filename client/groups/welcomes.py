@@ -18,7 +18,7 @@ from crypto.group_log import Welcome
 from crypto.group_state import parse_state
 
 from .bodies import WelcomeBody, decode
-from .handlers import take_welcome
+from .handlers import take_welcome, takes_whole
 from .joined import may_welcome
 
 
@@ -64,6 +64,8 @@ def _take(
 ) -> Taken:
     def work(batch: Batch) -> None:
         forget_parked(tx, number)
-        take_welcome(tx, batch, told, welcome, read_token)
+        group_id = welcome.state.group_id
+        if takes_whole(tx, find_group(tx, group_id), told.account_id, welcome.next_entry):
+            take_welcome(tx, batch, told, welcome, read_token)
 
     return in_batch(tx, system, work)
