@@ -10,7 +10,7 @@ from client.mailbox_batch import Released
 from client.mailbox_round import Taken, take_released
 from client.store.database import Database, Transaction
 from client.store.group_held import held_for_log, last_held
-from client.store.group_returns import forget_return
+from client.store.group_returns import forget_return, note_refused
 from client.store.group_senders import find_sender
 from client.store.groups import GroupRow, Status, find_group, note_missing, note_read, set_status
 from client.system import System
@@ -140,3 +140,4 @@ def _note_shut(tx: Transaction, group_id: bytes, now_ms: int) -> None:
     row = find_group(tx, group_id)
     if row is not None and row.missing_since_ms is None:
         note_missing(tx, group_id, now_ms)
+    note_refused(tx, group_id, True)

@@ -55,7 +55,9 @@ def ask_back(tx: Transaction, system: System) -> bool:
     asked = False
     for back in returns(tx):
         shared = shared_group(tx, back.group_id)
-        if back.is_out or shared is None or shared.is_out or _is_in(tx, back.group_id):
+        if back.is_out or shared is None or shared.is_out:
+            continue
+        if _is_in(tx, back.group_id) and not back.refused:
             continue
         if not back.noted_at_ms:
             note_looked(tx, back.group_id, now_ms)
@@ -145,6 +147,4 @@ def give_up(tx: Transaction, group_id: bytes) -> None:
     """The user does not want back in: nobody asks any more, and all own devices know. Members see the account go on being
     listed: a device that is not in the group cannot sign that it leaves.
     """
-    back = find_return(tx, group_id)
-    if back is not None:
-        note_out(tx, group_id, back.since)
+    note_out(tx, group_id)

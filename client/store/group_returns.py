@@ -20,14 +20,16 @@ class Return:
     times_asked: int
     told: bool
     """The user knows that nobody can let it in."""
+    refused: bool
+    """A welcome came, and the relay does not open the group's log by it."""
 
 
-_COLUMNS = "group_id, since, is_out, noted_at_ms, asked_at_ms, times_asked, told"
+_COLUMNS = "group_id, since, is_out, noted_at_ms, asked_at_ms, times_asked, told, refused"
 
 
-def _of(row: tuple[bytes, int, int, int, int, int, int]) -> Return:
-    group_id, since, is_out, noted_at_ms, asked_at_ms, times, told = row
-    return Return(group_id, since, bool(is_out), noted_at_ms, asked_at_ms, times, bool(told))
+def _of(row: tuple[bytes, int, int, int, int, int, int, int]) -> Return:
+    group_id, since, is_out, noted_at_ms, asked_at_ms, times, told, refused = row
+    return Return(group_id, since, bool(is_out), noted_at_ms, asked_at_ms, times, bool(told), bool(refused))
 
 
 def find_return(tx: Transaction, group_id: bytes) -> Return | None:
@@ -45,21 +47,16 @@ def note_return(tx: Transaction, group_id: bytes, since: int) -> None:
     """The account is in this group, since this epoch; an older word is overruled, the same one changes nothing."""
     tx.run(
         "INSERT INTO group_returns (group_id, since) VALUES (?, ?) ON CONFLICT (group_id) DO UPDATE SET"
-        " since = excluded.since, is_out = 0, noted_at_ms = 0, asked_at_ms = 0, times_asked = 0, told = 0"
+        " since = excluded.since, is_out = 0, noted_at_ms = 0, asked_at_ms = 0, times_asked = 0, told = 0, refused = 0"
         " WHERE excluded.since > since",
         group_id,
         since,
     )
 
 
-def note_out(tx: Transaction, group_id: bytes, since: int) -> None:
-    """The account, in since this epoch, is out of the group now; it may have come back in a later one."""
-    tx.run(
-        "INSERT INTO group_returns (group_id, since, is_out) VALUES (?, ?, 1) ON CONFLICT (group_id) DO UPDATE SET"
-        " since = excluded.since, is_out = 1 WHERE excluded.since >= since",
-        group_id,
-        since,
-    )
+def note_out(tx: Transaction, group_id: bytes) -> None:
+    """The user does not want back in: the account is out of the group."""
+    tx.run("UPDATE group_returns SET is_out = 1 WHERE group_id = ?", group_id)
     note_changed(tx, f"group/{group_id.hex()}")
 
 
@@ -91,6 +88,11 @@ def note_return_told(tx: Transaction, group_id: bytes) -> None:
     tx.run("UPDATE group_returns SET told = 1 WHERE group_id = ?", group_id)
 
 
+def note_refused(tx: Transaction, group_id: bytes, refused: bool) -> None:
+    """Whether the relay was seen not to open the log by the welcome that was taken last."""
+    tx.run("UPDATE group_returns SET refused = ? WHERE group_id = ?", refused, group_id)
+
+
 def forget_return(tx: Transaction, group_id: bytes) -> None:
-    """This device is in."""
+    """This device is in: it has read the log to its end."""
     tx.run("DELETE FROM group_returns WHERE group_id = ?", group_id)

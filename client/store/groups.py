@@ -249,11 +249,6 @@ def note_read(tx: Transaction, group_id: bytes, now_ms: int) -> None:
     tx.run("UPDATE groups SET read_at_ms = ? WHERE id = ?", now_ms, group_id)
 
 
-def note_unread(tx: Transaction, group_id: bytes, now_ms: int) -> None:
-    """Its log is to be read before anything is sent there."""
-    tx.run("UPDATE groups SET read_at_ms = 0, missing_since_ms = ? WHERE id = ?", now_ms, group_id)
-
-
 def note_missing(tx: Transaction, group_id: bytes, since_ms: int | None) -> None:
     """Since when the present secret has not come; None: it is here."""
     tx.run("UPDATE groups SET missing_since_ms = ? WHERE id = ?", since_ms, group_id)

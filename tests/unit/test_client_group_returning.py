@@ -4,7 +4,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations
 
 import msgspec
 import pytest
@@ -12,11 +11,12 @@ import pytest
 from client.contents import ContentType
 from client.devices.revoking import change_own_tokens
 from client.devices.shared_items import apply_items, everything, share_changes, stamp_changes
-from client.errors import NotInGroup, UsageError
+from client.errors import GroupNotReady, NotInGroup, UsageError
 from client.groups import hand_outs
-from client.groups.bodies import AskBody, Lacks, encode
+from client.groups.bodies import AskBody, Lacks, WelcomeBody, encode
 from client.groups.following import quit_group
 from client.groups.hand_outs import draft_welcome
+from client.groups.lists import KnownLists
 from client.groups.named import find, find_waiting
 from client.groups.returning import FIRST_AGAIN_MS, ask_back, give_up, waiting_groups
 from client.groups.shared_group import Committer, SharedGroup, group_key, shared_group
@@ -31,11 +31,12 @@ from client.store.peers import save_chain
 from client.store.shared import Item, find_item
 from crypto.errors import InvalidEncoding
 from crypto.group_changes import Remove, SetRole
+from crypto.group_proposals import add, propose
 from crypto.group_rights import Role
 from crypto.group_state import Setting
 from crypto.keys import LocalDevice
 from tests.client_pair import bodies, with_device
-from tests.group_town import Citizen, Town, open_town
+from tests.group_town import Citizen, Town, know_token, open_town
 
 DAY_MS = 86_400_000
 
@@ -200,30 +201,91 @@ async def test_a_group_that_was_left_is_not_asked_for_and_left_on_all_devices(tm
         assert await own_token(again, group) is None
 
 
-async def test_who_came_in_again_is_in_whatever_an_older_leaving_says(tmp_path):
+def shared(group: bytes, at_ms: int, since: int, is_out: bool, token: bytes | None = None) -> Item:
+    value = SharedGroup(since, is_out, None if is_out else "the choir", token)
+    return Item(group_key(group), msgspec.msgpack.encode(value), at_ms, bytes(16))
+
+
+async def test_who_came_in_again_is_in_whatever_is_said_late_of_the_time_before(tmp_path):
     async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
-        laptop = await town.second_device(bob, "laptop")
-        await town.introduce(alice, bob, laptop)
         group = await named_group(town, alice, bob)
-        since = (await bob.row(group)).view.state.member(bob.id).since
-        late = Item(
-            group_key(group), msgspec.msgpack.encode(SharedGroup(since - 1 or 1, True)), 2**52, laptop.device
-        )
-        # The same coming in: the account is out.
-        await laptop.do(lambda tx: apply_items(tx, [late], town.clock.ms))
-        assert await status(laptop, group) is Status.OUT
-        # An earlier one: it is in, and says so again above the other.
-        await bob.do(lambda tx: tx.run("UPDATE groups SET view = view WHERE id = ?", group))
-        earlier = [
-            Item(group_key(group), msgspec.msgpack.encode(value), at_ms, laptop.device)
-            for value, at_ms in ((SharedGroup(3, False, "x"), 5), (SharedGroup(2, True), 6))
-        ]
-        for number, order in enumerate(permutations(earlier)):
-            other = await town.move_in(f"other {number}", replace(bob.person.account))
-            await other.do(lambda tx, items=order: apply_items(tx, list(items), 10))
-            back = await other.do(lambda tx: find_return(tx, group))
-            # An item of an earlier time in the group does not take back that the account came in again.
-            assert back is None or (back.since, back.is_out) == (3, False)
+        await alice.want(group, Remove(bob.id))
+        await town.settle()
+        assert await status(bob, group) is Status.OUT
+        late_ms = town.clock.ms + DAY_MS
+        # The account is out since its first time in the group: it does not wait to come back.
+        await bob.do(lambda tx: apply_items(tx, [shared(group, late_ms, 1, False, b"x" * 16)], late_ms))
+        assert await bob.do(waiting_groups) == []
+        await bob.do(lambda tx: stamp_changes(tx, bob.person.account, late_ms))
+        assert await bob.do(lambda tx: shared_group(tx, group)) == SharedGroup(1, True)
+        await alice.want(group, add(bob.id, 1, Role.MEMBER))
+        await town.settle()
+        assert (await bob.row(group)).view.state.member(bob.id).since == 2
+        token = await own_token(bob, group)
+        for item in (shared(group, late_ms + 5, 1, True), shared(group, late_ms + 6, 1, False, b"y" * 16)):
+            await bob.do(lambda tx, one=item: apply_items(tx, [one], late_ms))
+            assert (await status(bob, group), await own_token(bob, group)) == (Status.MEMBER, token)
+            await bob.do(lambda tx: stamp_changes(tx, bob.person.account, late_ms))
+            told = await bob.do(lambda tx: shared_group(tx, group))
+            assert (told.since, told.is_out, told.token) == (2, False, token)
+        await bob.do(lambda tx: apply_items(tx, [shared(group, late_ms + 9, 2, True)], late_ms))
+        assert await status(bob, group) is Status.OUT
+
+
+async def test_of_two_times_in_a_group_the_later_one_counts_for_who_waits_to_come_back(tmp_path):
+    async with open_town(tmp_path, "alice") as (_, (alice,)):
+        group = os.urandom(32)
+
+        async def hears(*item) -> tuple[int, bool] | None:
+            await alice.do(lambda tx: apply_items(tx, [shared(group, *item)], 10))
+            back = await alice.do(lambda tx: find_return(tx, group))
+            return None if back is None else (back.since, back.is_out)
+
+        assert await hears(1, 3, False, b"3" * 16) == (3, False)
+        assert await hears(2, 2, False, b"2" * 16) == (3, False)
+        assert await hears(3, 2, True) == (3, False)
+        assert await own_token(alice, group) == b"3" * 16
+        await alice.do(lambda tx: give_up(tx, group))
+        assert await hears(20, 3, False) == (3, True)
+        assert await hears(30, 4, False) == (4, False)
+        assert await hears(40, 4, True) is None
+        assert await own_token(alice, group) is None
+
+
+async def test_a_token_that_the_relay_does_not_have_yet_is_not_shared(tmp_path):
+    async with open_town(tmp_path, "alice") as (town, (alice,)):
+        group = await named_group(town, alice)
+
+        def told(tx) -> bytes | None:
+            stamp_changes(tx, alice.person.account, town.clock.ms)
+            return shared_group(tx, group).token
+
+        assert await alice.do(told) == await own_token(alice, group)
+        await alice.do(lambda tx: tx.run("UPDATE group_own_tokens SET registered = 0"))
+        assert await alice.do(told) is None
+
+
+async def test_a_device_whose_welcome_never_came_learns_the_ways_to_all_members(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        laptop = await town.second_device(bob, "laptop")
+        await town.introduce(alice, bob, carol, laptop)
+        town.offline = {"laptop"}
+        group = await named_group(town, alice, bob, carol)
+        await know_token(alice, group, carol.id)
+        await laptop.do(lambda tx: tx.run("UPDATE peers SET token = NULL, token_class = NULL"))
+        laptop.inbox.clear()
+        items = [one for one in await backup_of(bob) if one.key == group_key(group)]
+        town.offline = {"bob"}
+        await laptop.do(lambda tx: apply_items(tx, items, town.clock.ms))
+        await town.settle()
+        assert await status(laptop, group) is None
+        town.clock.ms += DAY_MS
+        await town.settle()
+        assert await status(laptop, group) is Status.MEMBER
+        await laptop.say(group, "to everybody")
+        await town.settle()
+        for one in (alice, carol):
+            assert await one.texts(group) == bodies("to everybody")
 
 
 async def test_own_devices_end_with_one_token_and_say_so(tmp_path):
@@ -343,7 +405,10 @@ async def test_other_own_devices_are_given_a_day_and_members_asked_at_growing_in
         assert await alice.texts(group) == bodies("hello alice")
 
 
-async def test_a_welcome_that_the_relay_does_not_bear_out_gives_way_and_nothing_is_sent_meanwhile(tmp_path):
+@pytest.mark.parametrize("is_first_read", [True, False])
+async def test_a_welcome_that_the_relay_does_not_bear_out_gives_way_and_nothing_is_sent_meanwhile(
+    tmp_path, is_first_read
+):
     async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
         group = await named_group(town, alice, bob, carol, carol=Role.ADMIN)
         items = await backup_of(bob)
@@ -352,27 +417,51 @@ async def test_a_welcome_that_the_relay_does_not_bear_out_gives_way_and_nothing_
         await town.settle()
         assert [one.account_id for one in _committers(items, group)] == [alice.id, carol.id]
         again = await restore(town, bob, backup=items)
-        # Carol was removed since the backup, and answers first: with the group as it was when she was in it.
-        town.offline = {"alice"}
-        carol_row, own = await carol.row(group), again.person.account.own
+        own = again.person.account.own
         await carol.do(lambda tx: save_chain(tx, own))
+        # Carol was removed since the backup, and answers first: with a group that there is not.
+        town.offline = {"alice"}
+        row, carols = await carol.row(group), carol.person.account
+        forged = await carol.do(
+            lambda tx: propose(
+                row.view, carols.local, [], os.urandom, town.clock.ms, KnownLists(tx), cut=True
+            )
+        )
+        body = WelcomeBody(forged.hand_out.encode(), bytes(32), 1_000, forged.state.encode())
         await carol.do(
-            lambda tx: draft_welcome(tx, carol.person.account, carol_row, [bob.id], carol.person.system)
+            lambda tx: draft_signal(
+                tx, carols, [bob.id], ContentType.GROUP_WELCOME, encode(body), carol.person.system
+            )
         )
         await town._encrypt(carol)
         await town.post(carol)
-        town.offline = {"alice", "carol"}
+        await again.care.look()  # it asks
+        await town._encrypt(again)
+        await town.post(again)
+        arrived, again.inbox = again.inbox, []
+        await again.person.receive(arrived)
+        assert (await again.row(group)).view.next_entry == 1_000
         number = await again.say(group, "only to members")
-        await town.settle()
-        assert await status(again, group) is Status.MEMBER
-        assert not carol.inbox or await carol.texts(group) == []
-        assert await again.do(lambda tx: queue.is_waiting(tx, number))
+        await town._encrypt(again)
+        assert isinstance(again.errors[0], GroupNotReady)  # the log was not read yet
+        if is_first_read:
+            town.offline = {"alice", "carol"}
+            await town.settle()
+            assert await again.do(lambda tx: queue.is_waiting(tx, number))
+        else:
+            # Alice's answer comes before the relay was asked.
+            town.offline = {"restored", "carol"}
+            await town.settle()
+            arrived, again.inbox = again.inbox, []
+            await again.person.receive(arrived)
+            assert (await again.row(group)).view.next_entry == 1_000
         town.offline = set()
-        town.clock.ms += FIRST_AGAIN_MS
         await town.settle()
         assert (await again.row(group)).view.state.by_account.keys() == {alice.id, bob.id}
         assert await alice.texts(group) == bodies("only to members")
         assert await carol.texts(group) == []
+        assert await again.do(lambda tx: find_return(tx, group)) is None
+        assert await again.do(lambda tx: parked_of_type(tx, ContentType.GROUP_WELCOME)) == []
 
 
 def _committers(items: list[Item], group: bytes) -> tuple[Committer, ...]:

@@ -8,7 +8,8 @@ CREATE TABLE group_returns (
     noted_at_ms INTEGER NOT NULL DEFAULT 0,
     asked_at_ms INTEGER NOT NULL DEFAULT 0,
     times_asked INTEGER NOT NULL DEFAULT 0,
-    told INTEGER NOT NULL DEFAULT 0
+    told INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Of a group that this account is out of: since which epoch it had been in.
