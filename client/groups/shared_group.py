@@ -11,7 +11,7 @@ from client.account import Account
 from client.store.database import Transaction
 from client.store.group_returns import find_return, forget_return, note_return
 from client.store.group_tokens import (
-    group_tokens,
+    group_token,
     known_own_token,
     learn_group_token,
     own_token_removed,
@@ -98,7 +98,6 @@ def _told(tx: Transaction, account: Account, row: GroupRow, since: int) -> Share
     before = shared_group(tx, group_id)
     # What another device knows and this one does not is not taken from the others by this one.
     tokens = {} if before is None else {one.account_id: one.token for one in before.committers}
-    tokens |= group_tokens(tx, group_id)
     able = committers(state, account.account_id)[:MAX_COMMITTERS]
     own, is_registered = known_own_token(tx, group_id) or (None, False)
     return SharedGroup(
@@ -106,7 +105,7 @@ def _told(tx: Transaction, account: Account, row: GroupRow, since: int) -> Share
         False,
         group_name(state) or None,
         own if is_registered else None,
-        tuple(Committer(one, tokens.get(one)) for one in able),
+        tuple(Committer(one, group_token(tx, group_id, one) or tokens.get(one)) for one in able),
     )
 
 
