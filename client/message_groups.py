@@ -25,7 +25,8 @@ class GroupInfo:
     name: str
     about: str
     status: str
-    """`creating`, `member`, `behind` (a welcome is awaited), `too_new` (upgrade to write), `out`."""
+    """`creating`, `member`, `behind` (a welcome is awaited), `too_new` (upgrade to write), `out`; `waiting` (to be let in
+    again, after a recovery or as a new device), `lost` (nobody can let it in again)."""
     broadcast: bool
     epoch: int
     commits: int
@@ -36,6 +37,11 @@ class GroupInfo:
     members: tuple[GroupMember, ...]
     banned: tuple[str, ...]
     settings: dict[str, bytes]
+
+    @property
+    def called(self) -> str:
+        """Its name; the id of one without."""
+        return self.name or self.id
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""

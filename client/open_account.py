@@ -226,6 +226,8 @@ class OpenAccount:
 
     async def _settle_tokens(self) -> None:
         await self.contact_book.token_care.settle(_REPLY_PATIENCE_SECONDS)
+        if await self.groups.renew_tokens():
+            self.outbox.wake()
 
     def _caught_up(self) -> None:
         self._care.due()

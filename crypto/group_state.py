@@ -26,6 +26,8 @@ from .transcript import parse_transcript, transcript, u32, u64
 __all__ = ["BROADCAST", "KNOWN_SETTINGS", "GroupState", "Member", "Setting", "audience", "parse_state"]
 
 _MEMBER: Final = Struct(">32sQBIIQQ")
+_COMMITTING: Final = COMMITTING.value  # plain numbers: members are looked at by the thousand
+_HEAR: Final = Right.HEAR.value
 MEMBER_BYTES: Final = _MEMBER.size  # 65
 _SETTING_HEAD: Final = Struct(">BBH")  # length of the name, critical, length of the value
 _FIELDS: Final = 11
@@ -76,7 +78,7 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     @property
     def may_commit(self) -> bool:
         """Whether its devices hold the write key: it has a right that needs commits, and hears."""
-        return bool(self.bits & COMMITTING and self.bits & Right.HEAR)
+        return bool(self.bits & _COMMITTING and self.bits & _HEAR)
 
     @classmethod
     def parse(cls, data: bytes) -> "Member":

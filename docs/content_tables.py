@@ -6,7 +6,7 @@ from client import act_bodies, contents, passing_contents, resends
 from client.contact_tokens import ContactToken
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
-from client.groups import invitations, member_tokens, requests
+from client.groups import invitations, member_tokens, requests, shared_group
 from client.store import shared
 from client.transparency import evidence
 from docs.markdown import number, snake, span, table
@@ -100,13 +100,16 @@ def shared_items_table() -> str:
         [f"`{device_names.PREFIX}/`device id", _body(device_names.DeviceName)],
         [f"`{shared_kinds.HANDLE}`", form(shapes.type_info(shared_kinds.Handle | None))],
         [f"`{shared_kinds.RELAY_KEY}`", "bin 32 B"],
+        [f"`{shared_kinds.GROUP}/`group id", _body(shared_group.SharedGroup)],
         [
             f"`{shared_kinds.CHAIN}/`account id",
             "array of signed manifests, a bin each, as in a set-up envelope",
         ],
         ["`setting/device_silence_days`", "int 0–3,650"],
     ]
-    return f"**item**\n\n{table(heads, _rows(shared.Item))}\n{table(['key', 'value'], rows)}"
+    named = (shared.Item, shared_group.Committer)
+    parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]
+    return "\n".join([*parts, table(["key", "value"], rows)])
 
 
 def _body(cls: type) -> str:

@@ -4,7 +4,9 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 from client.account import Account
 from client.contents import FilePointer, Text, encode_body
@@ -13,21 +15,22 @@ from client.errors import GroupError, Refused
 from client.first_contact import Fetched, Missing
 from client.groups.care import GroupCare
 from client.groups.committing import begin_creation
-from client.groups.doors import knock
+from client.groups.doors import tend_doors
 from client.groups.sending import GroupEncrypted, encrypt_group_drafts, group_recipient
 from client.groups.submits import address
+from client.groups.tokens import care_for_token
 from client.groups.wanted import want, want_cut
-from client.logs import LogEntry, LogKeys, LogPage
 from client.message import State, Unopened
 from client.message_groups import GroupChanged
 from client.store import history, queue
 from client.store.database import Transaction
 from client.store.group_doors import Join, JoinState, keep_join
-from client.store.group_tokens import learn_group_token, own_group_token, own_token_registered
+from client.store.group_tokens import learn_group_token
 from client.store.group_wants import undecided
 from client.store.groups import GroupRow, Status, find_group, make_due
 from client.store.peers import learn_token, save_chain
 from client.submit_answers import Answer, file_answers
+from client.transport import Transport
 from crypto.group_changes import Change
 from crypto.group_log import GroupView
 from crypto.group_proposals import add
@@ -36,42 +39,7 @@ from crypto.group_state import Setting
 from crypto.keys import LocalDevice
 from relay.wire.frames import Outcome
 from tests.client_pair import Clock, Person, open_person, with_device
-
-
-class LogsInMemory:
-    """What the relay keeps of groups' logs, with its rules for keys, tokens and places."""
-
-    def __init__(self) -> None:
-        self.logs: dict[bytes, list[bytes]] = {}
-        self.keys: dict[bytes, list[LogKeys]] = {}
-        self.reads = 0
-
-    async def create(self, log_id: bytes, keys: LogKeys, entry: bytes) -> None:
-        if self.logs.get(log_id, [entry])[0] != entry:
-            raise Refused("conflict", "another log")
-        self.logs.setdefault(log_id, [entry])
-        self.keys.setdefault(log_id, [keys])
-
-    async def append(
-        self, log_id: bytes, index: int, entry: bytes, write_seed: bytes, following: LogKeys | None
-    ) -> None:
-        entries, keys = self.logs[log_id], self.keys[log_id]
-        if index < len(entries) and entries[index] == entry:
-            return
-        if write_seed != keys[min(index, len(keys)) - 1].write_seed:
-            raise Refused("not_allowed", "another key")
-        if index != len(entries):
-            raise Refused("conflict", "not the end")
-        entries.append(entry)
-        keys.append(following or keys[-1])
-
-    async def read(self, log_id: bytes, read_token: bytes, from_index: int) -> LogPage:
-        self.reads += 1
-        if log_id not in self.logs or self.keys[log_id][-1].read_token != read_token:
-            raise Refused("not_allowed", "another token")
-        entries = self.logs[log_id]
-        part = [LogEntry(index, entries[index], 0) for index in range(from_index, len(entries))][:3]
-        return LogPage(tuple(part), 0, len(entries))
+from tests.group_relay import LogsInMemory, TokenDoor
 
 
 @dataclass
@@ -169,6 +137,8 @@ class Town:
     full: set[bytes] = field(default_factory=set)
     """Devices whose mailbox is full."""
     lost: set[tuple[bytes, int]] = field(default_factory=set)
+    tokens: dict[bytes, dict[bytes, int | None]] = field(default_factory=dict)
+    """Account → SHA-256 of a delivery token of class `group` that the relay takes → when it ends."""
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     """States of large groups, as at the relay."""
     envelopes: int = 0
@@ -189,20 +159,7 @@ class Town:
             if account_id == person.id:
                 person.account = person.account.with_chain(newest.own)
 
-        async def care_for_token(group_id: bytes, status: Status) -> None:
-            if status is not Status.OUT:
-                await register(group_id)
-
-        async def register(group_id: bytes) -> bytes:
-            def note(tx: Transaction) -> bytes:
-                token, _ = own_group_token(tx, group_id, person.system.random)
-                own_token_registered(tx, group_id)
-                return token
-
-            return await person.database.run(note)
-
-        async def on_way_in() -> bool:
-            return await knock(person.database, person.system, register=register)
+        tokens = cast(Transport, TokenDoor(self.tokens.setdefault(person.id, {})))
 
         async def store_state(view: GroupView) -> FilePointer:
             state, key = view.state.encode(), os.urandom(32)
@@ -217,9 +174,9 @@ class Town:
             person.database,
             person.system,
             fetch_list=fetch_list,
-            care_for_token=care_for_token,
+            care_for_token=partial(care_for_token, tokens, person.database, person.system),
             store_state=store_state,
-            on_way_in=on_way_in,
+            on_way_in=partial(tend_doors, tokens, person.database, person.system),
             fetch_state=fetch_state,
             on_drafts=lambda: None,
             on_news=lambda: None,

@@ -1,6 +1,7 @@
 """What each `tokenim group …` does with the library. Prints through `Output`; lets every ClientError pass."""
 
 import sys
+from typing import Final
 
 from client.message_groups import GroupInfo
 
@@ -8,13 +9,18 @@ from .output import Output, one_line
 from .place import Place
 from .work import open_client
 
+_STANDS: Final = {
+    "waiting": "this device waits to be let in again",
+    "lost": "nobody there can let you in again",
+}
+
 
 def _told(group: GroupInfo) -> str:
     """One line of a list."""
     mine = next((member.role for member in group.members if member.me), "not in it")
     about = [
         mine,
-        *([group.status] if group.status != "member" else []),
+        *([_STANDS.get(group.status, group.status)] if group.status != "member" else []),
         *(["broadcast"] if group.broadcast else []),
     ]
     return f"{group.id}  {len(group.members):>5} members  {', '.join(about):<20}  {one_line(group.name)}"

@@ -8,7 +8,7 @@ from client.errors import RelayUnreachable, UsageError
 from client.recovery.restoring import Restored, RestoreWishes
 from client.times import iso_time
 
-from .output import Output
+from .output import Output, one_line
 from .place import Place
 from .questions import typed_line
 from .work import open_client, this_system
@@ -98,4 +98,9 @@ def words_of(restored: Restored) -> str:
         backup = (
             f"{restored.contacts} contacts are back as of {made_at}: whom you met since is not among them"
         )
+    if restored.groups:
+        backup += f"; {restored.groups} groups are asked to let this device in again"
+    if restored.lost_groups:
+        names = ", ".join(one_line(name) for name in restored.lost_groups)
+        backup += f"; lost, since nobody else there may let anybody in: {names}"
     return f"restored: this is a device of account {restored.identity.account} now; {backup}"

@@ -13,6 +13,7 @@ from client.message import Warned
 from client.store import notices
 from client.store.database import Database, Transaction
 from client.store.facts import known_token
+from client.store.group_tokens import rotate_all_now
 from client.store.peers import CONTACT, LINK, PUBLIC
 from client.store.token_changes import begin_change
 from client.system import System
@@ -46,10 +47,13 @@ async def revoke_devices(
 
 
 def change_own_tokens(tx: Transaction, system: System) -> None:
-    """Begin to change all delivery tokens that devices of the account know; what was begun goes on by itself."""
+    """Begin to change all delivery tokens that devices of the account know, those of groups too; what was begun goes on by
+    itself.
+    """
     for token_class in (CONTACT, LINK, PUBLIC):
         if known_token(tx, token_class) is not None:
             begin_change(tx, token_class, system.random)
+    rotate_all_now(tx, system.now_ms())
 
 
 async def remove_silent_devices(

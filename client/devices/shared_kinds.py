@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from client.account import Account, decode_chain, encode_chain, load_account, save_account
 from client.errors import ClientError
+from client.groups.shared_group import apply_group, read_group
 from client.message import Warned
 from client.store import facts, notices
 from client.store.database import Transaction
@@ -29,6 +30,7 @@ TOKEN: Final = "token"  # noqa: S105  # the name of a kind
 CHAIN: Final = "chain"
 RELAY_KEY: Final = "pinned/relay"
 HANDLE: Final = "own/handle"
+GROUP: Final = "group"
 
 Value = TypeVar("Value")
 TokenBytes = Annotated[
@@ -199,6 +201,7 @@ KINDS: Final = MappingProxyType(
         CONTACT: Kind(_read_contact, _apply_contact, _fill_contact),
         TOKEN: Kind(_read_token, _apply_token),
         CHAIN: Kind(_nothing, _apply_chain),
+        GROUP: Kind(read_group, apply_group),
         "pinned": Kind(_read_relay_key, _apply_relay_key),
         "own": Kind(_read_handle, _apply_handle),
     }

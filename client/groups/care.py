@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from client.contents import FilePointer
+from client.devices.shared_items import share_changes
 from client.errors import ClientError, Refused, RelayUnreachable
 from client.logs import LogKeys
 from client.mailbox_round import Taken
@@ -109,6 +110,7 @@ class GroupCare:
                 self.taken(taken)
             if await self._on_way_in():
                 self._on_drafts()
+                self._on_news()
         except ClientError as error:
             self.last_error = error
         handing_out, self._is_handing_out = self._is_handing_out, False
@@ -178,6 +180,7 @@ class GroupCare:
                 await self._reader.fetch(account_id)
         await self._database.run(partial(tend, group_id=group_id, system=self._system, is_read=is_read))
         await self._commit(group_id)
+        await self._database.run(partial(share_changes, system=self._system))
         self._on_drafts()
         self._on_news()
         return await self._database.read(partial(next_look_ms, group_id=group_id, system=self._system))

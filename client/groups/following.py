@@ -29,6 +29,7 @@ from client.store.groups import (
     find_group,
     make_due,
     note_cut,
+    note_left,
     note_missing,
     note_secret,
     save_view,
@@ -115,12 +116,12 @@ def note_whether_missing(tx: Transaction, group_id: bytes, now_ms: int) -> None:
         note_missing(tx, group_id, now_ms)
 
 
-def quit_group(tx: Transaction, group_id: bytes) -> None:
-    """This account is out: nothing of it goes into the group any more."""
+def quit_group(tx: Transaction, group_id: bytes, since: int) -> None:
+    """This account, which was in since this epoch, is out: nothing of it goes into the group any more."""
     drop_sending(tx, group_id)
     remove_pending(tx, group_id)
     remove_wants(tx, [want.n for want in wants(tx, group_id)])
-    set_status(tx, group_id, Status.OUT)
+    note_left(tx, group_id, since)
     make_due(tx, group_id)
 
 
@@ -165,7 +166,8 @@ class _Reading:
             self._heed(before, followed.view.state, followed.commit, own)
         self._settle_pending(index, own)
         if self.account.account_id not in followed.view.state.by_account:
-            quit_group(self.tx, self.row.group_id)
+            mine = before.by_account.get(self.account.account_id)
+            quit_group(self.tx, self.row.group_id, 0 if mine is None else mine.since)
             return Applied(index + 1, stopped=True)
         return None
 

@@ -12,6 +12,7 @@ from client.mailbox_batch import Batch, warn_of_copy
 from client.store.database import Transaction
 from client.store.group_doors import forget_join
 from client.store.group_held import Parked, park, take_parked
+from client.store.group_returns import find_return, note_refused
 from client.store.group_senders import find_sender, save_sender
 from client.store.groups import (
     GroupRow,
@@ -20,6 +21,7 @@ from client.store.groups import (
     make_due,
     note_cut,
     note_list_told,
+    note_missing,
     note_read_token,
     save_view,
 )
@@ -34,6 +36,7 @@ from .bodies import AskBody, ChainBody, CommitBody, SecretsBody, WelcomeBody, de
 from .following import apply_entries, learn
 from .joined import may_welcome, tell_joined
 from .opening import release_group
+from .returning import is_named
 
 _Take = Callable[[Transaction, Batch, Parked], None]
 
@@ -46,9 +49,11 @@ def _welcome(tx: Transaction, batch: Batch, told: Parked) -> None:
     if not may_welcome(tx, batch.account, group_id, told.account_id, row):
         park(tx, group_id, told, batch.now_ms)
         return
-    if row is not None and row.status not in (Status.OUT, Status.BEHIND):
-        if not hand_out.step:
+    if not takes_whole(tx, row, told.account_id):
+        if row is not None and not hand_out.step:
             _learn(tx, batch, row, told, (hand_out,))
+        if waits_for_log(tx, row, told.account_id):
+            park(tx, group_id, told, batch.now_ms)
         return
     if body.blob is not None:
         # Too large for an envelope: the care fetches it, and comes back with the whole.
@@ -59,6 +64,24 @@ def _welcome(tx: Transaction, batch: Batch, told: Parked) -> None:
     take_welcome(tx, batch, told, welcome, body.read_token)
 
 
+def takes_whole(tx: Transaction, row: GroupRow | None, welcomer: bytes) -> bool:
+    """Whether more than its secret is taken of a welcome: this device is not in the group, or fell behind; or came back by
+    one by which the relay does not open the log. Who gave that may be out of the group, or tell of one that there is not.
+    """
+    if row is None or row.status in (Status.OUT, Status.BEHIND):
+        return True
+    back = find_return(tx, row.group_id)
+    return back is not None and back.refused and is_named(tx, row.group_id, welcomer)
+
+
+def waits_for_log(tx: Transaction, row: GroupRow | None, welcomer: bytes) -> bool:
+    """Whether a welcome is kept until the relay was asked for the log by the one that was taken, which is not known yet."""
+    if row is None or row.status is not Status.MEMBER or not is_named(tx, row.group_id, welcomer):
+        return False
+    back = find_return(tx, row.group_id)
+    return back is not None and not back.refused
+
+
 def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome, read_token: bytes) -> None:
     """This account is in the group from here on. Raises InvalidEncoding, NotEntitled."""
     state = welcome.state
@@ -66,16 +89,21 @@ def take_welcome(tx: Transaction, batch: Batch, told: Parked, welcome: Welcome, 
     is_behind = before is not None and before.status is Status.BEHIND
     if before is not None and is_behind and not _may_bring_up(before, told.account_id, state.index):
         raise NotEntitled("a welcome from somebody who may not give one, or to an older state")
+    is_again = before is not None and before.status is Status.MEMBER
     save_view(tx, join(welcome, batch.account.account_id), status=Status.MEMBER)
     note_read_token(tx, state.group_id, read_token)
     note_cut(tx, state.group_id, batch.now_ms, is_own=False)
     note_list_told(tx, state.group_id, batch.account.own.version)
     make_due(tx, state.group_id)
     forget_join(tx, state.group_id)
-    tell_joined(tx, batch.account, told.account_id, state, batch.now_ms)
-    for parked in take_parked(tx, state.group_id):
-        if parked.content_type != ContentType.GROUP_WELCOME:
-            _TAKE[parked.content_type](tx, batch, parked)
+    if find_return(tx, state.group_id) is not None:
+        # Nothing is sent before the relay has opened the log by this welcome: only then is it of the group as it is now.
+        note_missing(tx, state.group_id, batch.now_ms)
+        note_refused(tx, state.group_id, False)
+    if not is_again:
+        tell_joined(tx, batch.account, told.account_id, state, batch.now_ms)
+    for parked in take_parked(tx, state.group_id, but=ContentType.GROUP_WELCOME):
+        _TAKE[parked.content_type](tx, batch, parked)
     release_group(tx, batch, state.group_id)
     batch.errands = True
 

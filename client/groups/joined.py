@@ -10,15 +10,17 @@ from crypto.group_state import GroupState
 from relay.wire.links import encode_id
 
 from .changed import name_of
+from .returning import is_named
 
 
 def may_welcome(
     tx: Transaction, account: Account, group_id: bytes, welcomer: bytes, row: GroupRow | None
 ) -> bool:
-    """Whether a welcome by this account is taken: to a group that is known here, that the user said yes to, or by an own
-    other device. Nobody puts this account into a group of strangers.
+    """Whether a welcome by this account is taken: to a group that is known here, that the user said yes to, by an own
+    other device, or back into a group of the account by a member who may commit there, as the own devices or a backup say.
+    Nobody puts this account into a group of strangers.
     """
-    if row is not None or welcomer == account.account_id:
+    if row is not None or welcomer == account.account_id or is_named(tx, group_id, welcomer):
         return True
     join = find_join(tx, group_id)
     return join is not None and join.state is not JoinState.INVITED and join.inviter == welcomer

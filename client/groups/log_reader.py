@@ -10,6 +10,7 @@ from client.mailbox_batch import Released
 from client.mailbox_round import Taken, take_released
 from client.store.database import Database, Transaction
 from client.store.group_held import held_for_log, last_held
+from client.store.group_returns import find_return, forget_return, note_refused
 from client.store.group_senders import find_sender
 from client.store.groups import GroupRow, Status, find_group, note_missing, note_read, set_status
 from client.system import System
@@ -64,7 +65,7 @@ class LogReader:
             row = await self._database.read(lambda tx: find_group(tx, group_id))
             if row is None or row.status is not Status.MEMBER:
                 return False
-            page = await self._page(row)
+            page, token = await self._page(row)
             if page is None:
                 await self._database.run(partial(_note_shut, group_id=group_id, now_ms=self._system.now_ms()))
                 return False
@@ -88,21 +89,26 @@ class LogReader:
             elif applied.stopped:
                 return False
             elif not entries or applied.next_entry >= page.next_index:
+                shut = partial(
+                    _is_not_borne_out, group_id=group_id, token=token, now_ms=self._system.now_ms()
+                )
+                if await self._database.run(shut):
+                    return False
                 await self._read_to_the_end(group_id, up_to)
                 return True
         return False
 
-    async def _page(self, row: GroupRow) -> LogPage | None:
-        """The entries from the next one on; None if no token that is known here reads the log."""
+    async def _page(self, row: GroupRow) -> tuple[LogPage | None, bytes]:
+        """The entries from the next one on, and what token read them; None if no token that is known here reads the log."""
         group_id, view = row.group_id, row.view
         newest = sorted(view.waiting, key=lambda given: -given.epoch)[:_TOKENS_TRIED]
         for token in [given.keys().read_token for given in newest] + [row.read_token]:
             try:
-                return await self._logs.read(group_id, token, view.next_entry)
+                return await self._logs.read(group_id, token, view.next_entry), token
             except Refused as error:
                 if error.reason != "not_allowed":
                     raise
-        return None
+        return None, b""
 
     async def fetch(self, account_id: bytes) -> bool:
         """Get an account's device list; whether it was to be had."""
@@ -117,6 +123,7 @@ class LogReader:
 
         def waiting(tx: Transaction) -> tuple[list[Released], set[bytes]]:
             note_read(tx, group_id, self._system.now_ms())
+            forget_return(tx, group_id)
             note_whether_missing(tx, group_id, self._system.now_ms())
             held = held_for_log(tx, group_id, up_to)
             senders = [find_sender(tx, group_id, device) for _, _, device in held if device is not None]
@@ -133,8 +140,20 @@ class LogReader:
             )
 
 
+def _is_not_borne_out(tx: Transaction, *, group_id: bytes, token: bytes, now_ms: int) -> bool:
+    """Whether this device came back by a welcome to a state that is not the group's, though a later secret reads the log:
+    then what was read does not lead to the epoch whose token the relay takes.
+    """
+    row = find_group(tx, group_id)
+    if row is None or find_return(tx, group_id) is None or row.read_token == token:
+        return False
+    _note_shut(tx, group_id, now_ms)
+    return True
+
+
 def _note_shut(tx: Transaction, group_id: bytes, now_ms: int) -> None:
     """The log is shut by a cut whose secret has not come, or this account is out: others are asked after a while."""
     row = find_group(tx, group_id)
     if row is not None and row.missing_since_ms is None:
         note_missing(tx, group_id, now_ms)
+    note_refused(tx, group_id, True)

@@ -80,15 +80,25 @@ def tell_newcomers(
     state = row.view.state
     known = group_tokens(tx, group_id) | {account.account_id: mine[0]}
     added = [one for one in newcomers if one in state.by_account]
+    tell_tokens(tx, account, state, added, system)
+    _publish(tx, account, state, {one: known[one] for one in added if one in known}, system)
+
+
+def tell_tokens(
+    tx: Transaction, account: Account, state: GroupState, newcomers: Iterable[bytes], system: System
+) -> None:
+    """These get the tokens of all whom they may have to reach, as far as they are known here."""
+    known, mine = group_tokens(tx, state.group_id), known_own_token(tx, state.group_id)
+    if mine is not None:
+        known[account.account_id] = mine[0]
     told = {one.account: known[one.account] for one in state.members if one.account in known}
     if state.is_broadcast:
         speaking = {one for one in told if _speaks(state.by_account[one])}
         told_to_newcomers = {one: token for one, token in told.items() if one in speaking}
     else:
         told_to_newcomers = told
-    for body in _bodies(group_id, told_to_newcomers):
-        draft_signal(tx, account, added, ContentType.GROUP_TOKENS, body, system)
-    _publish(tx, account, state, {one: known[one] for one in added if one in known}, system)
+    for body in _bodies(state.group_id, told_to_newcomers):
+        draft_signal(tx, account, newcomers, ContentType.GROUP_TOKENS, body, system)
 
 
 def _publish(

@@ -4,7 +4,6 @@ A change is first kept, then committed as soon as this device may: it survives a
 GROUP is an id, with or without `group:`, the beginning of one, or a name that only one group here has.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -22,14 +21,15 @@ from crypto.group_rights import ROLE_RIGHTS, Right, Role
 from crypto.group_state import ABOUT, NAME, Member, Setting
 from crypto.limits import DAY_MS
 from relay.wire.limits import DELIVERY_TOKEN_BYTES, INVITE_SECRET_BYTES
-from relay.wire.links import GroupLink, encode_bytes, encode_id, parse_group
-from relay.wire.resources import DeliveryTokenRequest
+from relay.wire.links import GroupLink, encode_id, parse_group
 
 from . import invitations, requests
 from .changed import name_of
 from .following import quit_group
-from .named import called, find, is_called, parsed_id
+from .named import called, find, find_waiting, is_called, parsed_id
+from .returning import give_up
 from .rooms import Groups
+from .tokens import drop_group_token, put_group_token
 
 CHANGE_PATIENCE_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
@@ -86,16 +86,17 @@ class Membership:
 
     async def show(self, group: str) -> GroupInfo:
         """One group. Raises UnknownGroup, UsageError."""
-        group_id = await self._database.read(lambda tx: find(tx, group).group_id)
+        group_id = await self._database.read(lambda tx: find_waiting(tx, group) or find(tx, group).group_id)
         return await self._groups.info(group_id)
 
     async def waiting(self, group: str) -> list[WaitingMember]:
         """Who waits to be let in, longest first. Raises UnknownGroup, UsageError."""
 
         def found(tx: Transaction) -> list[WaitingMember]:
+            group_id = find_waiting(tx, group) or find(tx, group).group_id
             return [
                 WaitingMember(encode_id(one.account_id), name_of(tx, self._account, one.account_id))
-                for one in group_doors.waiting_in(tx, find(tx, group).group_id)
+                for one in group_doors.waiting_in(tx, group_id)
             ]
 
         return await self._database.read(found)
@@ -114,16 +115,7 @@ class Membership:
         )
         secret, token = self._system.random(INVITE_SECRET_BYTES), self._system.random(DELIVERY_TOKEN_BYTES)
         expires_at_ms = self._system.now_ms() + days * DAY_MS
-        await self._transport.ask(
-            "POST",
-            "/v1/delivery-tokens",
-            body=DeliveryTokenRequest(
-                token_hash=hashlib.sha256(token).digest(),
-                token_class="group",  # noqa: S106  # a class
-                expires_at_ms=expires_at_ms,
-            ),
-            signed=True,
-        )
+        await put_group_token(self._transport, token, expires_at_ms=expires_at_ms)
         kept = Invite(
             invitations.secret_hash(secret), group_id, token, given, uses, expires_at_ms, None, asks=ask
         )
@@ -144,8 +136,7 @@ class Membership:
 
     async def _close(self, invite: Invite) -> None:
         if invite.token is not None:
-            token_hash = encode_bytes(hashlib.sha256(invite.token).digest())
-            await self._transport.ask("DELETE", f"/v1/delivery-tokens/{token_hash}", signed=True)
+            await drop_group_token(self._transport, invite.token)
         await self._database.run(lambda tx: group_doors.remove_invite(tx, invite.secret_hash))
 
     async def join(self, link_or_group: str, *, wait_seconds: float = 0.0) -> GroupInfo | None:
@@ -212,17 +203,24 @@ class Membership:
         return let_in
 
     async def leave(self, group: str) -> None:
-        """Leave: nothing of the group is shown any more; others take this account off the list.
+        """Leave: nothing of the group is shown any more; others take this account off the list, unless this device only
+        waited to come back into it: then nothing asks for that any more.
 
         Raises UsageError (the only owner of a group with others makes somebody else one first), RelayUnreachable.
         """
 
         def leave(tx: Transaction) -> None:
+            waiting = find_waiting(tx, group)
+            if waiting is not None:
+                give_up(tx, waiting)
+                return
             row = find(tx, group)
             account = load_account(tx)
-            if set(row.view.state.by_account) - {account.account_id}:
+            members = row.view.state.by_account
+            if set(members) - {account.account_id}:
                 requests.ask(tx, account, row.group_id, RequestKind.LEAVE, 0, self._system)
-            quit_group(tx, row.group_id)
+            mine = members.get(account.account_id)
+            quit_group(tx, row.group_id, 0 if mine is None else mine.since)
 
         await self._database.run(leave)
         self._groups.wake()

@@ -3,7 +3,8 @@
 from typing import Final
 
 from client.account import load_account
-from client.errors import UnknownGroup, UsageError
+from client.errors import NotInGroup, UnknownGroup, UsageError
+from client.message_groups import GroupInfo
 from client.store import group_doors
 from client.store.database import Transaction
 from client.store.groups import GroupRow, Status, find_group, group_ids
@@ -12,6 +13,7 @@ from relay.wire.links import decode_id, encode_id
 
 from .changed import name_of
 from .invitations import group_name
+from .returning import WAITS, waiting_group, waiting_groups
 
 _SHORTEST_PREFIX: Final = 6  # characters of an id
 
@@ -31,10 +33,15 @@ def is_called(group_id: bytes, name: str, text: str) -> bool:
 
 
 def find(tx: Transaction, text: str) -> GroupRow:
-    """The group of an id, the beginning of one, or a name that only one has. Raises UnknownGroup, UsageError."""
+    """The group of an id, the beginning of one, or a name that only one has.
+
+    Raises UnknownGroup, UsageError, NotInGroup if this device waits to come back into it.
+    """
     group_id = parsed_id(text)
     if group_id is not None:
         return known(tx, group_id)
+    if find_waiting(tx, text) is not None:
+        raise NotInGroup(WAITS)
     rows = [known(tx, one) for one in group_ids(tx)]
     found = [row for row in rows if is_called(row.group_id, group_name(row.view.state), text)]
     if len(found) > 1:
@@ -47,11 +54,36 @@ def find(tx: Transaction, text: str) -> GroupRow:
 
 
 def known(tx: Transaction, group_id: bytes) -> GroupRow:
-    """The group of an id. Raises UnknownGroup."""
+    """The group of an id. Raises UnknownGroup, NotInGroup."""
     row = find_group(tx, group_id)
     if row is None:
+        if waiting_group(tx, group_id) is not None:
+            raise NotInGroup(WAITS)
         raise UnknownGroup("there is no group of this id here")
     return row
+
+
+def find_waiting(tx: Transaction, text: str) -> bytes | None:
+    """The group that is called so, if this device waits to come back into it. Raises UsageError if more than one is."""
+    group_id = parsed_id(text)
+    if group_id is not None:
+        return None if waiting_group(tx, group_id) is None else group_id
+    waiting = [decode_id(one.id, GROUP_ID_BYTES) for one in waiting_groups(tx) if _is_it(one, text)]
+    if not waiting:
+        return None
+    rows = [known(tx, one) for one in group_ids(tx)]
+    others = [
+        row
+        for row in rows
+        if row.status is not Status.OUT and is_called(row.group_id, group_name(row.view.state), text)
+    ]
+    if len(waiting) + len(others) > 1:
+        raise UsageError("more than one group here is called so: use the id")
+    return waiting[0]
+
+
+def _is_it(group: GroupInfo, text: str) -> bool:
+    return is_called(decode_id(group.id, GROUP_ID_BYTES), group.name, text)
 
 
 def called(tx: Transaction, row: GroupRow, who: str) -> bytes | None:

@@ -38,10 +38,11 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _request: Final = msgspec.msgpack.Decoder(RequestBody)
 
 
-def _committers(state: GroupState, own: bytes) -> list[bytes]:
-    """Who may commit, the highest and longest in the group first."""
-    able = [member for member in state.members if member.may_commit and member.account != own]
-    return [member.account for member in sorted(able, key=lambda member: (-member.role, member.since))]
+def committers(state: GroupState, own: bytes) -> list[bytes]:
+    """Who may commit beside the own account, the highest and longest in the group first; the same on all devices."""
+    able = [member for member in state.entitled() if member.account != own]
+    able.sort(key=lambda member: (-member.role, member.since, member.account))
+    return [member.account for member in able]
 
 
 def ask(
@@ -53,17 +54,17 @@ def ask(
     if row is None or member is None:
         raise UsageError("you are not in this group")
     state = row.view.state
-    committers = _committers(state, account.account_id)
+    able = committers(state, account.account_id)
     if kind is RequestKind.LEAVE:
         owners = [one for one in state.members if one.role is Role.OWNER]
         if [one.account for one in owners] == [account.account_id] and len(state.members) > 1:
             raise UsageError("you are the only owner: make somebody else an owner first")
-    if not committers:
+    if not able:
         raise UsageError("nobody else may change this group: there is nobody to grant it")
     asked_at_ms = max(system.now_ms(), member.asked_at_ms + 1)
     request = Request(group_id, account.account_id, account.device_id, member.since, kind, value, asked_at_ms)
     body = _encoder.encode(RequestBody(sign_request(request, account.local).encode()))
-    draft_signal(tx, account, committers[:ASKED_AT_ONCE], ContentType.GROUP_REQUEST, body, system)
+    draft_signal(tx, account, able[:ASKED_AT_ONCE], ContentType.GROUP_REQUEST, body, system)
 
 
 def take_request(incoming: Incoming) -> None:

@@ -31,13 +31,14 @@ from crypto.group_state import ABOUT, BROADCAST, NAME, Setting
 
 from .care import GroupCare
 from .committing import begin_creation
-from .doors import knock
+from .doors import tend_doors
 from .relay_logs import RelayLogs
+from .returning import waiting_groups
 from .rotation import rotate_due_tokens
 from .sending import parse_group, require_group
 from .shown import show_group
 from .state_blobs import fetch_state, store_state
-from .tokens import care_for_token, register_group_token
+from .tokens import care_for_token
 from .wanted import want, want_cut
 
 _log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Groups:
             fetch_list=self._fetch_list,
             care_for_token=partial(care_for_token, transport, database, system),
             store_state=self._store_state,
-            on_way_in=self._way_in,
+            on_way_in=partial(tend_doors, transport, database, system),
             fetch_state=partial(fetch_state, transport),
             on_drafts=on_drafts,
             on_news=on_news,
@@ -92,14 +93,12 @@ class Groups:
             self._caring.cancel()
             await asyncio.gather(self._caring, return_exceptions=True)
 
-    async def _way_in(self) -> bool:
-        """What groups need of the relay beside their logs; whether something was put on its way."""
-        asked = await knock(
-            self._database,
-            self._system,
-            register=partial(register_group_token, self._transport, self._database, self._system),
-        )
-        return await rotate_due_tokens(self._transport, self._database, self._system) or asked
+    async def renew_tokens(self) -> bool:
+        """Make the own tokens of groups anew that are due; whether something was put on its way.
+
+        Raises RelayUnreachable, Refused.
+        """
+        return await rotate_due_tokens(self._transport, self._database, self._system)
 
     async def _fetch_list(self, account_id: bytes) -> None:
         await refresh(self._transport, self._database, self._account, account_id, self._system.now_ms())
@@ -134,7 +133,10 @@ class Groups:
         """All groups."""
 
         def show(tx: Transaction) -> list[GroupInfo]:
-            return [show_group(tx, self._account, group_id) for group_id in group_ids(tx)]
+            waiting = waiting_groups(tx)
+            ids = {one.id for one in waiting}
+            shown = [show_group(tx, self._account, group_id) for group_id in group_ids(tx)]
+            return [group for group in shown if group.id not in ids] + waiting
 
         groups = await self._database.read(show)
         return [group for group in groups if with_left or group.status != Status.OUT]

@@ -1,24 +1,30 @@
 """The own delivery token of a group, made anew after somebody left: who is out can write to nobody a week later.
 
-At a random time within a day, so that the members of a group do not change theirs together. Each step can be repeated.
-docs/protocol.md, "Groups", "Joining".
+After a member is out at a random time within a day, so that the members of a group do not change theirs together; after an
+own device is out at once. Each step can be repeated. docs/protocol.md, "Groups", "Joining".
 """
 
-import hashlib
 from functools import partial
 from typing import Final
 
 from client.account import load_account
 from client.store.database import Database, Transaction
-from client.store.group_tokens import due_rotations, next_own_token, rotated
+from client.store.group_tokens import (
+    due_rotations,
+    ended_tokens,
+    next_own_token,
+    own_token_told,
+    rotated,
+    token_ended,
+    untold_groups,
+)
 from client.system import System
 from client.transport import Transport
 from crypto.limits import DAY_MS
-from relay.wire.resources import DeliveryTokenRequest
 
 from .member_tokens import tell_own_token
+from .tokens import drop_group_token, put_group_token
 
-ROTATE_WITHIN_MS: Final = DAY_MS
 OLD_TOKEN_ENDS_MS: Final = 7 * DAY_MS
 
 
@@ -29,24 +35,35 @@ async def rotate_due_tokens(transport: Transport, database: Database, system: Sy
     """
     told = False
     for group_id in await database.read(lambda tx: due_rotations(tx, system.now_ms())):
-        old, new = await database.run(partial(next_own_token, group_id=group_id, random=system.random))
-        await _register(transport, new, None)
-        await _register(transport, old, system.now_ms() + OLD_TOKEN_ENDS_MS)
+        token = await database.run(partial(next_own_token, group_id=group_id, random=system.random))
+        if token is None:
+            continue
+        await put_group_token(transport, token)
+        told |= await database.run(partial(_change, group_id=group_id, token=token, system=system))
+    for ended, ends_at_ms in await database.read(ended_tokens):
+        await _end(transport, ended, ends_at_ms, system.now_ms())
+        await database.run(partial(token_ended, token=ended))
+    return await database.run(partial(_tell_untold, system=system)) or told
 
-        await database.run(partial(_change, group_id=group_id, token=new, system=system))
-        told = True
-    return told
 
-
-def _change(tx: Transaction, *, group_id: bytes, token: bytes, system: System) -> None:
-    rotated(tx, group_id, token)
+def _change(tx: Transaction, *, group_id: bytes, token: bytes, system: System) -> bool:
+    if not rotated(tx, group_id, token, system.now_ms() + OLD_TOKEN_ENDS_MS):
+        return False
     tell_own_token(tx, load_account(tx), group_id, system)
+    return True
 
 
-async def _register(transport: Transport, token: bytes, expires_at_ms: int | None) -> None:
-    request = DeliveryTokenRequest(
-        token_hash=hashlib.sha256(token).digest(),
-        token_class="group",  # noqa: S106  # a class
-        expires_at_ms=expires_at_ms,
-    )
-    await transport.ask("POST", "/v1/delivery-tokens", body=request, signed=True)
+def _tell_untold(tx: Transaction, *, system: System) -> bool:
+    """Members may know a token of this device's own making that gave way to that of another own device."""
+    groups = untold_groups(tx)
+    for group_id in groups:
+        tell_own_token(tx, load_account(tx), group_id, system)
+        own_token_told(tx, group_id)
+    return bool(groups)
+
+
+async def _end(transport: Transport, token: bytes, ends_at_ms: int, now_ms: int) -> None:
+    if ends_at_ms > now_ms:
+        await put_group_token(transport, token, expires_at_ms=ends_at_ms)
+    else:
+        await drop_group_token(transport, token)

@@ -30,6 +30,7 @@ from relay.wire.limits import ENVELOPE_ID_BYTES
 from relay.wire.links import decode_id, encode_id
 
 from .hand_outs import ready_chain
+from .returning import WAITS, waiting_group
 
 MAX_TARGETS: Final = (
     4_000  # of one submit: with their grants and the largest envelope well below a message of 1 MiB
@@ -53,9 +54,11 @@ def parse_group(to: str) -> bytes | None:
 
 
 def find_group_or_raise(tx: Transaction, group_id: bytes) -> GroupRow:
-    """The group, also one that this account has left. Raises UnknownGroup."""
+    """The group, also one that this account has left. Raises UnknownGroup, NotInGroup."""
     row = find_group(tx, group_id)
     if row is None:
+        if waiting_group(tx, group_id) is not None:
+            raise NotInGroup(WAITS)
         raise UnknownGroup("there is no group of this id here")
     return row
 

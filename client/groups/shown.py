@@ -11,10 +11,14 @@ from relay.wire.links import encode_id
 
 from .changed import name_of, rights_in_words
 from .following import has_secret
+from .returning import waiting_group
 
 
 def show_group(tx: Transaction, account: Account, group_id: bytes) -> GroupInfo:
     """The group as it is known here. Raises UnknownGroup."""
+    waiting = waiting_group(tx, group_id)
+    if waiting is not None:
+        return waiting
     row = find_group(tx, group_id)
     if row is None:
         raise UnknownGroup("there is no group of this id here")

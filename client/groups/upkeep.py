@@ -155,11 +155,9 @@ def _heed_lists(tx: Transaction, account: Account, row: GroupRow, system: System
                 _want_list(tx, account, row, account_id, member.manifest_version, system)
     if account.own.version > row.list_told:
         # Another device is told by this one, whom it trusts: nobody else can put it into a group.
+        # Of a group of thousands, the welcome comes with the commit that names the newer list.
         if fits_envelope(row.view):
             draft_welcome(tx, account, row, [account.account_id], system)
-        elif len(account.own.manifest.devices) > 1:
-            detail = "a group of thousands is not told to your other devices yet: they do not show it"
-            notices.tell(tx, Warned("group_not_shared", detail))
         if not mine.may_commit and account.own.version > mine.manifest_version:
             _ask_entitled(tx, account, row, AskBody(row.group_id, Lacks.LIST), system)
         note_list_told(tx, row.group_id, account.own.version)

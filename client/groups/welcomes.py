@@ -18,7 +18,7 @@ from crypto.group_log import Welcome
 from crypto.group_state import parse_state
 
 from .bodies import WelcomeBody, decode
-from .handlers import take_welcome
+from .handlers import take_welcome, takes_whole, waits_for_log
 from .joined import may_welcome
 
 
@@ -27,7 +27,10 @@ async def take_waiting(
 ) -> list[Taken]:
     """Take those that may be taken now. Raises RelayUnreachable."""
     done = []
-    for number, told in await database.read(_ready):
+    ready, spent = await database.read(_ready)
+    for number in spent:
+        await database.run(partial(forget_parked, n=number))
+    for number, told in ready:
         try:
             body = decode(told.body, WelcomeBody)
             state = body.state if body.blob is None else await fetch_state(body.blob)
@@ -50,13 +53,22 @@ async def take_waiting(
     return done
 
 
-def _ready(tx: Transaction) -> list[tuple[int, Parked]]:
+def _ready(tx: Transaction) -> tuple[list[tuple[int, Parked]], list[int]]:
+    """(The first one of each group that may be taken now, the numbers of those that nobody needs any more)."""
     account = load_account(tx)
-    return [
-        (number, told)
-        for number, group_id, told in parked_of_type(tx, ContentType.GROUP_WELCOME)
-        if may_welcome(tx, account, group_id, told.account_id, find_group(tx, group_id))
-    ]
+    ready: dict[bytes, tuple[int, Parked]] = {}
+    spent = []
+    for number, group_id, told in parked_of_type(tx, ContentType.GROUP_WELCOME):
+        row = find_group(tx, group_id)
+        if not may_welcome(tx, account, group_id, told.account_id, row) or waits_for_log(
+            tx, row, told.account_id
+        ):
+            continue
+        if takes_whole(tx, row, told.account_id):
+            ready.setdefault(group_id, (number, told))
+        else:
+            spent.append(number)
+    return list(ready.values()), spent
 
 
 def _take(
@@ -64,6 +76,8 @@ def _take(
 ) -> Taken:
     def work(batch: Batch) -> None:
         forget_parked(tx, number)
-        take_welcome(tx, batch, told, welcome, read_token)
+        # It may have come in meanwhile, by a welcome in a session.
+        if takes_whole(tx, find_group(tx, welcome.state.group_id), told.account_id):
+            take_welcome(tx, batch, told, welcome, read_token)
 
     return in_batch(tx, system, work)

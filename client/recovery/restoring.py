@@ -24,7 +24,9 @@ from client.errors import (
     RelayMisbehaved,
     UsageError,
 )
+from client.groups.returning import LOST, waiting_groups
 from client.message import Identity
+from client.message_groups import GroupInfo
 from client.registration import register_token
 from client.store import facts
 from client.store.database import Database, Transaction
@@ -57,6 +59,10 @@ class Restored:
     contacts: int
     backup_made_at_ms: int | None
     """None: there was no backup."""
+    groups: int = 0
+    """Groups that this device asks to be let into again."""
+    lost_groups: tuple[str, ...] = ()
+    """Names of groups that nobody can let it into."""
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -65,6 +71,8 @@ class Restored:
             **shown,
             "type": "restored",
             "contacts": self.contacts,
+            "groups": self.groups,
+            "groups_lost": list(self.lost_groups),
             "backup": self.backup_made_at_ms is not None,
             "backup_at": None if self.backup_made_at_ms is None else iso_time(self.backup_made_at_ms),
         }
@@ -112,7 +120,7 @@ async def restore_account(
             await register_token(transport, database, "contact", system)
         done = as_registered(account, account.role)
 
-        def take(tx: Transaction) -> int:
+        def take(tx: Transaction) -> tuple[int, list[GroupInfo]]:
             save_account(tx, done)
             forget_restoring(tx)
             apply_items(tx, items, system.now_ms())
@@ -126,12 +134,14 @@ async def restore_account(
                 put_item(tx, STATE, encode_state(counter, bytes(32), 0), system)
             put_item(tx, key_of(done.device_id), encode_name(name), system)
             facts.set_number(tx, facts.HANDED_OVER, 1)
-            return len(items_under(tx, "contact"))
+            return len(items_under(tx, "contact")), waiting_groups(tx)
 
-        contacts = await database.run(take)
+        contacts, groups = await database.run(take)
         identity = (await database.read(lambda tx: find_account(tx) or done)).identity()
         made_at_ms = None if head is None else head.made_at_ms
-        return Restored(identity, contacts, made_at_ms)
+        # Devices that stay let this one in, if nobody else can.
+        lost = () if has_other_devices(done) else tuple(one.called for one in groups if one.status == LOST)
+        return Restored(identity, contacts, made_at_ms, len(groups) - len(lost), lost)
 
 
 def _begin(tx: Transaction, origin: str, key: RecoveryKey, system: System) -> Restoring:

@@ -150,12 +150,14 @@ def park(tx: Transaction, group_id: bytes, parked: Parked, now_ms: int) -> None:
     )
 
 
-def take_parked(tx: Transaction, group_id: bytes) -> list[Parked]:
-    """What waited for this group, in order."""
+def take_parked(tx: Transaction, group_id: bytes, *, but: int) -> list[Parked]:
+    """What waited for this group, in order; contents of the type `but` wait on."""
     rows = tx.all(
-        "SELECT account_id, device_id, type, body FROM group_parked WHERE group_id = ? ORDER BY n", group_id
+        "SELECT account_id, device_id, type, body FROM group_parked WHERE group_id = ? AND type <> ? ORDER BY n",
+        group_id,
+        but,
     )
-    tx.run("DELETE FROM group_parked WHERE group_id = ?", group_id)
+    tx.run("DELETE FROM group_parked WHERE group_id = ? AND type <> ?", group_id, but)
     return [Parked(*row) for row in rows]
 
 

@@ -16,6 +16,7 @@ from crypto.group_snapshots import decode_view, encode_view
 
 from .database import Transaction
 from .peers import AUDIENCES
+from .shared import note_changed
 
 NEVER_MS: Final = 2**53
 _EPOCHS: Final = "group epochs"
@@ -56,11 +57,13 @@ class GroupRow:
     """When it last asked others for what it lacks."""
     list_told: int
     """The version of the own device list that those who may commit were told of."""
+    left_since: int
+    """Of a group that this account is out of: the epoch since which it had been in; 0 if that is not known."""
 
 
 _COLUMNS: Final = (
     "status, read_token, due_at_ms, read_at_ms, missing_since_ms, secret_at_ms, cut_read_at_ms, cut_is_own, asked_at_ms,"
-    " list_told"
+    " list_told, left_since"
 )
 
 
@@ -80,6 +83,7 @@ def find_group(tx: Transaction, group_id: bytes) -> GroupRow | None:
         cut_is_own,
         asked_at,
         list_told,
+        left_since,
     ) = row
     return GroupRow(
         group_id,
@@ -94,6 +98,7 @@ def find_group(tx: Transaction, group_id: bytes) -> GroupRow | None:
         bool(cut_is_own),
         asked_at,
         list_told,
+        left_since,
     )
 
 
@@ -147,6 +152,7 @@ def save_view(tx: Transaction, view: GroupView, *, status: Status | None = None)
             note_read_token(tx, group_id, keys.read_token)
     if before is None or before.view.state is not view.state:
         _save_members(tx, view)
+        note_changed(tx, f"group/{group_id.hex()}")  # its name, and who may commit
         tx.cache.pop(AUDIENCES, None)
 
 
@@ -169,6 +175,16 @@ def _save_members(tx: Transaction, view: GroupView) -> None:
 def set_status(tx: Transaction, group_id: bytes, status: Status) -> None:
     """Where this device stands there."""
     tx.run("UPDATE groups SET status = ? WHERE id = ?", status, group_id)
+
+
+def note_left(tx: Transaction, group_id: bytes, since: int) -> None:
+    """This account, in since this epoch, is out."""
+    tx.run(
+        "UPDATE groups SET status = ?, left_since = max(left_since, ?) WHERE id = ?",
+        Status.OUT,
+        since,
+        group_id,
+    )
 
 
 def groups_of(tx: Transaction, account_id: bytes) -> list[bytes]:

@@ -14,9 +14,12 @@ from client.errors import (
     BackupOutdated,
     BackupRefused,
     DeviceRevoked,
+    NotInGroup,
     RecoveryImpossible,
+    Refused,
     UsageError,
 )
+from client.groups.relay_logs import RelayLogs
 from client.logs import append_account_log, read_account_log, trim_account_log
 from client.message import Unopened
 from client.recovery.backing_up import MOST_MS, REST_MS, back_up_if_due
@@ -24,13 +27,16 @@ from client.recovery.backup_content import decode_backup
 from client.recovery.backup_parts import LOG_NAME, parts_of, whole_backups
 from client.recovery.restoring import RestoreWishes
 from client.store.database import Database
+from client.store.groups import find_group
 from client.store.key_file import load_key
 from client.system import Step, this_machine
 from crypto.errors import InvalidEncoding
 from crypto.keys import RootKeyPair
 from crypto.recovery import RecoveryKey, seal_backup
+from relay.wire.links import decode_id
 from tests.chatting import People, open_people, texts
 from tests.crypto_people import NOW_MS, Person
+from tests.group_people_online import acquaint, group_of, hear, is_in, until
 from tests.own_devices import link_device, own_chain
 
 WISHES = RestoreWishes("new phone")
@@ -74,6 +80,51 @@ async def test_contacts_come_back_and_hear_from_the_new_device(tmp_path):
         async with people.client("alice") as old:
             with pytest.raises(DeviceRevoked):
                 await texts(old)
+
+
+@pytest.mark.timeout(120)
+async def test_an_account_comes_back_into_its_groups_and_the_lost_device_reads_nothing_more(tmp_path):
+    async with open_people(tmp_path, "alice", "bob", "carol") as people:
+        clients = await acquaint(people, "alice", "bob", "carol")
+        alice, carol = clients["alice"], clients["carol"]
+        member = await group_of(clients, "alice", "bob", "carol")
+        admin = await group_of(clients, "alice", "bob", admins=("bob",))
+        lost = await clients["bob"].create_group("bob alone may commit here")
+        words = await confirmed(clients["bob"])
+        await clients["bob"].recovery.back_up()
+        restored = await restore(people, words, tmp_path / "new")
+        assert (restored.groups, restored.lost_groups) == (2, (lost.name,))
+        async with Client.open(tmp_path / "new") as again:
+            groups = {one.id: (one.name, one.status) for one in await again.groups()}
+            assert groups == {
+                member.id: ("a group", "waiting"),
+                admin.id: ("a group", "waiting"),
+                lost.id: (lost.name, "lost"),
+            }
+            with pytest.raises(NotInGroup, match="let into the group again"):
+                await again.send(f"group:{member.id}", "not in yet")
+            for group in (member, admin):
+
+                async def is_cut(client, group=group):
+                    return (await client.group(group.id)).epoch == group.epoch + 1
+
+                await until(again, lambda client, group=group: is_in(client, group.id), also=alice)
+                await until(alice, is_cut, also=again)
+                await alice.send(f"group:{group.id}", "welcome back", patience_seconds=40)
+                await hear(again, group.id, "welcome back")
+                await again.send(f"group:{group.id}", "thank you", patience_seconds=40)
+                await hear(alice, group.id, "thank you")
+            await hear(carol, member.id, "welcome back", "thank you")
+            await again.membership.leave(lost.id)
+            assert {one.status for one in await again.groups()} == {"member"}
+        # What the lost device had opens neither the log nor the messages any more.
+        old = clients["bob"]._account
+        for group in (member, admin):
+            group_id = decode_id(group.id, 32)
+            row = await old._database.read(lambda tx, one=group_id: find_group(tx, one))
+            with pytest.raises(Refused, match="not_allowed"):
+                await RelayLogs(old._transport).read(group_id, row.read_token, 0)
+            assert await clients["bob"].history(f"group:{group.id}") == []
 
 
 async def test_the_other_devices_stay_if_the_user_wishes(tmp_path):

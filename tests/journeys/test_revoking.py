@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -9,8 +10,10 @@ from client.client import Client
 from client.errors import DeviceRevoked, UsageError
 from client.message import Message, Unopened, Warned
 from client.store import facts
+from client.store.group_tokens import known_own_token
 from client.system import System, this_machine
 from relay.wire.links import decode_id, parse_contact
+from relay.wire.resources import DeliveryTokensAnswer
 from tests.chatting import open_people, texts, waiting
 from tests.own_devices import link_device
 
@@ -72,9 +75,17 @@ async def test_the_tokens_that_a_revoked_device_knew_are_changed(tmp_path):
         old_link = await alice.contact_link()
         database = alice._account._database
         old, _ = await database.read(lambda tx: facts.token_row(tx, "contact"))
+        group = decode_id((await alice.create_group("a group")).id, 32)
+        old_group, _ = await database.read(lambda tx: known_own_token(tx, group))
         await link_device(alice, tmp_path / "laptop")
         await alice.devices.revoke("laptop")
         new, is_registered = await database.read(lambda tx: facts.token_row(tx, "contact"))
+        # The group's is changed by the same call, and the old one ends.
+        new_group, _ = await database.read(lambda tx: known_own_token(tx, group))
+        answer = await alice._account._transport.ask("GET", "/v1/delivery-tokens", signed=True)
+        ends = {one.token_hash: one.expires_at_ms for one in answer.read(DeliveryTokensAnswer).tokens}
+        assert ends[sha256(new_group).digest()] is None
+        assert ends[sha256(old_group).digest()] <= this_machine().now_ms() + 7 * DAY_MS
         assert new != old
         assert is_registered
         assert parse_contact(await alice.contact_link()).token != parse_contact(old_link).token

@@ -9,7 +9,7 @@ from client.store import queue
 from client.store.group_added import note_added
 from client.store.group_sending import sending_chain
 from client.store.group_tokens import group_token, learn_group_token
-from client.store.groups import Status, find_group
+from client.store.groups import Status
 from client.store.peers import find_peer, save_chain
 from crypto.group_changes import ChangeSetting
 from crypto.group_rights import Role
@@ -192,21 +192,3 @@ async def test_who_is_not_reached_yet_gets_the_message_when_a_token_is_known(tmp
         await bob.do(lambda tx: learn_group_token(tx, group, carol.id, bytes(16)))
         await town.settle()
         assert await carol.texts(group) == bodies("who hears me?")
-
-
-async def test_a_group_too_large_for_an_envelope_is_not_told_to_own_devices_and_the_user_hears_of_it(
-    tmp_path, monkeypatch
-):
-    async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
-        laptop = await town.second_device(bob, "laptop")
-        await town.introduce(alice, bob, laptop)
-        group = await town.group_of(alice, bob)
-        monkeypatch.setattr(hand_outs, "MAX_STATE_BYTES", 10)
-        await bob.do(lambda tx: tx.run("UPDATE groups SET list_told = 1"))
-        await bob.look(group)
-        await town.settle()
-        assert await laptop.do(lambda tx: find_group(tx, group)) is None
-        assert await bob.person.warned() == ["group_not_shared"]
-        await bob.say(group, "what is said still goes out")
-        await town.settle()
-        assert await alice.texts(group) == bodies("what is said still goes out")
