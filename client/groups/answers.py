@@ -18,7 +18,7 @@ from crypto.limits import EPOCH_SECRET_WAIT_MS
 
 from .bodies import AskBody, Lacks
 from .following import has_secret
-from .hand_outs import draft_chain, draft_secrets, draft_welcome, fits_envelope
+from .hand_outs import draft_chain, draft_secrets, welcome_soon
 
 ANSWER_EVERY_MS: Final = 60_000  # to one account for one kind of question
 _JITTER_MS: Final = 30_000
@@ -46,9 +46,12 @@ def answer_ask(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -
             mark_stale(tx, account_id)
             make_due(tx, ask.group_id)
             batch.errands = True
-        case Lacks.WELCOME if has_secret(row.view) and fits_envelope(row.view):
-            draft_welcome(tx, batch.account, row, [account_id], batch.system)
-            batch.drafted = True
+        case Lacks.WELCOME if has_secret(row.view):
+            if welcome_soon(tx, batch.account, row, [account_id], batch.system):
+                batch.drafted = True
+            else:
+                make_due(tx, ask.group_id)
+                batch.errands = True
 
 
 def _may_answer(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -> bool:

@@ -5,7 +5,7 @@ from collections import Counter
 
 from client.account import new_account
 from client.contents import ContentType
-from client.groups.committing import spread
+from client.groups.committing import Spread, spread
 from client.groups.hand_outs import AT_ONCE
 from client.groups.sending import MAX_TARGETS, encrypt_group_drafts
 from client.store import queue
@@ -154,4 +154,4 @@ async def test_a_cut_of_a_large_group_is_told_in_small_transactions(tmp_path):
             await alice.look(group)
         told = await drafted(alice)
         assert max(told.values()) <= AT_ONCE
-        assert await alice.do(lambda tx: spread(tx, group, alice.person.system))
+        assert await alice.do(lambda tx: spread(tx, group, alice.person.system)) is Spread.DONE
