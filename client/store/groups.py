@@ -3,6 +3,7 @@
 Views are snapshots of crypto, decoded once and cached. Knows nothing of what is in a state but who its members are.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -13,6 +14,7 @@ from crypto.group_epoch import EpochKeys
 from crypto.group_log import GroupView
 from crypto.group_rights import Right
 from crypto.group_snapshots import decode_view, encode_view
+from crypto.limits import MAX_KEPT_STEPS
 
 from .database import Transaction
 from .peers import AUDIENCES
@@ -20,6 +22,8 @@ from .peers import AUDIENCES
 NEVER_MS: Final = 2**53
 _EPOCHS: Final = "group epochs"
 _IDS: Final = "group ids"
+_EARLIER: Final = "earlier epochs"
+_MAX_DERIVED: Final = 2 * MAX_KEPT_STEPS  # keys that stay derived
 
 
 class Status(StrEnum):
@@ -187,6 +191,20 @@ def all_epochs(tx: Transaction) -> list[EpochKeys]:
     found = [keys for _, keys in sorted(ranked, key=lambda one: one[0])]
     tx.cache[_EPOCHS] = found
     return found
+
+
+def earlier_epochs(tx: Transaction) -> Iterator[EpochKeys]:
+    """After those, of broadcast groups: keys of steps, the newest of each group first; derived when they are asked for."""
+    kept: dict[tuple[bytes, int], EpochKeys] = tx.cache.setdefault(_EARLIER, {})
+    for group_id in group_ids(tx):
+        for steps in _view(tx, group_id).earlier:
+            for given in steps.hand_outs():
+                place = given.cut_hash, given.step
+                if place not in kept:
+                    if len(kept) >= _MAX_DERIVED:
+                        kept.clear()
+                    kept[place] = given.keys()
+                yield kept[place]
 
 
 def note_read_token(tx: Transaction, group_id: bytes, token: bytes) -> None:
