@@ -220,12 +220,8 @@ def _keep(tx: Transaction, account: Account, view: GroupView, made: Proposal, sy
     newcomers = [
         member.account
         for member in after.members
-        if member.bits & Right.HEAR
-        and (
-            member.account in renewed
-            or member.account not in before
-            or not before[member.account].bits & Right.HEAR
-        )
+        if member.hears
+        and (member.account in renewed or member.account not in before or not before[member.account].hears)
     ]
     removed = sorted(before.keys() - after.by_account.keys())
     pending = Pending(
@@ -258,7 +254,7 @@ def spread(tx: Transaction, group_id: bytes, system: System, *, blob: StateBlob 
         return Spread.DONE
     view, is_cut = row.view, pending.hand_out is not None
     new = _accounts(pending.newcomers)
-    members = [m for m in view.state.members if m.account > pending.after and m.bits & Right.HEAR]
+    members = [m for m in view.state.members if m.account > pending.after and m.hears]
     if not is_cut:
         # Nobody but newcomers is told in a session of its own.
         members = [m for m in members if m.account in new]
@@ -296,7 +292,7 @@ def _tell(tx: Transaction, account: Account, view: GroupView, pending: Pending, 
         # Those who may commit had its secret before: that it stands, they hear now. The others have it by their secret.
         draft_signal(tx, account, entitled, ContentType.GROUP_COMMIT, body, system)
     elif mine is None or state.is_broadcast or not _may_write(state, mine):
-        speak = [m.account for m in state.members if m.may_commit or m.bits & Right.SEND]
+        speak = [m.account for m in state.members if m.speaks and (m.may_commit or m.rights & Right.SEND)]
         draft_signal(tx, account, speak, ContentType.GROUP_COMMIT, body, system)
     else:
         draft_group_signal(tx, account, group_id, ContentType.GROUP_COMMIT, body, system)

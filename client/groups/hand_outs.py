@@ -5,6 +5,7 @@ Only members of the audience of the newest state get one, whatever the relay say
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from client.account import Account
@@ -40,6 +41,7 @@ from .bodies import ChainBody, SecretsBody, WelcomeBody, encode
 MAX_INLINE_STATE_BYTES: Final = (
     32_768  # of a state in each welcome; of a larger one there is one blob for all
 )
+_NONE: Final = b"?", 0  # instead of what was handed to somebody
 AT_ONCE: Final = 256  # accounts that one transaction hands something to
 
 
@@ -129,7 +131,7 @@ def give_owed(
         return False
     owed = owed_welcomes(tx, row.group_id, AT_ONCE)
     members, kept_out = row.view.state.by_account, withheld(tx, row.group_id)
-    hear = [one for one in owed if one in members and members[one].bits & Right.HEAR and one not in kept_out]
+    hear = [one for one in owed if one in members and members[one].hears and one not in kept_out]
     draft_welcome(tx, account, row, hear, system, blob=blob)
     settle_welcomes(tx, row.group_id, owed)
     return True
@@ -165,35 +167,36 @@ def ready_chain(
         return chain, not hand_outs_wait(tx, group_id), False
     kept_out = withheld(tx, group_id)
     listeners = [one for one in audience(tx, group_id) if one.account_id not in kept_out]
-    handed = _settled(tx, group_id, listeners)
-    if chain is not None and any(_has_left(handed, one) for one in listeners):
+    handed = given(tx, group_id)
+    # Most have it on just the devices that they have: who was handed it is looked at more closely only if not.
+    open_cases = [one for one in listeners if not one.ids or handed.get(one.account_id, _NONE)[0] != one.ids]
+    _settle(tx, group_id, handed, open_cases)
+    if chain is not None and any(_has_left(handed, one) for one in open_cases):
         drop_sending(tx, group_id)
-        chain, handed = None, {}
+        chain, handed, open_cases = None, {}, listeners
     if chain is None:
         chain = begin_chain(keys, account.account_id, account.device_id, system.random, now_ms)
         save_sending(tx, group_id, chain)
     own = account.account_id, account.device_id
-    lacking = [one for one in listeners if _lacks(tx, handed, one, own)]
+    lacking = list(islice((one for one in open_cases if _lacks(tx, handed, one, own)), AT_ONCE + 1))
     part = lacking[:AT_ONCE]
     if part:
         number = draft_chain(tx, account, [one.account_id for one in part], chain, system)
-        note_given(tx, group_id, [(one.account_id, b"".join(one.devices)) for one in part], number)
+        note_given(tx, group_id, [(one.account_id, one.ids) for one in part], number)
     if len(part) == len(lacking):
         note_checked(tx, group_id, mark)
     return chain, not hand_outs_wait(tx, group_id), len(part) < len(lacking)
 
 
-def _settled(
-    tx: Transaction, group_id: bytes, listeners: Iterable[Listener]
-) -> dict[bytes, tuple[bytes, int]]:
-    """Who has the chain. Whose devices were not known when it was drafted got it on those that are known now."""
-    handed = given(tx, group_id)
+def _settle(
+    tx: Transaction, group_id: bytes, handed: dict[bytes, tuple[bytes, int]], listeners: Iterable[Listener]
+) -> None:
+    """Whose devices were not known when the chain was drafted for it got it on those that are known now."""
     for one in listeners:
-        devices, number = handed.get(one.account_id, (b"?", 0))
-        if not devices and one.devices and not queue.draft_waits(tx, number, one.account_id):
-            handed[one.account_id] = b"".join(one.devices), number
-            note_given(tx, group_id, [(one.account_id, b"".join(one.devices))], number)
-    return handed
+        devices, number = handed.get(one.account_id, _NONE)
+        if not devices and one.ids and not queue.draft_waits(tx, number, one.account_id):
+            handed[one.account_id] = one.ids, number
+            note_given(tx, group_id, [(one.account_id, one.ids)], number)
 
 
 def _has_left(handed: dict[bytes, tuple[bytes, int]], listener: Listener) -> bool:

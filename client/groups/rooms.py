@@ -35,7 +35,7 @@ from .doors import knock
 from .relay_logs import RelayLogs
 from .rotation import rotate_due_tokens
 from .sending import parse_group, require_group
-from .shown import show_group
+from .shown import read_group, show_group
 from .state_blobs import fetch_state, store_state
 from .tokens import care_for_token, register_group_token
 from .wanted import want, want_cut
@@ -128,15 +128,14 @@ class Groups:
 
     async def info(self, group_id: bytes) -> GroupInfo:
         """One group. Raises UnknownGroup."""
-        return await self._database.read(lambda tx: show_group(tx, self._account, group_id))
+        read = await self._database.read(lambda tx: read_group(tx, self._account, group_id))
+        return await asyncio.to_thread(show_group, read, self._account)
 
     async def all(self, with_left: bool) -> list[GroupInfo]:
         """All groups."""
 
-        def show(tx: Transaction) -> list[GroupInfo]:
-            return [show_group(tx, self._account, group_id) for group_id in group_ids(tx)]
-
-        groups = await self._database.read(show)
+        found = await self._database.read(group_ids)
+        groups = [await self.info(group_id) for group_id in found]
         return [group for group in groups if with_left or group.status != Status.OUT]
 
     async def commit(

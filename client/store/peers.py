@@ -318,8 +318,8 @@ def list_versions(tx: Transaction, group_id: bytes) -> list[tuple[bytes, int]]:
 def stale_members(tx: Transaction, group_id: bytes, limit: int) -> list[bytes]:
     """Members of a group of whom the relay, or they themselves, named a newer device list than is known here."""
     rows = tx.all(
-        "SELECT p.account_id FROM group_members m JOIN peers p ON p.account_id = m.account_id"
-        " WHERE m.group_id = ? AND p.stale = 1 AND p.fork IS NULL LIMIT ?",
+        "SELECT p.account_id FROM peers p WHERE p.stale = 1 AND p.fork IS NULL AND EXISTS"
+        " (SELECT 1 FROM group_members m WHERE m.group_id = ? AND m.account_id = p.account_id) LIMIT ?",
         group_id,
         limit,
     )

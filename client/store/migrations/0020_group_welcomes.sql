@@ -5,3 +5,5 @@ CREATE TABLE group_welcomes (
     account_id BLOB NOT NULL,
     PRIMARY KEY (group_id, account_id)
 ) STRICT;
+-- Of thousands of members, those whose list has to be fetched.
+CREATE INDEX peers_stale ON peers (account_id) WHERE stale = 1;
