@@ -1,9 +1,19 @@
 """What a client does in its store at one stretch is bounded, so that nothing else waits long: counted, not timed."""
 
+import asyncio
 import os
+import threading
+from contextlib import asynccontextmanager
+from hashlib import sha256
 from itertools import pairwise
+from types import SimpleNamespace
 
-from client.groups import hand_outs, log_reader
+import pytest
+from msgspec.structs import replace
+
+from client.contents import FilePointer
+from client.errors import FileDamaged, Refused
+from client.groups import hand_outs, log_reader, rooms, state_blobs, welcomes
 from client.mailbox_batch import SETUP_WEIGHT, WEIGHT_AT_ONCE, in_parts
 from client.store.group_sending import given
 from crypto.group_changes import ChangeSetting
@@ -87,3 +97,82 @@ async def test_who_has_the_chain_already_is_not_looked_at_again(tmp_path, monkey
             assert 0 < len(looked_at) <= at_most
         handed = await alice.do(lambda tx: given(tx, group))
         assert handed.keys() == set(most) | {last}
+
+
+class Answering:
+    """A transport that gives these bytes."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @asynccontextmanager
+    async def stream(self, method, target):
+        reader = asyncio.StreamReader()
+        reader.feed_data(self._content)
+        reader.feed_eof()
+        yield SimpleNamespace(content=Chunks(reader))
+
+
+class Chunks:
+    """As the content of an aiohttp response."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def iter_chunked(self, size: int):
+        while chunk := await self._reader.read(size):
+            yield chunk
+
+
+async def test_what_takes_long_with_thousands_of_members_is_done_outside_the_event_loop(
+    tmp_path, monkeypatch
+):
+    threads: dict[str, set[str]] = {}
+
+    def watch(module, name: str) -> None:
+        work = getattr(module, name)
+
+        def noted(*arguments, **others):
+            threads.setdefault(name, set()).add(threading.current_thread().name)
+            return work(*arguments, **others)
+
+        monkeypatch.setattr(module, name, noted)
+
+    monkeypatch.setattr(hand_outs, "MAX_INLINE_STATE_BYTES", 10)
+    for module, name in (
+        (welcomes, "parse_state"),
+        (state_blobs, "_seal"),
+        (state_blobs, "_open"),
+        (rooms, "show_group"),
+    ):
+        watch(module, name)
+    sealed = []
+
+    async def refuse(transport, upload):
+        sealed.append((tmp_path / "spool" / upload.spool).read_bytes())
+        raise Refused("quota_exceeded", "no room")
+
+    monkeypatch.setattr(state_blobs, "create_upload", refuse)
+    async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
+        group = await town.group_of(alice, bob)
+        person, view = alice.person, (await alice.row(group)).view
+        groups = rooms.Groups(
+            person.account,
+            None,
+            person.database,
+            person.system,
+            tmp_path,
+            on_drafts=lambda: None,
+            on_news=lambda: None,
+        )
+        assert len((await groups.info(group)).members) == 2
+        with pytest.raises(Refused):
+            await state_blobs.store_state(None, person.system, tmp_path / "spool", view)
+        assert list((tmp_path / "spool").iterdir()) == []  # nor does a copy stay
+        pointer = FilePointer(bytes(32), bytes(32), 1, sha256(sealed[0]).digest(), "state", "")
+        with pytest.raises(FileDamaged):
+            await state_blobs.fetch_state(
+                Answering(sealed[0]), replace(pointer, size_bytes=len(view.state.encode()))
+            )
+    assert threads.keys() == {"parse_state", "_seal", "_open", "show_group"}
+    assert threading.main_thread().name not in set().union(*threads.values())
