@@ -6,6 +6,7 @@ cost; ends with 0 only if everybody heard everything once, joins re-keyed nobody
 
 import argparse
 import asyncio
+import gc
 import logging
 import resource
 import sqlite3
@@ -283,6 +284,7 @@ def main() -> int:
     if arguments.verbose:
         logging.basicConfig(level=logging.WARNING, format="%(relativeCreated)8d %(message)s")
         _log.setLevel(logging.INFO)
+    gc.freeze()  # as the command does
     with tempfile.TemporaryDirectory(prefix="tokenim-broadcast-") as name:
         try:
             broadcast = asyncio.run(_perform(Path(name), listeners, joins))

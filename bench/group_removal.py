@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.results import Result, table
+from client.draft_worker import AT_ONCE
 from client.envelopes import can_encrypt, encrypt_drafts
 from client.first_contact import Fetched
 from client.groups.wanted import want
@@ -44,7 +45,6 @@ from tests.group_town import Citizen, open_town
 
 MEMBERS = 1_000
 DEVICES = 2  # of each account but the committer's
-AT_ONCE = 256  # drafts in one transaction, as the client has it
 
 
 @dataclass(frozen=True)

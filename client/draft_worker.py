@@ -47,7 +47,7 @@ from .store.peers import find_peer
 from .system import Step, System
 from .transport import Transport
 
-AT_ONCE: Final = 256  # drafts in one transaction
+AT_ONCE: Final = 64  # drafts in one transaction: about 50 ms of the store's thread
 _RECIPIENTS_AT_ONCE: Final = 8  # for whom something has to be fetched
 _ROUNDS: Final = 4  # of fetching, for one transaction
 _PAUSE_SECONDS: Final = 30.0

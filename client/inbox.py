@@ -34,6 +34,7 @@ from .errors import (
     RelayUnreachable,
     TrustError,
 )
+from .mailbox_batch import in_parts
 from .mailbox_round import take
 from .message import Gap, Warned
 from .passing import PassingEvents
@@ -49,7 +50,7 @@ from .trust import refresh
 _BATCHES_AHEAD: Final = 4  # WebSocket messages read while the ones before are opened
 _UNKNOWN_DEVICE: Final = ("device_revoked", "unauthenticated")
 """Of a connection: a challenge was signed, so no clock can be wrong."""
-_LONGEST_ROUND: Final = 512  # frames in one transaction
+_LONGEST_ROUND: Final = 512  # frames that are worked on together
 _NOTICE_SECONDS: Final = 60.0  # one warning of a kind that is the relay's word alone
 _LOOK_SECONDS: Final = 30.0  # at what the relay should have done by itself
 
@@ -184,6 +185,11 @@ class Inbox:
             absent_before = absent
 
     async def _take(self, connection: Connection, mail: Sequence[Deliver | MissedFrame]) -> None:
+        """Open all of it, in transactions that do not hold up others."""
+        for part in in_parts(mail):
+            await self._take_part(connection, part)
+
+    async def _take_part(self, connection: Connection, mail: Sequence[Deliver | MissedFrame]) -> None:
         """Commit, then ack; a device list that is missing is fetched in between."""
         fetched: frozenset[bytes] = frozenset()
         while True:

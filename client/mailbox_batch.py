@@ -1,10 +1,13 @@
 """What one transaction over a part of the mailbox works on: sessions, prekeys, counts; written at its end."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from crypto.errors import InvalidEncoding
 from crypto.local_prekeys import LocalPrekeys
+from crypto.sealed_first_message import KIND_SETUP
+from relay.wire.frames import Deliver, Missed
 from relay.wire.links import encode_id
 
 from .account import Account
@@ -13,6 +16,23 @@ from .store import notices
 from .store.database import Transaction
 from .store.session_rows import Key, Trial
 from .system import System
+
+_SETUP: Final = bytes((KIND_SETUP,))
+WEIGHT_AT_ONCE: Final = 128  # of envelopes in one transaction: about 50 ms of the store's thread
+SETUP_WEIGHT: Final = 8  # so many other envelopes are opened in the time of one that begins a session
+
+
+def in_parts(mail: Sequence[Deliver | Missed]) -> Iterator[Sequence[Deliver | Missed]]:
+    """A piece of the mailbox, in order, as parts for a transaction each."""
+    first = weight = 0
+    for place, frame in enumerate(mail):
+        is_setup = isinstance(frame, Deliver) and frame.ciphertext[:1] == _SETUP
+        weight += SETUP_WEIGHT if is_setup else 1
+        if weight > WEIGHT_AT_ONCE and place > first:
+            yield mail[first:place]
+            first, weight = place, SETUP_WEIGHT if is_setup else 1
+    if first < len(mail):
+        yield mail[first:]
 
 
 @dataclass(slots=True)

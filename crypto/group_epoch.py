@@ -5,17 +5,19 @@ group a join takes a *step*: the next secret follows one-way from the last, so w
 nobody is handed a key anew. docs/protocol.md, "Groups", "Epochs".
 """
 
+from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
 from . import labels, limits
 from .errors import InvalidEncoding
 from .primitives import AeadKey, hkdf_sha256, sha256
-from .secret_value import SecretValue
+from .secret_value import SecretValue, replace
 from .transcript import transcript, u32, u64
 
 __all__ = [
     "EPOCH_HAND_OUT_BYTES",
+    "EarlierSteps",
     "EpochHandOut",
     "EpochKeys",
     "derive_epoch",
@@ -69,6 +71,51 @@ def next_step(keys: EpochKeys, state_hash: bytes) -> EpochKeys:
 def epoch_commitment(group_id: bytes, secret: bytes) -> bytes:
     """32 B that a cut names of its secret: SHA-256 over label, group id and the 32 random bytes."""
     return sha256(transcript(labels.EPOCH_COMMITMENT, group_id, secret))
+
+
+class EarlierSteps(SecretValue, frozen=True, eq=False):
+    """Secrets of an epoch's steps one after the other: 32 B each, as a broadcast group has thousands of them."""
+
+    group_id: bytes
+    epoch: int
+    cut_hash: bytes
+    first_step: int
+    secrets: bytes
+
+    @classmethod
+    def of(cls, keys: EpochKeys) -> "EarlierSteps":
+        """This step alone."""
+        return cls(keys.group_id, keys.epoch, keys.cut_hash, keys.step, keys.secret)
+
+    @property
+    def count(self) -> int:
+        """How many steps."""
+        return len(self.secrets) // limits.EPOCH_SECRET_BYTES
+
+    def is_followed_by(self, keys: EpochKeys) -> bool:
+        """Whether these are the keys of the next step."""
+        following = self.epoch, self.cut_hash, self.first_step + self.count
+        return following == (keys.epoch, keys.cut_hash, keys.step)
+
+    def with_next(self, keys: EpochKeys) -> "EarlierSteps":
+        """With the step that follows."""
+        return replace(self, secrets=self.secrets + keys.secret)
+
+    def newest(self, count: int) -> "EarlierSteps":
+        """Without all but so many."""
+        gone = max(0, self.count - count)
+        left = self.secrets[gone * limits.EPOCH_SECRET_BYTES :]
+        return replace(self, first_step=self.first_step + gone, secrets=left)
+
+    def hand_outs(self) -> Iterator["EpochHandOut"]:
+        """The secret of each step, the newest first, from which its keys are derived."""
+        for place in reversed(range(self.count)):
+            yield self.hand_out(place)
+
+    def hand_out(self, place: int) -> "EpochHandOut":
+        """Of the step so many after the first."""
+        secret = self.secrets[place * limits.EPOCH_SECRET_BYTES :][: limits.EPOCH_SECRET_BYTES]
+        return EpochHandOut(self.group_id, self.epoch, self.first_step + place, self.cut_hash, secret)
 
 
 class EpochHandOut(SecretValue, frozen=True, eq=False):

@@ -12,7 +12,14 @@ from typing import Final, NamedTuple
 from . import labels, limits
 from .errors import ChainMissing, CommitRefused, InvalidEncoding, ManifestGap, Undecryptable
 from .group_commits import CommitKind, SignedCommit
-from .group_epoch import EPOCH_HAND_OUT_BYTES, EpochHandOut, EpochKeys, epoch_commitment, next_step
+from .group_epoch import (
+    EPOCH_HAND_OUT_BYTES,
+    EarlierSteps,
+    EpochHandOut,
+    EpochKeys,
+    epoch_commitment,
+    next_step,
+)
 from .group_rules import apply_commit
 from .group_state import GroupState, parse_state
 from .manifest_chain import VerifiedManifest
@@ -61,6 +68,21 @@ class GroupView:
     """Secrets of cuts that were not read yet, the last that came first."""
     write_seed: bytes = field(default=b"", repr=False)
     """32 B Ed25519 seed of the log's present write key; empty if this device may not commit."""
+    earlier: tuple[EarlierSteps, ...] = field(default=(), repr=False)
+    """Of a broadcast group what `epochs` has no place for, newest first, at most MAX_KEPT_STEPS: who was away over a
+    thousand joins opens what was sent meanwhile.
+    """
+
+    @property
+    def cuts(self) -> tuple[EpochHandOut, ...]:
+        """The secrets of cuts that are here, oldest first, without write seeds."""
+        found = [steps.hand_out(0) for steps in self.earlier if not steps.first_step]
+        found += [
+            EpochHandOut(keys.group_id, keys.epoch, 0, keys.cut_hash, keys.secret)
+            for keys in self.epochs
+            if not keys.step
+        ]
+        return tuple(sorted(found, key=lambda given: given.epoch))
 
     @property
     def keys(self) -> EpochKeys:
@@ -137,7 +159,7 @@ def follow(
     after = replace(view, state=state, next_entry=index + 1)
     match signed.commit.kind:
         case CommitKind.STEP:
-            after = replace(after, epochs=_kept((next_step(keys, state.hash), *view.epochs)))
+            after = _with_epochs(after, (next_step(keys, state.hash), *view.epochs))
         case CommitKind.CUT:
             after = _after_cut(after)
     return Followed(after, signed)
@@ -181,15 +203,34 @@ def _opens(given: EpochHandOut, cut: MissingEpoch) -> bool:
 def _take(view: GroupView, cut: MissingEpoch, given: EpochHandOut) -> GroupView:
     epochs = sorted((given.keys(), *view.epochs), key=lambda keys: (-keys.epoch, -keys.step))
     return replace(
-        view,
-        epochs=_kept(tuple(epochs)),
+        _with_epochs(view, tuple(epochs)),
         missing=tuple(each for each in view.missing if each is not cut),
         write_seed=given.write_seed if cut.epoch == view.state.epoch else view.write_seed,
     )
 
 
-def _kept(epochs: tuple[EpochKeys, ...]) -> tuple[EpochKeys, ...]:
-    return epochs[: limits.MAX_KEPT_EPOCHS]
+def _with_epochs(view: GroupView, epochs: tuple[EpochKeys, ...]) -> GroupView:
+    """The newest of these are kept as they are; in a broadcast group older ones as bare secrets."""
+    kept, surplus = epochs[: limits.MAX_KEPT_EPOCHS], epochs[limits.MAX_KEPT_EPOCHS :]
+    earlier = view.earlier
+    if view.state.is_broadcast:
+        for keys in reversed(surplus):
+            earlier = _with_earlier(earlier, keys)
+    return replace(view, epochs=kept, earlier=earlier)
+
+
+def _with_earlier(earlier: tuple[EarlierSteps, ...], keys: EpochKeys) -> tuple[EarlierSteps, ...]:
+    if earlier and earlier[0].is_followed_by(keys):
+        earlier = earlier[0].with_next(keys), *earlier[1:]
+    else:
+        earlier = EarlierSteps.of(keys), *earlier
+    left, kept = limits.MAX_KEPT_STEPS, []
+    for steps in earlier:
+        kept.append(steps.newest(left))
+        left -= kept[-1].count
+        if not left:
+            break
+    return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,6 +18,7 @@ from .group_state import GroupState, Setting
 from .keys import LocalDevice
 from .manifest_chain import VerifiedManifest
 from .primitives import RandomBytes
+from .secret_value import replace
 
 __all__ = ["Proposal", "add", "begin_group", "first_view", "hand_outs", "propose", "welcome"]
 
@@ -120,24 +121,17 @@ def first_view(proposal: Proposal) -> GroupView:
 
 
 def hand_outs(view: GroupView, account: bytes, *, since_epoch: int = 0) -> tuple[EpochHandOut, ...]:
-    """The secrets of the cuts from `since_epoch` on, oldest first, as they go to a device of this member.
+    """The secrets of the newest cuts from `since_epoch` on, oldest first, as they go to a device of this member.
 
     The write seed goes along with the present one if the member may commit. Who finishes the work of a committer that
     was killed sends all that the others may lack. Raises NotEntitled for who is out or may not hear.
     """
     state = view.state
     may_commit = state.require_right(account, Right.HEAR).may_commit
+    given = [one for one in view.cuts if one.epoch >= since_epoch][-limits.MAX_KEPT_EPOCHS :]
     return tuple(
-        EpochHandOut(
-            keys.group_id,
-            keys.epoch,
-            0,
-            keys.cut_hash,
-            keys.secret,
-            view.write_seed if may_commit and keys.epoch == state.epoch else b"",
-        )
-        for keys in reversed(view.epochs)
-        if keys.epoch >= since_epoch and keys.step == 0
+        replace(one, write_seed=view.write_seed) if may_commit and one.epoch == state.epoch else one
+        for one in given
     )
 
 

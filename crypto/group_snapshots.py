@@ -11,7 +11,7 @@ import msgspec
 
 from . import limits
 from .errors import InvalidEncoding, InvalidKey
-from .group_epoch import EPOCH_HAND_OUT_BYTES, EpochHandOut, EpochKeys
+from .group_epoch import EPOCH_HAND_OUT_BYTES, EarlierSteps, EpochHandOut, EpochKeys
 from .group_log import MAX_WAITING_SECRETS, GroupView, MissingEpoch
 from .group_state import parse_state
 from .held_messages import Held, HeldMessages
@@ -93,6 +93,13 @@ class _Missing(_Array, frozen=True, eq=False):
     commitment: _B32
 
 
+class _Earlier(_Array, frozen=True, eq=False):
+    epoch: _U63
+    cut_hash: _B32
+    first_step: _U32
+    secrets: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32 * limits.MAX_KEPT_STEPS)]
+
+
 class _View(_Array, frozen=True, eq=False):
     state: bytes
     next_entry: _U63
@@ -100,6 +107,7 @@ class _View(_Array, frozen=True, eq=False):
     missing: Annotated[tuple[_Missing, ...], msgspec.Meta(max_length=limits.MAX_KEPT_EPOCHS)]
     waiting: Annotated[tuple[_HandOut, ...], msgspec.Meta(max_length=MAX_WAITING_SECRETS)]
     write_seed: Annotated[bytes, msgspec.Meta(max_length=32)]
+    earlier: tuple[_Earlier, ...] = ()
 
 
 class _Held(_Array, frozen=True, eq=False):
@@ -199,16 +207,18 @@ def _chain(fields: _Chain, account: bytes, device: bytes) -> SenderChain:
 
 def encode_view(view: GroupView) -> bytes:
     """The snapshot of what a device knows of a group: secret."""
-    return _encode(
-        (
-            view.state.encode(),
-            view.next_entry,
-            [_as_hand_out(keys).encode() for keys in view.epochs],
-            [tuple(cut) for cut in view.missing],
-            [given.encode() for given in view.waiting],
-            view.write_seed,
-        )
+    fields = (
+        view.state.encode(),
+        view.next_entry,
+        [_as_hand_out(keys).encode() for keys in view.epochs],
+        [tuple(cut) for cut in view.missing],
+        [given.encode() for given in view.waiting],
+        view.write_seed,
     )
+    if not view.earlier:
+        return _encode(fields)
+    earlier = [(steps.epoch, steps.cut_hash, steps.first_step, steps.secrets) for steps in view.earlier]
+    return _encode((*fields, earlier))
 
 
 def _as_hand_out(keys: EpochKeys) -> EpochHandOut:
@@ -225,7 +235,15 @@ def decode_view(snapshot: bytes) -> GroupView:
     _require(all(given.group_id == state.group_id for given in waiting))
     _require(len(fields.write_seed) in (0, 32))
     missing = tuple(MissingEpoch(cut.epoch, cut.cut_hash, cut.commitment) for cut in fields.missing)
-    return GroupView(state, fields.next_entry, epochs, missing, waiting, fields.write_seed)
+    _require(all(len(each.secrets) % limits.EPOCH_SECRET_BYTES == 0 for each in fields.earlier))
+    _require(
+        sum(len(each.secrets) for each in fields.earlier) <= limits.EPOCH_SECRET_BYTES * limits.MAX_KEPT_STEPS
+    )
+    earlier = tuple(
+        EarlierSteps(state.group_id, each.epoch, each.cut_hash, each.first_step, each.secrets)
+        for each in fields.earlier
+    )
+    return GroupView(state, fields.next_entry, epochs, missing, waiting, fields.write_seed, earlier)
 
 
 def encode_held(held: HeldMessages) -> bytes:

@@ -74,6 +74,7 @@ MAX_CHAIN_MESSAGES: Final = 500  # then the sender begins a new chain
 MAX_CHAIN_AGE_MS: Final = 7 * DAY_MS  # 7 days; of a sender chain, and of an epoch
 MAX_SENDER_CHAINS: Final = 5  # of one sending device in one group, the newest ones
 MAX_KEPT_EPOCHS: Final = 256  # secrets of a group's epochs, the newest ones, for messages still under way
+MAX_KEPT_STEPS: Final = 4_096  # secrets of a broadcast group besides, older than those, the newest ones
 MAX_EPOCH: Final = 2**53 - 1  # of epochs, steps and states: none is ever reached
 MAX_HELD_MESSAGES: Final = 1_000  # of a group, until their chain or epoch secret comes
 MAX_HELD_BYTES: Final = 67_108_864  # of a group, in all: as a mailbox

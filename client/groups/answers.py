@@ -18,7 +18,7 @@ from crypto.limits import EPOCH_SECRET_WAIT_MS
 
 from .bodies import AskBody, Lacks
 from .following import has_secret
-from .hand_outs import draft_chain, draft_secrets, draft_welcome, fits_envelope
+from .hand_outs import draft_chain, draft_secrets, welcome_soon
 from .member_tokens import tell_tokens
 
 ANSWER_EVERY_MS: Final = 60_000  # to one account for one kind of question
@@ -47,10 +47,10 @@ def answer_ask(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -
             mark_stale(tx, account_id)
             make_due(tx, ask.group_id)
             batch.errands = True
-        case Lacks.WELCOME if has_secret(row.view) and fits_envelope(row.view):
+        case Lacks.WELCOME if has_secret(row.view):
             # It may have come back with a newer list of devices: who may commit has the log say so, and cuts if one is out.
             make_due(tx, ask.group_id)
-            draft_welcome(tx, batch.account, row, [account_id], batch.system)
+            welcome_soon(tx, batch.account, row, [account_id], batch.system)
             tell_tokens(tx, batch.account, row.view.state, [account_id], batch.system)
             batch.drafted = batch.errands = True
 

@@ -8,22 +8,25 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
+from client.account import load_account
 from client.contents import FilePointer
 from client.devices.shared_items import share_changes
 from client.errors import ClientError, Refused, RelayUnreachable
 from client.logs import LogKeys
 from client.mailbox_round import Taken
-from client.store.database import Database
+from client.store.database import Database, Transaction
 from client.store.group_wants import Pending, Stage, find_pending, undecided
+from client.store.group_welcomes import owed_welcomes
 from client.store.groups import GroupRow, Status, all_due, find_group, make_due, next_due_ms, take_due
 from client.store.peers import stale_members
 from client.system import Step, System
 from crypto.group_log import GroupView
 
-from .committing import created, is_handed_out, prepare, spread
-from .following import apply_entries
-from .hand_outs import is_large
+from .committing import Spread, created, is_handed_out, prepare, spread
+from .following import apply_entries, has_secret
+from .hand_outs import StateBlob, give_owed
 from .log_reader import GroupLogs, LogReader
+from .state_blobs import StateBlobs, StoreState
 from .upkeep import next_look_ms, tell_withheld, tend
 from .welcomes import take_waiting
 
@@ -31,8 +34,6 @@ _ROUNDS: Final = 20  # of steps of commits, in one look
 _LISTS_AT_ONCE: Final = 32  # device lists that one look fetches
 _AGAIN_MS: Final = 30_000
 _LONGEST_WAIT_SECONDS: Final = 15.0  # then it is asked what is due: another process may have said so
-
-StoreState = Callable[[GroupView], Awaitable[FilePointer]]
 
 
 class GroupCare:
@@ -56,7 +57,7 @@ class GroupCare:
         self._database = database
         self._system = system
         self._care_for_token = care_for_token
-        self._store_state = store_state
+        self._blobs = StateBlobs(store_state, system)
         self._fetch_state = fetch_state
         self._on_way_in = on_way_in
         self._on_drafts = on_drafts
@@ -180,6 +181,7 @@ class GroupCare:
                 await self._reader.fetch(account_id)
         await self._database.run(partial(tend, group_id=group_id, system=self._system, is_read=is_read))
         await self._commit(group_id)
+        await self._welcome(group_id)
         await self._database.run(partial(share_changes, system=self._system))
         self._on_drafts()
         self._on_news()
@@ -245,16 +247,40 @@ class GroupCare:
 
     async def _spread(self, group_id: bytes) -> None:
         """Tell everybody, some in each transaction."""
-        row = await self._row(group_id)
-        pending = await self._pending(group_id)
-        blob = None
-        if pending is not None and pending.newcomers and is_large(row.view):
-            blob = await self._store_state(row.view)
-        while not await self._database.run(
-            partial(spread, group_id=group_id, system=self._system, blob=blob)
-        ):
+        how_far = Spread.MORE
+        while how_far is not Spread.DONE:
+            if how_far is Spread.NEEDS_BLOB:
+                await self._blobs.make((await self._row(group_id)).view)
+            blob = self._blobs.newest(group_id)
+            how_far = await self._database.run(
+                partial(spread, group_id=group_id, system=self._system, blob=blob)
+            )
             self._on_drafts()
-        self._on_drafts()
+
+    async def _welcome(self, group_id: bytes) -> None:
+        """Give the welcomes that wait for a blob."""
+        while (view := await self._database.read(partial(_who_owes, group_id=group_id))) is not None:
+            blob = self._blobs.newest(group_id)
+            if not await self._database.run(
+                partial(_give_owed, group_id=group_id, system=self._system, blob=blob)
+            ):
+                await self._blobs.make(view)
+            self._on_drafts()
+
+
+def _who_owes(tx: Transaction, *, group_id: bytes) -> GroupView | None:
+    """What is known of the group, if this device owes somebody a welcome there and can give it."""
+    row = find_group(tx, group_id)
+    if row is None or row.status is not Status.MEMBER or not has_secret(row.view):
+        return None
+    return row.view if owed_welcomes(tx, group_id, 1) else None
+
+
+def _give_owed(tx: Transaction, *, group_id: bytes, system: System, blob: StateBlob | None) -> bool:
+    row = find_group(tx, group_id)
+    if row is None or row.status is not Status.MEMBER or not has_secret(row.view):
+        return True
+    return give_owed(tx, load_account(tx), row, system, blob=blob)
 
 
 def _keys(pending: Pending) -> LogKeys:

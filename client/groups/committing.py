@@ -6,9 +6,10 @@ Transaction; asking the relay is for `care`. docs/protocol.md, "Groups", "Commit
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from client.account import Account, load_account
-from client.contents import ContentType, FilePointer
+from client.contents import ContentType
 from client.errors import CommitImpossible, GroupTooNew, NotEntitled
 from client.signals import draft_signal
 from client.store import queue
@@ -35,7 +36,7 @@ from crypto.group_rules import WHO_MAY, still_needed
 from crypto.group_state import GroupState, Member, Setting
 
 from .bodies import MAX_TOLD_ENTRY_BYTES, CommitBody, SecretsBody, encode
-from .hand_outs import AT_ONCE, draft_secrets, draft_welcome
+from .hand_outs import AT_ONCE, StateBlob, draft_secrets, draft_welcome, needs_blob
 from .lists import KnownLists
 from .member_tokens import tell_newcomers
 from .sending import draft_group_signal
@@ -219,12 +220,8 @@ def _keep(tx: Transaction, account: Account, view: GroupView, made: Proposal, sy
     newcomers = [
         member.account
         for member in after.members
-        if member.bits & Right.HEAR
-        and (
-            member.account in renewed
-            or member.account not in before
-            or not before[member.account].bits & Right.HEAR
-        )
+        if member.hears
+        and (member.account in renewed or member.account not in before or not before[member.account].hears)
     ]
     removed = sorted(before.keys() - after.by_account.keys())
     pending = Pending(
@@ -242,20 +239,30 @@ def _keep(tx: Transaction, account: Account, view: GroupView, made: Proposal, sy
     system.reached(Step.COMMIT_PREPARED)
 
 
-def spread(tx: Transaction, group_id: bytes, system: System, *, blob: FilePointer | None = None) -> bool:
-    """Tell the next AT_ONCE accounts of the commit that is in the log; True when all were told. `blob`: see `draft_welcome`."""
+class Spread(Enum):
+    """How far the telling of a commit is."""
+
+    DONE = 1
+    MORE = 2  # call again
+    NEEDS_BLOB = 3  # nothing happened: call again with a blob of the present state
+
+
+def spread(tx: Transaction, group_id: bytes, system: System, *, blob: StateBlob | None = None) -> Spread:
+    """Tell the next AT_ONCE accounts of the commit that is in the log. `blob`: see `needs_blob`."""
     pending, row, account = find_pending(tx, group_id), find_group(tx, group_id), load_account(tx)
     if pending is None or row is None or pending.stage is not Stage.SPREADING:
-        return True
+        return Spread.DONE
     view, is_cut = row.view, pending.hand_out is not None
     new = _accounts(pending.newcomers)
-    members = [m for m in view.state.members if m.account > pending.after and m.bits & Right.HEAR]
+    members = [m for m in view.state.members if m.account > pending.after and m.hears]
     if not is_cut:
         # Nobody but newcomers is told in a session of its own.
         members = [m for m in members if m.account in new]
     part = members[:AT_ONCE]
     newcomers = [m.account for m in part if m.account in new]
     if newcomers:
+        if needs_blob(view, blob):
+            return Spread.NEEDS_BLOB
         draft_welcome(tx, account, row, newcomers, system, blob=blob)
     if pending.hand_out is not None:
         # The one before, too: its committer may have been stopped before it told everybody.
@@ -263,12 +270,12 @@ def spread(tx: Transaction, group_id: bytes, system: System, *, blob: FilePointe
         draft_secrets(tx, account, view, others, system, since_epoch=max(1, pending.hand_out.epoch - 1))
     if len(part) < len(members):
         save_pending(tx, replace(pending, after=part[-1].account))
-        return False
+        return Spread.MORE
     if new:
         tell_newcomers(tx, account, group_id, new, system)
     _tell(tx, account, view, pending, system)
     remove_pending(tx, group_id)
-    return True
+    return Spread.DONE
 
 
 def _accounts(joined: bytes) -> frozenset[bytes]:
@@ -285,7 +292,7 @@ def _tell(tx: Transaction, account: Account, view: GroupView, pending: Pending, 
         # Those who may commit had its secret before: that it stands, they hear now. The others have it by their secret.
         draft_signal(tx, account, entitled, ContentType.GROUP_COMMIT, body, system)
     elif mine is None or state.is_broadcast or not _may_write(state, mine):
-        speak = [m.account for m in state.members if m.may_commit or m.bits & Right.SEND]
+        speak = [m.account for m in state.members if m.speaks and (m.may_commit or m.rights & Right.SEND)]
         draft_signal(tx, account, speak, ContentType.GROUP_COMMIT, body, system)
     else:
         draft_group_signal(tx, account, group_id, ContentType.GROUP_COMMIT, body, system)

@@ -23,6 +23,7 @@ from client.store.group_wants import (
     save_pending,
     wants,
 )
+from client.store.group_welcomes import forget_welcomes
 from client.store.groups import (
     GroupRow,
     Status,
@@ -119,6 +120,7 @@ def note_whether_missing(tx: Transaction, group_id: bytes, now_ms: int) -> None:
 def quit_group(tx: Transaction, group_id: bytes, since: int) -> None:
     """This account, which was in since this epoch, is out: nothing of it goes into the group any more."""
     drop_sending(tx, group_id)
+    forget_welcomes(tx, group_id)
     remove_pending(tx, group_id)
     remove_wants(tx, [want.n for want in wants(tx, group_id)])
     note_left(tx, group_id, since)

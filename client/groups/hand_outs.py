@@ -4,6 +4,8 @@ Only members of the audience of the newest state get one, whatever the relay say
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from client.account import Account
@@ -25,19 +27,31 @@ from client.store.group_sending import (
     sending_chain,
     split_devices,
 )
+from client.store.group_welcomes import owe_welcomes, owed_welcomes, settle_welcomes
 from client.store.groups import GroupRow
 from client.system import System
 from crypto.group_log import GroupView
 from crypto.group_proposals import hand_outs, welcome
+from crypto.group_rights import Right
 from crypto.sender_chains import SendingChain, begin_chain, hand_out
 from crypto.transcript import u64
 
-from .bodies import MAX_STATE_BYTES, ChainBody, SecretsBody, WelcomeBody, encode
+from .bodies import ChainBody, SecretsBody, WelcomeBody, encode
 
 MAX_INLINE_STATE_BYTES: Final = (
     32_768  # of a state in each welcome; of a larger one there is one blob for all
 )
+_NONE: Final = b"?", 0  # instead of what was handed to somebody
 AT_ONCE: Final = 256  # accounts that one transaction hands something to
+
+
+@dataclass(frozen=True, slots=True)
+class StateBlob:
+    """A state that lies at the relay as a blob, for welcomes to the group."""
+
+    state_hash: bytes
+    """32 B."""
+    pointer: FilePointer
 
 
 def draft_secrets(
@@ -70,28 +84,57 @@ def draft_welcome(
     accounts: Sequence[bytes],
     system: System,
     *,
-    blob: FilePointer | None = None,
+    blob: StateBlob | None = None,
 ) -> None:
-    """Where the group stands now, to new members or new devices. `blob`: of the state, if it is too large for an envelope."""
+    """Where the group stands now, to new members or new devices. `blob`: as `needs_blob` asks for it.
+
+    Raises NotEntitled for who is out or may not hear, ChainMissing while the present secret is not here.
+    """
     view = row.view
+    if needs_blob(view, blob):
+        raise ValueError("a welcome without the blob of the present state")
     alike: dict[bool, list[bytes]] = {}
     for member in accounts:
         alike.setdefault(view.state.member(member).may_commit, []).append(member)
     for members in alike.values():
         told = welcome(view, members[0])
-        state = told.state.encode() if blob is None else b""
-        body = WelcomeBody(told.hand_out.encode(), row.read_token, told.next_entry, state, blob)
+        given = (told.state.encode(), None) if blob is None else (b"", blob.pointer)
+        body = WelcomeBody(told.hand_out.encode(), row.read_token, told.next_entry, *given)
         draft_signal(tx, account, members, ContentType.GROUP_WELCOME, encode(body), system)
 
 
-def is_large(view: GroupView) -> bool:
-    """Whether a welcome to this group needs a blob."""
-    return len(view.state.encode()) > MAX_INLINE_STATE_BYTES
+def needs_blob(view: GroupView, blob: StateBlob | None = None) -> bool:
+    """Whether a welcome to this group waits for a blob: its state is large, and `blob` is not of this very state."""
+    if len(view.state.encode()) <= MAX_INLINE_STATE_BYTES:
+        return False
+    return blob is None or blob.state_hash != view.state.hash
 
 
-def fits_envelope(view: GroupView) -> bool:
-    """Whether a welcome to this group can do without a blob: else only who commits an addition gives one."""
-    return len(view.state.encode()) <= MAX_STATE_BYTES
+def welcome_soon(
+    tx: Transaction, account: Account, row: GroupRow, accounts: Sequence[bytes], system: System
+) -> bool:
+    """A welcome to these, now (True), or by `give_owed` once there is a blob. Raises what `draft_welcome` raises."""
+    if not needs_blob(row.view):
+        draft_welcome(tx, account, row, accounts, system)
+        return True
+    for one in accounts:
+        row.view.state.require_right(one, Right.HEAR)
+    owe_welcomes(tx, row.group_id, accounts)
+    return False
+
+
+def give_owed(
+    tx: Transaction, account: Account, row: GroupRow, system: System, *, blob: StateBlob | None
+) -> bool:
+    """The welcomes that wait for a blob, to the next AT_ONCE accounts; False, and nothing, if they need another blob."""
+    if needs_blob(row.view, blob):
+        return False
+    owed = owed_welcomes(tx, row.group_id, AT_ONCE)
+    members, kept_out = row.view.state.by_account, withheld(tx, row.group_id)
+    hear = [one for one in owed if one in members and members[one].hears and one not in kept_out]
+    draft_welcome(tx, account, row, hear, system, blob=blob)
+    settle_welcomes(tx, row.group_id, owed)
+    return True
 
 
 def draft_chain(
@@ -124,35 +167,36 @@ def ready_chain(
         return chain, not hand_outs_wait(tx, group_id), False
     kept_out = withheld(tx, group_id)
     listeners = [one for one in audience(tx, group_id) if one.account_id not in kept_out]
-    handed = _settled(tx, group_id, listeners)
-    if chain is not None and any(_has_left(handed, one) for one in listeners):
+    handed = given(tx, group_id)
+    # Most have it on just the devices that they have: who was handed it is looked at more closely only if not.
+    open_cases = [one for one in listeners if not one.ids or handed.get(one.account_id, _NONE)[0] != one.ids]
+    _settle(tx, group_id, handed, open_cases)
+    if chain is not None and any(_has_left(handed, one) for one in open_cases):
         drop_sending(tx, group_id)
-        chain, handed = None, {}
+        chain, handed, open_cases = None, {}, listeners
     if chain is None:
         chain = begin_chain(keys, account.account_id, account.device_id, system.random, now_ms)
         save_sending(tx, group_id, chain)
     own = account.account_id, account.device_id
-    lacking = [one for one in listeners if _lacks(tx, handed, one, own)]
+    lacking = list(islice((one for one in open_cases if _lacks(tx, handed, one, own)), AT_ONCE + 1))
     part = lacking[:AT_ONCE]
     if part:
         number = draft_chain(tx, account, [one.account_id for one in part], chain, system)
-        note_given(tx, group_id, [(one.account_id, b"".join(one.devices)) for one in part], number)
+        note_given(tx, group_id, [(one.account_id, one.ids) for one in part], number)
     if len(part) == len(lacking):
         note_checked(tx, group_id, mark)
     return chain, not hand_outs_wait(tx, group_id), len(part) < len(lacking)
 
 
-def _settled(
-    tx: Transaction, group_id: bytes, listeners: Iterable[Listener]
-) -> dict[bytes, tuple[bytes, int]]:
-    """Who has the chain. Whose devices were not known when it was drafted got it on those that are known now."""
-    handed = given(tx, group_id)
+def _settle(
+    tx: Transaction, group_id: bytes, handed: dict[bytes, tuple[bytes, int]], listeners: Iterable[Listener]
+) -> None:
+    """Whose devices were not known when the chain was drafted for it got it on those that are known now."""
     for one in listeners:
-        devices, number = handed.get(one.account_id, (b"?", 0))
-        if not devices and one.devices and not queue.draft_waits(tx, number, one.account_id):
-            handed[one.account_id] = b"".join(one.devices), number
-            note_given(tx, group_id, [(one.account_id, b"".join(one.devices))], number)
-    return handed
+        devices, number = handed.get(one.account_id, _NONE)
+        if not devices and one.ids and not queue.draft_waits(tx, number, one.account_id):
+            handed[one.account_id] = one.ids, number
+            note_given(tx, group_id, [(one.account_id, one.ids)], number)
 
 
 def _has_left(handed: dict[bytes, tuple[bytes, int]], listener: Listener) -> bool:

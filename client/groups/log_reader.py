@@ -15,8 +15,12 @@ from client.store.group_senders import find_sender
 from client.store.groups import GroupRow, Status, find_group, note_missing, note_read, set_status
 from client.system import System
 
-from .following import apply_entries, note_whether_missing
+from .following import Applied, apply_entries, note_whether_missing
 
+MEMBERS_AT_ONCE: Final = (
+    20_000  # of the states that one transaction makes: each entry makes one of all members
+)
+_HELD_AT_ONCE: Final = 64  # envelopes that one transaction opens
 _TOKENS_TRIED: Final = 8
 _ROUNDS: Final = 1_000  # of pages and device lists, in one reading
 
@@ -72,23 +76,14 @@ class LogReader:
             if page.first_index > row.view.next_entry:
                 await self._database.run(lambda tx: set_status(tx, group_id, Status.BEHIND))
                 return False
-            entries = [(one.index, one.entry) for one in page.entries]
-            applied = await self._database.run(
-                partial(
-                    apply_entries,
-                    group_id=group_id,
-                    entries=entries,
-                    system=self._system,
-                    fetched=set(fetched),
-                )
-            )
+            applied = await self._apply(row, page, set(fetched))
             if applied.list_needed is not None:
                 if not await self.fetch(applied.list_needed):
                     return False
                 fetched.add(applied.list_needed)
             elif applied.stopped:
                 return False
-            elif not entries or applied.next_entry >= page.next_index:
+            elif not page.entries or applied.next_entry >= page.next_index:
                 shut = partial(
                     _is_not_borne_out, group_id=group_id, token=token, now_ms=self._system.now_ms()
                 )
@@ -97,6 +92,26 @@ class LogReader:
                 await self._read_to_the_end(group_id, up_to)
                 return True
         return False
+
+    async def _apply(self, row: GroupRow, page: LogPage, fetched: set[bytes]) -> Applied:
+        """Follow the entries of a page as far as it goes, in transactions that are short in a large group too."""
+        entries = [(one.index, one.entry) for one in page.entries]
+        at_once = max(1, MEMBERS_AT_ONCE // len(row.view.state.members))
+        applied = Applied(row.view.next_entry)
+        for at in range(0, len(entries), at_once):
+            part = entries[at : at + at_once]
+            applied = await self._database.run(
+                partial(
+                    apply_entries,
+                    group_id=row.group_id,
+                    entries=part,
+                    system=self._system,
+                    fetched=fetched,
+                )
+            )
+            if applied.stopped or applied.list_needed is not None:
+                break
+        return applied
 
     async def _page(self, row: GroupRow) -> tuple[LogPage | None, bytes]:
         """The entries from the next one on, and what token read them; None if no token that is known here reads the log."""
@@ -132,10 +147,12 @@ class LogReader:
         held, senders = await self._database.run(waiting)
         for account_id in senders:
             await self.fetch(account_id)
-        if held:
+        current = frozenset((group_id,))
+        for at in range(0, len(held), _HELD_AT_ONCE):
+            part = held[at : at + _HELD_AT_ONCE]
             self._on_taken(
                 await self._database.run(
-                    lambda tx: take_released(tx, held, self._system, current_groups=frozenset((group_id,)))
+                    partial(take_released, envelopes=part, system=self._system, current_groups=current)
                 )
             )
 

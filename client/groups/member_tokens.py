@@ -19,8 +19,8 @@ from client.store.group_tokens import group_tokens, known_own_token, learn_group
 from client.store.groups import find_group
 from client.system import System
 from crypto.errors import InvalidEncoding
-from crypto.group_rights import COMMITTING, Right
-from crypto.group_state import GroupState, Member
+from crypto.group_rights import Right
+from crypto.group_state import GroupState
 from crypto.limits import ACCOUNT_ID_BYTES, GROUP_ID_BYTES
 from relay.wire.limits import DELIVERY_TOKEN_BYTES
 
@@ -60,14 +60,9 @@ def _bodies(group_id: bytes, tokens: Mapping[bytes, bytes]) -> Iterator[bytes]:
         yield _encoder.encode(TokensBody(group_id, tuple(pairs[at : at + MAX_PAIRS])))
 
 
-def _speaks(member: Member) -> bool:
-    """Whether it writes to the others: only then it has to reach them."""
-    return bool(member.rights & (Right.SEND | COMMITTING))
-
-
 def _who_needs(state: GroupState, own: bytes) -> list[bytes]:
     """In a broadcast group, those that speak; there nobody else reaches anybody."""
-    return [member.account for member in state.members if _speaks(member) and member.account != own]
+    return [member.account for member in state.members if member.speaks and member.account != own]
 
 
 def tell_newcomers(
@@ -93,7 +88,7 @@ def tell_tokens(
         known[account.account_id] = mine[0]
     told = {one.account: known[one.account] for one in state.members if one.account in known}
     if state.is_broadcast:
-        speaking = {one for one in told if _speaks(state.by_account[one])}
+        speaking = {one for one in told if state.by_account[one].speaks}
         told_to_newcomers = {one: token for one, token in told.items() if one in speaking}
     else:
         told_to_newcomers = told

@@ -1,12 +1,13 @@
 """Opens a group's envelope (kind 3), or holds it until what opens it has come. docs/protocol.md, "Groups", "Messages"."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 from client.mailbox_batch import Batch, HeldForLater, Opened, Released, warn
 from client.store.database import Transaction
 from client.store.group_held import forget_held, held_for, hold
 from client.store.group_senders import find_sender, save_sender
-from client.store.groups import Status, all_epochs, find_group, group_ids, make_due
+from client.store.groups import Status, all_epochs, earlier_epochs, find_group, group_ids, make_due
 from client.store.peers import find_peer
 from crypto.errors import ChainMissing, NotEntitled, UnknownDevice
 from crypto.sender_keys import OpenedGroupHeader, decrypt, find_header
@@ -33,7 +34,7 @@ def open_group_envelope(tx: Transaction, batch: Batch, released: Released) -> Op
 
 def _open(tx: Transaction, batch: Batch, released: Released) -> Opened:
     envelope = released.envelope
-    header = find_header(all_epochs(tx), envelope)
+    header = find_header(chain(all_epochs(tx), earlier_epochs(tx)), envelope)
     if header is None:
         # A cut or step that was not read yet, or a group whose welcome is under way.
         for group_id in group_ids(tx):

@@ -33,10 +33,10 @@ from .care import GroupCare
 from .committing import begin_creation
 from .doors import tend_doors
 from .relay_logs import RelayLogs
-from .returning import waiting_groups
+from .returning import waiting_group, waiting_groups
 from .rotation import rotate_due_tokens
 from .sending import parse_group, require_group
-from .shown import show_group
+from .shown import read_group, show_group
 from .state_blobs import fetch_state, store_state
 from .tokens import care_for_token
 from .wanted import want, want_cut
@@ -127,18 +127,19 @@ class Groups:
 
     async def info(self, group_id: bytes) -> GroupInfo:
         """One group. Raises UnknownGroup."""
-        return await self._database.read(lambda tx: show_group(tx, self._account, group_id))
+        waiting = await self._database.read(lambda tx: waiting_group(tx, group_id))
+        if waiting is not None:
+            return waiting
+        read = await self._database.read(lambda tx: read_group(tx, self._account, group_id))
+        return await asyncio.to_thread(show_group, read, self._account)
 
     async def all(self, with_left: bool) -> list[GroupInfo]:
         """All groups."""
-
-        def show(tx: Transaction) -> list[GroupInfo]:
-            waiting = waiting_groups(tx)
-            ids = {one.id for one in waiting}
-            shown = [show_group(tx, self._account, group_id) for group_id in group_ids(tx)]
-            return [group for group in shown if group.id not in ids] + waiting
-
-        groups = await self._database.read(show)
+        waiting = await self._database.read(waiting_groups)
+        ids = {one.id for one in waiting}
+        found = await self._database.read(group_ids)
+        shown = [await self.info(group_id) for group_id in found]
+        groups = [group for group in shown if group.id not in ids] + waiting
         return [group for group in groups if with_left or group.status != Status.OUT]
 
     async def commit(

@@ -27,7 +27,7 @@ from relay.wire.links import encode_id
 
 from .bodies import AskBody, Lacks, encode
 from .following import has_secret
-from .hand_outs import draft_welcome, fits_envelope
+from .hand_outs import welcome_soon
 from .wanted import want, want_cut
 
 ASK_AGAIN_MS: Final = 10 * 60_000
@@ -155,9 +155,8 @@ def _heed_lists(tx: Transaction, account: Account, row: GroupRow, system: System
                 _want_list(tx, account, row, account_id, member.manifest_version, system)
     if account.own.version > row.list_told:
         # Another device is told by this one, whom it trusts: nobody else can put it into a group.
-        # Of a group of thousands, the welcome comes with the commit that names the newer list.
-        if fits_envelope(row.view):
-            draft_welcome(tx, account, row, [account.account_id], system)
+        if len(account.own.manifest.devices) > 1:
+            welcome_soon(tx, account, row, [account.account_id], system)
         if not mine.may_commit and account.own.version > mine.manifest_version:
             _ask_entitled(tx, account, row, AskBody(row.group_id, Lacks.LIST), system)
         note_list_told(tx, row.group_id, account.own.version)

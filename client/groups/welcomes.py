@@ -1,5 +1,6 @@
 """Welcomes that wait: for their blob to be fetched, or for the user to say that this account wants in."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -34,7 +35,9 @@ async def take_waiting(
         try:
             body = decode(told.body, WelcomeBody)
             state = body.state if body.blob is None else await fetch_state(body.blob)
-            welcome = Welcome(EpochHandOut.parse(body.hand_out), body.next_entry, parse_state(state))
+            hand_out = EpochHandOut.parse(body.hand_out)
+            # Of thousands of members this takes a while: not in the event loop.
+            welcome = Welcome(hand_out, body.next_entry, await asyncio.to_thread(parse_state, state))
             done.append(
                 await database.run(
                     partial(

@@ -92,14 +92,19 @@ class Listener(msgspec.Struct, frozen=True, gc=False):
     """One account of the audience, as far as it can be reached. There are thousands: none is part of a cycle."""
 
     account_id: bytes
-    devices: tuple[bytes, ...]
-    """Of its newest list known here; empty if none is."""
+    ids: bytes
+    """The devices of its newest list known here, 16 B each; empty if none is."""
     version: int
     """Of that list."""
     token: bytes | None
 
     def __repr__(self) -> str:
         return f"Listener({self.account_id.hex()})"
+
+    @property
+    def devices(self) -> tuple[bytes, ...]:
+        """Those, one by one."""
+        return split_devices(self.ids)
 
 
 def audience(tx: Transaction, group_id: bytes) -> list[Listener]:
@@ -124,7 +129,7 @@ def _audience(tx: Transaction, group_id: bytes) -> list[Listener]:
         if (own is not None and account == own.account_id) or (has_chain and ids is None):
             found.append(_looked_up(tx, account, token))
         else:
-            found.append(Listener(account, split_devices(ids or b""), version or 0, token))
+            found.append(Listener(account, ids or b"", version or 0, token))
     return found
 
 
@@ -132,9 +137,9 @@ def _looked_up(tx: Transaction, account_id: bytes, token: bytes | None) -> Liste
     """The own account's list lies elsewhere; a list from before there were groups has no ids beside it."""
     peer = find_peer(tx, account_id)
     if peer is None or peer.chain is None:
-        return Listener(account_id, (), 0, token)
-    devices = tuple(entry.device_id for entry in peer.chain.manifest.devices)
-    return Listener(account_id, devices, peer.chain.version, token or peer.token)
+        return Listener(account_id, b"", 0, token)
+    ids = b"".join(entry.device_id for entry in peer.chain.manifest.devices)
+    return Listener(account_id, ids, peer.chain.version, token or peer.token)
 
 
 def split_devices(ids: bytes) -> tuple[bytes, ...]:

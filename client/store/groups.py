@@ -3,6 +3,7 @@
 Views are snapshots of crypto, decoded once and cached. Knows nothing of what is in a state but who its members are.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -11,8 +12,9 @@ from client.errors import StoreDamaged
 from crypto.errors import CryptoError
 from crypto.group_epoch import EpochKeys
 from crypto.group_log import GroupView
-from crypto.group_rights import Right
 from crypto.group_snapshots import decode_view, encode_view
+from crypto.group_state import GroupState
+from crypto.limits import MAX_KEPT_STEPS
 
 from .database import Transaction
 from .peers import AUDIENCES
@@ -21,6 +23,8 @@ from .shared import note_changed
 NEVER_MS: Final = 2**53
 _EPOCHS: Final = "group epochs"
 _IDS: Final = "group ids"
+_EARLIER: Final = "earlier epochs"
+_MAX_DERIVED: Final = 2 * MAX_KEPT_STEPS  # keys that stay derived
 
 
 class Status(StrEnum):
@@ -151,24 +155,23 @@ def save_view(tx: Transaction, view: GroupView, *, status: Status | None = None)
         if (keys.epoch, keys.step) == (view.state.epoch, 0):
             note_read_token(tx, group_id, keys.read_token)
     if before is None or before.view.state is not view.state:
-        _save_members(tx, view)
+        _save_members(tx, None if before is None else before.view.state, view.state)
         note_changed(tx, f"group/{group_id.hex()}")  # its name, and who may commit
         tx.cache.pop(AUDIENCES, None)
 
 
-def _save_members(tx: Transaction, view: GroupView) -> None:
-    """Bring the members' rows in step with the state: what is the same is not written."""
-    group_id = view.state.group_id
-    before = dict(tx.all("SELECT account_id, hears FROM group_members WHERE group_id = ?", group_id))
-    now = {member.account: member.bits & Right.HEAR for member in view.state.members}
+def _save_members(tx: Transaction, before: GroupState | None, now: GroupState) -> None:
+    """Bring the members' rows from one state to the next: what is the same is neither read nor written."""
+    known = before.by_account if before else {}
     tx.many(
         "DELETE FROM group_members WHERE group_id = ? AND account_id = ?",
-        [(group_id, account) for account in before.keys() - now.keys()],
+        [(now.group_id, account) for account in known.keys() - now.by_account.keys()],
     )
+    changed = [member for member in now.members if known.get(member.account) is not member]
     tx.many(
         "INSERT INTO group_members (group_id, account_id, hears) VALUES (?, ?, ?)"
         " ON CONFLICT (group_id, account_id) DO UPDATE SET hears = excluded.hears",
-        [(group_id, account, hears) for account, hears in now.items() if before.get(account) != hears],
+        [(now.group_id, member.account, member.hears) for member in changed],
     )
 
 
@@ -185,6 +188,16 @@ def note_left(tx: Transaction, group_id: bytes, since: int) -> None:
         since,
         group_id,
     )
+
+
+def names_of_members(tx: Transaction, group_id: bytes) -> dict[bytes, str]:
+    """How to call the members that have a name here, by account: as `Peer.name` says it."""
+    rows = tx.all(
+        "SELECT m.account_id, coalesce(nullif(p.handle, ''), p.claimed) AS name FROM group_members m JOIN peers p"
+        " ON p.account_id = m.account_id WHERE m.group_id = ? AND nullif(name, '') IS NOT NULL",
+        group_id,
+    )
+    return dict(rows)
 
 
 def groups_of(tx: Transaction, account_id: bytes) -> list[bytes]:
@@ -205,17 +218,31 @@ def all_epochs(tx: Transaction) -> list[EpochKeys]:
     return found
 
 
+def earlier_epochs(tx: Transaction) -> Iterator[EpochKeys]:
+    """After those, of broadcast groups: keys of steps, the newest of each group first; derived when they are asked for."""
+    kept: dict[tuple[bytes, int], EpochKeys] = tx.cache.setdefault(_EARLIER, {})
+    for group_id in group_ids(tx):
+        for steps in _view(tx, group_id).earlier:
+            for given in steps.hand_outs():
+                place = given.cut_hash, given.step
+                if place not in kept:
+                    if len(kept) >= _MAX_DERIVED:
+                        kept.clear()
+                    kept[place] = given.keys()
+                yield kept[place]
+
+
 def note_read_token(tx: Transaction, group_id: bytes, token: bytes) -> None:
     """This 32 B token reads the log in the present epoch."""
-    tx.run("UPDATE groups SET read_token = ? WHERE id = ?", token, group_id)
+    tx.run("UPDATE groups SET read_token = ?1 WHERE id = ?2 AND read_token <> ?1", token, group_id)
 
 
-# When to look at a group.
+# When to look at a group. A row holds the whole state: what is so already is not written again.
 
 
 def make_due(tx: Transaction, group_id: bytes, at_ms: int = 0) -> None:
     """Look at it no later than then (ms); at once by default."""
-    tx.run("UPDATE groups SET due_at_ms = min(due_at_ms, ?) WHERE id = ?", at_ms, group_id)
+    tx.run("UPDATE groups SET due_at_ms = ?1 WHERE id = ?2 AND due_at_ms > ?1", at_ms, group_id)
 
 
 def due_groups(tx: Transaction, now_ms: int) -> list[bytes]:
@@ -251,7 +278,11 @@ def note_read(tx: Transaction, group_id: bytes, now_ms: int) -> None:
 
 def note_missing(tx: Transaction, group_id: bytes, since_ms: int | None) -> None:
     """Since when the present secret has not come; None: it is here."""
-    tx.run("UPDATE groups SET missing_since_ms = ? WHERE id = ?", since_ms, group_id)
+    tx.run(
+        "UPDATE groups SET missing_since_ms = ?1 WHERE id = ?2 AND missing_since_ms IS NOT ?1",
+        since_ms,
+        group_id,
+    )
 
 
 def note_secret(tx: Transaction, group_id: bytes, now_ms: int) -> None:

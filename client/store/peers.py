@@ -304,12 +304,14 @@ def mark_stale(tx: Transaction, account_id: bytes) -> None:
 
 
 def list_versions(tx: Transaction, group_id: bytes) -> list[tuple[bytes, int]]:
-    """(Account, version of its newest device list known here) of a group's members, the own account too."""
+    """(Account, version of its newest device list known here) of those of a group's members, the own account too, who
+    have had more than the first list: a group goes by no older one.
+    """
     own = find_account(tx)
     found = [] if own is None else [(own.account_id, own.own.version)]
     rows = tx.all(
         "SELECT p.account_id, p.version FROM group_members m JOIN peers p ON p.account_id = m.account_id"
-        " WHERE m.group_id = ?",
+        " WHERE m.group_id = ? AND p.version > 1",
         group_id,
     )
     return found + [(account, version) for account, version in rows]
@@ -318,8 +320,8 @@ def list_versions(tx: Transaction, group_id: bytes) -> list[tuple[bytes, int]]:
 def stale_members(tx: Transaction, group_id: bytes, limit: int) -> list[bytes]:
     """Members of a group of whom the relay, or they themselves, named a newer device list than is known here."""
     rows = tx.all(
-        "SELECT p.account_id FROM group_members m JOIN peers p ON p.account_id = m.account_id"
-        " WHERE m.group_id = ? AND p.stale = 1 AND p.fork IS NULL LIMIT ?",
+        "SELECT p.account_id FROM peers p WHERE p.stale = 1 AND p.fork IS NULL AND EXISTS"
+        " (SELECT 1 FROM group_members m WHERE m.group_id = ? AND m.account_id = p.account_id) LIMIT ?",
         group_id,
         limit,
     )

@@ -6,9 +6,12 @@ import pytest
 
 from client.client import Client
 from client.errors import NotEntitled, NotInGroup, UnknownGroup
+from client.groups import hand_outs, rooms
+from client.groups.state_blobs import fetch_state
 from client.message import State
 from crypto.group_changes import Remove, SetRole
 from crypto.group_rights import Role
+from crypto.group_state import parse_state
 from tests.chatting import open_people
 from tests.group_people_online import account_of, acquaint, group_of, hear, is_in, until
 from tests.own_devices import link_device
@@ -87,7 +90,16 @@ async def test_b15_two_admins_commit_at_once_at_a_real_relay(tmp_path):
 
 
 @pytest.mark.timeout(240)
-async def test_two_devices_each_hear_and_speak_and_a_revoked_one_hears_nothing_more(tmp_path):
+async def test_two_devices_each_hear_and_speak_and_a_revoked_one_hears_nothing_more(tmp_path, monkeypatch):
+    # As in a group of thousands, the state of which is too large for an envelope.
+    monkeypatch.setattr(hand_outs, "MAX_INLINE_STATE_BYTES", 10)
+    fetched = []
+
+    async def fetch_and_note(transport, pointer):
+        fetched.append(await fetch_state(transport, pointer))
+        return fetched[-1]
+
+    monkeypatch.setattr(rooms, "fetch_state", fetch_and_note)
     async with open_people(tmp_path, "alice", "bob") as people:
         clients = await acquaint(people, "alice", "bob")
         alice, bob = clients["alice"], clients["bob"]
@@ -95,6 +107,9 @@ async def test_two_devices_each_hear_and_speak_and_a_revoked_one_hears_nothing_m
         linked = await link_device(bob, people.home("laptop"))
         async with Client.open(people.home("laptop")) as laptop:
             await until(bob, lambda client: is_in(laptop, group.id), also=laptop)
+            # alice gave bob, and bob his laptop, the state as a blob of the relay.
+            states = [parse_state(state) for state in fetched]
+            assert [sorted(one.by_account) for one in states] == [sorted(map(account_of, (alice, bob)))] * 2
 
             async def knows_the_laptop(client):
                 return (await client.group(group.id)).commits == 3  # created, bob added, bob's newer list

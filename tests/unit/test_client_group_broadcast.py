@@ -5,13 +5,14 @@ from collections import Counter
 
 from client.account import new_account
 from client.contents import ContentType
-from client.groups.committing import spread
+from client.groups.committing import Spread, spread
 from client.groups.hand_outs import AT_ONCE
 from client.groups.sending import MAX_TARGETS, encrypt_group_drafts
 from client.store import queue
 from client.store.group_sending import sending_chain
 from client.store.group_tokens import learn_group_token
 from client.store.peers import save_chain
+from crypto import limits
 from crypto.group_proposals import add
 from crypto.group_rights import Role
 from crypto.group_state import BROADCAST, Setting
@@ -57,6 +58,53 @@ async def encrypt(owner: Citizen, group: bytes) -> tuple[int, ...]:
         return encrypt_group_drafts(tx, group, drafts, owner.person.system).messages
 
     return await owner.do(go_on)
+
+
+async def test_who_was_away_over_more_joins_than_keys_are_kept_opens_what_was_sent_meanwhile(
+    tmp_path, monkeypatch
+):
+    # As it is with 256 and a thousand joins.
+    monkeypatch.setattr(limits, "MAX_KEPT_EPOCHS", 4)
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        roles = dict.fromkeys((bob.id, carol.id), Role.LISTENER)
+        group = await town.group_of(alice, bob, carol, roles=roles, settings=SETTINGS)
+        town.offline = {"bob", "carol"}
+        joined = await listeners(alice, group, 24)
+        said: list[str] = []
+
+        async def say(text: str) -> None:
+            said.append(text)
+            await alice.say(group, text)
+            await town.settle()
+            nobody = ",".join(f"x'{one.hex()}'" for one in joined)
+            await alice.do(lambda tx: tx.run(f"DELETE FROM drafts WHERE account_id IN ({nobody})"))
+            await town.settle()
+
+        for number, one in enumerate(joined):
+            if number % 6 == 0:
+                await say(f"before join {number}")
+            await alice.want(group, add(one, 1, Role.LISTENER))
+            if number == 15:
+                await alice.want_cut(group)
+            await alice.care.look()
+            await town.settle()
+        await say("now")
+        row = await alice.row(group)
+        assert row.view.state.index >= len(joined) + 1
+        town.clock.ms += 3_600_000
+        town.offline = {"carol"}
+        await bob.look(group)
+        await town.settle()
+        assert await bob.texts(group) == bodies(*said)
+        view = (await bob.row(group)).view
+        assert len(view.epochs) == 4
+        assert sum(steps.count for steps in view.earlier) > 16
+        # Were they not kept, what was said in between would not open.
+        monkeypatch.setattr(limits, "MAX_KEPT_STEPS", 3)
+        town.offline = set()
+        await carol.look(group)
+        await town.settle()
+        assert await carol.texts(group) == bodies(said[0], *said[-2:])
 
 
 async def test_a_thousand_who_join_within_ten_minutes_cost_three_envelopes_each_and_small_transactions(
@@ -154,4 +202,4 @@ async def test_a_cut_of_a_large_group_is_told_in_small_transactions(tmp_path):
             await alice.look(group)
         told = await drafted(alice)
         assert max(told.values()) <= AT_ONCE
-        assert await alice.do(lambda tx: spread(tx, group, alice.person.system))
+        assert await alice.do(lambda tx: spread(tx, group, alice.person.system)) is Spread.DONE

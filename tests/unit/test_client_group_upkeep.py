@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from client.contents import FilePointer
 from client.groups import hand_outs
 from client.groups.submits import address, heed_outcomes
@@ -9,7 +11,8 @@ from client.store import queue
 from client.store.group_added import note_added
 from client.store.group_sending import sending_chain
 from client.store.group_tokens import group_token, learn_group_token
-from client.store.groups import Status
+from client.store.group_welcomes import owe_welcomes, owed_welcomes
+from client.store.groups import Status, set_status
 from client.store.peers import find_peer, save_chain
 from crypto.group_changes import ChangeSetting
 from crypto.group_rights import Role
@@ -104,22 +107,68 @@ async def test_a_member_whose_next_entry_is_gone_from_the_log_is_welcomed_anew(t
 async def test_a_state_that_is_too_large_for_an_envelope_comes_as_a_blob(tmp_path, monkeypatch):
     monkeypatch.setattr(hand_outs, "MAX_INLINE_STATE_BYTES", 10)
     async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
-        blobs: dict[bytes, bytes] = {}
-
-        async def store_state(view):
-            blobs[view.state.hash] = view.state.encode()
-            return FilePointer(view.state.hash, bytes(32), 1, bytes(32), "state", "application/octet-stream")
-
-        async def fetch_state(pointer):
-            return blobs[pointer.blob_id]
-
-        alice.care._store_state = store_state
-        bob.care._fetch_state = fetch_state
         group = await town.group_of(alice, bob)
-        assert len(blobs) == 1
+        assert len(town.blobs) == 1
         await alice.say(group, "large")
         await town.settle()
         assert await bob.texts(group) == bodies("large")
+
+
+async def test_new_own_devices_and_who_is_behind_get_the_blob_of_a_large_state_one_for_all(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(hand_outs, "MAX_INLINE_STATE_BYTES", 10)
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        laptop = await town.second_device(bob, "laptop")
+        await town.introduce(alice, bob, laptop, carol)
+        group = await town.group_of(alice, bob, carol)
+        town.blobs.clear()
+        await bob.do(lambda tx: tx.run("UPDATE groups SET list_told = 1"))
+        await bob.look(group)
+        await town.settle()
+        assert (await laptop.row(group)).status is Status.MEMBER
+        assert len(town.blobs) == 1
+        for one in (laptop, carol):
+            await one.do(lambda tx: set_status(tx, group, Status.BEHIND))
+            await one.do(lambda tx: tx.run("UPDATE groups SET asked_at_ms = 0"))
+        await alice.want(group, ChangeSetting(Setting("about", b"later")))
+        town.clock.ms += 1
+        for one in (laptop, carol):
+            await one.look(group)
+        await town.settle()
+        for one in (laptop, carol):
+            row = await one.row(group)
+            assert (row.status, row.view.state.setting("about")) == (Status.MEMBER, b"later")
+        assert len(town.blobs) <= 3  # of bob for the laptop, and of alice for both who were behind
+        assert await alice.do(lambda tx: owed_welcomes(tx, group, 9)) == []
+        await alice.say(group, "all are here")
+        await town.settle()
+        for one in (bob, laptop, carol):
+            assert (await one.texts(group))[-1:] == bodies("all are here")
+
+
+async def test_a_welcome_waits_for_the_blob_of_the_very_state_that_it_tells(tmp_path, monkeypatch):
+    async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
+        group = await town.group_of(alice, bob)
+        monkeypatch.setattr(hand_outs, "MAX_INLINE_STATE_BYTES", 10)
+        row, account = await alice.row(group), alice.person.account
+        pointer = FilePointer(bytes(32), bytes(32), 1, bytes(32), "state", "application/octet-stream")
+        old, new = (hand_outs.StateBlob(one, pointer) for one in (bytes(32), row.view.state.hash))
+
+        def give(tx):
+            owe_welcomes(tx, group, [bob.id, carol_who_left])
+            given = [
+                hand_outs.give_owed(tx, account, row, alice.person.system, blob=blob)
+                for blob in (None, old, new)
+            ]
+            return given, owed_welcomes(tx, group, 9), tx.all("SELECT account_id FROM drafts")
+
+        carol_who_left = b"carol".ljust(32)
+        assert await alice.do(give) == ([False, False, True], [], [(bob.id,)])
+        with pytest.raises(ValueError, match="blob"):
+            await alice.do(
+                lambda tx: hand_outs.draft_welcome(tx, account, row, [bob.id], alice.person.system)
+            )
 
 
 async def test_b6_who_was_added_by_a_device_that_had_left_hears_nothing_until_the_next_cut(tmp_path):

@@ -14,6 +14,7 @@ from crypto.group_log import Welcome, join
 from crypto.group_proposals import add, first_view, hand_outs, welcome
 from crypto.group_rights import Right, Role
 from crypto.group_rules import apply_commit
+from crypto.group_snapshots import decode_view, encode_view
 from crypto.group_state import Setting
 from crypto.held_messages import HeldMessages
 from crypto.secret_value import replace as replace_secret
@@ -93,6 +94,43 @@ def test_a_join_of_a_broadcast_group_rekeys_nobody_and_shows_nothing_earlier() -
     with pytest.raises(ChainMissing):
         _ = news[1].known.keys
     assert first.secret != ann.known.keys.secret
+
+
+def test_secrets_of_steps_that_give_way_are_kept_in_their_epochs_up_to_a_number(monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MAX_KEPT_EPOCHS", 2)
+    monkeypatch.setattr(limits, "MAX_KEPT_STEPS", 5)
+    broadcast = [Setting("broadcast", b"\x01", critical=True)]
+    log, (ann, lis) = group_of("ann", "lis", roles={"lis": Role.LISTENER}, settings=broadcast)
+    secrets = [ann.known.keys.secret]
+    for number in range(9):
+        if number == 5:
+            ann.commit(log, [], cut=True)
+            ann.spread([lis])
+        else:
+            ann.commit(log, [add(bytes((number,)) * 32, 1, Role.LISTENER)])
+        secrets.append(ann.known.keys.secret)
+    lis.catch_up(log)
+    for member in (ann, lis):
+        view = decode_view(encode_view(member.known))
+        assert encode_view(view) == encode_view(member.known)
+        assert [(one.epoch, one.first_step, one.count) for one in view.earlier] == [(2, 0, 2), (1, 3, 3)]
+        earlier = [given.keys() for steps in view.earlier for given in steps.hand_outs()]
+        kept = [*view.epochs, *earlier]
+        assert [keys.secret for keys in kept] == secrets[::-1][:7]
+        assert [(keys.epoch, keys.step) for keys in kept[-4:]] == [(2, 0), (1, 5), (1, 4), (1, 3)]
+        assert [(one.epoch, one.secret) for one in view.cuts] == [(2, secrets[6])]
+    # The cut's secret, long out of the newest ones, is still handed out to who lacks it.
+    (given,) = hand_outs(ann.known, lis.account, since_epoch=2)
+    assert (given.epoch, given.step, given.secret) == (2, 0, secrets[6])
+
+
+def test_a_group_that_is_no_broadcast_keeps_the_newest_secrets_alone(monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MAX_KEPT_EPOCHS", 2)
+    log, (ann, _) = group_of("ann", "bob")
+    for _ in range(4):
+        ann.commit(log, [], cut=True)
+    assert [keys.epoch for keys in ann.known.epochs] == [5, 4]
+    assert ann.known.earlier == ()
 
 
 def test_the_creator_has_the_first_view_at_once() -> None:

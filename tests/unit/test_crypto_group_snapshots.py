@@ -114,6 +114,10 @@ def set_at(*path: int, to: Any) -> Callable[[list[Any]], None]:
     return change
 
 
+def with_earlier(*secrets: bytes) -> Callable[[list[Any]], None]:
+    return lambda fields: fields.append([[1, bytes(32), 0, one] for one in secrets])
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -123,6 +127,9 @@ def set_at(*path: int, to: Any) -> Callable[[list[Any]], None]:
         ("view", set_at(2, 0, to=b"\x01" + bytes(140))),
         ("view", set_at(4, 0, to=bytes(3))),
         ("view", set_at(5, to=bytes(7))),
+        ("view", with_earlier(bytes(33))),
+        ("view", with_earlier(b"")),
+        ("view", with_earlier(*(bytes(32 * 4_000),) * 2)),
         ("sending", set_at(3, to=bytes(32))),
         ("sending", set_at(0, to=bytes(31))),
         ("sending", set_at(5, to=2**32 + 1)),

@@ -51,7 +51,7 @@ def test_one_more_session_gives_the_collector_one_more_object() -> None:
 
 def test_what_a_group_has_of_each_member_is_not_looked_at() -> None:
     member = Member(bytes(32), 1, Role.MEMBER, EVERY_RIGHT, 3, 1)
-    listener = Listener(bytes(32), (bytes(16), bytes(16)), 1, bytes(16))
+    listener = Listener(bytes(32), bytes(32), 1, bytes(16))
     held = (member,), (listener,)
     gc.collect()
     assert not any(gc.is_tracked(one) for one in (member, listener, *held))
