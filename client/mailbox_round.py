@@ -57,6 +57,7 @@ from .store.peers import (
 from .store.prekey_rows import load_prekeys, save_prekeys
 from .store.session_rows import Trial, all_sessions, save_sessions
 from .system import Step, System
+from .transparency.backups import hear_backups
 from .transparency.gossip import hear_gossip
 
 ANSWER_AFTER_MESSAGES: Final = 100
@@ -277,6 +278,8 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
     is_direct = opened.conversation_id == direct_conversation(batch.account.account_id, account_id)
     if content.gossip and is_direct and account_id != batch.account.account_id:
         hear_gossip(tx, batch, account_id, content.gossip)
+        if content.backups is not None:
+            hear_backups(tx, batch.account, account_id, content.backups, batch.now_ms)
     handle(
         Incoming(
             tx,

@@ -18,7 +18,7 @@ class KeptAlarm:
     """Whom it is about, base32; None: the relay itself."""
     at_ms: int
     known: bytes
-    """What was known before: a signed head (`log_…`), or a manifest as a set-up envelope carries it."""
+    """What was known before: a signed head, of a log or of a backup, or a manifest as a set-up envelope carries it."""
     other: bytes
     """What contradicts it: likewise, or the claim of a contact."""
 
