@@ -253,7 +253,7 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
         batch.group_messages += 1
     else:
         batch.received[account_id] = batch.received.get(account_id, 0) + 1
-    is_cut = not opened.in_group and is_cut_off(find_peer(tx, account_id), content.type)
+    is_cut = is_cut_off(find_peer(tx, account_id), content.type, in_group=opened.in_group)
     is_other = account_id != batch.account.account_id and not opened.in_group
     if content.introduction is not None and is_other and not is_cut:
         learn_token(tx, account_id, content.introduction.token, "contact")

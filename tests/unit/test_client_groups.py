@@ -1,9 +1,15 @@
 """Groups over real stores: joining, speaking, and what is held until its key comes."""
 
+from client.act_bodies import DeleteBody
+from client.acts import facts_of
+from client.contacts import block, unblock
+from client.contents import ContentType, Reference, encode_body
 from client.errors import GroupNotReady
 from client.groups.following import apply_entries
+from client.groups.sending import draft_group_signal
 from client.message import State
 from client.store import history, queue
+from client.store.contact_rows import dropped_of
 from client.store.group_held import held_count
 from client.store.groups import Status
 from crypto.group_rights import Role
@@ -186,6 +192,39 @@ async def test_gaps_in_a_group_are_counted_as_everywhere(tmp_path):
         bob.inbox.append(withheld)
         await town.settle()
         assert await bob.texts(group) == bodies("one", "two", "three")
+
+
+async def test_what_a_blocked_member_says_is_counted_and_not_shown(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob, carol)
+        number = await carol.say(group, "shown")
+        await town.settle()
+        await bob.do(lambda tx: block(tx, carol.id, bob.person.system, new_links=False))
+        await carol.say(group, "hidden")
+        await town.settle()
+        assert await bob.texts(group) == bodies("shown")
+        assert await alice.texts(group) == bodies("shown", "hidden")
+        assert await bob.do(lambda tx: dropped_of(tx, carol.id)) == 1
+        # Nothing is missing for it: the count goes on, and says so once they may speak again.
+        await bob.do(lambda tx: unblock(tx, carol.id))
+        await carol.say(group, "shown again")
+        await town.settle()
+        assert await bob.texts(group) == bodies("shown", "shown again")
+        assert await bob.do(history.tell_absent) == []
+        # Who may tidy up still does, blocked or not.
+        await bob.do(lambda tx: block(tx, carol.id, bob.person.system, new_links=False))
+
+        def tidy_up(tx) -> None:
+            row = history.find(tx, number)
+            assert row is not None
+            facts = facts_of(row)
+            assert facts is not None
+            body = encode_body(DeleteBody(Reference(carol.id, row.message_id, facts.reference())))
+            draft_group_signal(tx, carol.person.account, group, ContentType.DELETE, body, carol.person.system)
+
+        await carol.do(tidy_up)
+        await town.settle()
+        assert await bob.texts(group) == [b"", *bodies("shown again")]
 
 
 async def test_a_message_waits_for_a_secret_that_has_not_come(tmp_path):
