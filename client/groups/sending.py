@@ -30,6 +30,7 @@ from relay.wire.limits import ENVELOPE_ID_BYTES
 from relay.wire.links import decode_id, encode_id
 
 from .hand_outs import ready_chain
+from .kept_back import require_current
 
 MAX_TARGETS: Final = (
     4_000  # of one submit: with their grants and the largest envelope well below a message of 1 MiB
@@ -131,6 +132,7 @@ def encrypt_group_drafts(
         raise GroupNotReady(
             "the group has changed, and its new secret has not come: the message goes out when it has"
         )
+    require_current(tx, row, account.account_id, system.now_ms())
     try:
         chain, is_ready, has_more = ready_chain(tx, account, row, system)
     except ChainMissing as error:
