@@ -326,6 +326,14 @@ class Client(Entrances, MessageCalls):
         """Every alarm over the relay and over device lists, with the two objects that prove it; oldest first."""
         return await self._account.evidence()
 
+    async def trust_log_again(self) -> None:
+        """Go on with the relay after `log_split` or `log_rolled_back`, once its operator has said what happened.
+
+        What was known of its log is forgotten, and its next head taken as the first; the evidence stays. Until then no new
+        device list and no handle is believed, while messages go on.
+        """
+        await self._account.trust_log_again()
+
     async def safety_number(self, with_: str) -> SafetyNumber:
         """The number to compare with this contact. Raises UnknownRecipient, and RelayUnreachable for a new handle."""
         return await self._account.safety_number(with_)

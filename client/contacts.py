@@ -60,9 +60,14 @@ def is_request(peer: Peer | None) -> bool:
     return peer is not None and not peer.accepted and not peer.blocked
 
 
-def is_cut_off(peer: Peer | None, content_type: int) -> bool:
-    """Whether a content of theirs is dropped; what a group lives by goes on, or one member could hold it up for another."""
-    return peer is not None and peer.blocked and content_type not in _GROUP_BUSINESS
+def is_cut_off(peer: Peer | None, content_type: int, *, in_group: bool) -> bool:
+    """Whether a content of theirs is dropped, also of what they say in a group (`in_group`).
+
+    What a group lives by goes on, or one member could hold it up for another; and who may tidy up there still does.
+    """
+    if peer is None or not peer.blocked:
+        return False
+    return content_type not in _GROUP_BUSINESS and not (in_group and content_type == ContentType.DELETE)
 
 
 def list_contacts(tx: Transaction, account: Account) -> list[Contact]:

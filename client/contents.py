@@ -1,6 +1,7 @@
 """What is inside an envelope once it is open: one MessagePack array; docs/protocol.md, "Contents".
 
-[type, conversation id, message id, counter, previous hash, sent_at_ms, expires_after_seconds, introduction, body, gossip]
+[type, conversation id, message id, counter, previous hash, sent_at_ms, expires_after_seconds, introduction, body, gossip,
+backups]
 A type that is not known is kept whole and shown as such; fields after these are ignored, so that contents can grow.
 """
 
@@ -24,6 +25,7 @@ BLOB_KEY_BYTES: Final = 32
 MAX_TEXT_CHARACTERS: Final = 50_000  # at most 200,000 B of UTF-8: fits an envelope with everything around it
 MAX_NAME_CHARACTERS: Final = 255
 MAX_GOSSIP_BYTES: Final = 512
+MAX_BACKUP_HEAD_BYTES: Final = 201
 
 
 class ContentType(IntEnum):
@@ -113,6 +115,13 @@ class FilePointer(msgspec.Struct, frozen=True, array_like=True):
         return f"FilePointer(name={self.name!r}, size_bytes={self.size_bytes})"
 
 
+class BackupHeads(msgspec.Struct, frozen=True, array_like=True):
+    """The signed heads of two backups, each empty if none is known: the sender's newest, and the recipient's as heard of."""
+
+    own: Annotated[bytes, Meta(max_length=MAX_BACKUP_HEAD_BYTES)]
+    theirs: Annotated[bytes, Meta(max_length=MAX_BACKUP_HEAD_BYTES)]
+
+
 class Content(msgspec.Struct, frozen=True, array_like=True):
     """One content. `counter` numbers what the sending device sends to this conversation, from 1.
 
@@ -134,6 +143,8 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
     gossip: Annotated[bytes, Meta(max_length=MAX_GOSSIP_BYTES)] = b""
     """What contacts tell each other of manifests and the relay's log; left out of the array if there is none."""
+    backups: BackupHeads | None = None
+    """Likewise, of the newest backups."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -150,7 +161,9 @@ def direct_conversation(one: bytes, other: bytes) -> bytes:
 def encode_content(content: Content) -> bytes:
     """The bytes that are encrypted."""
     fields = msgspec.structs.astuple(content)
-    return _encoder.encode(fields if content.gossip else fields[:-1])
+    if content.backups is None:
+        fields = fields[:-1] if content.gossip else fields[:-2]
+    return _encoder.encode(fields)
 
 
 def encode_body(body: msgspec.Struct) -> bytes:

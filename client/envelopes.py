@@ -30,6 +30,7 @@ from .store.database import Transaction
 from .store.peers import CONTACT, Peer, find_peer, note_sent
 from .store.session_rows import all_sessions, save_sessions
 from .system import Step, System
+from .transparency.backups import told_backups
 from .transparency.gossip import due_gossip
 
 
@@ -278,13 +279,15 @@ def _content(
     introduction = None
     if row.type not in OF_GROUPS and _has_to_introduce(tx, work.peer, row):
         introduction = _introduction(tx, work, system)
+    gossip = _gossip(tx, work, row)
     made = next_content(
         tx,
         row,
         conversation_id,
         work.peer.account_id,
         introduction=introduction,
-        gossip=_gossip(tx, work, row),
+        gossip=gossip,
+        backups=told_backups(tx, work.peer) if gossip else None,
     )
     sent_contents.keep(tx, conversation_id, made.counter, made.hash, made.encoded, row.n, work.now_ms)
     return made.encoded

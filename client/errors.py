@@ -237,7 +237,7 @@ class GroupTooNew(GroupError):
 
 
 class GroupNotReady(GroupError):
-    """The secret of the group's present epoch has not come yet; tried again by itself."""
+    """The secret of the group's present epoch, or a change that members know of, has not come; tried again by itself."""
 
     code = "group_not_ready"
 

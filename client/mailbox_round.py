@@ -57,6 +57,7 @@ from .store.peers import (
 from .store.prekey_rows import load_prekeys, save_prekeys
 from .store.session_rows import Trial, all_sessions, save_sessions
 from .system import Step, System
+from .transparency.backups import hear_backups
 from .transparency.gossip import hear_gossip
 
 ANSWER_AFTER_MESSAGES: Final = 100
@@ -252,7 +253,7 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
         batch.group_messages += 1
     else:
         batch.received[account_id] = batch.received.get(account_id, 0) + 1
-    is_cut = not opened.in_group and is_cut_off(find_peer(tx, account_id), content.type)
+    is_cut = is_cut_off(find_peer(tx, account_id), content.type, in_group=opened.in_group)
     is_other = account_id != batch.account.account_id and not opened.in_group
     if content.introduction is not None and is_other and not is_cut:
         learn_token(tx, account_id, content.introduction.token, "contact")
@@ -277,6 +278,8 @@ def _keep(tx: Transaction, batch: Batch, opened: Opened, received_at_ms: int) ->
     is_direct = opened.conversation_id == direct_conversation(batch.account.account_id, account_id)
     if content.gossip and is_direct and account_id != batch.account.account_id:
         hear_gossip(tx, batch, account_id, content.gossip)
+        if content.backups is not None:
+            hear_backups(tx, batch.account, account_id, content.backups, batch.now_ms)
     handle(
         Incoming(
             tx,

@@ -45,8 +45,8 @@ class MessageCalls:
     async def mark_read(self, *messages: Message | str) -> None:
         """The user has seen these messages of others: their authors are told, if they are contacts and receipts are on.
 
-        Needs no relay: receipts go out together, within some seconds, while this client listens. Starts the time of
-        messages that disappear.
+        The account's other devices are told in any case. Needs no relay: receipts go out together, within some seconds,
+        while this client listens. Starts the time of messages that disappear.
         """
         await self._account.acting.mark_read(messages)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from .contents import Content, Introduction, content_hash, encode_content
+from .contents import BackupHeads, Content, Introduction, content_hash, encode_content
 from .store import history
 from .store.database import Transaction
 
@@ -26,6 +26,7 @@ def next_content(
     *,
     introduction: Introduction | None = None,
     gossip: bytes = b"",
+    backups: BackupHeads | None = None,
 ) -> NextContent:
     """The content of a message: counted, and bound to the content before. `other`: whom the conversation is with."""
     counter, previous_hash = history.own_counter(tx, conversation_id, other)
@@ -41,6 +42,7 @@ def next_content(
             introduction=introduction,
             body=msgspec.Raw(row.body),
             gossip=gossip,
+            backups=backups,
         )
     )
     hash_ = content_hash(encoded)

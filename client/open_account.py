@@ -38,7 +38,7 @@ from .store.database import Database, Transaction
 from .store.key_file import load_key
 from .system import System
 from .transparency.care import LogCare
-from .transparency.kept_alarm import KeptAlarm, kept_alarms
+from .transparency.kept_alarm import KeptAlarm, kept_alarms, trust_again
 from .transport import Transport
 
 _REPLY_PATIENCE_SECONDS: Final = 5.0
@@ -296,6 +296,10 @@ class OpenAccount:
     async def evidence(self) -> list[KeptAlarm]:
         """See `Client.evidence`."""
         return await self._database.read(kept_alarms)
+
+    async def trust_log_again(self) -> None:
+        """See `Client.trust_log_again`."""
+        await self._database.run(trust_again)
 
     async def contact(self, who: str) -> bytes:
         """The account id of somebody who is known here. Raises UsageError, UnknownRecipient."""

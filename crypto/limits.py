@@ -99,6 +99,7 @@ MAX_DEVICE_NAME_BYTES: Final = 64
 RECOVERY_KEY_BYTES: Final = 32
 RECOVERY_WORDS: Final = 24
 MAX_BACKUP_BYTES: Final = 64 * 1_024 * 1_024  # of one backup, before sealing
+MAX_BACKUP_COUNTER: Final = 2**53 - 1  # also of its manifest version and time
 
 # History archive
 HISTORY_KEY_BYTES: Final = 32

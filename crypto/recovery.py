@@ -12,16 +12,26 @@ from typing import Final
 from . import labels, limits
 from .errors import BackupOutdated, InvalidEncoding, ManifestRefused, TooLarge
 from .keys import LocalDevice, RootKeyPair
+from .manifest import DeviceEntry
 from .manifest_chain import VerifiedManifest
 from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad
 from .primitives import HpkePrivateKey, RandomBytes, ed25519_verify, hkdf_sha256, hpke_open, hpke_seal, sha256
 from .recovery_words import key_of_words, words_of_key
 from .transcript import transcript, u64
 
-__all__ = ["BackupHead", "RecoveryKey", "SignedBackup", "open_backup", "seal_backup"]
+__all__ = [
+    "BackupHead",
+    "RecoveryKey",
+    "SignedBackup",
+    "SignedBackupHead",
+    "open_backup",
+    "seal_backup",
+    "verify_backup_head",
+]
 
 _HEAD: Final = Struct(">B32s16sQQ32sQ64s")
 BACKUP_HEAD_BYTES: Final = _HEAD.size  # 169
+SIGNED_BACKUP_HEAD_BYTES: Final = BACKUP_HEAD_BYTES + 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +84,43 @@ class BackupHead:
         return self.account, self.device, *numbers
 
 
+def _pack(head: BackupHead, signature: bytes) -> bytes:
+    numbers = head.counter, head.manifest_version, head.manifest_hash, head.made_at_ms
+    return _HEAD.pack(limits.SUITE, head.account, head.device, *numbers, signature)
+
+
+def _unpack(data: bytes) -> tuple[BackupHead, bytes]:
+    """(Head, signature) at the beginning of these bytes, or InvalidEncoding."""
+    if len(data) < BACKUP_HEAD_BYTES or data[0] != limits.SUITE:
+        raise InvalidEncoding("not a backup of this suite")
+    _, *fields, signature = _HEAD.unpack_from(data)
+    head = BackupHead(*fields)
+    if max(head.counter, head.manifest_version, head.made_at_ms) > limits.MAX_BACKUP_COUNTER:
+        raise InvalidEncoding("a backup of an impossible number or time")
+    return head, signature
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBackupHead:
+    """What proves that there is a backup, without it: for contacts, who tell it to a device that comes back (D3)."""
+
+    head: BackupHead
+    signature: bytes = field(repr=False)
+    sealed_hash: bytes
+    """32 B."""
+
+    def encode(self) -> bytes:
+        """201 B: the first 169 of the backup ‖ SHA-256 of the sealed rest."""
+        return _pack(self.head, self.signature) + self.sealed_hash
+
+    @classmethod
+    def parse(cls, data: bytes) -> "SignedBackupHead":
+        """Inverse of `encode`, or InvalidEncoding; verifies nothing."""
+        if len(data) != SIGNED_BACKUP_HEAD_BYTES:
+            raise InvalidEncoding("the head of a backup of another length")
+        return cls(*_unpack(data), data[BACKUP_HEAD_BYTES:])
+
+
 @dataclass(frozen=True, slots=True)
 class SignedBackup:
     """A backup as it is stored."""
@@ -84,32 +131,21 @@ class SignedBackup:
 
     def encode(self) -> bytes:
         """169 B: suite ‖ account ‖ device ‖ counter u64 ‖ version u64 ‖ hash ‖ made at u64 ‖ signature, then the sealed rest."""
-        head = self.head
-        return (
-            _HEAD.pack(
-                limits.SUITE,
-                head.account,
-                head.device,
-                head.counter,
-                head.manifest_version,
-                head.manifest_hash,
-                head.made_at_ms,
-                self.signature,
-            )
-            + self.sealed
-        )
+        return _pack(self.head, self.signature) + self.sealed
+
+    @property
+    def signed_head(self) -> SignedBackupHead:
+        """What can be shown of it to whoever shall not have it."""
+        return SignedBackupHead(self.head, self.signature, sha256(self.sealed))
 
     @classmethod
     def parse(cls, data: bytes) -> "SignedBackup":
         """Inverse of `encode`, or InvalidEncoding."""
-        if len(data) < BACKUP_HEAD_BYTES or data[0] != limits.SUITE:
-            raise InvalidEncoding("not a backup of this suite")
-        _, *head, signature = _HEAD.unpack_from(data)
-        return cls(BackupHead(*head), signature, data[BACKUP_HEAD_BYTES:])
+        return cls(*_unpack(data), data[BACKUP_HEAD_BYTES:])
 
 
-def _signed(head: BackupHead, sealed: bytes) -> bytes:
-    return transcript(labels.BACKUP, *head.fields(), sha256(sealed))
+def _signed(head: BackupHead, sealed_hash: bytes) -> bytes:
+    return transcript(labels.BACKUP, *head.fields(), sealed_hash)
 
 
 def _info(head: BackupHead) -> bytes:
@@ -135,7 +171,22 @@ def seal_backup(
     head = BackupHead(device.account_id, device.device_id, counter, own.version, own.hash, now_ms)
     padded = pad(content, padded_blob_length(len(content) + LENGTH_BYTES))
     sealed = hpke_seal(recovery_public, _info(head), padded)
-    return SignedBackup(head, device.signing.sign(_signed(head, sealed)), sealed)
+    return SignedBackup(head, device.signing.sign(_signed(head, sha256(sealed))), sealed)
+
+
+def verify_backup_head(signed: SignedBackupHead, chain: VerifiedManifest) -> DeviceEntry:
+    """The manager of this account that signed it, as its manifest lists it.
+
+    Raises ManifestRefused, also for a manifest from before the known chain, ManifestGap, UnknownDevice, InvalidSignature.
+    """
+    head = signed.head
+    if head.account != chain.account_id:
+        raise ManifestRefused("a backup of another account")
+    entry = chain.require(head.manifest_version, head.manifest_hash).manifest.device(head.device)
+    if not entry.manager:
+        raise ManifestRefused("a backup that no manager has signed")
+    ed25519_verify(entry.signing_public, _signed(head, signed.sealed_hash), signed.signature)
+    return entry
 
 
 def open_backup(
@@ -153,12 +204,7 @@ def open_backup(
     it, unless the user was warned and says it is fine; ManifestGap, ManifestRefused, InvalidSignature, Undecryptable.
     """
     head = backup.head
-    if head.account != newest.account_id:
-        raise ManifestRefused("a backup of another account")
-    entry = newest.require(head.manifest_version, head.manifest_hash).manifest.device(head.device)
-    if not entry.manager:
-        raise ManifestRefused("a backup that no manager has signed")
-    ed25519_verify(entry.signing_public, _signed(head, backup.sealed), backup.signature)
+    verify_backup_head(backup.signed_head, newest)
     if not outdated_is_fine:
         if head.counter < known_counter:
             raise BackupOutdated("there is a newer backup than this one", head.counter, known_counter)

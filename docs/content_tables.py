@@ -56,6 +56,7 @@ def contents_table() -> str:
     named = (
         contents.Content,
         contents.Introduction,
+        contents.BackupHeads,
         contents.Reference,
         contents.FilePointer,
         act_bodies.ReceiptEntry,

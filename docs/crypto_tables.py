@@ -64,6 +64,7 @@ ACCOUNT_LIMITS: Final = (
     "MAX_BACKUP_BYTES",
     "MAX_HISTORY_KEYS",
     "MAX_HISTORY_CONTENT_BYTES",
+    "MAX_BACKUP_COUNTER",
 )
 OF_SESSIONS: Final = ("MAX_SKIPPED_KEYS",)
 """Limits whose remark speaks of sessions, and that hold for a sender's chains as well."""

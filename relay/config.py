@@ -117,6 +117,13 @@ class RateSettings(BaseModel):
         Rate(burst=50_000, per_second=2_000),
         description="envelopes that come by one contact or group token",
     )
+    submit: Rate = Field(
+        Rate(burst=50_000, per_second=4_000), description="targets of the submits of one WebSocket"
+    )
+    submit_address: Rate = Field(
+        Rate(burst=200_000, per_second=8_000),
+        description="targets of submits from one address prefix, by all its connections",
+    )
 
 
 class Settings(BaseModel):

@@ -68,7 +68,7 @@ class Flow:
             for submit in submits:
                 session.send(Refused(submit.request_id, ShuttingDown.code, 0))
             return
-        judged = await self._mailboxes.authorise(submits, session.signer)  # 4 authorise
+        judged = await self._mailboxes.authorise(submits, session.signer, session.meter)  # 4 authorise
         for one in judged:
             if isinstance(one, Permitted) and not one.is_durable:
                 self._wakeup.relay(one.submission, self._clock.now_ms())

@@ -1,5 +1,6 @@
 """A WebSocket that speaks frames and nothing else: what odd and hostile clients of the tests are made of."""
 
+import json
 import os
 from collections import deque
 from collections.abc import AsyncIterator
@@ -28,7 +29,8 @@ from relay.wire.frames import (
     Submit,
     Target,
 )
-from tests.raw_device import RawDevice
+from relay.wire.links import encode_bytes
+from tests.raw_device import JSON, Answered, RawDevice, send
 
 Kind = TypeVar("Kind", bound=Frame)
 
@@ -164,3 +166,38 @@ async def stored(sender: RawSocket, *submits: Submit) -> None:
         assert await sender.expect(Accepted) == Accepted(
             submit.request_id, (Outcome.STORED,) * len(submit.targets)
         )
+
+
+async def over_http(
+    device: RawDevice, submit: Submit, *, signer: RawDevice | None = None, address: str | None = None
+) -> Answered:
+    """The same submit by one request: unsigned, or signed."""
+    body: dict[str, Any] = {
+        "envelope_id": encode_bytes(submit.envelope_id),
+        "envelope_class": submit.envelope_class,
+        "urgent": submit.urgent,
+        "ttl_seconds": submit.ttl_seconds,
+        "ciphertexts": [encode_bytes(one) for one in submit.ciphertexts],
+        "targets": [
+            {"device_id": encode_bytes(one.device_id), "ciphertext": one.ciphertext, "grant": one.grant}
+            for one in submit.targets
+        ],
+        "grants": [
+            {
+                "account_id": encode_bytes(one.account_id),
+                "token": encode_bytes(one.token),
+                "manifest_version": one.manifest_version,
+            }
+            for one in submit.grants
+        ],
+        "work": [encode_bytes(one) for one in submit.work],
+    }
+    if signer is not None:
+        return await signer.call("POST", "/v1/envelopes", body)
+    return await send(
+        device.session,
+        "POST",
+        device.url("/v1/envelopes"),
+        data=json.dumps(body).encode(),
+        headers=JSON if address is None else {**JSON, "X-Forwarded-For": address},
+    )

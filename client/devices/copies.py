@@ -27,7 +27,7 @@ from .shared_items import has_other_devices
 COPIED: Final = frozenset(
     {ContentType.TEXT, ContentType.FILE, ContentType.REACTION, ContentType.EDIT, ContentType.DELETE}
 )
-"""What a user does. What clients tell each other unseen is each device's own affair."""
+"""What a user does. What clients tell each other unseen is each device's own affair; what was read goes as `client.receipts`."""
 _MAX_CODE_CHARACTERS: Final = 64
 
 

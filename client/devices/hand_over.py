@@ -12,6 +12,7 @@ from client.store import facts
 from client.store.database import Transaction
 from client.store.link_rows import handed_over_at_ms, note_hand_over
 from client.system import System
+from client.transparency.backups import hear_own_backup
 from crypto.errors import InvalidEncoding
 
 from .shared_items import apply_items, decode_items, everything, tell_all
@@ -27,6 +28,7 @@ def take_shared_items(incoming: Incoming) -> None:
         raise InvalidEncoding("only own devices share items")
     tx, batch = incoming.tx, incoming.batch
     apply_items(tx, body.items, batch.now_ms)
+    hear_own_backup(tx, load_account(tx), batch.now_ms)
     if body.is_all:
         facts.set_number(tx, facts.HANDED_OVER, 1)
     if body.asks and _answers(tx, load_account(tx), incoming.device_id, batch.now_ms):

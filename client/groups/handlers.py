@@ -35,6 +35,7 @@ from .answers import answer_ask
 from .bodies import AskBody, ChainBody, CommitBody, SecretsBody, WelcomeBody, decode
 from .following import apply_entries, learn
 from .joined import may_welcome, tell_joined
+from .kept_back import note_told
 from .opening import release_group
 from .returning import is_named
 
@@ -130,6 +131,7 @@ def _learn(
 ) -> None:
     """Secrets are good only for the cuts whose commitments they open; those of strangers are not even kept waiting."""
     is_known = told.account_id in row.view.state.by_account
+    note_told(tx, row, told.account_id, given, batch.now_ms)
     if is_known and learn(tx, row.group_id, given, batch.now_ms):
         release_group(tx, batch, row.group_id)
         batch.drafted = True  # what waited for the secret goes out

@@ -30,6 +30,7 @@ from relay.wire.limits import ENVELOPE_ID_BYTES
 from relay.wire.links import decode_id, encode_id
 
 from .hand_outs import ready_chain
+from .kept_back import require_current
 from .returning import WAITS, waiting_group
 
 MAX_TARGETS: Final = (
@@ -134,6 +135,7 @@ def encrypt_group_drafts(
         raise GroupNotReady(
             "the group has changed, and its new secret has not come: the message goes out when it has"
         )
+    require_current(tx, row, account.account_id, system.now_ms())
     try:
         chain, is_ready, has_more = ready_chain(tx, account, row, system)
     except ChainMissing as error:

@@ -7,25 +7,27 @@ docs/protocol.md, "Backups".
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from client.account import Account, load_account
 from client.devices.shared_items import put_item
 from client.errors import Refused
 from client.logs import append_account_log, read_account_log, trim_account_log
+from client.store.backup_rows import find_restored_from
 from client.store.database import Database, Transaction
 from client.store.shared import Item
 from client.system import Step, System
+from client.transparency.backups import (
+    STATE,
+    BackupState,
+    backup_state,
+    verified_head,
+)
 from client.transport import Transport
+from crypto.limits import MAX_BACKUP_COUNTER
 from crypto.recovery import SignedBackup, seal_backup
 
-from .backup_content import (
-    STATE,
-    backup_state,
-    digest_of,
-    encode_backup,
-    encode_state,
-    items_to_back_up,
-    sealing_key,
-)
+from .backup_content import digest_of, encode_backup, items_to_back_up, sealing_key
 from .backup_parts import LOG_NAME, parts_of, whole_backups
 
 REST_MS: Final = 20_000
@@ -55,8 +57,11 @@ async def back_up_if_due(
         return False
     for _ in range(_TRIES):
         known, next_index = await backups_in_log(transport)
-        counter = max([plan.counter, *(backup.head.counter for backup in known)]) + 1
         account = await database.read(load_account)
+        heads = [backup.signed_head for backup in known]
+        # What no manager signed counts for nothing: else the relay could use the numbers up.
+        counters = [one.head.counter for one in heads if verified_head(one.encode(), account.own)]
+        counter = min(max([plan.counter, *counters]) + 1, MAX_BACKUP_COUNTER)
         backup = _seal(account, plan, counter, system.now_ms())
         try:
             for index, part in enumerate(parts_of(backup.encode()), next_index):
@@ -66,7 +71,8 @@ async def back_up_if_due(
                 raise
             continue  # another manager makes one at this moment: on top of its
         system.reached(Step.BACKED_UP)
-        state = encode_state(counter, plan.digest, system.now_ms())
+        head = backup.signed_head.encode()
+        state = msgspec.msgpack.encode(BackupState(counter, plan.digest, backup.head.made_at_ms, head))
         await database.run(lambda tx: put_item(tx, STATE, state, system))  # noqa: B023  # awaited here
         if next_index:
             await trim_account_log(transport, LOG_NAME, next_index)
@@ -89,7 +95,9 @@ def _plan(tx: Transaction, system: System, *, at_once: bool) -> _Plan | None:
     rests = now_ms - max((item.changed_at_ms for item in items), default=0) >= REST_MS
     if not (at_once or rests or now_ms - state.made_at_ms >= MOST_MS):
         return None
-    return _Plan(items, digest, sealing_public, state.counter)
+    restored = find_restored_from(tx)
+    counter = max(state.counter, restored.heard if restored else 0)
+    return _Plan(items, digest, sealing_public, counter)
 
 
 def _seal(account: Account, plan: _Plan, counter: int, now_ms: int) -> SignedBackup:

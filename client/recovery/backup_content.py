@@ -14,12 +14,11 @@ from client.devices.shared_kinds import CHAIN
 from client.store.database import Transaction
 from client.store.shared import Item, find_item
 from client.system import System
+from client.transparency.backups import STATE
 from crypto.errors import InvalidEncoding
 
 SEALING_KEY: Final = "recovery/sealing"
 """The public key that backups are sealed to."""
-STATE: Final = "recovery/backup"
-"""Of the newest backup: so all devices know its counter, and whether something has changed since."""
 _VERSION: Final = 1
 
 
@@ -33,17 +32,7 @@ class BackupContent(msgspec.Struct, frozen=True, array_like=True):
         return f"BackupContent({len(self.items)} items)"
 
 
-class BackupState(msgspec.Struct, frozen=True, array_like=True):
-    """The value of `recovery/backup`."""
-
-    counter: Annotated[int, Meta(ge=0, le=2**53)]
-    digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
-    """SHA-256 of the shared items that it holds: the same on all devices."""
-    made_at_ms: Annotated[int, Meta(ge=0, le=2**53)]
-
-
 _content: Final = msgspec.msgpack.Decoder(BackupContent)
-_state: Final = msgspec.msgpack.Decoder(BackupState)
 _sealing: Final = msgspec.msgpack.Decoder(bytes)
 
 
@@ -69,20 +58,6 @@ def decode_backup(content: bytes) -> list[Item]:
         return _content.decode(content).items
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEncoding("not the content of a backup") from error
-
-
-def encode_state(counter: int, digest: bytes, made_at_ms: int) -> bytes:
-    """The value of `recovery/backup`."""
-    return msgspec.msgpack.encode(BackupState(counter, digest, made_at_ms))
-
-
-def backup_state(tx: Transaction) -> BackupState:
-    """Of the newest backup that this device knows of; counter 0 if it knows of none."""
-    item = find_item(tx, STATE)
-    try:
-        return BackupState(0, bytes(32), 0) if item is None else _state.decode(item.value)
-    except msgspec.DecodeError:
-        return BackupState(0, bytes(32), 0)  # in a form of a newer version
 
 
 def encode_sealing_key(public: bytes) -> bytes:

@@ -7,6 +7,8 @@ never. docs/protocol.md, "Recovery".
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from client.account import as_registered, find_account, save_account
 from client.account_requests import put_root_manifest, request_recovery
 from client.devices.arriving import arrive
@@ -29,11 +31,13 @@ from client.message import Identity
 from client.message_groups import GroupInfo
 from client.registration import register_token
 from client.store import facts
+from client.store.backup_rows import RestoredFrom, keep_restored_from
 from client.store.database import Database, Transaction
 from client.store.restoring_rows import Restoring, find_restoring, forget_restoring, keep_restoring
 from client.store.shared import Item, items_under
 from client.system import Step, System
 from client.times import iso_time
+from client.transparency.backups import STATE, BackupState
 from client.transport import Transport
 from client.trust import believe
 from crypto import errors as crypto_errors
@@ -41,11 +45,11 @@ from crypto.keys import LocalDevice
 from crypto.keys import account_id as account_id_of
 from crypto.manifest import DeviceEntry, SignedManifest, build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import VerifiedManifest
-from crypto.recovery import BackupHead, RecoveryKey, SignedBackup, open_backup
+from crypto.recovery import RecoveryKey, SignedBackup, open_backup
 from relay.wire.limits import MAX_DEVICES
 
 from .backing_up import backups_in_log
-from .backup_content import SEALING_KEY, STATE, decode_backup, encode_sealing_key, encode_state
+from .backup_content import SEALING_KEY, decode_backup, encode_sealing_key
 
 _TRIES: Final = 4
 _OLDER: Final = "whom you met since is not in it; --accept-older takes it all the same"
@@ -114,8 +118,10 @@ async def restore_account(
         before, own = await _come_in(transport, restoring, key, wishes, system)
         system.reached(Step.MANIFEST_TAKEN)
         account = await arrive(transport, database, restoring.local, document.signing_key, own, system)
+        asked_at_ms = system.now_ms()
         backups, _ = await backups_in_log(transport)
-        head, items = _open_newest(backups, key, before, wishes)
+        backup, items = _open_newest(backups, key, before, wishes)
+        restored = _restored_from(backup, asked_at_ms)
         if all(item.key != f"{TOKEN}/contact" for item in items):
             await register_token(transport, database, "contact", system)
         done = as_registered(account, account.role)
@@ -130,15 +136,18 @@ async def restore_account(
                 ask_for_all(tx, system)  # they know what came after the backup, and its counter
             else:
                 change_own_tokens(tx, system)  # those that are out of the account now know the old ones
-                counter = 0 if head is None else head.counter  # the next one counts above it
-                put_item(tx, STATE, encode_state(counter, bytes(32), 0), system)
+                state = BackupState(
+                    restored.counter, bytes(32), 0, restored.head
+                )  # the next one counts above it
+                put_item(tx, STATE, msgspec.msgpack.encode(state), system)
+            keep_restored_from(tx, restored)
             put_item(tx, key_of(done.device_id), encode_name(name), system)
             facts.set_number(tx, facts.HANDED_OVER, 1)
             return len(items_under(tx, "contact")), waiting_groups(tx)
 
         contacts, groups = await database.run(take)
         identity = (await database.read(lambda tx: find_account(tx) or done)).identity()
-        made_at_ms = None if head is None else head.made_at_ms
+        made_at_ms = None if backup is None else backup.head.made_at_ms
         # Devices that stay let this one in, if nobody else can.
         lost = () if has_other_devices(done) else tuple(one.called for one in groups if one.status == LOST)
         return Restored(identity, contacts, made_at_ms, len(groups) - len(lost), lost)
@@ -228,9 +237,17 @@ def _before(own: VerifiedManifest, device_id: bytes) -> VerifiedManifest:
     return VerifiedManifest(own.account_id, tuple(without))
 
 
+def _restored_from(backup: SignedBackup | None, asked_at_ms: int) -> RestoredFrom:
+    """What later tells of other backups are compared with."""
+    if backup is None:
+        return RestoredFrom(0, 0, b"", asked_at_ms)
+    head = backup.head
+    return RestoredFrom(head.counter, head.made_at_ms, backup.signed_head.encode(), asked_at_ms)
+
+
 def _open_newest(
     backups: list[SignedBackup], key: RecoveryKey, before: VerifiedManifest, wishes: RestoreWishes
-) -> tuple[BackupHead | None, list[Item]]:
+) -> tuple[SignedBackup | None, list[Item]]:
     """The newest backup that is one; (None, []) if there is none at all."""
     refused: crypto_errors.CryptoError | None = None
     for backup in sorted(backups, key=lambda one: one.head.counter, reverse=True):
@@ -246,7 +263,7 @@ def _open_newest(
             continue
         if refused is not None and not wishes.accept_older:
             raise BackupOutdated(f"a newer backup is damaged ({refused}): {_OLDER}")
-        return backup.head, items
+        return backup, items
     if refused is not None:
         raise BackupRefused(f"the relay's backup is not taken: {refused}") from refused
     return None, []

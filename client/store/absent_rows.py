@@ -37,7 +37,7 @@ def times_asked(tx: Transaction, device_id: bytes, content: Content) -> int | No
 
 _TO_ASK: Final = (
     " FROM absent a JOIN counters c ON c.conversation_id = a.conversation_id AND c.device_id = a.device_id"
-    # Of conversations of two: in groups a content that is missing is looked for in another way.
+    # Of conversations of two: in groups nothing is given again.
     " JOIN conversations v ON v.id = a.conversation_id AND v.account_id = c.account_id"
     " LEFT JOIN peers p ON p.account_id = c.account_id"
     " LEFT JOIN resend_times t ON t.account_id = c.account_id AND t.device_id = a.device_id"

@@ -102,6 +102,12 @@ def mark_unconnected_told(tx: Transaction, head: SignedHead) -> None:
     tx.run("UPDATE log_unconnected SET told = 1 WHERE head = ?", head.encode())
 
 
+def forget_logs(tx: Transaction) -> None:
+    """All heads and the own proof go, as before the first contact; the evidence stays."""
+    for table in ("log_heads", "log_unconnected", "log_own_proof"):
+        tx.run(f"DELETE FROM {table}")  # noqa: S608  # names of this file
+
+
 def keep_own_proof(tx: Transaction, manifest_hash: bytes, proof: bytes) -> None:
     """The newest proof for the own manifest of this 32 B hash."""
     tx.run(

@@ -17,6 +17,26 @@ def add(tx: Transaction, message_n: int, account_id: bytes, *, is_read: bool) ->
     return changed > 0
 
 
+def share(tx: Transaction, message_n: int) -> None:
+    """The own other devices are to be told that this was read here."""
+    tx.run("INSERT OR IGNORE INTO reads_to_share (message_n) VALUES (?)", message_n)
+
+
+def take_shared(tx: Transaction, limit: int) -> list[int]:
+    """The oldest of those; they are due no more."""
+    rows = tx.all(
+        "DELETE FROM reads_to_share WHERE message_n IN (SELECT message_n FROM reads_to_share"
+        " ORDER BY message_n LIMIT ?) RETURNING message_n",
+        limit,
+    )
+    return sorted(row[0] for row in rows)
+
+
+def are_shared_left(tx: Transaction) -> bool:
+    """Whether more of those are due."""
+    return tx.one("SELECT 1 FROM reads_to_share LIMIT 1") is not None
+
+
 def due_at(tx: Transaction, account_id: bytes) -> tuple[int | None, int]:
     """(When the next ones for this account are due, when the last ones were given; 0: never)."""
     row = tx.one("SELECT due_at_ms, sent_at_ms FROM receipt_times WHERE account_id = ?", account_id)

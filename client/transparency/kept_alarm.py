@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from client.store import facts
 from client.store.database import Transaction
-from client.store.log_rows import all_evidence
+from client.store.log_rows import all_evidence, forget_logs
 from client.times import iso_time
 from relay.wire.links import encode_bytes, encode_id
 
@@ -18,7 +19,7 @@ class KeptAlarm:
     """Whom it is about, base32; None: the relay itself."""
     at_ms: int
     known: bytes
-    """What was known before: a signed head (`log_…`), or a manifest as a set-up envelope carries it."""
+    """What was known before: a signed head, of a log or of a backup, or a manifest as a set-up envelope carries it."""
     other: bytes
     """What contradicts it: likewise, or the claim of a contact."""
 
@@ -32,6 +33,12 @@ class KeptAlarm:
             "known": encode_bytes(self.known),
             "other": encode_bytes(self.other),
         }
+
+
+def trust_again(tx: Transaction) -> None:
+    """The user has asked the operator what happened: the relay's next head is taken as the first one."""
+    forget_logs(tx)
+    facts.set_number(tx, facts.OWN_LOG_CHECKED_AT_MS, 0)  # the own list is looked up there at once
 
 
 def kept_alarms(tx: Transaction) -> list[KeptAlarm]:

@@ -13,7 +13,7 @@ from relay.services.devices import Devices
 from relay.services.running import Running
 from relay.services.wakeup import Wakeup
 from relay.session.machine import State
-from relay.session.session import Line, Session
+from relay.session.session import Line, Meter, Session
 from relay.wire import limits
 from relay.wire.codec import encode_frame
 from relay.wire.errors import NotAllowed, ShuttingDown, Unauthenticated
@@ -51,10 +51,10 @@ class Connections:
         """Everyone who is connected to this node."""
         return tuple(self._sessions)
 
-    def open(self, line: Line) -> Session:
+    def open(self, line: Line, meter: Meter) -> Session:
         """A connection came: the relay speaks first."""
         challenge = self._randomness(limits.CHALLENGE_BYTES)
-        session = Session(line, connection_id=self._randomness(16), challenge=challenge)
+        session = Session(line, connection_id=self._randomness(16), challenge=challenge, meter=meter)
         self._sessions.add(session)
         session.send(Challenge(challenge, self._clock.now_ms()))
         if self.stopping:

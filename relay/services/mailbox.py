@@ -14,6 +14,7 @@ from relay.ports.mailboxes import Appended, MailboxStore, Submission
 from relay.services.devices import KnownDevice
 from relay.services.reach import Reach, Reachable
 from relay.services.strangers import STRANGE, Strangers
+from relay.session.session import Meter
 from relay.wire.errors import MalformedRequest, NotAllowed, RelayError
 from relay.wire.frames import Accepted, EnvelopeClass, ManifestVersion, Outcome, Refused, Submit
 
@@ -92,7 +93,7 @@ class Mailboxes:
         self._anonymous_submit = anonymous_submit
 
     async def authorise(
-        self, submits: Sequence[Submit], signer: KnownDevice | None
+        self, submits: Sequence[Submit], signer: KnownDevice | None, meter: Meter
     ) -> list[Permitted | Refused]:
         """What of each submit may be stored, and the answer for the rest; in their order.
 
@@ -103,6 +104,7 @@ class Mailboxes:
         judged: list[Permitted | Refused] = []
         for submit in submits:
             try:
+                meter.take(len(submit.targets))  # before anything is looked up
                 self._check(submit, signer)
                 if len(submit.targets) == 1:
                     grant = submit.grants[0]

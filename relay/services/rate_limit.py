@@ -6,6 +6,7 @@ Nothing of this is stored: an address prefix, or who asks for whose keys, must b
 import hashlib
 import ipaddress
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Final
 
 from relay.config import Rate, RateSettings
@@ -19,6 +20,7 @@ class Gcra:
     """`burst` at once for each key, then one in `seconds_per_unit`."""
 
     def __init__(self, *, burst: int, seconds_per_unit: float, monotonic_ms: Callable[[], int]) -> None:
+        self.burst = burst
         self._unit_ms = seconds_per_unit * 1_000
         self._tolerance_ms = self._unit_ms * (burst - 1)
         self._monotonic_ms = monotonic_ms
@@ -70,6 +72,30 @@ def address_prefix(address: str) -> bytes | None:
     return parsed.packed[:3] if parsed.version == 4 else parsed.packed[:6]
 
 
+class SubmitMeter:
+    """What one WebSocket may submit, and with all others from there its address prefix; who it is does not count.
+
+    A submit with more targets than the burst counts as the burst: it may come, but nothing beside it.
+    """
+
+    __slots__ = ("_connection", "_new", "_prefix", "_rates")
+
+    def __init__(self, rates: "Rates", new: Callable[[], Gcra], prefix: bytes | None) -> None:
+        self._rates = rates
+        self._new = new
+        self._connection: Gcra | None = None  # most connections never submit
+        self._prefix = prefix
+
+    def take(self, targets: int) -> None:
+        """Raise RateLimited if these are too many now."""
+        if self._connection is None:
+            self._connection = self._new()
+        if wait_ms := self._connection.take(None, min(targets, self._connection.burst)):
+            raise RateLimited(retry_after_ms=wait_ms)
+        if self._prefix is not None:
+            self._rates.take_submit(self._prefix, targets)
+
+
 class Rates:
     """The limits on HTTP requests. Each method takes one unit or raises RateLimited."""
 
@@ -87,6 +113,8 @@ class Rates:
         self._link = limit(settings.link)
         self._recovery = limit(settings.recovery)
         self._group_log = limit(settings.group_log)
+        self._submit_address = limit(settings.submit_address)
+        self._new_submit = partial(limit, settings.submit)
         self._key = randomness(32)
 
     @staticmethod
@@ -95,10 +123,29 @@ class Rates:
             raise RateLimited(retry_after_ms=wait_ms)
 
     def _take_address(self, limit: Gcra, address: str | None) -> None:
-        prefix = address_prefix(address) if address else None
+        prefix = self._prefix(address)
         if prefix is not None:
-            # Under a key of this process: a memory dump of the limits names nobody's network.
-            self._take(limit, hashlib.blake2b(prefix, key=self._key, digest_size=16).digest())
+            self._take(limit, prefix)
+
+    def _prefix(self, address: str | None) -> bytes | None:
+        """Under a key of this process: a memory dump of the limits names nobody's network."""
+        prefix = address_prefix(address) if address else None
+        return None if prefix is None else hashlib.blake2b(prefix, key=self._key, digest_size=16).digest()
+
+    def submit_meter(self, address: str | None) -> SubmitMeter:
+        """For a new WebSocket from this address."""
+        return SubmitMeter(self, self._new_submit, self._prefix(address))
+
+    def take_submit(self, prefix: bytes, targets: int) -> None:
+        """Submitted from this address prefix, as a meter has it."""
+        if wait_ms := self._submit_address.take(prefix, min(targets, self._submit_address.burst)):
+            raise RateLimited(retry_after_ms=wait_ms)
+
+    def take_http_submit(self, address: str | None, targets: int) -> None:
+        """A submit by a request from this address."""
+        prefix = self._prefix(address)
+        if prefix is not None:
+            self.take_submit(prefix, targets)
 
     def take_device(self, device_id: bytes) -> None:
         """A signed request of this device."""

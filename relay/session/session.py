@@ -43,6 +43,13 @@ class Feed(Protocol):
         """Deliver no more."""
 
 
+class Meter(Protocol):
+    """What bounds how much a connection submits."""
+
+    def take(self, targets: int) -> None:
+        """Raise RateLimited if these are too many now."""
+
+
 class Session:
     """Written by the connection's own handler and, from the event loop's thread only, by deliveries to it."""
 
@@ -55,13 +62,15 @@ class Session:
         "in_flight_frames",
         "last_answer",
         "line",
+        "meter",
         "outbox",
         "signer",
         "state",
     )
 
-    def __init__(self, line: Line, *, connection_id: bytes, challenge: bytes) -> None:
+    def __init__(self, line: Line, *, connection_id: bytes, challenge: bytes, meter: Meter) -> None:
         self.line = line
+        self.meter = meter
         self.connection_id = connection_id  # 16 B random; names it on the bus, never in a log
         self.challenge = challenge
         self.state = State.CHALLENGED

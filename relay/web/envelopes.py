@@ -7,6 +7,7 @@ from relay.wire.frames import Grant, Submit, Target
 from relay.wire.resources import ManifestBehind, SubmitAnswer, SubmitRequest
 
 from .call import Call, answer
+from .middleware import client_address
 from .websocket import FLOW
 
 
@@ -15,6 +16,9 @@ async def submit(call: Call) -> web.StreamResponse:
     if call.device is not None:
         require(call.device, Operation.SUBMIT)
     asked = call.read(SubmitRequest)
+    services = call.services
+    address = client_address(call.request, forwarded_for=services.settings.forwarded_for)
+    services.rates.take_http_submit(address, len(asked.targets))
     accepted = await call.request.app[FLOW].submit(
         Submit(
             request_id=0,

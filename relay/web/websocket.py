@@ -19,6 +19,7 @@ from relay.wire.codec import SUBPROTOCOL
 from relay.wire.errors import CLOSE_CODES, MalformedFrame, MalformedRequest
 
 from .call import Call
+from .middleware import client_address
 
 FLOW: Final = web.AppKey("flow", Flow)
 
@@ -155,7 +156,8 @@ async def connect(call: Call) -> web.WebSocketResponse:
     if transport is None:
         return response
     line = WebSocketLine(response, transport, clock=clock)
-    session = connections.open(line)
+    address = client_address(request, forwarded_for=services.settings.forwarded_for)
+    session = connections.open(line, services.rates.submit_meter(address))
     line.carry(session)
     deadline = clock.call_later(limits.AUTHENTICATE_WITHIN_SECONDS, lambda: connections.expire(session))
     try:

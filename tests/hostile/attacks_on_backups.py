@@ -1,6 +1,6 @@
 """A relay that lies to somebody who has nothing left but the words of the account: old backups, nonsense, those of others."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from client import Client
@@ -12,7 +12,7 @@ from client.recovery.restoring import Restored, RestoreWishes
 from client.transport import Transport
 from crypto.recovery import RecoveryKey, SignedBackup, open_backup, seal_backup
 from relay.wire.links import encode_bytes, encode_id
-from tests.hostile.attacks import Guard, attack
+from tests.hostile.attacks import Guard, attack, nothing
 from tests.hostile.attacks_on_device_lists import account_of
 from tests.hostile.attacks_on_own_devices import linked
 from tests.hostile.middleman import Exchange
@@ -85,41 +85,57 @@ async def gives_a_backup_of_a_removed_device(stage: Stage) -> None:
     await stage.refuses(new, _restores(stage, new, words), "backup_outdated")
 
 
-@attack(
-    cannot="who has the words alone cannot know of a newer backup by the same device; when it was made is signed, and shown"
-)
-async def gives_an_older_backup(stage: Stage) -> None:
-    """gives an older backup, by a device that is still listed, to somebody who restores the account"""
-    bob, carla = await stage.people("bob", "carla")
+@dataclass(frozen=True)
+class _Outdated:
+    """Somebody who met `carla` after the old backup, and then, on a new phone, got the old one."""
+
+    bob: Person
+    carla: Person
+    new: Person
+    restored: Restored
+
+
+async def _restores_what_is_outdated(stage: Stage, wishes: RestoreWishes = WISHES) -> _Outdated:
+    """The older backup is by a device that is still listed."""
+    bob, carla, dora = await stage.people("bob", "carla", "dora")
     words = await _confirms(bob)
     old = await _backup_of(stage, bob)
-    await bob.says(carla, "hello")
+    await bob.says(dora, "hello")
     await _backs_up(bob)
+    await bob.says(carla, "hello")
+    await carla.listens()
     new = stage.stranger("bob's new phone")
     _gives(stage, old)
-    restored = await _restores(stage, new, words)
+    restored = await _restores(stage, new, words, wishes)
     stage.holds(restored.backup_made_at_ms == old.head.made_at_ms, "the time of the old backup is told")
     stage.shows(f"{new.name}: {words_of(restored)}")
+    return _Outdated(bob, carla, new, restored)
 
 
-@attack(cannot="what the other devices know is newer than any backup, and they tell it")
+@attack(Guard("client.transparency.backups._compare", nothing))
+async def gives_an_older_backup(stage: Stage) -> None:
+    """gives an older backup to somebody who restores the account, and has a contact who heard of the newest"""
+    found = await _restores_what_is_outdated(stage)
+    await found.new.says(found.carla, "it is me")
+    await found.carla.listens()
+    await found.carla.says(found.bob, "welcome back")
+    await found.new.listens()
+    stage.tells(found.new, "backup_outdated")
+
+
+@attack(Guard("client.transparency.backups._compare", nothing))
 async def gives_an_older_backup_though_a_device_is_kept(stage: Stage) -> None:
     """gives an older backup to somebody who restores the account beside a device that is still there"""
-    bob, carla = await stage.people("bob", "carla")
-    words = await _confirms(bob)
-    old = await _backup_of(stage, bob)
-    await bob.says(carla, "hello")
-    await _backs_up(bob)
-    new = stage.stranger("bob's new phone")
-    _gives(stage, old)
-    restored = await _restores(stage, new, words, replace(WISHES, keep_devices=True))
-    stage.holds(restored.contacts == 0, "the backup lacks whom bob met since")
+    found = await _restores_what_is_outdated(stage, replace(WISHES, keep_devices=True))
+    new, bob = found.new, found.bob
+    stage.holds(found.restored.contacts == 0, "the backup lacks whom bob met since")
     for device in (new, bob, bob, new):
         await device.flushes()
         await device.listens()
     async with new.client() as client:
         known = [one.account for one in await client.contacts()]
-    stage.holds(encode_id(carla.account_id) in known, "the new phone hears of carla from the kept one")
+    stage.holds(encode_id(found.carla.account_id) in known, "the new phone hears of carla from the kept one")
+    stage.tells(new, "backup_outdated")
 
 
 @attack(cannot="there may never have been a backup; that there is none is told")

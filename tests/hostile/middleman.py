@@ -166,7 +166,10 @@ class Middleman:
         """Any request of a client."""
         session = request.app[_SESSION]
         if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._carry_socket(request, session)
+            try:
+                return await self._carry_socket(request, session)
+            except (ConnectionError, aiohttp.ClientConnectionError):
+                return web.Response(status=502)  # one of the two is gone before they met
         exchange = Exchange(
             request.method,
             request.raw_path,
@@ -212,6 +215,7 @@ class Middleman:
     async def _carry_socket(
         self, request: web.Request, session: aiohttp.ClientSession
     ) -> web.WebSocketResponse:
+        """Raises ConnectionError or aiohttp.ClientConnectionError if client and relay do not come together."""
         client = web.WebSocketResponse(
             protocols=(codec.SUBPROTOCOL,), compress=False, max_msg_size=MAX_MESSAGE_BYTES
         )

@@ -13,7 +13,7 @@ from client.account import load_account
 from client.cli.commands import tokenim
 from client.client import Client
 from client.errors import LogRefused, LogRolledBack, LogSplit
-from client.message import Warned
+from client.message import State, Warned
 from client.store.database import Database
 from client.store.gossip_rows import Claim, add_claim
 from client.store.key_file import load_key
@@ -256,6 +256,10 @@ async def test_a10_a_head_that_no_proof_connects_is_refused_with_both_heads(peop
         (shown,) = await bob.evidence()
         assert (shown.kind, shown.account) == ("log_split", None)
         assert shown.as_json()["known"] == encode_bytes(known.head.encode())
+        with pytest.raises(LogSplit):
+            await bob.send("dora", "it stays so")
+        await bob.trust_log_again()
+        assert (await bob.send("dora", "the operator has told what happened")).state is State.ACCEPTED
     (evidence,) = await store_of(people, "bob", all_evidence)
     assert evidence.known == known.head.encode()
     assert evidence.other != evidence.known
@@ -278,3 +282,10 @@ async def test_the_command_prints_what_proves_an_alarm(people: People) -> None:
         "known": encode_bytes(first),
         "other": encode_bytes(second),
     }
+    for answer, is_known in (("n\n", True), ("y\n", False)):
+        arguments = ["--home", str(home), "evidence", "--trust-again", "--json"]
+        again = await asyncio.to_thread(
+            CliRunner().invoke, tokenim, arguments, input=answer, catch_exceptions=False
+        )
+        assert again.stdout == done.stdout
+        assert bool(await store_of(people, "bob", known_logs)) is is_known

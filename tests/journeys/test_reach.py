@@ -1,7 +1,6 @@
 """C6, C7 and the budgets of strangers, over WebSocket and HTTP of a real relay."""
 
 import hashlib
-import json
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,8 +12,17 @@ from relay.services.strangers import stranger_budget
 from relay.session import proof
 from relay.wire.frames import Accepted, Deliver, EnvelopeClass, Grant, Outcome, Refused, Submit, Target
 from relay.wire.links import encode_bytes
-from tests.raw_device import JSON, Answered, RawDevice, send
-from tests.raw_socket import RawSocket, anonymous, authenticated, caught_up, resumed, stored, submit_to
+from tests.raw_device import RawDevice, send
+from tests.raw_socket import (
+    RawSocket,
+    anonymous,
+    authenticated,
+    caught_up,
+    over_http,
+    resumed,
+    stored,
+    submit_to,
+)
 from tests.running_relay import World, open_world
 
 CONTACT, LINK, PUBLIC, GROUP = (bytes((number,)) * 16 for number in range(1, 5))
@@ -49,39 +57,6 @@ async def outcome(socket: RawSocket, submit: Submit) -> Outcome:
     await socket.send(submit)
     (only,) = (await socket.expect(Accepted)).outcomes
     return only
-
-
-async def over_http(device: RawDevice, submit: Submit, *, signer: RawDevice | None = None) -> Answered:
-    """The same submit by one request: unsigned, or signed."""
-    body: dict[str, Any] = {
-        "envelope_id": encode_bytes(submit.envelope_id),
-        "envelope_class": submit.envelope_class,
-        "urgent": submit.urgent,
-        "ttl_seconds": submit.ttl_seconds,
-        "ciphertexts": [encode_bytes(one) for one in submit.ciphertexts],
-        "targets": [
-            {"device_id": encode_bytes(one.device_id), "ciphertext": one.ciphertext, "grant": one.grant}
-            for one in submit.targets
-        ],
-        "grants": [
-            {
-                "account_id": encode_bytes(one.account_id),
-                "token": encode_bytes(one.token),
-                "manifest_version": one.manifest_version,
-            }
-            for one in submit.grants
-        ],
-        "work": [encode_bytes(one) for one in submit.work],
-    }
-    if signer is not None:
-        return await signer.call("POST", "/v1/envelopes", body)
-    return await send(
-        device.session,
-        "POST",
-        device.url("/v1/envelopes"),
-        data=json.dumps(body).encode(),
-        headers=JSON,
-    )
 
 
 async def test_e6_strangers_use_up_their_class_and_contacts_do_not_notice(world: World):
@@ -362,7 +337,8 @@ async def test_what_a_stranger_submits_is_judged_with_one_reading_of_the_clock(
     bob = await reachable(world, contact=CONTACT, link=LINK)
     mailboxes = world.relay.services.mailboxes
     submits = [submit_to(bob, token) for token in (CONTACT, LINK) for _ in range(100)]
-    await mailboxes.authorise(submits[:1], None)
+    meter = world.relay.services.rates.submit_meter(None)
+    await mailboxes.authorise(submits[:1], None, meter)
     readings = 0
     monotonic_ms = world.clock.monotonic_ms
 
@@ -373,6 +349,6 @@ async def test_what_a_stranger_submits_is_judged_with_one_reading_of_the_clock(
 
     monkeypatch.setattr(mailboxes._strangers._strange, "_monotonic_ms", counted)
     monkeypatch.setattr(mailboxes._strangers._known, "_monotonic_ms", counted)
-    judged = await mailboxes.authorise(submits, None)
+    judged = await mailboxes.authorise(submits, None, meter)
     assert len(judged) == len(submits)
     assert readings == len(submits)

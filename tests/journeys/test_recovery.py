@@ -223,13 +223,31 @@ async def test_a_backup_that_the_relay_has_changed_is_not_taken(tmp_path):
         (backup,) = whole_backups(entry.entry for entry in page.entries)
         altered = backup.encode()
         altered = altered[:-1] + bytes((altered[-1] ^ 1,))
-        altered = altered[:49] + b"\x7f" + altered[50:]  # a counter above all others
+        altered = altered[:55] + b"\x7f" + altered[56:]  # a counter above all others
         for index, part in enumerate(parts_of(altered), page.next_index):
             await append_account_log(transport, LOG_NAME, index, part)
         with pytest.raises(BackupOutdated, match="damaged"):
             await restore(people, words, tmp_path / "new")
         restored = await restore(people, words, tmp_path / "new", replace(WISHES, accept_older=True))
         assert restored.backup_made_at_ms is not None
+
+
+async def test_a_backup_that_nobody_signed_uses_up_no_numbers(tmp_path):
+    async with open_people(tmp_path, "alice") as people:
+        alice = await people.enter("alice")
+        await confirmed(alice)
+        transport = alice._account._transport
+        page = await read_account_log(transport, LOG_NAME, 0)
+        (backup,) = whole_backups(entry.entry for entry in page.entries)
+        forged = replace(backup, head=replace(backup.head, counter=2**53 - 1))
+        for index, part in enumerate(parts_of(forged.encode()), page.next_index):
+            await append_account_log(transport, LOG_NAME, index, part)
+        (this,) = await alice.devices.list()
+        await alice.devices.rename(this.device, "another name")
+        assert await alice.recovery.back_up()
+        page = await read_account_log(transport, LOG_NAME, page.next_index)
+        newest = whole_backups(entry.entry for entry in page.entries)[-1]
+        assert newest.head.counter == backup.head.counter + 1
 
 
 async def test_a_backup_that_is_none_of_this_account_is_not_taken(tmp_path):

@@ -98,6 +98,12 @@ def check_recovery(file: Part) -> None:
     backup, sealing = file.data("backup", "sealing_seed")
     assert one.devices[backup[33:49]].signing == file.data("signing_public")
     assert recovery.open_backup(backup, sealing, chain) == (int(file["counter"]), file.data("content"))
+    head = file.data("signed_head")
+    assert recovery.signed_head(backup) == head
+    assert recovery.verify_head(head, chain) == int(file["counter"])
+    for at in (0, 1, 40, 56, 64, 90, 104, 110, 170, 200):
+        with pytest.raises(Refused):
+            recovery.verify_head(head[:at] + bytes([head[at] ^ 1]) + head[at + 1 :], chain)
     for at in (0, 1, 40, 56, 64, 90, 104, 110, 170, 1_000, len(backup) - 1):
         with pytest.raises(Refused):
             recovery.open_backup(backup[:at] + bytes([backup[at] ^ 1]) + backup[at + 1 :], sealing, chain)

@@ -14,7 +14,8 @@ def conversation_id(one: bytes, other: bytes) -> bytes:
 
 @dataclass
 class Content:
-    """The fields; `introduction` is [token, handle] or None, `body` what MessagePack says, `gossip` may be left out."""
+    """The fields; `introduction` is [token, handle] or None, `body` what MessagePack says, `gossip` and `backups`
+    [own, theirs] may be left out."""
 
     type: int
     conversation_id: bytes
@@ -26,17 +27,19 @@ class Content:
     introduction: list[Any] | None
     body: Any
     gossip: bytes | None = None
+    backups: list[bytes] | None = None
 
     def encode(self) -> bytes:
         fields = list(vars(self).values())
-        return message_pack.encode(fields if self.gossip is not None else fields[:9])
+        last = 11 if self.backups is not None else 10 if self.gossip is not None else 9
+        return message_pack.encode(fields[:last])
 
 
 def parse(encoded: bytes, *, passes: bool = False) -> Content:
     """`passes`: it came as an ephemeral message, and so is not counted."""
     fields = message_pack.decode(encoded)
     require(isinstance(fields, list) and len(fields) >= 9, "fields")
-    made = Content(*fields[:10])
+    made = Content(*fields[:11])
     for value, end in (
         (made.type, 65_535),
         (made.counter, 2**53),
@@ -55,6 +58,8 @@ def parse(encoded: bytes, *, passes: bool = False) -> Content:
     if made.introduction is not None:
         token, handle = made.introduction[:2]
         require(isinstance(token, bytes) and len(token) == 16 and len(handle) <= 32, "introduction")
+    if made.backups is not None:
+        require(all(isinstance(one, bytes) and len(one) <= 201 for one in made.backups[:2]), "backups")
     return made
 
 

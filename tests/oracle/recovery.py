@@ -35,16 +35,32 @@ def seeds(key: bytes) -> tuple[bytes, bytes]:
     return root, hkdf(b"", key, b"tokenim/v1 recovery sealing\0", 32)
 
 
-def open_backup(backup: bytes, sealing_seed: bytes, chain: list[Manifest]) -> tuple[int, bytes]:
-    """(Counter, content) of a backup whose manifest is on the chain, by a manager that it lists."""
-    suite, account, device, counter, version, manifest_hash, at, signature = split(backup[:169], *FIELDS)
-    fields, sealed = (account, device, counter, version, manifest_hash, at), backup[169:]
+def signed_head(backup: bytes) -> bytes:
+    return backup[:169] + sha256(backup[169:])
+
+
+def verify_head(head: bytes, chain: list[Manifest]) -> int:
+    """The counter in the signed head of a backup (201 B), whose manager and manifest are on the chain."""
+    require(len(head) == 201, "length")
+    suite, account, device, counter, version, manifest_hash, at, signature, sealed_hash = split(
+        head, *FIELDS, 32
+    )
     require(suite == b"\x01", "suite")
+    require(max(number(counter), number(version), number(at)) < 2**53, "a number")
     named = [one for one in chain if (one.version, one.hash) == (number(version), manifest_hash)]
     require(named and device in named[0].devices and named[0].devices[device].manager, "no manager")
-    signed = transcript(b"tokenim/v1 backup\0", *fields, sha256(sealed))
+    fields = account, device, counter, version, manifest_hash, at
+    signed = transcript(b"tokenim/v1 backup\0", *fields, sealed_hash)
     ed25519.verify(named[0].devices[device].signing, signed, signature)
+    return number(counter)
+
+
+def open_backup(backup: bytes, sealing_seed: bytes, chain: list[Manifest]) -> tuple[int, bytes]:
+    """(Counter, content) of a backup whose manifest is on the chain, by a manager that it lists."""
+    sealed = backup[169:]
+    counter = verify_head(signed_head(backup), chain)
+    _, *fields, _ = split(backup[:169], *FIELDS)
     padded = hpke.unseal(sealing_seed, transcript(b"tokenim/v1 backup key\0", *fields), sealed)
     content = unpad(padded)
     require(len(padded) == padded_length(4 + len(content)), "size")
-    return number(counter), content
+    return counter, content

@@ -7,16 +7,14 @@ import msgspec
 import pytest
 
 from client.contents import ContentType
-from client.devices.shared_items import apply_items, share_changes, stamp_changes
+from client.devices.shared_items import apply_items, stamp_changes
 from client.errors import GroupNotReady, NotInGroup, UsageError
-from client.groups import hand_outs
 from client.groups.bodies import AskBody, Lacks, WelcomeBody, encode
 from client.groups.hand_outs import draft_welcome
 from client.groups.lists import KnownLists
 from client.groups.named import find, find_waiting
-from client.groups.returning import FIRST_AGAIN_MS, ask_back, give_up, waiting_groups
+from client.groups.returning import FIRST_AGAIN_MS, ask_back, give_up, waiting_group, waiting_groups
 from client.groups.shared_group import Committer, SharedGroup, group_key, shared_group
-from client.groups.shown import show_group
 from client.signals import draft_signal
 from client.store import queue
 from client.store.group_held import parked_of_type
@@ -193,9 +191,10 @@ async def test_a_name_that_a_waiting_group_shares_is_asked_back_about(tmp_path):
         with pytest.raises(UsageError, match="use the id"):
             await again.do(lambda tx: find_waiting(tx, "the choir"))
         assert await again.do(lambda tx: find_waiting(tx, f"group:{'nonsense'}")) is None
-        shown = await again.do(lambda tx: show_group(tx, again.person.account, group))
+        shown = await again.do(lambda tx: waiting_group(tx, group))
+        assert shown is not None
         assert (shown.status, shown.members) == ("waiting", ())
-        assert await again.do(lambda tx: show_group(tx, again.person.account, other).status) == "member"
+        assert await again.do(lambda tx: waiting_group(tx, other)) is None
 
 
 async def test_other_own_devices_are_given_a_day_and_members_asked_at_growing_intervals(tmp_path):
@@ -289,27 +288,3 @@ async def test_a_welcome_that_the_relay_does_not_bear_out_gives_way_and_nothing_
 def _committers(items: list[Item], group: bytes) -> tuple[Committer, ...]:
     (item,) = [one for one in items if one.key == group_key(group)]
     return msgspec.msgpack.decode(item.value, type=SharedGroup).committers
-
-
-async def test_a_group_too_large_for_an_envelope_comes_to_own_devices_by_who_may_commit(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(hand_outs, "MAX_INLINE_STATE_BYTES", 10)
-    monkeypatch.setattr(hand_outs, "MAX_STATE_BYTES", 10)
-    async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
-        group = await named_group(town, alice, bob)
-        laptop = await town.second_device(bob, "laptop")
-        await town.introduce(laptop)
-        await bob.do(lambda tx: share_changes(tx, bob.person.system))
-        items = await backup_of(bob)
-        await laptop.do(lambda tx: apply_items(tx, items, town.clock.ms))
-        await bob.look(group)
-        await town.settle()
-        await alice.look(group)
-        town.clock.ms += 31_000
-        await alice.look(group)
-        await town.settle()
-        assert await status(laptop, group) is Status.MEMBER
-        await alice.say(group, "large")
-        await town.settle()
-        assert await laptop.texts(group) == bodies("large")

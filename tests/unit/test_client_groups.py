@@ -1,11 +1,19 @@
 """Groups over real stores: joining, speaking, and what is held until its key comes."""
 
+from client.act_bodies import DeleteBody
+from client.acts import facts_of
+from client.contacts import block, unblock
+from client.contents import ContentType, Reference, encode_body
 from client.errors import GroupNotReady
 from client.groups.following import apply_entries
+from client.groups.kept_back import note_told, require_current
+from client.groups.sending import draft_group_signal
 from client.message import State
 from client.store import history, queue
+from client.store.contact_rows import dropped_of
 from client.store.group_held import held_count
 from client.store.groups import Status
+from crypto.group_epoch import EpochHandOut
 from crypto.group_rights import Role
 from tests.client_pair import bodies
 from tests.group_town import open_town
@@ -188,6 +196,39 @@ async def test_gaps_in_a_group_are_counted_as_everywhere(tmp_path):
         assert await bob.texts(group) == bodies("one", "two", "three")
 
 
+async def test_what_a_blocked_member_says_is_counted_and_not_shown(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob, carol)
+        number = await carol.say(group, "shown")
+        await town.settle()
+        await bob.do(lambda tx: block(tx, carol.id, bob.person.system, new_links=False))
+        await carol.say(group, "hidden")
+        await town.settle()
+        assert await bob.texts(group) == bodies("shown")
+        assert await alice.texts(group) == bodies("shown", "hidden")
+        assert await bob.do(lambda tx: dropped_of(tx, carol.id)) == 1
+        # Nothing is missing for it: the count goes on, and says so once they may speak again.
+        await bob.do(lambda tx: unblock(tx, carol.id))
+        await carol.say(group, "shown again")
+        await town.settle()
+        assert await bob.texts(group) == bodies("shown", "shown again")
+        assert await bob.do(history.tell_absent) == []
+        # Who may tidy up still does, blocked or not.
+        await bob.do(lambda tx: block(tx, carol.id, bob.person.system, new_links=False))
+
+        def tidy_up(tx) -> None:
+            row = history.find(tx, number)
+            assert row is not None
+            facts = facts_of(row)
+            assert facts is not None
+            body = encode_body(DeleteBody(Reference(carol.id, row.message_id, facts.reference())))
+            draft_group_signal(tx, carol.person.account, group, ContentType.DELETE, body, carol.person.system)
+
+        await carol.do(tidy_up)
+        await town.settle()
+        assert await bob.texts(group) == [b"", *bodies("shown again")]
+
+
 async def test_a_message_waits_for_a_secret_that_has_not_come(tmp_path):
     async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
         group = await town.group_of(alice, bob, carol, roles={carol.id: Role.ADMIN})
@@ -206,3 +247,57 @@ async def test_a_message_waits_for_a_secret_that_has_not_come(tmp_path):
         bob.inbox.append(secret)
         await town.settle()
         assert await alice.texts(group) == bodies("waits")
+
+
+async def test_nothing_is_sent_for_a_day_while_a_cut_is_kept_back(tmp_path, monkeypatch):
+    async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
+        group = await town.group_of(alice, bob)
+        reading = bob.care._reader.read
+
+        async def kept_back(group_id: bytes) -> bool:
+            return False
+
+        monkeypatch.setattr(bob.care._reader, "read", kept_back)
+        await alice.want_cut(group)
+        await town.settle()
+        row = await bob.row(group)
+        assert row.view.state.epoch < max(one.epoch for one in row.view.waiting)
+        town.clock.ms += 61_000
+        await bob.say(group, "waits")
+        await town.settle()
+        assert isinstance(bob.errors[-1], GroupNotReady)
+        assert "keeps back" in str(bob.errors[-1])
+        assert await alice.texts(group) == []
+        monkeypatch.setattr(bob.care._reader, "read", reading)
+        await bob.look(group)
+        await town.settle()
+        assert await alice.texts(group) == bodies("waits")
+
+
+async def test_who_says_that_a_cut_is_kept_back_stops_nobody_for_ever(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob, carol)
+        row, start_ms = await bob.row(group), town.clock.ms
+
+        async def is_held(at_ms: int, teller: bytes | None = None, epoch: int = 0) -> bool:
+            given = [] if teller is None else [EpochHandOut(group, epoch, 0, bytes(32), bytes(32))]
+
+            def tell_and_ask(tx) -> bool:
+                if teller is not None:
+                    note_told(tx, row, teller, given, start_ms + at_ms)
+                try:
+                    require_current(tx, row, bob.id, start_ms + at_ms)
+                except GroupNotReady:
+                    return True
+                return False
+
+            return await bob.do(tell_and_ask)
+
+        assert not await is_held(0, carol.id, 9)
+        assert not await is_held(DAY_MS // 2), "she may not commit"
+        assert not await is_held(0, alice.id, 7), "it may be on its way"
+        assert await is_held(60_000)
+        assert await is_held(DAY_MS - 1, alice.id, 8)
+        assert not await is_held(DAY_MS), "and not longer by another one"
+        assert not await is_held(2 * DAY_MS, alice.id, 2**50)
+        assert not await is_held(2 * DAY_MS + 60_000)

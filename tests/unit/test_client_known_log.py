@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.account import new_account
+from client.store import facts
 from client.store.log_rows import (
     MAX_UNCONNECTED,
     add_unconnected,
@@ -15,6 +16,7 @@ from client.store.log_rows import (
     remove_unconnected,
     unconnected,
 )
+from client.transparency.kept_alarm import trust_again
 from client.transparency.known_log import (
     Judged,
     connect,
@@ -198,3 +200,20 @@ async def test_few_heads_of_one_source_wait_for_a_proof(alice: Person, log: Sign
     assert [one.head.size for one in waiting if one.source] == [40, 40]
     await alice.database.run(lambda tx: remove_unconnected(tx, heads[-1]))
     assert {one.source for one in await alice.database.read(unconnected)} == {b""}
+
+
+async def test_a_user_may_begin_anew_with_the_log_and_a_split_that_goes_on_is_told_again(
+    alice: Person, log: SignedLog
+):
+    before = log.head()
+    assert await judge(alice, before) == Judged()
+    replaced = log.forked(2).head()
+    for _ in range(2):
+        assert (await judge(alice, replaced)).wrong is not None
+    told = await evidence(alice)
+    assert [kind for kind, *_ in told] == ["log_split"]
+    await alice.database.run(trust_again)
+    assert await alice.database.read(lambda tx: facts.number(tx, facts.OWN_LOG_CHECKED_AT_MS)) == 0
+    assert await judge(alice, replaced) == Judged()
+    assert await evidence(alice) == told
+    assert (await judge(alice, before, from_relay=False)).wrong is not None

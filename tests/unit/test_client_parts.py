@@ -10,6 +10,7 @@ import pytest
 from client.connection import run_together
 from client.contents import (
     EMPTY_BODY,
+    BackupHeads,
     Content,
     FilePointer,
     Introduction,
@@ -49,9 +50,18 @@ def test_a_content_survives_its_encoding():
     assert decode_text(bytes(CONTENT.body)) == "hello"
 
 
-def test_fields_after_the_gossip_are_for_the_future():
+def test_fields_after_the_last_one_are_for_the_future():
     fields = msgspec.msgpack.decode(encode_content(CONTENT))
-    assert decode_content(msgspec.msgpack.encode([*fields, b"", {"new": 1}])).message_id == bytes(16)
+    assert decode_content(msgspec.msgpack.encode([*fields, b"", None, {"new": 1}])).message_id == bytes(16)
+
+
+def test_heads_of_backups_stand_after_the_gossip_which_is_empty_if_there_is_none():
+    heads = BackupHeads(bytes(201), b"")
+    fields = msgspec.msgpack.decode(encode_content(msgspec.structs.replace(CONTENT, backups=heads)))
+    assert fields[9:] == [b"", [bytes(201), b""]]
+    assert decode_content(msgspec.msgpack.encode(fields)).backups == heads
+    with pytest.raises(InvalidEncoding):
+        decode_content(msgspec.msgpack.encode([*fields[:10], [bytes(202), b""]]))
 
 
 def test_gossip_stands_after_the_body_and_is_left_out_if_there_is_none():

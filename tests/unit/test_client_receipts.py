@@ -11,9 +11,10 @@ from client.contents import ContentType, Reference, decode_body
 from client.conversation_care import next_due_ms, tend
 from client.envelopes import Encrypted
 from client.privacy import Privacy, keep_privacy
-from client.store import history, queue
+from client.store import acts, history, queue
 from client.store.peers import accept
 from tests.client_pair import Person, open_pair
+from tests.own_device_pair import carry, two_devices
 
 ANY = Reference(bytes(32), bytes(16), bytes(32))
 
@@ -162,3 +163,37 @@ async def test_what_was_read_before_the_first_answer_is_told_once_it_is_read_aga
         await read_all(bob)
         bob.clock.ms += 20_000
         assert await tended(bob) is is_accepted
+
+
+async def test_what_was_read_on_one_device_is_read_on_the_others(tmp_path):
+    async with two_devices(tmp_path) as (phone, laptop, bob):
+        await bob.knows(phone, laptop)
+        await bob.draft(phone, "hello")
+        assert isinstance(await bob.encrypt(phone, phone, laptop), Encrypted)
+        (row,) = await bob.outgoing()
+        given = {one.device_id: one.ciphertext for one in row.envelopes}
+        for device in (phone, laptop):
+            await device.receive([given[device.account.device_id]])
+        await phone.database.run(lambda tx: keep_privacy(tx, Privacy(receipts=False)))
+        await read_all(phone)
+        assert not await tended(phone), "together, after a while"
+        phone.clock.ms = await due(phone) or 0
+        assert await tended(phone)
+        assert await due(phone) is None
+        assert await carry(phone, laptop) >= 1
+
+        def read_at(tx) -> int | None:
+            (message,) = history.not_given(tx, 0, 10)
+            return next((read for own, _, read in acts.receipts(tx, message.n) if own == laptop.id), None)
+
+        assert await laptop.database.read(read_at) is not None
+        assert "act_refused" not in await laptop.warned()
+        await read_all(laptop)
+        assert await due(laptop) is None, "what the others know is not told again"
+
+
+async def test_who_has_no_other_device_tells_nobody_what_was_read(tmp_path):
+    async with open_pair(tmp_path) as (alice, bob):
+        await bob.receive(await alice.say(bob, "hello"))
+        await read_all(bob)
+        assert await due(bob) is None

@@ -153,8 +153,10 @@ async def test_f21_a_migration_that_is_cut_leaves_the_old_schema(tmp_path, monke
         )
 
 
-def test_migrations_are_numbered_without_a_gap():
-    assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
+def test_migrations_are_in_order_and_each_number_is_there_once():
+    numbers = [number for number, _ in migrations()]
+    assert numbers[0] == 1
+    assert numbers == sorted(set(numbers))
 
 
 async def test_a_closed_store_says_so(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from relay.config import RateSettings
 from relay.services import rate_limit
-from relay.services.rate_limit import Gcra, Rates, address_prefix
+from relay.services.rate_limit import Gcra, Rates, SubmitMeter, address_prefix
 from relay.wire.errors import RateLimited
 
 
@@ -90,3 +90,47 @@ def test_a_refusal_says_when_to_come_again():
         rates.take_lookup(b"device")
     assert refused.value.retry_after_ms == 4_001
     rates.take_lookup(b"another")
+
+
+def meters(now: Ticks, *addresses: str | None, burst: int = 3, prefix_burst: int = 4) -> list[SubmitMeter]:
+    settings = RateSettings.model_validate(
+        {
+            "submit": {"burst": burst, "per_second": 0.5},
+            "submit_address": {"burst": prefix_burst, "per_second": 0.1},
+        }
+    )
+    rates = Rates(settings, monotonic_ms=now, randomness=bytes)
+    return [rates.submit_meter(address) for address in addresses]
+
+
+def test_a_connection_submits_its_burst_and_the_next_one_has_its_own():
+    now = Ticks()
+    one, other = meters(now, None, None)
+    one.take(3)
+    with pytest.raises(RateLimited) as refused:
+        one.take(1)
+    assert refused.value.retry_after_ms == 2_001
+    other.take(3)
+    now.ms += 2_001
+    one.take(1)
+
+
+def test_connections_from_one_network_share_what_it_may_submit():
+    now = Ticks()
+    one, neighbour, stranger = meters(now, "192.0.2.1", "192.0.2.9", "198.51.100.1")
+    one.take(3)
+    neighbour.take(1)
+    with pytest.raises(RateLimited) as refused:
+        neighbour.take(1)
+    assert refused.value.retry_after_ms == 10_001
+    stranger.take(3)
+
+
+def test_a_submit_with_more_targets_than_the_burst_comes_when_nothing_came_before():
+    now = Ticks()
+    (one,) = meters(now, "192.0.2.1")
+    one.take(10_000)
+    with pytest.raises(RateLimited):
+        one.take(1)
+    now.ms += 40_000
+    one.take(10_000)

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from relay.config import RateSettings
+from relay.services.rate_limit import Rates
 from relay.session.machine import State
 from relay.session.session import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_FRAMES, Session
 from relay.wire import limits
@@ -40,7 +42,8 @@ def line() -> ListLine:
 
 @pytest.fixture
 def session(line: ListLine) -> Session:
-    return Session(line, connection_id=bytes(16), challenge=bytes(32))
+    meter = Rates(RateSettings(), monotonic_ms=lambda: 0, randomness=bytes).submit_meter(None)
+    return Session(line, connection_id=bytes(16), challenge=bytes(32), meter=meter)
 
 
 def test_an_end_is_told_once_and_nothing_comes_after_it(line: ListLine, session: Session):

@@ -90,6 +90,7 @@ def recovery() -> dict[str, Any]:
         "content": content.hex(),
         "counter": 3,
         "backup": backup.encode().hex(),
+        "signed_head": backup.signed_head.encode().hex(),
     }
 
 

@@ -10,6 +10,7 @@ import msgspec
 from client.act_bodies import DeleteBody, EditBody, ReactionBody, ReceiptBody, ReceiptEntry
 from client.contents import (
     EMPTY_BODY,
+    BackupHeads,
     Content,
     ContentType,
     FilePointer,
@@ -80,6 +81,7 @@ def made() -> dict[str, Any]:
             None,
         ),
         ("nothing to show", ContentType.EMPTY, EMPTY_BODY, None),
+        ("what goes along: gossip and the heads of backups", ContentType.TEXT, encode_body(Text("hi")), None),
         ("a type of the future", 4_711, msgspec.msgpack.encode(["what", 1]), None),
     ]
     contents = []
@@ -87,6 +89,7 @@ def made() -> dict[str, Any]:
     for number, (name, content_type, body, introduction) in enumerate(bodies, 1):
         passes = content_type in (ContentType.TYPING, ContentType.PRESENCE)
         counter = 0 if passes else number
+        goes_along = name.startswith("what goes along")
         content = Content(
             type=content_type,
             conversation_id=conversation,
@@ -97,6 +100,8 @@ def made() -> dict[str, Any]:
             expires_after_seconds=0,
             introduction=introduction,
             body=msgspec.Raw(body),
+            gossip=b"gossip" if goes_along else b"",
+            backups=BackupHeads(bytes(201), b"") if goes_along else None,
         )
         encoded = encode_content(content)
         contents.append(
@@ -127,6 +132,7 @@ def made() -> dict[str, Any]:
         "not counted, with a predecessor": [*fields[:3], 0, *fields[4:]],
         "not counted, though it came by the mailbox": [*fields[:3], 0, b"", *fields[5:]],
         "a field is missing": fields[:8],
+        "the head of a backup of 202 bytes": [*fields, b"", [bytes(202), b""]],
     }
     return {
         "accounts": [one.hex(), other.hex()],
