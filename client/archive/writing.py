@@ -36,7 +36,7 @@ from .records import Packed, encode_archive, packed
 
 REWRITE_MS: Final = 30 * DAY_MS
 """So long after the last time what was deleted meanwhile goes from the log as well."""
-_AT_ONCE: Final = 300
+_AT_ONCE: Final = 150
 """Messages of one look into the store."""
 _TRIES: Final = 6
 _ROOM_PART: Final = 8
