@@ -95,11 +95,7 @@ class OpenAccount:
         self.history_archive: Final = HistoryArchive(
             transport, database, system, on_drafts=self.outbox.wake, send_out=self.send_out
         )
-        errands = (
-            self.devices.remove_silent,
-            self.recovery.back_up_when_it_rests,
-            self.history_archive.look,
-        )
+        errands = self.devices.remove_silent, self.recovery.back_up_when_it_rests, self.history_archive.look
         self._device_care = DeviceCare(errands, on_news=self._look_for_news)
         self.acting: Final = Acting(
             database,
