@@ -20,6 +20,7 @@ from .message import Warned
 from .message_acts import Acted, ActKind, MessageName
 from .store import acts, history, notices
 from .store.acts import StoredAct
+from .store.archive_rows import note_acted
 from .store.database import Transaction
 from .store.expiry_rows import start_timer
 from .store.history import MessageRow
@@ -32,6 +33,8 @@ _ACTS: Final = {
     ActKind.DELIVERED: Act.RECEIPT,
     ActKind.READ: Act.RECEIPT,
 }
+_KEPT: Final = (ActKind.REACTION, ActKind.EDIT, ActKind.DELETE)
+"""What the history archive keeps of what was done to messages."""
 
 
 def _on_reaction(incoming: Incoming) -> None:
@@ -148,6 +151,13 @@ def _require_entitled(tx: Transaction, account: Account, row: MessageRow, act: S
 
 def apply_act(tx: Transaction, row: MessageRow, act: StoredAct, now_ms: int) -> bool:
     """Do to a message what was found to be right; False if it changes nothing. A deleted one takes receipts alone."""
+    is_changed = _do(tx, row, act, now_ms)
+    if is_changed and act.kind in _KEPT:
+        note_acted(tx, row.n, now_ms, is_deleted=act.kind is ActKind.DELETE)
+    return is_changed
+
+
+def _do(tx: Transaction, row: MessageRow, act: StoredAct, now_ms: int) -> bool:
     match act.kind:
         case ActKind.DELIVERED | ActKind.READ:
             own = load_account(tx).account_id

@@ -22,6 +22,7 @@ from crypto.group_changes import Change
 from crypto.group_state import Setting
 from crypto.primitives import require_supported_build
 
+from .archive.history_archive import HistoryArchive
 from .contacts import Contact
 from .devices.own_devices import OwnDevices
 from .entrances import Entrances
@@ -119,6 +120,11 @@ class Client(Entrances, MessageCalls):
     def recovery(self) -> Recovery:
         """The recovery words of this account, and its backups."""
         return self._account.recovery
+
+    @property
+    def history_archive(self) -> HistoryArchive:
+        """What was said, sealed at the relay for devices that come later: on, off, status."""
+        return self._account.history_archive
 
     def whoami(self) -> Identity:
         """Who this folder is; needs no relay."""

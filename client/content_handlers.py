@@ -7,6 +7,7 @@ from typing import Final
 from crypto.errors import InvalidEncoding
 
 from . import acts, expiry, receipts, resends
+from .archive.keys import take_history_keys
 from .contact_tokens import hear_contact_token
 from .contents import OF_GROUPS, ContentType, content_hash
 from .devices.copies import open_copy, show_copy
@@ -87,6 +88,7 @@ HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
         ContentType.EMPTY: _nothing,
         ContentType.COPY: _take_copy,
         ContentType.SHARED_ITEMS: take_shared_items,
+        ContentType.HISTORY_KEYS: take_history_keys,
         ContentType.CONTACT_TOKEN: hear_contact_token,
         ContentType.MANIFEST_EVIDENCE: hear_evidence,
         ContentType.TYPING: _refuse,

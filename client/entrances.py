@@ -64,7 +64,8 @@ class Entrances:
     ) -> Restored:
         """Make the empty or missing folder `home` a new device of the account of these 24 words, and close it again.
 
-        Contacts, groups and settings come from the backup, messages do not. Unless `wishes` keeps them, all other devices
+        Contacts, groups and settings come from the backup, messages with the next
+        `events` if the history archive was on. Unless `wishes` keeps them, all other devices
         are out of the account by that. Safe to call again, with the same words, after it was cut off. Raises AccountExists,
         UsageError, RecoveryImpossible, BackupOutdated, BackupRefused, DevicesRefused, RelayKeyChanged, RelayUnreachable,
         Refused.

@@ -253,6 +253,19 @@ class Warned:
         return {"type": "warning", "kind": self.kind, "detail": self.detail, "account": self.account}
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryRestored:
+    """Messages of before came from the history archive: they are in the history, and not given out one by one."""
+
+    count: int
+    newest_at_ms: int
+    """When the newest of them was sent or received: of what came after it the archive gave nothing."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"type": "history_restored", "count": self.count, "newest_at": iso_time(self.newest_at_ms)}
+
+
 Event: TypeAlias = (
     Message
     | Acted
@@ -263,6 +276,7 @@ Event: TypeAlias = (
     | Gone
     | Unopened
     | Warned
+    | HistoryRestored
     | GroupChanged
     | GroupInvited
     | JoinAsked

@@ -11,6 +11,7 @@ from relay.wire.links import ContactLink, encode_id
 
 from .account import Account, load_account
 from .acting import Acting
+from .archive.history_archive import HistoryArchive
 from .contact_book import ContactBook
 from .contents import direct_conversation
 from .conversation_care import ConversationCare
@@ -91,7 +92,10 @@ class OpenAccount:
             database, system, on_drafts=self.outbox.wake, on_emptied=self._after_emptying
         )
         self.recovery: Final = Recovery(transport, database, system)
-        errands = self.devices.remove_silent, self.recovery.back_up_when_it_rests
+        self.history_archive: Final = HistoryArchive(
+            transport, database, system, on_drafts=self.outbox.wake, send_out=self.send_out
+        )
+        errands = self.devices.remove_silent, self.recovery.back_up_when_it_rests, self.history_archive.look
         self._device_care = DeviceCare(errands, on_news=self._look_for_news)
         self.acting: Final = Acting(
             database,

@@ -25,6 +25,7 @@ class Step(StrEnum):
     LINK_ANSWERED = "link-answered"  # the manager's answer is in the link's mailbox
     RESTORE_KEPT = "restore-kept"  # a device that comes in by the words has kept its keys
     BACKED_UP = "backed-up"  # a backup is whole in the log, the one before it is still there
+    ARCHIVED = "archived"  # an entry is in the log of the history archive, the store does not know that
     MANIFEST_TAKEN = "manifest-taken"  # the relay has the list with the new device
     COMMIT_PREPARED = "commit-prepared"  # in the transaction: a group's commit is finished, nothing is kept
     COMMIT_HANDED_OUT = "commit-handed-out"  # those who may commit have its secret, the log has nothing yet

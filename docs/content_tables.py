@@ -3,6 +3,7 @@
 import msgspec.inspect as shapes
 
 from client import act_bodies, contents, passing_contents, resends
+from client.archive import keys, records
 from client.contact_tokens import ContactToken
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
@@ -61,6 +62,7 @@ def contents_table() -> str:
         contents.FilePointer,
         act_bodies.ReceiptEntry,
         member_tokens.TokenPair,
+        keys.KeyPart,
     )
     parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]
     bodies = {
@@ -69,6 +71,7 @@ def contents_table() -> str:
         contents.ContentType.FILE: _body(contents.FilePointer),
         contents.ContentType.COPY: _body(copies.Copy),
         contents.ContentType.SHARED_ITEMS: _body(shared_items.SharedItems),
+        contents.ContentType.HISTORY_KEYS: _body(keys.HistoryKeysBody),
         contents.ContentType.REACTION: _body(act_bodies.ReactionBody),
         contents.ContentType.EDIT: _body(act_bodies.EditBody),
         contents.ContentType.DELETE: _body(act_bodies.DeleteBody),
@@ -107,10 +110,24 @@ def shared_items_table() -> str:
             "array of signed manifests, a bin each, as in a set-up envelope",
         ],
         ["`setting/device_silence_days`", "int 0–3,650"],
+        ["`setting/history_archive`", _body(keys.ArchiveSetting)],
+        [f"`{keys.SEALED_KEYS}`", _body(keys.SealedKeys)],
     ]
     named = (shared.Item, shared_group.Committer)
     parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]
     return "\n".join([*parts, table(["key", "value"], rows)])
+
+
+def archive_table() -> str:
+    """The array of an entry's content, and the records by their kind."""
+    heads = ["#", "field", "MessagePack"]
+    kinds = records.MessageRecord, records.EditRecord, records.ReactionRecord, records.DeletionRecord
+    rows = [
+        [number(kind.__struct_config__.tag), snake(kind.__name__), _body(kind)]  # type: ignore[attr-defined]
+        for kind in kinds
+    ]
+    content = table(heads, _rows(records.ArchiveContent))
+    return f"**archive_content**\n\n{content}\n{table(['kind', '', 'record, after its kind'], rows)}"
 
 
 def _body(cls: type) -> str:

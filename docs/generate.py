@@ -16,7 +16,7 @@ from typing import Final
 import msgspec.inspect as shapes
 
 from docs.command_tables import commands_table, exits_table
-from docs.content_tables import contents_table, shared_items_table
+from docs.content_tables import archive_table, contents_table, shared_items_table
 from docs.crypto_tables import (
     account_limits_table,
     changes_table,
@@ -163,6 +163,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "changes": changes_table,
     "contents": contents_table,
     "shared_items": shared_items_table,
+    "archive": archive_table,
     "commands": commands_table,
     "exits": exits_table,
 }

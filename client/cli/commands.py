@@ -12,6 +12,7 @@ from .contact import contact
 from .device_commands import device, link
 from .evidence_command import evidence
 from .group_commands import group
+from .history_commands import history_archive
 from .output import Output, tell_connection
 from .place import Place
 from .recovery_commands import recovery
@@ -244,6 +245,7 @@ tokenim.add_command(device)
 tokenim.add_command(group)
 tokenim.add_command(evidence)
 tokenim.add_command(recovery)
+tokenim.add_command(history_archive)
 
 
 def main() -> None:

@@ -38,10 +38,15 @@ def show(place: Place, origin: str, name: str | None, yes: bool, as_json: bool) 
 @link.command()
 @click.argument("code", metavar="LINK")
 @click.option("--manager", is_flag=True, help="Let the new device add and revoke devices too.")
+@click.option(
+    "--with-history",
+    is_flag=True,
+    help="Let it read what was said before, from the history archive; else it begins with what comes.",
+)
 @_yes_option
 @json_option
 @click.pass_obj
-def accept(place: Place, code: str, manager: bool, yes: bool, as_json: bool) -> None:
+def accept(place: Place, code: str, manager: bool, with_history: bool, yes: bool, as_json: bool) -> None:
     """On a manager of the account: take the new device in that shows LINK (`-` reads it from standard input).
 
     Within 60 seconds, and once. Both show the same digits: only then say yes.
@@ -50,7 +55,11 @@ def accept(place: Place, code: str, manager: bool, yes: bool, as_json: bool) -> 
 
     text = sys.stdin.readline() if code == "-" else code
     out = Output(as_json)
-    run(place, out, device_work.accept(place, out, text.strip(), manager=manager, yes=yes))
+    run(
+        place,
+        out,
+        device_work.accept(place, out, text.strip(), manager=manager, with_history=with_history, yes=yes),
+    )
 
 
 @click.group()

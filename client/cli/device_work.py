@@ -45,7 +45,9 @@ def _show_digits(out: Output, digits: str) -> None:
     out.result(f"    {digits[:4]} {digits[4:]}", {"type": "digits", "digits": digits})
 
 
-async def accept(place: Place, out: Output, link: str, *, manager: bool, yes: bool) -> None:
+async def accept(
+    place: Place, out: Output, link: str, *, manager: bool, with_history: bool, yes: bool
+) -> None:
     """Take a new device in."""
 
     async def confirm(digits: str, name: str) -> bool:
@@ -53,7 +55,7 @@ async def accept(place: Place, out: Output, link: str, *, manager: bool, yes: bo
         return yes or await says_yes(f"Does the new device ({name}) show the same digits?")
 
     async with open_client(place) as client:
-        linked = await client.devices.accept(link, Wishes(confirm, manager=manager))
+        linked = await client.devices.accept(link, Wishes(confirm, manager, with_history))
     known = "it knows your contacts" if linked.is_handed_over else "it asks for your contacts when it comes"
     out.shown(linked, f"linked: {one_line(linked.name)} ({linked.device}) is a device of yours now; {known}")
 

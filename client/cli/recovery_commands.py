@@ -40,8 +40,9 @@ def restore(
 ) -> None:
     """Make this empty folder a device of the account of the words, which are read from standard input, in one line.
 
-    RELAY is where the account is, as in https://relay.example. Contacts, groups and settings come from the backup, messages
-    do not. All other devices are out of the account by that, unless --keep-devices. Cut off, the same call goes on.
+    RELAY is where the account is, as in https://relay.example. Contacts, groups and settings come from the backup; messages,
+    if the history archive was on, with the next `listen`. All other devices are out of the account by that, unless
+    --keep-devices. Cut off, the same call goes on.
     """
     from . import recovery_work
 

@@ -40,6 +40,7 @@ async def create(place: Place, out: Output, *, yes: bool) -> None:
             is_backed_up = False
     plain = "confirmed: the words and the root key are deleted here; "
     plain += "a backup is made" if is_backed_up else "the first backup is made when the relay is reached"
+    plain += "; messages are not in it: `tokenim history-archive on` keeps them too"
     out.result(plain, {"type": "recovery", "confirmed": True, "backed_up": is_backed_up})
 
 

@@ -13,7 +13,18 @@ from typing import BinaryIO
 from client.client import Client
 from client.errors import FileDamaged, FileUnavailable, UsageError
 from client.kill_steps import machine
-from client.message import CaughtUp, Event, Gap, Gone, Message, Missed, State, Unopened, Warned
+from client.message import (
+    CaughtUp,
+    Event,
+    Gap,
+    Gone,
+    HistoryRestored,
+    Message,
+    Missed,
+    State,
+    Unopened,
+    Warned,
+)
 from client.message_acts import Acted, ActKind
 from client.message_groups import GroupChanged, GroupInvited, JoinAsked
 from client.passing_events import Presence, Typing
@@ -247,6 +258,8 @@ def plain_event(event: Event) -> str | None:
             return plain_act(event)
         case CaughtUp() | Typing() | Presence():
             return None
+        case GroupInvited() | JoinAsked() | GroupChanged():
+            return plain_group_event(event)
         case Missed(count=count, reason=reason):
             return f"! {count} envelopes will not come: {reason}"
         case Gap(name=name, count=count):
@@ -257,6 +270,13 @@ def plain_event(event: Event) -> str | None:
             return f"! a message could not be opened: {one_line(reason)}"
         case Warned(kind=kind, detail=detail):
             return f"! {kind}: {one_line(detail)}"
+        case HistoryRestored(count=count, newest_at_ms=newest_at_ms):
+            return f"* history restored: {count} messages, the newest of {iso_time(newest_at_ms)}"
+
+
+def plain_group_event(event: GroupInvited | JoinAsked | GroupChanged) -> str:
+    """What happened to a group, as people read it."""
+    match event:
         case GroupInvited(group=group, name=name, inviter_name=inviter, joining=joining):
             answer = "joining" if joining else f"`tokenim group join {group}` says yes"
             return f"* {one_line(inviter)} invites you into the group {one_line(name) or group}: {answer}"

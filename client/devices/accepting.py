@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from client.account import Account, load_account
+from client.archive.keys import require_history
 from client.errors import LinkFailed, UsageError
 from client.link_mailbox import LinkSlot
 from client.store.database import Database, Transaction
@@ -60,6 +61,8 @@ class Wishes:
 
     confirm: Callable[[str, str], Awaitable[bool]]
     manager: bool = False
+    with_history: bool = False
+    """It gets the keys of the history archive, and with them what was said before it came."""
 
 
 def parse_device_link(link: str, origin: str) -> DeviceLink:
@@ -90,6 +93,8 @@ async def accept_link(
     scanned_at_ms = system.now_ms()
     until_ms = scanned_at_ms + LINK_LIFETIME_MS
     require_manager((await database.read(load_account)).own, account.device_id)
+    if wishes.with_history:
+        await database.read(require_history)
     mailbox = LinkMailbox(transport, system, link.mailbox_id)
     request = await mailbox.get(LinkSlot.REQUEST, scanned_at_ms + _REQUEST_WITHIN_MS)
     if request is None:
@@ -150,7 +155,7 @@ async def _confirmed(
 def _prepare(tx: Transaction, answered: Answered, entry: DeviceEntry, wishes: Wishes, system: System) -> None:
     """Before the others hear of the device they can call it by its name; and it will not be forgotten."""
     put_item(tx, key_of(entry.device_id), encode_name(answered.request.name), system)
-    owe_hand_over(tx, entry.device_id)
+    owe_hand_over(tx, entry.device_id, with_history=wishes.with_history)
 
 
 def _hand_over_once(tx: Transaction, device_id: bytes, system: System) -> None:

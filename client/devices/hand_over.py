@@ -7,6 +7,7 @@ giving it twice changes nothing.
 from typing import Final
 
 from client.account import Account, load_account
+from client.archive.keys import give_due_history
 from client.incoming import Incoming
 from client.store import facts
 from client.store.database import Transaction
@@ -40,6 +41,7 @@ def hand_over(tx: Transaction, device_id: bytes, system: System) -> None:
     """Draft all that is known for the own other devices, of which this one has nothing yet."""
     tell_all(tx, everything(tx, system), system)
     note_hand_over(tx, device_id, system.now_ms())
+    give_due_history(tx, device_id, system)
 
 
 def _answers(tx: Transaction, account: Account, device_id: bytes, now_ms: int) -> bool:

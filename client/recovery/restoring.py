@@ -11,6 +11,7 @@ import msgspec
 
 from client.account import as_registered, find_account, save_account
 from client.account_requests import put_root_manifest, request_recovery
+from client.archive.keys import take_sealed_keys
 from client.devices.arriving import arrive
 from client.devices.device_names import checked_name, encode_name, key_of
 from client.devices.revoking import change_own_tokens
@@ -130,6 +131,7 @@ async def restore_account(
             save_account(tx, done)
             forget_restoring(tx)
             apply_items(tx, items, system.now_ms())
+            take_sealed_keys(tx, key.sealing())
             sealing = encode_sealing_key(key.sealing().public_bytes())
             put_item(tx, SEALING_KEY, sealing, system)
             if has_other_devices(done):

@@ -21,6 +21,7 @@ DEVICE_LISTS_SEEN = "device_lists_seen"  # how often a newer list of any account
 REPEATS = "repeats"  # envelopes that came again after they were opened
 FILES_ARE_LEFT = "files_are_left"  # 1: of a message whose content is gone, a fetched file lies here still
 REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
+HISTORY_REWRITE_DUE = "history_rewrite_due"  # 1: a device that had the history's key is out
 
 
 def number(tx: Transaction, name: str) -> int:

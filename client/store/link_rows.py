@@ -79,13 +79,24 @@ def keep_answered_links(tx: Transaction, answered: Sequence[tuple[bytes, int]]) 
     tx.many("INSERT INTO answered_links (request_hash, scanned_at_ms) VALUES (?, ?)", answered)
 
 
-def owe_hand_over(tx: Transaction, device_id: bytes) -> None:
-    """This device is linked from here and gets all that is known."""
+def owe_hand_over(tx: Transaction, device_id: bytes, *, with_history: bool) -> None:
+    """This device is linked from here and gets all that is known, and the history if the owner says so."""
     tx.run(
-        "INSERT INTO hand_overs (device_id, history_due) VALUES (?, 0) ON CONFLICT (device_id) DO UPDATE SET"
-        " given_at_ms = NULL",
+        "INSERT INTO hand_overs (device_id, history_due) VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET"
+        " given_at_ms = NULL, history_due = excluded.history_due",
         device_id,
+        with_history,
     )
+
+
+def history_is_due(tx: Transaction, device_id: bytes) -> bool:
+    """Whether this device shall have the history, and was not given its keys yet."""
+    return tx.one("SELECT 1 FROM hand_overs WHERE device_id = ? AND history_due = 1", device_id) is not None
+
+
+def note_history_given(tx: Transaction, device_id: bytes) -> None:
+    """It was given the keys."""
+    tx.run("UPDATE hand_overs SET history_due = 0 WHERE device_id = ?", device_id)
 
 
 def handed_over_at_ms(tx: Transaction, device_id: bytes) -> int | None:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from client.errors import StoreDamaged
-from client.message import Gap, Gone, Missed, Unopened, Warned
+from client.message import Gap, Gone, HistoryRestored, Missed, Unopened, Warned
 from client.message_acts import Acted
 from client.message_groups import GroupChanged, GroupInvited, JoinAsked
 
@@ -14,7 +14,18 @@ from .database import Transaction
 
 MAX_UNOPENED: Final = 1_000  # kept with their bytes; the oldest go first
 
-Notice = Acted | Missed | Gap | Gone | Unopened | Warned | GroupChanged | GroupInvited | JoinAsked
+Notice = (
+    Acted
+    | Missed
+    | Gap
+    | Gone
+    | Unopened
+    | Warned
+    | HistoryRestored
+    | GroupChanged
+    | GroupInvited
+    | JoinAsked
+)
 _KINDS: Final[dict[str, type[Notice]]] = {
     "acted": Acted,
     "missed": Missed,
@@ -22,6 +33,7 @@ _KINDS: Final[dict[str, type[Notice]]] = {
     "gone": Gone,
     "unopened": Unopened,
     "warned": Warned,
+    "history_restored": HistoryRestored,
     "group_changed": GroupChanged,
     "group_invited": GroupInvited,
     "group_join_asked": JoinAsked,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from client.message import CaughtUp, Gap, Gone, Identity, Missed, Unopened, Warned
+from client.archive.history_archive import ArchiveStatus
+from client.message import CaughtUp, Gap, Gone, HistoryRestored, Identity, Missed, Unopened, Warned
 from client.message_acts import Acted, ActKind, Edit, Mark, MessageName, Reaction
 from client.passing_events import Presence, Typing
 from tests.client_stand_in import FILE, TEXT
@@ -51,6 +52,8 @@ def documented() -> dict[str, set[str]]:
         Typing("con", "acc", "bob", True),
         Presence("acc", "bob", True),
         Unopened("no_session"),
+        HistoryRestored(1, 1),
+        ArchiveStatus(True, True, 1, 1, 0),
         CaughtUp(),
     ],
     ids=lambda shown: shown.as_json()["type"],

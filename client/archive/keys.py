@@ -1,0 +1,172 @@
+"""Who may have the history: the setting that all own devices share, the keys that only some hold, and their way to others.
+
+A key is no shared item, for each of those goes to every device: it goes in a content of its own to the devices that the owner
+let have the history, and, sealed to the recovery words, along with the items. docs/protocol.md, "History archive".
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from client.account import Account, load_account
+from client.contents import ContentType
+from client.devices.settings import HISTORY_ARCHIVE, setting_key
+from client.devices.shared_items import put_item
+from client.errors import UsageError
+from client.incoming import Incoming
+from client.message import Warned
+from client.signals import add_hidden
+from client.store import notices
+from client.store.archive_rows import history_keys, read_anew, save_history_keys
+from client.store.database import Transaction
+from client.store.link_rows import history_is_due, note_history_given
+from client.store.queue import add_draft
+from client.store.shared import find_item
+from client.system import System
+from crypto import limits as crypto_limits
+from crypto.errors import CryptoError, InvalidEncoding
+from crypto.history_archive import HistoryKey, open_history_keys, seal_history_keys
+from crypto.primitives import HpkePrivateKey
+from relay.wire import limits
+from relay.wire.links import encode_id
+
+SEALED_KEYS: Final = "history/keys"
+_MAX_DEVICES: Final = 64
+
+KeyBytes = Annotated[
+    bytes, Meta(min_length=crypto_limits.HISTORY_KEY_BYTES, max_length=crypto_limits.HISTORY_KEY_BYTES)
+]
+DeviceId = Annotated[bytes, Meta(min_length=limits.DEVICE_ID_BYTES, max_length=limits.DEVICE_ID_BYTES)]
+KeyId = Annotated[
+    bytes, Meta(min_length=crypto_limits.HISTORY_KEY_ID_BYTES, max_length=crypto_limits.HISTORY_KEY_ID_BYTES)
+]
+
+
+class ArchiveSetting(msgspec.Struct, frozen=True, array_like=True):
+    """The value of `setting/history_archive`. `devices`: who has the keys."""
+
+    is_on: bool = False
+    devices: Annotated[list[DeviceId], Meta(max_length=_MAX_DEVICES)] = []
+
+
+class KeyPart(msgspec.Struct, frozen=True, array_like=True):
+    """One history key."""
+
+    key: KeyBytes
+    made_at_ms: Annotated[int, Meta(ge=0, le=2**53)]
+
+    def __repr__(self) -> str:
+        return f"KeyPart(made_at_ms={self.made_at_ms})"
+
+
+class HistoryKeysBody(msgspec.Struct, frozen=True, array_like=True):
+    """The body of history keys, from an own device to others that may have the history."""
+
+    keys: Annotated[list[KeyPart], Meta(max_length=crypto_limits.MAX_HISTORY_KEYS)]
+
+
+class SealedKeys(msgspec.Struct, frozen=True, array_like=True):
+    """The value of `history/keys`: the ids of the keys, and the keys sealed to the recovery words. Empty without an archive."""
+
+    ids: Annotated[list[KeyId], Meta(max_length=crypto_limits.MAX_HISTORY_KEYS)] = []
+    sealed: bytes = b""
+
+
+_setting: Final = msgspec.msgpack.Decoder(ArchiveSetting)
+_body: Final = msgspec.msgpack.Decoder(HistoryKeysBody)
+_sealed: Final = msgspec.msgpack.Decoder(SealedKeys)
+
+
+def archive_setting(tx: Transaction) -> ArchiveSetting:
+    """Whether the archive is on, and who has its keys. A value of a newer form counts as off."""
+    item = find_item(tx, setting_key(HISTORY_ARCHIVE))
+    try:
+        return ArchiveSetting() if item is None else _setting.decode(item.value)
+    except msgspec.DecodeError:
+        return ArchiveSetting()
+
+
+def put_setting(tx: Transaction, setting: ArchiveSetting, system: System) -> bool:
+    """Set it for all own devices; whether something was drafted."""
+    return put_item(tx, setting_key(HISTORY_ARCHIVE), msgspec.msgpack.encode(setting), system)
+
+
+def give_keys(tx: Transaction, account: Account, devices: Iterable[bytes], system: System) -> bool:
+    """Draft all keys for these own devices; whether something was drafted."""
+    others = sorted(set(devices) - {account.device_id})
+    keys = history_keys(tx)
+    if not others or not keys:
+        return False
+    parts = [KeyPart(one.key, one.made_at_ms) for one in keys]
+    body = msgspec.msgpack.encode(HistoryKeysBody(parts))
+    number = add_hidden(tx, account, ContentType.HISTORY_KEYS, body, system)
+    add_draft(tx, number, encode_id(account.account_id), account.account_id, only_devices=others)
+    return True
+
+
+def take_history_keys(incoming: Incoming) -> None:
+    """Handle the content: only own devices give keys. Raises InvalidEncoding."""
+    if not incoming.is_own:
+        raise InvalidEncoding("only own devices give history keys")
+    try:
+        body = _body.decode(incoming.body)
+    except msgspec.DecodeError as error:
+        raise InvalidEncoding("not the body of history keys") from error
+    if save_history_keys(incoming.tx, [HistoryKey(one.key, one.made_at_ms) for one in body.keys]):
+        read_anew(incoming.tx)
+
+
+def require_history(tx: Transaction) -> None:
+    """Raise UsageError unless this device can give the history to another one."""
+    if not archive_setting(tx).is_on or not history_keys(tx):
+        raise UsageError(
+            "there is no history archive here: `tokenim history-archive on`, or link without the history"
+        )
+
+
+def give_due_history(tx: Transaction, device_id: bytes, system: System) -> None:
+    """Draft the keys for a device that was linked with the history, once."""
+    if not history_is_due(tx, device_id):
+        return
+    note_history_given(tx, device_id)
+    setting = archive_setting(tx)
+    if setting.is_on and history_keys(tx):
+        holders = sorted({*setting.devices, device_id})
+        put_setting(tx, ArchiveSetting(True, holders), system)
+        give_keys(tx, load_account(tx), [device_id], system)
+
+
+def seal_for_words(tx: Transaction, recovery_public: bytes | None, system: System) -> bool:
+    """Bring the item up to the keys that are here; whether something was drafted. Raises InvalidKey."""
+    account_id = load_account(tx).account_id
+    keys = history_keys(tx)
+    ids = [one.id_for(account_id) for one in keys]
+    item = find_item(tx, SEALED_KEYS)
+    before = SealedKeys() if item is None else _decoded(item.value)
+    if recovery_public is None or (before is not None and before.ids == ids):
+        return False
+    sealed = seal_history_keys(keys, recovery_public, account_id) if keys else b""
+    return put_item(tx, SEALED_KEYS, msgspec.msgpack.encode(SealedKeys(ids, sealed)), system)
+
+
+def take_sealed_keys(tx: Transaction, sealing: HpkePrivateKey) -> None:
+    """Of a restored account: the keys that were sealed to its words. What does not open is told."""
+    item = find_item(tx, SEALED_KEYS)
+    kept = None if item is None else _decoded(item.value)
+    if kept is None or not kept.sealed:
+        return
+    account_id = load_account(tx).account_id
+    try:
+        save_history_keys(tx, open_history_keys(kept.sealed, sealing, account_id))
+    except CryptoError as error:
+        detail = f"the keys of the history archive do not open: {error}"
+        notices.tell(tx, Warned("history_refused", detail, encode_id(account_id)))
+
+
+def _decoded(value: bytes) -> SealedKeys | None:
+    try:
+        return _sealed.decode(value)
+    except msgspec.DecodeError:
+        return None  # in a form of a newer version
