@@ -12,6 +12,7 @@ from relay.wire.errors import MalformedRequest, NotFound, RelayError, Unsupporte
 from relay.wire.links import encode_id
 
 from .call import REQUEST_ID, SERVICES
+from .forwarded import client_address
 from .openers import OPENERS
 from .problems import problem
 
@@ -24,15 +25,6 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
 }
-
-
-def client_address(request: web.Request, *, forwarded_for: bool) -> str | None:
-    """The address that rate limits count, kept nowhere: the socket's peer, or what the trusted proxy saw."""
-    if forwarded_for:
-        hops = request.headers.getall("X-Forwarded-For", [])
-        if hops:
-            return hops[-1].rpartition(",")[2].strip()
-    return request.remote
 
 
 def _refuse_unread(request: web.Request) -> None:
@@ -57,7 +49,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     request_id = request[REQUEST_ID] = encode_id(services.randomness(10))
     try:
         _refuse_unread(request)
-        services.rates.take_address(client_address(request, forwarded_for=services.settings.forwarded_for))
+        services.rates.take_address(client_address(request, services.settings.proxy.trusted))
         return await handler(request)
     except RelayError as error:
         services.counters.add(f"refused_{error.code}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import ConfigInvalid, effective, load_settings, split_listen
+from relay.config import ConfigInvalid, is_loopback, load_settings, options_of, split_listen
 from relay.wire import limits
 
 
@@ -40,6 +40,13 @@ def test_each_source_overrides_the_one_below(tmp_path: Path):
         ("[limits]\nmax_ttl_seconds = 2592001", "less than or equal to 2592000"),
         ('origin = "https://chat.example/"', "without a path or a slash at the end"),
         ('origin = "ftp://chat.example"', "an origin is scheme://host"),
+        (
+            "forwarded_for = true",
+            "there is no setting `forwarded_for` any more: anybody could have sent that header",
+        ),
+        ('[proxy]\ntrusted = ["0.0.0.0/0"]', "0.0.0.0/0 is everybody"),
+        ('[proxy]\ntrusted = ["10.0.0.1/8"]', "`proxy.trusted.0`: 10.0.0.1/8 has host bits set"),
+        ('[proxy]\ntrusted = ["proxy.example"]', "write an address or a network"),
         ('listen = "8080"', "HOST:PORT"),
         ('listen = "::1:8080"', "in brackets"),
         ('listen = "127.0.0.1:65536"', "HOST:PORT"),
@@ -59,6 +66,10 @@ def test_a_setting_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, text:
 def test_an_unknown_variable_of_the_environment_is_refused_and_others_are_not_ours():
     with pytest.raises(ConfigInvalid, match="did you mean `TOKENIM_RELAY_LISTEN`"):
         load(environment={"TOKENIM_RELAY_LISTNE": "127.0.0.1:1"})
+    with pytest.raises(
+        ConfigInvalid, match="environment: there is no setting `TOKENIM_RELAY_FORWARDED_FOR` any more"
+    ):
+        load(environment={"TOKENIM_RELAY_FORWARDED_FOR": "true"})
     assert load(environment={"TOKENIM_HOME": "/nowhere", "PATH": "/bin"}).listen == "127.0.0.1:8080"
 
 
@@ -67,10 +78,12 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path):
         load(tmp_path / "nothing.toml")
 
 
-def test_every_setting_has_a_description_and_is_shown():
-    shown = effective(load())
-    assert {"listen", "limits.mailbox_bytes", "rates.registration.burst"} <= shown.keys()
-    assert all(description for _, description in shown.values())
+def test_every_setting_has_a_description_and_a_name_of_its_own():
+    options = list(options_of(load()))
+    names = [option.name for option in options]
+    assert {"listen", "limits.mailbox_bytes", "rates.registration.burst"} <= set(names)
+    assert len(names) == len(set(names))
+    assert all(option.description for option in options)
 
 
 def test_what_is_advertised_is_every_limit_of_the_wire_with_the_operators_in_place():
@@ -90,3 +103,20 @@ def test_what_is_advertised_is_every_limit_of_the_wire_with_the_operators_in_pla
 )
 def test_addresses_to_listen_on(listen: str, parsed: tuple[str, int]):
     assert split_listen(listen) == parsed
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
+    + [(host, False) for host in ("0.0.0.0", "::", "192.168.1.2", "relay.example")],
+)
+def test_what_only_this_machine_reaches(host: str, only_here: bool):
+    assert is_loopback(host) is only_here
+
+
+def test_a_list_of_the_environment_has_commas():
+    trusted = load(
+        environment={"TOKENIM_RELAY_PROXY__TRUSTED": "127.0.0.1, 10.0.0.0/8,fd00::/8"}
+    ).proxy.trusted
+    assert [str(network) for network in trusted] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
+    assert load(environment={"TOKENIM_RELAY_PROXY__TRUSTED": ""}).proxy.trusted == ()

@@ -1,0 +1,56 @@
+"""Addresses as settings have them: where to listen, whom to believe, which pages may come."""
+
+import ipaddress
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator
+
+
+def _listed(value: object) -> object:
+    """The environment holds a list as words with commas between them."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"{error}: write an address or a network, as in 10.0.0.2 or 10.0.0.0/8") from None
+    if network.prefixlen == 0:
+        raise ValueError(
+            f"{value} is everybody: then anybody could say where they come from; name the proxy's addresses"
+        )
+    return network
+
+
+Networks: TypeAlias = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)
+]
+"""Addresses and networks."""
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[IPv6]:PORT`; raises ValueError."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("an address to listen on is HOST:PORT, like 127.0.0.1:8080")
+    if host.startswith("["):
+        host = str(ipaddress.IPv6Address(host.strip("[]")))
+    elif ":" in host:
+        raise ValueError("an IPv6 address to listen on stands in brackets, like [::1]:8787")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it. Of names, `localhost` alone counts."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,43 @@
+"""A field of the settings: its default, what it means, and whether it follows its sources while the relay runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
+
+
+def setting(default: object, description: str, *, reload: bool = False) -> Any:
+    """A field of a settings model. `reload`: SIGHUP brings it into effect, and all that is in it; else the next start does."""
+    return Field(default, description=description, json_schema_extra={"reload": reload})
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting as documents and commands tell of it."""
+
+    name: str
+    """Dotted, as in `limits.mailbox_bytes`."""
+    value: object
+    description: str
+    reload: bool
+
+
+def is_reloaded(field: FieldInfo) -> bool:
+    """Whether SIGHUP brings the field into effect."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("reload"))
+
+
+def options_of(
+    model: BaseModel, prefix: str = "", *, reload: bool = False, about: str = ""
+) -> Iterator[Option]:
+    """Every setting in `model`, tables unfolded. `about` is said before the description of each."""
+    for name, field in type(model).model_fields.items():
+        value, inner = getattr(model, name), reload or is_reloaded(field)
+        if isinstance(value, BaseModel):
+            told = f"{field.description}: " if getattr(value, "told_by_its_place", False) else ""
+            yield from options_of(value, f"{prefix}{name}.", reload=inner, about=told)
+        else:
+            yield Option(prefix + name, value, about + (field.description or ""), inner)

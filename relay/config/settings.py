@@ -1,0 +1,82 @@
+"""All settings of a relay, each with its default and what it means; commands and documents tell of them what stands here."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .addresses import Networks, split_listen
+from .fields import setting
+from .limits import LimitSettings, RateSettings
+
+
+class ProxySettings(BaseModel):
+    """Who may say on whose behalf a request comes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trusted: Networks = setting(
+        (),
+        "addresses and networks of proxies in front: their X-Forwarded-For tells the address that rate limits count, their "
+        "X-Forwarded-Proto whether it came by https",
+    )
+
+
+RETIRED: Final = {
+    "forwarded_for": "anybody could have sent that header; name the proxies that are believed, "
+    'as in `proxy.trusted = ["127.0.0.1"]`',
+}
+"""What was a setting once, and what to write now."""
+
+
+class Settings(BaseModel):
+    """All settings of one relay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = setting(Path("tokenim-data"), "folder of everything that the relay keeps")
+    listen: str = setting("127.0.0.1:8080", "HOST:PORT to listen on; port 0 picks a free one")
+    origin: str | None = setting(
+        None,
+        "public origin that clients use and sign, like https://chat.example; default: the address listened on",
+    )
+    registration: Literal["invite", "closed"] = setting("invite", "who may register")
+    anonymous_submit: bool = setting(
+        True, "whether envelopes are taken on connections without identity; off: submits are signed"
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=60)] = setting(
+        10.0, "how long running requests may take to finish when the relay goes down"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "least level that is logged", reload=True
+    )
+    proxy: ProxySettings = setting(
+        ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True
+    )
+    limits: LimitSettings = setting(LimitSettings.model_validate({}), "quotas and times", reload=True)
+    rates: RateSettings = setting(RateSettings.model_validate({}), "rate limits", reload=True)
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_host_and_port(cls, value: str) -> str:
+        split_listen(value)
+        return value
+
+    @field_validator("origin")
+    @classmethod
+    def _origin_is_an_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        bare = f"{parts.scheme}://{parts.netloc}"
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or "@" in parts.netloc
+            or value != bare
+        ):
+            raise ValueError(
+                "an origin is scheme://host or scheme://host:port, without a path or a slash at the end"
+            )
+        return value
