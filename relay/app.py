@@ -17,7 +17,8 @@ from relay.adapters.memory_bus import open_memory_bus
 from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
-from relay.config import Settings, split_listen
+from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
+from relay.config import Current, Settings, changes_between, split_listen
 from relay.control.channel import open_control
 from relay.control.commands import Commands
 from relay.flow import Flow
@@ -26,7 +27,6 @@ from relay.observe.logs import EventLog, take_library_records
 from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
-from relay.ports.mailboxes import Quotas
 from relay.ports.store import Store
 from relay.services.blobs import Blobs
 from relay.services.connections import Connections
@@ -41,6 +41,7 @@ from relay.services.prekeys import Prekeys
 from relay.services.rate_limit import Rates
 from relay.services.reach import Reach
 from relay.services.recovery import Recovery
+from relay.services.reload import apply, digest_of, quotas_of
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
@@ -49,7 +50,6 @@ from relay.services.transparency import Transparency, open_head
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
-from relay.wire import limits
 from relay.wire.links import InviteLink
 
 
@@ -80,15 +80,17 @@ class Relay:
     url: str
     services: Services
     owner_invite: InviteLink | None
+    tls: TlsFiles | None = None
 
-
-def quotas_of(settings: Settings) -> Quotas:
-    """The mailboxes' quotas."""
-    return Quotas(
-        envelopes=settings.limits.mailbox_envelopes,
-        bytes=settings.limits.mailbox_bytes,
-        nearly_full_percent=limits.MAILBOX_NEARLY_FULL_PERCENT,
-    )
+    async def reload(self, wanted: Settings) -> None:
+        """Bring these settings into effect as far as that goes without a restart; look at the TLS files, too."""
+        log, changes = self.services.log, changes_between(self.services.settings, wanted)
+        apply(self.services, changes.settings)
+        log.info("settings_reloaded", changed=changes.reloaded)
+        if changes.waiting:
+            log.warning("settings_need_restart", changed=changes.waiting)
+        if self.tls is not None:
+            await look(self.tls, log)
 
 
 @asynccontextmanager
@@ -124,7 +126,6 @@ def compose(
     """Every service, over these ports."""
     clock, randomness, store = machine.clock, machine.randomness, state.store
     log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
-    digest = limits.limits_digest(settings.limits.advertised())
     running = Running(lambda error: log.failure("work_failed", error))
     devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
@@ -139,7 +140,7 @@ def compose(
     )
     wakeup = Wakeup(bus)
     return Services(
-        settings=settings,
+        current=Current(settings),
         origin=origin,
         key=key,
         clock=clock,
@@ -179,7 +180,7 @@ def compose(
             running=running,
             clock=clock,
             randomness=randomness,
-            limits_digest=lambda: digest,
+            limits_digest=digest_of(settings),
         ),
         transparency=Transparency(store.transparency, key=key, clock=clock),
     )
@@ -218,12 +219,13 @@ async def open_relay(
     """A relay on an opened data folder, serving until the block ends, drained then. Raises StartRefused."""
     machine = machine or Machine()
     host, port = split_listen(settings.listen)
+    tls = tls_of(settings)
     async with AsyncExitStack() as stack:
         try:
             listener = stack.enter_context(listening(host, port))
         except CannotListen as error:
             raise StartRefused(str(error), exit_code=2) from error
-        url = url_of(listener)
+        url = url_of(listener, "https" if tls else "http")
         key = RelayKey(folder.signing_seed(machine.randomness))
         state = await stack.enter_async_context(open_state(folder, settings, machine.clock))
         bus = await stack.enter_async_context(open_memory_bus())
@@ -233,7 +235,10 @@ async def open_relay(
         folder.remember_origin(services.origin)
         await stack.enter_async_context(
             open_server(
-                make_application(services, flow_of(services)), listener, drain_seconds=settings.drain_seconds
+                make_application(services, flow_of(services)),
+                listener,
+                drain_seconds=settings.drain_seconds,
+                tls=tls.context if tls else None,
             )
         )
         await stack.enter_async_context(
@@ -242,14 +247,16 @@ async def open_relay(
                 state.files,
                 clock=machine.clock,
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
-                group_log_idle_seconds=settings.limits.group_log_idle_seconds,
+                group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
                 note_present=services.connections.note_present,
             )
         )
+        if tls is not None:
+            await stack.enter_async_context(open_watch(tls, machine.clock, services.log))
         commands = Commands(services.invites, services.transparency)
         await stack.enter_async_context(open_control(folder.path, commands, services.log))
         services.log.info("started", url=url)
-        yield Relay(url, services, invite)
+        yield Relay(url, services, invite, tls)
         services.log.info("stopping")
 
 
@@ -262,7 +269,8 @@ async def open_commands(
     key = RelayKey(folder.signing_seed(machine.randomness))
     async with open_sqlite_state(folder, settings, machine.clock) as state:
         host, port = split_listen(settings.listen)
-        origin = settings.origin or folder.remembered_origin() or f"http://{host}:{port}"
+        scheme = "https" if settings.speaks_tls else "http"
+        origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
         yield Commands(
             Invites(
                 state.store.invites,
@@ -291,6 +299,17 @@ def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
         return audit_log(folder.database, [open_head(head, public) for head in heads])
     except StoreUnusable as error:
         raise StartRefused(str(error)) from error
+
+
+def tls_of(settings: Settings) -> TlsFiles | None:
+    """The certificate and key, read; None without TLS. Raises StartRefused."""
+    certificate, key = settings.tls.certificate, settings.tls.key
+    if certificate is None or key is None:
+        return None
+    try:
+        return TlsFiles(certificate.expanduser().absolute(), key.expanduser().absolute())
+    except TlsUnusable as error:
+        raise StartRefused(f"tls.certificate, tls.key: {error}", exit_code=2) from error
 
 
 def data_folder_of(settings: Settings) -> Path:

@@ -71,6 +71,12 @@ def _row(option: "Option", source: "Source", *, as_json: bool) -> str:
 @data_option
 @config_option
 def config_check(data: Path | None, config: Path | None) -> None:
-    """Say whether the settings can be used; 2 if not, with one line that says which one and why."""
-    settings_of(config, {"data": data})
+    """Say whether the settings and the files they name can be used; if not, which one and why."""
+    from relay.adapters.data_folder import StartRefused
+    from relay.app import tls_of
+
+    try:
+        tls_of(settings_of(config, {"data": data}))
+    except StartRefused as error:
+        fail(str(error), error.exit_code)
     click.echo("the settings are in order")

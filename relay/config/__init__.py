@@ -1,6 +1,7 @@
 """The relay's settings: models with their defaults, the sources they are read from, and what is told of them."""
 
-from .addresses import Network, Networks, is_loopback, split_listen
+from .addresses import Network, Networks, SecretFile, is_loopback, split_listen
+from .changes import Changes, Current, changes_between
 from .documents import commented_file, table_of, toml
 from .fields import Option, options_of
 from .limits import LimitSettings, Rate, RateSettings
@@ -19,7 +20,9 @@ from .sources import (
 
 __all__ = [
     "FILE_NAME",
+    "Changes",
     "ConfigInvalid",
+    "Current",
     "LimitSettings",
     "Loaded",
     "Network",
@@ -27,8 +30,10 @@ __all__ = [
     "Option",
     "Rate",
     "RateSettings",
+    "SecretFile",
     "Settings",
     "Source",
+    "changes_between",
     "commented_file",
     "find_file",
     "is_loopback",

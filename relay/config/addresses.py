@@ -1,6 +1,7 @@
-"""Addresses as settings have them: where to listen, whom to believe, which pages may come."""
+"""Addresses and paths as settings have them: where to listen, whom to believe, where a secret lies."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from pydantic import BeforeValidator
@@ -34,6 +35,16 @@ Networks: TypeAlias = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)
 ]
 """Addresses and networks."""
+
+
+def _names_a_file(value: object) -> object:
+    if isinstance(value, str) and ("-----BEGIN" in value or "\n" in value):
+        raise ValueError("names a file; what is secret stands in that file, and never in a setting")
+    return value
+
+
+SecretFile: TypeAlias = Annotated[Path, BeforeValidator(_names_a_file)]
+"""The path of a file (mode 0600) that holds a secret: an environment or a command line shows a path, and no secret."""
 
 
 def split_listen(listen: str) -> tuple[str, int]:

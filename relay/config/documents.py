@@ -13,7 +13,11 @@ _HEAD = """\
 # Environment variables and the command line go before this file. `tokenim-relay config check` says whether it can be used,
 # `tokenim-relay config show` what is in effect and why. "SIGHUP" after a description: comes into effect without a restart.
 """
-_EXAMPLES = {"origin": "https://chat.example"}
+_EXAMPLES = {
+    "origin": "https://chat.example",
+    "tls.certificate": "/etc/tokenim/fullchain.pem",
+    "tls.key": "/etc/tokenim/privkey.pem",
+}
 """Of what has no default: how it looks."""
 
 

@@ -41,3 +41,11 @@ def options_of(
             yield from options_of(value, f"{prefix}{name}.", reload=inner, about=told)
         else:
             yield Option(prefix + name, value, about + (field.description or ""), inner)
+
+
+def put(tree: dict[str, Any], name: str, value: object) -> None:
+    """Set what the dotted name stands for, in tables within tables."""
+    *above, last = name.split(".")
+    for part in above:
+        tree = tree.setdefault(part, {})
+    tree[last] = value

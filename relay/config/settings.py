@@ -6,9 +6,21 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from .addresses import Networks, split_listen
+from .addresses import Networks, SecretFile, split_listen
 from .fields import setting
 from .limits import LimitSettings, RateSettings
+
+
+class TlsSettings(BaseModel):
+    """The relay's own TLS. When a file changes, it is read again within 30 s or at SIGHUP; open connections stay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Path | None = setting(
+        None,
+        "PEM file with the certificate and those between it and its authority; read again when it changes; default: no TLS",
+    )
+    key: SecretFile | None = setting(None, "PEM file with the certificate's key, mode 0600")
 
 
 class ProxySettings(BaseModel):
@@ -41,6 +53,10 @@ class Settings(BaseModel):
         None,
         "public origin that clients use and sign, like https://chat.example; default: the address listened on",
     )
+    plain_http: bool = setting(
+        False,
+        "whether others than this machine may come by plain HTTP: what they send can be read and changed on its way",
+    )
     registration: Literal["invite", "closed"] = setting("invite", "who may register")
     anonymous_submit: bool = setting(
         True, "whether envelopes are taken on connections without identity; off: submits are signed"
@@ -51,6 +67,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "least level that is logged", reload=True
     )
+    tls: TlsSettings = setting(TlsSettings.model_validate({}), "the relay's own TLS")
     proxy: ProxySettings = setting(
         ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True
     )
@@ -80,3 +97,8 @@ class Settings(BaseModel):
                 "an origin is scheme://host or scheme://host:port, without a path or a slash at the end"
             )
         return value
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the relay itself does, and no proxy for it."""
+        return self.tls.certificate is not None

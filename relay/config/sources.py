@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from .fields import options_of
+from .fields import options_of, put
+from .rules import broken_rules
 from .settings import RETIRED, Settings
 
 ENVIRONMENT_PREFIX: Final = "TOKENIM_RELAY_"
@@ -36,7 +37,7 @@ class Source:
     where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.where}".rstrip()
+        return (self.where if self.kind == "file" else f"{self.kind} {self.where}").rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,10 @@ def load(
         except ValidationError as error:
             raise _explain(error, layer.told()) from error
         sources |= {name: layer.source_of(name) for name in _leaves(layer.tree)}
-    return Loaded(settings, sources)
+    loaded = Loaded(settings, sources)
+    for name, wrong in broken_rules(settings):
+        raise ConfigInvalid(f"{loaded.source_of(name)}: setting `{name}`: {wrong}")
+    return loaded
 
 
 def load_settings(
@@ -128,7 +132,7 @@ def _layers(
     variables = _from_environment(environment)
     tree: dict[str, Any] = {}
     for name, variable in variables.items():
-        _put(tree, name, environment[variable])
+        put(tree, name, environment[variable])
     yield _Layer("environment", tree, variables=variables)
     yield _Layer("command line", {name: value for name, value in command_line.items() if value is not None})
 
@@ -184,13 +188,6 @@ def _explain(error: ValidationError, told: str) -> ConfigInvalid:
     if first["type"] == "extra_forbidden":
         return ConfigInvalid(f"{told}: there is no setting `{name}`{_nearest(name, _names())}")
     return ConfigInvalid(f"{told}: setting `{name}`: {first['msg'].removeprefix('Value error, ')}")
-
-
-def _put(tree: dict[str, Any], dotted: str, value: object) -> None:
-    *above, last = dotted.split(".")
-    for part in above:
-        tree = tree.setdefault(part, {})
-    tree[last] = value
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

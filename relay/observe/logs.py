@@ -14,6 +14,7 @@ from typing import Final, TextIO
 LOGGABLE: Final = frozenset(
     {
         "bytes",
+        "changed",
         "close_code",
         "code",
         "count",
@@ -53,6 +54,10 @@ class EventLog:
     def __init__(self, stream: TextIO, now_ms: Callable[[], int], *, level: str = "info") -> None:
         self._stream = stream
         self._now_ms = now_ms
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """From now on, `level` is the least that is written."""
         self._least = LEVELS.index(level)
 
     def _write(self, level: str, name: str, fields: dict[str, object]) -> None:

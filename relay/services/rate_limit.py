@@ -19,10 +19,14 @@ class Gcra:
     """`burst` at once for each key, then one in `seconds_per_unit`."""
 
     def __init__(self, *, burst: int, seconds_per_unit: float, monotonic_ms: Callable[[], int]) -> None:
-        self._unit_ms = seconds_per_unit * 1_000
-        self._tolerance_ms = self._unit_ms * (burst - 1)
+        self.change(burst=burst, seconds_per_unit=seconds_per_unit)
         self._monotonic_ms = monotonic_ms
         self._arrivals: dict[Hashable, float] = {}  # theoretical arrival time of the next unit, ms
+
+    def change(self, *, burst: int, seconds_per_unit: float) -> None:
+        """Another limit from now on; what was taken stays taken."""
+        self._unit_ms = seconds_per_unit * 1_000
+        self._tolerance_ms = self._unit_ms * (burst - 1)
 
     def retry_after_ms(self, key: Hashable) -> int:
         """0 if a unit may be taken now, else for how long not."""
@@ -88,6 +92,20 @@ class Rates:
         self._recovery = limit(settings.recovery)
         self._group_log = limit(settings.group_log)
         self._key = randomness(32)
+
+    def change(self, settings: RateSettings) -> None:
+        """Other rates from now on."""
+        for limit, rate in (
+            (self._device, settings.device),
+            (self._address, settings.address),
+            (self._registration, settings.registration),
+            (self._lookup, settings.lookup),
+            (self._upload, settings.upload),
+            (self._link, settings.link),
+            (self._recovery, settings.recovery),
+            (self._group_log, settings.group_log),
+        ):
+            limit.change(burst=rate.burst, seconds_per_unit=1 / rate.per_second)
 
     @staticmethod
     def _take(limit: Gcra, key: Hashable) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relay.config import Settings
+from relay.config import Current, Settings
 from relay.observe.counters import Counters
 from relay.observe.logs import EventLog
 from relay.ports.bus import Bus
@@ -32,7 +32,7 @@ from .wakeup import Wakeup
 class Services:
     """One relay. `origin` is the public origin that clients sign; `key` signs the relay's document."""
 
-    settings: Settings
+    current: Current
     origin: str
     key: RelayKey
     clock: Clock
@@ -57,3 +57,8 @@ class Services:
     long_poll: LongPoll
     connections: Connections
     transparency: Transparency
+
+    @property
+    def settings(self) -> Settings:
+        """In effect now: SIGHUP may change them."""
+        return self.current.settings
