@@ -1,10 +1,11 @@
-"""Addresses and paths as settings have them: where to listen, whom to believe, where a secret lies."""
+"""Addresses and paths as settings have them: where to listen, whom to believe, which pages may come, where a secret lies."""
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 
 def _listed(value: object) -> object:
@@ -35,6 +36,39 @@ Networks: TypeAlias = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)
 ]
 """Addresses and networks."""
+
+
+def check_origin(value: str) -> str:
+    """The value, if it is an http or https origin; raises ValueError."""
+    parts = urlsplit(value)
+    bare = f"{parts.scheme}://{parts.netloc}"
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or value != bare:
+        raise ValueError(
+            "an origin is scheme://host or scheme://host:port, without a path or a slash at the end"
+        )
+    return value
+
+
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
+
+def _web_origin(value: str) -> str:
+    """As browsers write it, since it is compared with what they send."""
+    if "*" in value:
+        raise ValueError(
+            "* would let every page that a user visits speak with this relay: name the origins of the pages that may"
+        )
+    scheme = urlsplit(check_origin(value)).scheme
+    written = value.lower().removesuffix(_DEFAULT_PORTS[scheme])
+    if value != written:
+        raise ValueError(f"browsers write this origin {written}: so does this setting")
+    return value
+
+
+WebOrigins: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_web_origin)], ...], BeforeValidator(_listed)
+]
+"""Origins of pages, exactly as browsers send them."""
 
 
 def _names_a_file(value: object) -> object:

@@ -26,6 +26,12 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
             "origin",
             "by http all can be read and changed on its way: write https, or say plain_http = true",
         )
+    for page in settings.web_origins:
+        if _is_in_the_clear(page) and not settings.plain_http:
+            yield (
+                "web_origins",
+                f"{page}: by http a page can be changed on its way: write https, or say plain_http = true",
+            )
     if not (settings.speaks_tls or settings.plain_http or is_loopback(split_listen(settings.listen)[0])):
         yield "listen", _IN_THE_CLEAR.format(settings.listen)
 

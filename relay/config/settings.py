@@ -2,11 +2,10 @@
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from .addresses import Networks, SecretFile, split_listen
+from .addresses import Networks, SecretFile, WebOrigins, check_origin, split_listen
 from .fields import setting
 from .limits import LimitSettings, RateSettings
 
@@ -57,6 +56,12 @@ class Settings(BaseModel):
         False,
         "whether others than this machine may come by plain HTTP: what they send can be read and changed on its way",
     )
+    web_origins: WebOrigins = setting(
+        (),
+        "origins of web pages whose scripts may speak with this relay (CORS), like https://app.example; "
+        "default: no page of another origin",
+        reload=True,
+    )
     registration: Literal["invite", "closed"] = setting("invite", "who may register")
     anonymous_submit: bool = setting(
         True, "whether envelopes are taken on connections without identity; off: submits are signed"
@@ -83,20 +88,7 @@ class Settings(BaseModel):
     @field_validator("origin")
     @classmethod
     def _origin_is_an_origin(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        bare = f"{parts.scheme}://{parts.netloc}"
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or "@" in parts.netloc
-            or value != bare
-        ):
-            raise ValueError(
-                "an origin is scheme://host or scheme://host:port, without a path or a slash at the end"
-            )
-        return value
+        return None if value is None else check_origin(value)
 
     @property
     def speaks_tls(self) -> bool:

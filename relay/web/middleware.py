@@ -13,6 +13,7 @@ from relay.wire.errors import MalformedRequest, NotAllowed, NotFound, RelayError
 from relay.wire.links import encode_id
 
 from .call import REQUEST_ID, SERVICES
+from .cors import add_headers, preflight
 from .forwarded import client_address, forwarded_scheme
 from .openers import OPENERS
 from .problems import problem
@@ -49,6 +50,7 @@ async def complete_headers(request: web.Request, answer: web.StreamResponse) -> 
     trusted = request.app[SERVICES].settings.proxy.trusted
     if request.secure or forwarded_scheme(request, trusted) == "https":
         answer.headers["Strict-Transport-Security"] = _HSTS
+    add_headers(request, request.app[SERVICES], answer)
     if REQUEST_ID in request:
         answer.headers["TokenIM-Request-Id"] = request[REQUEST_ID]
 
@@ -62,7 +64,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         _refuse_unread(request, services.settings)
         services.rates.take_address(client_address(request, services.settings.proxy.trusted))
-        return await handler(request)
+        return preflight(request, services) or await handler(request)
     except RelayError as error:
         services.counters.add(f"refused_{error.code}")
         return problem(error, request_id)

@@ -19,6 +19,7 @@ from relay.wire.codec import SUBPROTOCOL
 from relay.wire.errors import CLOSE_CODES, MalformedFrame, MalformedRequest
 
 from .call import Call
+from .cors import refuse_page
 
 FLOW: Final = web.AppKey("flow", Flow)
 
@@ -139,6 +140,7 @@ async def connect(call: Call) -> web.WebSocketResponse:
     """Serve one connection until it ends."""
     request, services = call.request, call.services
     clock, connections, flow = services.clock, services.connections, request.app[FLOW]
+    refuse_page(request, services)
     asked = request.headers.get("Sec-WebSocket-Protocol", "")
     if SUBPROTOCOL not in (word.strip() for word in asked.split(",")):
         raise MalformedRequest(f"connect by WebSocket with the subprotocol {SUBPROTOCOL}")

@@ -47,6 +47,28 @@ def test_each_source_overrides_the_one_below(tmp_path: Path):
         ('[proxy]\ntrusted = ["0.0.0.0/0"]', "0.0.0.0/0 is everybody"),
         ('[proxy]\ntrusted = ["10.0.0.1/8"]', "`proxy.trusted.0`: 10.0.0.1/8 has host bits set"),
         ('[proxy]\ntrusted = ["proxy.example"]', "write an address or a network"),
+        (
+            'web_origins = ["*"]',
+            "`web_origins.0`: * would let every page that a user visits speak with this relay",
+        ),
+        ('web_origins = ["https://*.example"]', "name the origins of the pages that may"),
+        ('web_origins = ["https://App.example:443"]', "browsers write this origin https://app.example"),
+        ('web_origins = ["https://app.example/"]', "without a path or a slash at the end"),
+        (
+            'web_origins = ["http://app.example"]',
+            "setting `web_origins`: http://app.example: by http a page can be changed",
+        ),
+        (
+            'origin = "http://chat.example"',
+            "setting `origin`: by http all can be read and changed on its way",
+        ),
+        ('listen = "0.0.0.0:80"', "setting `listen`: by plain HTTP on 0.0.0.0:80 all can be read"),
+        ('[tls]\ncertificate = "a.pem"', "setting `tls.certificate`: stands without tls.key"),
+        ('[tls]\nkey = "a.pem"', "setting `tls.key`: stands without tls.certificate"),
+        (
+            'origin = "http://chat.example"\nplain_http = true\n[tls]\ncertificate = "a.pem"\nkey = "b.pem"',
+            "setting `origin`: the relay speaks TLS, so it is https://",
+        ),
         ('listen = "8080"', "HOST:PORT"),
         ('listen = "::1:8080"', "in brackets"),
         ('listen = "127.0.0.1:65536"', "HOST:PORT"),
@@ -120,3 +142,13 @@ def test_a_list_of_the_environment_has_commas():
     ).proxy.trusted
     assert [str(network) for network in trusted] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
     assert load(environment={"TOKENIM_RELAY_PROXY__TRUSTED": ""}).proxy.trusted == ()
+
+
+def test_e7_what_may_go_in_the_clear_is_said_or_on_this_machine():
+    assert load(listen="0.0.0.0:80", origin="http://chat.example", plain_http=True).plain_http
+    assert load(
+        listen="[::1]:80", origin="http://localhost:80", web_origins=["http://127.0.0.1:3000"]
+    ).web_origins
+    assert load(listen="127.0.0.1:80", origin="https://chat.example").origin  # a proxy speaks TLS
+    tls = {"certificate": "a.pem", "key": "b.pem"}
+    assert load(listen="0.0.0.0:443", origin="https://chat.example", tls=tls).speaks_tls
