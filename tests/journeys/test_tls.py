@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -11,11 +12,25 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from client.client import Client
+from relay.adapters.system_clock import SystemClock
+from relay.app import Machine
+from relay.control.channel import ask
+from relay.testing import open_test_relay
 from relay.wire.codec import SUBPROTOCOL, decode_from_relay
 from relay.wire.frames import Challenge, Notice, NoticeKind, Ready
 from tests import command
 from tests.certificates import Authority
+from tests.chatting import waiting
 from tests.relay_process import Served, run, serving
+from tests.running_relay import open_world
+
+
+class HurriedClock(SystemClock):
+    """Timers come twenty times sooner."""
+
+    def call_later(self, seconds, callback):
+        return super().call_later(seconds / 20, callback)
 
 
 def refused(finished: subprocess.CompletedProcess[str], *told: str) -> None:
@@ -34,29 +49,35 @@ async def logged(served: Served, event: str) -> dict:
 
 
 async def test_e7_two_people_talk_by_https_and_wss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    authority, file = Authority(), tmp_path / "relay.toml"
+    authority, file, data = Authority(), tmp_path / "relay.toml", tmp_path / "data"
     file.write_text(authority.pair().settings(tmp_path))
-    alice, bob = tmp_path / "alice", tmp_path / "bob"
-    with serving(tmp_path / "data", "--config", str(file)) as served:
+    with serving(data, "--config", str(file)) as served:
         assert served.url.startswith("https://127.0.0.1:")
         # Nobody knows this authority: the client goes no further, and says why.
-        status, _, told = await command.call(alice, "register", served.invite or "", "--handle", "alice")
-        assert status == command.NOT_REACHED
-        assert "certificate" in told
-
+        register = ("register", served.invite or "", "--handle", "alice")
+        status, _, told = await command.call(tmp_path / "alice", *register)
+        assert (status, "certificate" in told) == (command.NOT_REACHED, True)
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.write(tmp_path / "authority.pem")))
-        await command.done(alice, "register", served.invite or "", "--handle", "alice")
-        another = run("invite", "create", "--data", str(tmp_path / "data"), "--config", str(file))
-        await command.done(bob, "register", another.stdout.strip(), "--handle", "bob")
-        await command.done(alice, "send", "bob", "hello by TLS")
-        (message,) = await command.done(bob, "listen", "--until-caught-up")
-        assert (message["text"], message["from"]) == ("hello by TLS", "alice")
+        await command.done(tmp_path / "alice", *register)
+
+        # In this process it is too late for the variable: aiohttp reads it when it is imported.
+        monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", authority.trusting())
+        made = await asyncio.to_thread(ask, data, "invite.create", {"role": "member"})
+        await Client.register(tmp_path / "bob", made["link"], handle="bob")
+        async with Client.open(tmp_path / "alice") as alice, Client.open(tmp_path / "bob") as bob:
+            await alice.send("bob", "hello by TLS")
+            (message,) = await waiting(bob)
+            assert (message.text, message.name) == ("hello by TLS", "alice")
         assert served.stop()[0] == 0
 
 
-async def serial_of(trusting: ssl.SSLContext, url: str) -> int:
-    """Of the certificate that a new connection gets, on which a request is answered."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port, ssl=trusting)
+async def serial_of(trusting: ssl.SSLContext, url: str, *, over: socket.socket | None = None) -> int:
+    """Of the certificate that a new connection (`over`: this one) gets, on which a request is answered."""
+    reader, writer = await (
+        asyncio.open_connection("127.0.0.1", URL(url).port, ssl=trusting)
+        if over is None
+        else asyncio.open_connection(sock=over, ssl=trusting, server_hostname="127.0.0.1")
+    )
     writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     answered = await reader.read()
     assert answered.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -145,3 +166,31 @@ def test_e10_no_secret_stands_in_a_setting_and_a_key_is_its_owners_alone(tmp_pat
     (tmp_path / "privkey.pem").chmod(0o644)
     for command_line in (start, ("config", "check", "--config", str(file))):
         refused(run(*command_line), "tls.key", "others can read this secret (mode 0644): run `chmod 600")
+
+
+async def test_e7_what_came_to_the_proxy_in_the_clear_is_refused():
+    async with open_world(proxy={"trusted": ["127.0.0.1"]}) as world:
+        answers = {}
+        for scheme in ("https", "http", ""):
+            headers = {"X-Forwarded-Proto": scheme} if scheme else {}
+            async with world.session.get(f"{world.relay.url}/health", headers=headers) as answer:
+                answers[scheme] = (answer.status, "Strict-Transport-Security" in answer.headers)
+        assert answers == {"https": (200, True), "http": (403, False), "": (200, False)}
+    async with (  # nobody believes whom the settings do not name
+        open_world() as world,
+        world.session.get(f"{world.relay.url}/health", headers={"X-Forwarded-Proto": "https"}) as answer,
+    ):
+        assert "Strict-Transport-Security" not in answer.headers
+
+
+async def test_a_slow_handshake_is_no_connection_that_says_nothing(tmp_path: Path):
+    authority = Authority()
+    certificate, key = authority.pair().write(tmp_path)
+    tls = {"certificate": certificate, "key": key}
+    async with open_test_relay(machine=Machine(clock=HurriedClock()), tls=tls) as relay:
+        port = URL(relay.url).port
+        reader, silent = await asyncio.open_connection("127.0.0.1", port, ssl=authority.trusting())
+        slow = socket.create_connection(("127.0.0.1", port))
+        assert await reader.read() == b""  # cut, after more sweeps than a new connection has
+        assert await serial_of(authority.trusting(), relay.url, over=slow)
+        silent.close()

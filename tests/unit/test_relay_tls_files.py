@@ -1,11 +1,16 @@
 """The relay's certificate: what is refused and why, and how another pair comes in."""
 
+import asyncio
+import io
+import json
 import ssl
 from pathlib import Path
 
 import pytest
 
-from relay.adapters.tls_files import TlsFiles, TlsUnusable
+from relay.adapters.memory_clock import ManualClock
+from relay.adapters.tls_files import LOOK_SECONDS, TlsFiles, TlsUnusable, open_watch
+from relay.observe.logs import EventLog
 from tests.certificates import Authority
 
 AUTHORITY = Authority()
@@ -55,6 +60,38 @@ def test_e7_a_changed_pair_is_served_from_then_on_and_a_bad_one_never(tmp_path: 
     with pytest.raises(TlsUnusable, match=r"privkey\.pem: No such file"):
         files.renew()
     assert serial_served(files, trusting, name=name) == third.serial
+
+
+class Told(io.StringIO):
+    """A log that wakes who waits for its next line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = asyncio.Event()
+
+    def flush(self) -> None:
+        self.came.set()
+
+
+async def test_the_files_are_looked_at_now_and_then(tmp_path: Path):
+    files, clock, told = TlsFiles(*AUTHORITY.pair().write(tmp_path)), ManualClock(), Told()
+    renewed = AUTHORITY.pair()
+
+    async def next_event() -> str:
+        await clock.advance(seconds=LOOK_SECONDS)
+        await told.came.wait()
+        told.came.clear()
+        return json.loads(told.getvalue().splitlines()[-1])["event"]
+
+    async with open_watch(files, clock, EventLog(told, clock.now_ms)):
+        await clock.advance(seconds=0)
+        renewed.write(tmp_path, mode=0o644)
+        assert await next_event() == "tls_refused"
+        while not clock.waiting():  # noqa: ASYNC110  (until it sleeps again)
+            await asyncio.sleep(0)
+        renewed.write(tmp_path)
+        assert await next_event() == "tls_renewed"
+    assert serial_served(files, AUTHORITY.trusting()) == renewed.serial
 
 
 def test_e7_nothing_older_than_tls_1_3_is_spoken(tmp_path: Path):
