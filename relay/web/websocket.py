@@ -75,7 +75,7 @@ class WebSocketLine:
         self._loop.call_soon(self._flush)
 
     def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet."""
+        """What the kernel has not taken yet. With TLS, not counted: the last message that began before it took no more."""
         return self._transport.get_write_buffer_size()
 
     def _flush(self) -> None:
