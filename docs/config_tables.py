@@ -19,12 +19,13 @@ def _group(name: str, options: list[Option]) -> str:
         [
             f"`{option.name}`",
             "–" if option.value is None else f"`{toml(option.value)}`",
+            option.allowed or "–",
             "SIGHUP" if option.reload else "restart",
             option.description,
         ]
         for option in options
     ]
-    return heading + table(["setting", "default", "a change needs", ""], rows)
+    return heading + table(["setting", "default", "takes", "a change needs", ""], rows)
 
 
 def variables_table() -> str:

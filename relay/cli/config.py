@@ -60,7 +60,8 @@ def _row(option: "Option", source: "Source", *, as_json: bool) -> str:
     if as_json:
         value = None if option.value is None else json.loads(toml(option.value))
         told = {"name": option.name, "value": value, "source": source.kind, "where": source.where or None}
-        return json.dumps({**told, "description": option.description, "reload": option.reload})
+        more = {"description": option.description, "takes": option.allowed or None, "reload": option.reload}
+        return json.dumps({**told, **more})
     set_to = (
         f"# {option.name} is not set" if option.value is None else f"{option.name} = {toml(option.value)}"
     )

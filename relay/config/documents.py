@@ -11,7 +11,8 @@ _WIDTH = 110
 _HEAD = """\
 # Settings of a TokenIM relay. Each stands here with its default; take the # away from a line to change it.
 # Environment variables and the command line go before this file. `tokenim-relay config check` says whether it can be used,
-# `tokenim-relay config show` what is in effect and why. "SIGHUP" after a description: comes into effect without a restart.
+# `tokenim-relay config show` what is in effect and why. In [ ]: the values it takes.
+# (SIGHUP): a change comes into effect without a restart.
 """
 _EXAMPLES = {
     "origin": "https://chat.example",
@@ -49,7 +50,8 @@ def commented_file() -> str:
 
 
 def _lines(option: Option) -> str:
-    told = option.description + (" (SIGHUP)" if option.reload else "")
+    told = option.description + (f" [{option.allowed}]" if option.allowed else "")
+    told += " (SIGHUP)" if option.reload else ""
     comment = textwrap.fill(told, _WIDTH, initial_indent="# ", subsequent_indent="#   ")
     last = option.name.rpartition(".")[2]
     if option.value is None:

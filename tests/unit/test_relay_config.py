@@ -108,6 +108,14 @@ def test_every_setting_has_a_description_and_a_name_of_its_own():
     assert all(option.description for option in options)
 
 
+def test_what_a_setting_takes_is_told():
+    allowed = {option.name: option.allowed for option in options_of(load())}
+    assert allowed["limits.max_ttl_seconds"] == "from 60 to 2592000"
+    assert allowed["rates.lookup.per_second"] == "above 0 to 1000000"
+    assert (allowed["registration"], allowed["plain_http"]) == ('"invite", "closed"', "true, false")
+    assert (allowed["listen"], allowed["tls.key"]) == ("", "")
+
+
 def test_what_is_advertised_is_every_limit_of_the_wire_with_the_operators_in_place():
     settings = load(limits={"mailbox_envelopes": 7})
     advertised = settings.limits.advertised()
