@@ -62,7 +62,7 @@ class Settings(BaseModel):
         "default: no page of another origin",
         reload=True,
     )
-    registration: Literal["invite", "closed"] = setting("invite", "who may register")
+    registration: Literal["invite", "closed"] = setting("invite", "who may register", reload=True)
     anonymous_submit: bool = setting(
         True, "whether envelopes are taken on connections without identity; off: submits are signed"
     )

@@ -123,6 +123,10 @@ class Identity:
         self._registration_open = registration_open
         self._owner_joined = owner_joined
 
+    def open_registration(self, is_open: bool) -> None:
+        """Whether new accounts are taken from now on."""
+        self._registration_open = is_open
+
     async def register(self, request: RegisterRequest) -> Account:
         """Make the account, all or nothing; the same manifest again, the same answer.
 

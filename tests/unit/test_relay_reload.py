@@ -44,7 +44,13 @@ def test_what_changed_comes_into_effect_or_waits_for_a_restart():
 def test_what_can_be_reloaded_is_said_by_each_setting():
     reloaded = {option.name for option in options_of(Settings()) if option.reload}
     waiting = {option.name for option in options_of(Settings()) if not option.reload}
-    assert {"log_level", "proxy.trusted", "limits.mailbox_bytes", "rates.token.per_second"} <= reloaded
+    assert {
+        "log_level",
+        "proxy.trusted",
+        "registration",
+        "limits.mailbox_bytes",
+        "rates.token.per_second",
+    } <= reloaded
     assert {"data", "listen", "origin", "plain_http", "tls.certificate", "tls.key"} <= waiting
 
 
@@ -83,6 +89,10 @@ async def test_changed_limits_and_rates_hold_from_the_next_request_on_and_connec
         assert lookups == [403, 429]
         world.relay.services.log.info("unheard")
         assert "unheard" not in world.relay.log.getvalue()
+
+        change(world, registration="closed")
+        stranger = world.device()
+        assert (await stranger.register(await world.relay.invite())).code == "not_allowed"
 
         change(world, rates={})  # no limit of the document is another one: nobody hears of it
         change(world, limits=limits | {"mailbox_envelopes": 2})
