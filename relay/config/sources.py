@@ -82,7 +82,10 @@ def find_file(environment: Mapping[str, str], data: Path | None) -> Path | None:
     """The file in the data folder that applies if none is named; `data` as on the command line."""
     folder = data or Path(environment.get(variable_of("data"), Settings().data))
     file = folder.expanduser() / FILE_NAME
-    return file if file.exists() else None
+    try:
+        return file if file.exists() else None
+    except OSError:
+        return None  # whoever opens the folder says what is wrong with it
 
 
 def load(

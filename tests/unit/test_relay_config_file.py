@@ -60,6 +60,9 @@ def test_the_file_of_the_data_folder_is_found_and_cannot_move_it(tmp_path: Path)
     file.write_text('log_level = "error"\n')
     assert find_file(environment, None) == find_file({}, tmp_path) == file
     assert find_file(environment, tmp_path / "another") is None
+    assert (
+        find_file({}, tmp_path / ("long" * 100)) is None
+    )  # no name of a file: told by whoever opens the folder
     assert load(file=file, environment=environment, found=True).settings.log_level == "error"
 
     file.write_text('data = "/elsewhere"\n')
