@@ -4,7 +4,7 @@ Nothing else knows which store, bus or file system is behind a port.
 """
 
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import TextIO, TypeAlias
 
 from relay.adapters.data_folder import DataFolder, StartRefused
 from relay.adapters.disk_blobs import open_disk_blobs
+from relay.adapters.heads_file import DiskHeadsFile
 from relay.adapters.memory.store import open_memory_store
 from relay.adapters.memory_bus import open_memory_bus
-from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
@@ -23,11 +23,14 @@ from relay.control.channel import open_control
 from relay.control.commands import Commands
 from relay.flow import Flow
 from relay.observe.counters import Counters
+from relay.observe.gauges import Gauges
 from relay.observe.logs import EventLog, take_library_records
 from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 from relay.ports.store import Store
+from relay.services.audit import Action, Audit
+from relay.services.audit_watch import AuditWatch, open_audit_watch
 from relay.services.blobs import Blobs
 from relay.services.connections import Connections
 from relay.services.devices import Devices
@@ -46,7 +49,7 @@ from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
 from relay.services.strangers import Strangers
-from relay.services.transparency import Transparency, open_head
+from relay.services.transparency import Transparency
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
@@ -89,6 +92,8 @@ class Relay:
         log.info("settings_reloaded", changed=changes.reloaded)
         if changes.waiting:
             log.warning("settings_need_restart", changed=changes.waiting)
+        reloaded = self.services.audit.by_relay(Action.CONFIG_RELOAD, detail=str(len(changes.reloaded)))
+        await self.services.audit.record(reloaded)
         if self.tls is not None:
             await look(self.tls, log)
 
@@ -129,8 +134,10 @@ def compose(
     running = Running(lambda error: log.failure("work_failed", error))
     devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
+    audit = Audit(store.audit, key=key, clock=clock, randomness=randomness)
     identity = Identity(
         store.accounts,
+        audit,
         devices=devices,
         reach=reach,
         bus=bus,
@@ -147,8 +154,10 @@ def compose(
         randomness=randomness,
         log=log,
         counters=Counters(),
+        gauges=Gauges(),
         bus=bus,
         store=store,
+        audit=audit,
         rates=Rates(settings.rates, monotonic_ms=clock.monotonic_ms, randomness=randomness),
         devices=devices,
         reach=reach,
@@ -156,7 +165,7 @@ def compose(
         recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
         links=LinkMailboxes(clock),
         invites=Invites(
-            store.invites, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
+            store.invites, audit, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
         ),
         prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
         blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
@@ -194,6 +203,27 @@ def flow_of(services: Services) -> Flow:
         wakeup=services.wakeup,
         running=services.running,
         clock=services.clock,
+    )
+
+
+def commands_of(services: Services) -> Commands:
+    """What operators may ask of these services."""
+    return Commands(services.audit, services.invites, services.transparency)
+
+
+def audit_watch_of(services: Services) -> AuditWatch:
+    """Who verifies the audit log while the relay runs."""
+    settings = services.settings.audit
+    path = settings.heads_file
+    return AuditWatch(
+        services.store.audit,
+        services.audit,
+        clock=services.clock,
+        log=services.log,
+        gauges=services.gauges,
+        every_seconds=settings.verify_seconds,
+        keep_days=settings.keep_days,
+        heads=None if path is None else DiskHeadsFile(path.expanduser().absolute()),
     )
 
 
@@ -253,8 +283,12 @@ async def open_relay(
         )
         if tls is not None:
             await stack.enter_async_context(open_watch(tls, machine.clock, services.log))
-        commands = Commands(services.invites, services.transparency)
-        await stack.enter_async_context(open_control(folder.path, commands, services.log))
+        await stack.enter_async_context(
+            open_audit_watch(
+                audit_watch_of(services), lambda error: services.log.failure("audit_watch_failed", error)
+            )
+        )
+        await stack.enter_async_context(open_control(folder.path, commands_of(services), services.log))
         services.log.info("started", url=url)
         yield Relay(url, services, invite, tls)
         services.log.info("stopping")
@@ -271,9 +305,12 @@ async def open_commands(
         host, port = split_listen(settings.listen)
         scheme = "https" if settings.speaks_tls else "http"
         origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
+        audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
         yield Commands(
+            audit,
             Invites(
                 state.store.invites,
+                audit,
                 clock=machine.clock,
                 randomness=machine.randomness,
                 origin=origin,
@@ -281,24 +318,6 @@ async def open_commands(
             ),
             Transparency(state.store.transparency, key=key, clock=machine.clock),
         )
-
-
-def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
-    """What does not fit between the transparency log, signed heads of it, and the accounts; a relay may run meanwhile.
-
-    Raises StartRefused, MalformedRequest for what is no head of this relay.
-    """
-    folder = DataFolder(data_folder_of(settings))
-    for path in (folder.database, folder.key_file):
-        if not path.exists():
-            raise StartRefused(
-                f"{path}: there is no such file: correct --data, or start the relay first", exit_code=2
-            )
-    public = RelayKey(folder.signing_seed(system_randomness)).public
-    try:
-        return audit_log(folder.database, [open_head(head, public) for head in heads])
-    except StoreUnusable as error:
-        raise StartRefused(str(error)) from error
 
 
 def tls_of(settings: Settings) -> TlsFiles | None:
@@ -314,4 +333,4 @@ def tls_of(settings: Settings) -> TlsFiles | None:
 
 def data_folder_of(settings: Settings) -> Path:
     """The data folder as an absolute path."""
-    return settings.data.expanduser().absolute()
+    return settings.data_folder

@@ -18,6 +18,7 @@ _EXAMPLES = {
     "origin": "https://chat.example",
     "tls.certificate": "/etc/tokenim/fullchain.pem",
     "tls.key": "/etc/tokenim/privkey.pem",
+    "audit.heads_file": "/mnt/elsewhere/heads.jsonl",
 }
 """Of what has no default: how it looks."""
 

@@ -34,6 +34,24 @@ class ProxySettings(BaseModel):
     )
 
 
+class AuditSettings(BaseModel):
+    """The log of who did what on this relay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = setting(
+        0, "days after which rows lose what they say; their hashes stay; 0: they are kept for ever"
+    )
+    verify_seconds: Annotated[float, Field(ge=1, le=2_592_000)] = setting(
+        21_600.0, "time from one verification of the log by the relay itself to the next"
+    )
+    heads_file: Path | None = setting(
+        None,
+        "file to which the relay adds a signed head after each verification that found the log longer, best on another "
+        "machine's disk; the log is verified with the heads that are in it",
+    )
+
+
 RETIRED: Final = {
     "forwarded_for": "anybody could have sent that header; name the proxies that are believed, "
     'as in `proxy.trusted = ["127.0.0.1"]`',
@@ -76,6 +94,7 @@ class Settings(BaseModel):
     proxy: ProxySettings = setting(
         ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True
     )
+    audit: AuditSettings = setting(AuditSettings.model_validate({}), "the audit log")
     limits: LimitSettings = setting(LimitSettings.model_validate({}), "quotas and times", reload=True)
     rates: RateSettings = setting(RateSettings.model_validate({}), "rate limits", reload=True)
 
@@ -89,6 +108,11 @@ class Settings(BaseModel):
     @classmethod
     def _origin_is_an_origin(cls, value: str | None) -> str | None:
         return None if value is None else check_origin(value)
+
+    @property
+    def data_folder(self) -> Path:
+        """The data folder as an absolute path."""
+        return self.data.expanduser().absolute()
 
     @property
     def speaks_tls(self) -> bool:

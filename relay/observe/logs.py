@@ -1,6 +1,6 @@
 """JSON log lines from an allow-list of fields: no token, key, envelope, IP address or message text ever gets out.
 
-Success is quiet; `error` means a bug. An exception is told by its class and the places it passed, never by its words:
+Success is quiet; `error` means a bug, or damage. An exception is told by its class and the places it passed, never by its words:
 they can quote what a client sent. Records of other libraries are reduced in the same way.
 """
 
@@ -27,6 +27,7 @@ LOGGABLE: Final = frozenset(
         "reason",
         "request_id",
         "route",
+        "row",
         "schema",
         "source",
         "status",
@@ -79,6 +80,10 @@ class EventLog:
     def warning(self, name: str, **fields: object) -> None:
         """Something that goes on working, but needs a look."""
         self._write("warning", name, fields)
+
+    def error(self, name: str, **fields: object) -> None:
+        """Something that an operator must look at, and that no exception tells."""
+        self._write("error", name, fields)
 
     def failure(self, name: str, error: BaseException, **fields: object) -> None:
         """A bug, or a failure of the machine: the exception's class, and where it came from."""

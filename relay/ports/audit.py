@@ -82,3 +82,17 @@ class AuditStore(Protocol):
 
         How many; if any, `entry` is appended, telling the index of the first row that keeps them.
         """
+
+
+class HeadsNotKept(Exception):
+    """The file of heads cannot be read or written; the words are one line for the operator."""
+
+
+class HeadsFile(Protocol):
+    """The second place where heads are kept: lines, to which one is added at a time. Both raise HeadsNotKept."""
+
+    async def lines(self) -> list[str]:
+        """All there are; none where there is no file yet."""
+
+    async def add(self, line: str) -> None:
+        """One more, durable when it returns."""

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from relay.services.audit import Action
+from relay.services.audit import Action, open_audit_head
 from relay.session.proof import verify_signature
 from relay.wire.audit_rows import AuditHead, AuditRow, Details, Tip, audit_head_transcript
-from relay.wire.errors import RelayError, Unauthenticated
+from relay.wire.errors import MalformedRequest, RelayError, Unauthenticated
 from relay.wire.merkle import grown, root_over
 
-BLOCK_ROWS: Final = (
-    1_024  # of so many rows one signature is checked, and the others only if that one does not fit
-)
+BLOCK_ROWS: Final = 256  # one signature of so many is checked, and the others if it does not fit
 MOST_FAULTS: Final = 1_000  # told one by one
 
 
@@ -193,10 +191,7 @@ class AuditCheck:
 
     def _signed(self, place: int) -> bool:
         """Whether the signature of the row in this place of the block is there and fits the tree up to it."""
-        size, peaks = self._checked
-        for _, leaf, _ in self._block[: place + 1]:
-            peaks = grown(peaks, size, leaf)
-            size += 1
+        size, peaks = self._tree_after(place + 1)
         time_ms, _, signature = self._block[place]
         return signature is not None and self._signs(size, root_over(peaks), time_ms, signature)
 
@@ -226,12 +221,18 @@ class AuditCheck:
 
     def _forget_block(self, count: int) -> None:
         """Its first `count` rows are done with."""
+        self._checked = self._tree_after(count)
+        del self._block[:count]
+
+    def _tree_after(self, count: int) -> tuple[int, tuple[bytes, ...]]:
+        """Rows and peaks with the first `count` rows of the block."""
         size, peaks = self._checked
+        if count == len(self._block) and self._peaks is not None:
+            return size + count, self._peaks
         for _, leaf, _ in self._block[:count]:
             peaks = grown(peaks, size, leaf)
             size += 1
-        self._checked = (size, peaks)
-        del self._block[:count]
+        return size, peaks
 
     def _lose_tree(self) -> None:
         self._peaks = None
@@ -275,6 +276,19 @@ class AuditCheck:
                 self._newest_erased,
                 f"or one before it has lost an id: {self._erased} are erased, and rows tell of {self._told_erased}",
             )
+
+
+def open_heads(
+    signed: Iterable[bytes], relay_public: bytes
+) -> tuple[list[AuditHead], tuple[AuditFault, ...]]:
+    """What heads that were kept elsewhere say; one that another key signed is a fault."""
+    heads, faults = [], []
+    for each in signed:
+        try:
+            heads.append(open_audit_head(each, relay_public))
+        except MalformedRequest:
+            faults.append(AuditFault(None, "a head of those kept elsewhere is not by this relay's key"))
+    return heads, tuple(faults)
 
 
 def check_rows(

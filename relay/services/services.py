@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from relay.config import Current, Settings
 from relay.observe.counters import Counters
+from relay.observe.gauges import Gauges
 from relay.observe.logs import EventLog
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 from relay.ports.store import Store
 from relay.session.proof import RelayKey
 
+from .audit import Audit
 from .blobs import Blobs
 from .connections import Connections
 from .devices import Devices
@@ -39,8 +41,10 @@ class Services:
     randomness: Randomness
     log: EventLog
     counters: Counters
+    gauges: Gauges
     bus: Bus
     store: Store
+    audit: Audit
     rates: Rates
     devices: Devices
     reach: Reach

@@ -29,7 +29,8 @@ class MemoryAudit:
     async def rows(self, first: int, limit: int) -> tuple[AuditRow, ...]:
         """Rows from this one on."""
         self._gate.check()
-        return tuple(self._image.audit_rows[first : first + limit])
+        start = max(first, 0)
+        return tuple(self._image.audit_rows[start : start + limit])
 
     async def newest(self, *, since_ms: int, before: int | None, limit: int) -> tuple[AuditRow, ...]:
         """Rows with details, newest first."""
