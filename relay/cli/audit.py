@@ -75,7 +75,8 @@ def _since_ms(text: str) -> int:
 def _line(row: Mapping[str, Any]) -> str:
     when = datetime.fromtimestamp(row["time_ms"] / 1_000, UTC)
     parts = (row["actor"], row["action"], row["subject"], row["detail"], row["outcome"])
-    return f"{row['row']:>6}  {when:%Y-%m-%d %H:%M:%S}  " + "  ".join(part or _NOTHING for part in parts)
+    time = f"{when:%Y-%m-%d}         " if row["is_day"] else f"{when:%Y-%m-%d %H:%M:%S}"
+    return f"{row['row']:>6}  {time}  " + "  ".join(part or _NOTHING for part in parts)
 
 
 @audit.command("head")

@@ -67,8 +67,9 @@ class AuditStore(Protocol):
         """At most `limit` rows from this one on, in order."""
 
     async def newest(self, *, since_ms: int, before: int | None, limit: int) -> tuple[AuditRow, ...]:
-        """At most `limit` rows whose details are there, from this time on, newest first; `before`: only those that come after
-        this row in such a list (an unknown one: nothing).
+        """At most `limit` rows whose details are there, the one of the highest index first; `before`: of lower indices than that.
+
+        From this time on; of rows that are dated by the day (UTC), those of its day as well.
         """
 
     async def erase(self, account_id: bytes, entry: AuditEntry, *, limit: int) -> int:

@@ -3,7 +3,7 @@
 Says what is recorded and signs it; each row comes in the commit of what it records. What is sent and delivered is none.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -19,6 +19,7 @@ from relay.wire.audit_rows import (
     AuditRow,
     Party,
     audit_head_transcript,
+    day_of,
     parse_audit_head,
 )
 from relay.wire.errors import MalformedRequest, RelayError
@@ -95,9 +96,13 @@ class Audit:
         )
 
     def by_account(self, action: Action, account_id: bytes, *, detail: str = "") -> AuditEntry:
-        """What an account does to itself."""
+        """What an account does to itself, dated by the day.
+
+        A finer time would tie the account to what was stored at that moment: entries of the logs of its groups (C8).
+        """
         party = Party.account(account_id)
-        return self.entry(action, actor=party, subject=party, detail=detail)
+        entry = self.entry(action, actor=party, subject=party, detail=detail)
+        return replace(entry, at_ms=day_of(entry.at_ms))
 
     def by_relay(self, action: Action, *, subject: Party = NOBODY, detail: str = "") -> AuditEntry:
         """What the relay does by itself."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.services.audit import SignedHead
-from relay.wire.audit_rows import AuditRow, Details, KeptParty, PartyKind, Tip
+from relay.wire.audit_rows import AuditRow, Details, KeptParty, PartyKind, Tip, day_of
 from relay.wire.errors import MalformedRequest
 from relay.wire.links import decode_bytes, encode_bytes, encode_id
 
@@ -40,10 +40,11 @@ def told_row(row: AuditRow) -> dict[str, Any]:
     """What `audit show` prints of a row that has its details."""
     said = row.details
     if said is None:
-        return {"row": row.index, "time_ms": None, "action": None}
+        return {"row": row.index, "time_ms": None, "is_day": False, "action": None}
     return {
         "row": row.index,
         "time_ms": row.at_ms,
+        "is_day": row.at_ms == day_of(row.at_ms),
         "action": str(said.action),
         "actor": told_party(said.actor),
         "subject": told_party(said.subject),

@@ -15,6 +15,12 @@ from .merkle import grown, leaf_hash, root_over
 from .transcripts import AUDIT_HEAD_LABEL, AUDIT_PARTY_LABEL, AUDIT_ROW_LABEL, parse_transcript, transcript
 
 SALT_BYTES: Final = 16
+DAY_MS: Final = 86_400_000
+
+
+def day_of(time_ms: int) -> int:
+    """When the day (UTC) of this time began: how rows are dated whose exact time would tell something of somebody."""
+    return time_ms // DAY_MS * DAY_MS
 
 
 class PartyKind(IntEnum):

@@ -9,7 +9,7 @@ import pytest
 from relay.ports.invites import Invite
 from relay.ports.store import Store
 from relay.services.audit import Action
-from relay.wire.audit_rows import NOBODY, RELAY, Party, PartyKind
+from relay.wire.audit_rows import DAY_MS, NOBODY, RELAY, Party, PartyKind
 from relay.wire.errors import Conflict, InviteInvalid, ManifestConflict, NotFound
 from relay.wire.merkle import EMPTY_ROOT
 from tests.audit_logs import audit_over, rows_of, verdict_of
@@ -132,7 +132,16 @@ async def test_what_happens_to_accounts_is_recorded_once(store: Store) -> None:
 
 async def test_rows_are_listed_newest_first_in_pages(store: Store) -> None:
     audit = audit_over(store.audit)
-    times = (5, 3, 9, 3, 7)  # somebody set the clock
+    day = DAY_MS
+    times = (
+        day + 5,
+        day + 3,
+        day,
+        day + 9,
+        0,
+        day + 3,
+        day + 7,
+    )  # somebody set the clock; rows 2 and 4 are of a day
     for at_ms in times:
         await store.audit.append(replace(audit.by_relay(Action.CONFIG_RELOAD), at_ms=at_ms))
 
@@ -140,12 +149,16 @@ async def test_rows_are_listed_newest_first_in_pages(store: Store) -> None:
         rows = await store.audit.newest(since_ms=since_ms, before=before, limit=limit)
         return [row.index for row in rows]
 
-    assert await listed() == [2, 4, 0, 3, 1]
-    assert await listed(limit=2) == [2, 4]
-    assert await listed(before=4, limit=2) == [0, 3]
-    assert await listed(before=3) == [1]
-    assert await listed(since_ms=5) == [2, 4, 0]
-    assert await listed(before=99) == []
+    assert await listed() == [6, 5, 4, 3, 2, 1, 0]
+    assert await listed(limit=2) == [6, 5]
+    assert await listed(before=5, limit=2) == [4, 3]
+    assert await listed(before=1) == [0]
+    assert await listed(before=0) == []
+    assert await listed(before=99, limit=1) == [6]
+    assert await listed(since_ms=day + 5) == [6, 3, 2, 0]
+    assert await listed(since_ms=day + 5, before=3) == [2, 0]
+    assert await listed(since_ms=5) == [6, 5, 4, 3, 2, 1, 0]
+    assert await listed(since_ms=2 * day) == []
 
 
 async def test_an_id_is_erased_a_piece_at_a_time_and_the_log_still_fits(store: Store, reopen: Reopen) -> None:

@@ -171,4 +171,5 @@ async def test_accounts_leave_rows_of_their_own(asked: Asked) -> None:
     row = (await asked.rows())[-1]
     assert (row["action"], row["detail"], row["outcome"]) == ("account.register", "moderator", "done")
     assert row["actor"] == row["subject"]
+    assert (row["is_day"], row["time_ms"] % 86_400_000) == (True, 0)  # no finer: of what else happened then
     assert "a.handle" not in repr(await asked.rows())

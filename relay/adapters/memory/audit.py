@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from relay.ports.audit import AuditEntry
-from relay.wire.audit_rows import AuditRow, Details, KeptParty, PartyKind, Tip
+from relay.wire.audit_rows import AuditRow, Details, KeptParty, PartyKind, Tip, day_of
 
 from .image import Gate, Image
 
@@ -35,17 +35,13 @@ class MemoryAudit:
     async def newest(self, *, since_ms: int, before: int | None, limit: int) -> tuple[AuditRow, ...]:
         """Rows with details, newest first."""
         self._gate.check()
-        listed = sorted(
-            (row for row in self._image.audit_rows if row.details is not None and row.at_ms >= since_ms),
-            key=lambda row: (row.at_ms, row.index),
-            reverse=True,
-        )
-        if before is not None:
-            if not 0 <= before < len(self._image.audit_rows):
-                return ()
-            place = (self._image.audit_rows[before].at_ms, before)
-            listed = [row for row in listed if (row.at_ms, row.index) < place]
-        return tuple(listed[:limit])
+        end = len(self._image.audit_rows) if before is None else before
+        listed = [
+            row
+            for row in self._image.audit_rows[:end]
+            if row.details is not None and (row.at_ms >= since_ms or row.at_ms == day_of(since_ms))
+        ]
+        return tuple(listed[::-1][:limit])
 
     async def erase(self, account_id: bytes, entry: AuditEntry, *, limit: int) -> int:
         """Erase an account's id."""

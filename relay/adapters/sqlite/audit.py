@@ -3,7 +3,7 @@
 from typing import Final
 
 from relay.ports.audit import AuditEntry
-from relay.wire.audit_rows import AuditRow, Details, KeptParty, PartyKind, Tip
+from relay.wire.audit_rows import AuditRow, Details, KeptParty, PartyKind, Tip, day_of
 
 from .reader import Reader
 from .writer import Row, Transaction, Writer
@@ -12,9 +12,16 @@ ROW_COLUMNS: Final = """row_index, at_ms, leaf_hash, signature, action, outcome,
     actor_kind, actor_id, actor_salt, actor_hash, subject_kind, subject_id, subject_salt, subject_hash"""
 TIP: Final = "SELECT size, peaks, signature FROM audit_log"
 _ROWS: Final = f"SELECT {ROW_COLUMNS} FROM audit_rows WHERE row_index >= ? ORDER BY row_index LIMIT ?"  # noqa: S608
-_NEWEST: Final = f"SELECT {ROW_COLUMNS} FROM audit_rows WHERE action IS NOT NULL AND at_ms >= ?"  # noqa: S608
-_BEFORE: Final = " AND (at_ms, row_index) < (SELECT at_ms, row_index FROM audit_rows WHERE row_index = ?)"
-_NEWEST_FIRST: Final = " ORDER BY at_ms DESC, row_index DESC LIMIT ?"
+_FIRST: Final = """coalesce((SELECT min(row_index) FROM audit_rows INDEXED BY audit_rows_by_time
+    WHERE action IS NOT NULL AND {}), 9223372036854775807)"""
+# The index finds where rows of this time or of its day begin, so that only rows from there on are looked at.
+_NEWEST: Final = f"""SELECT {ROW_COLUMNS} FROM audit_rows
+    WHERE row_index >= min({_FIRST.format("at_ms >= ?1")}, {_FIRST.format("at_ms = ?2")})
+        AND row_index < ?3 AND action IS NOT NULL AND (at_ms >= ?1 OR at_ms = ?2)
+    ORDER BY row_index DESC LIMIT ?4"""  # noqa: S608
+_NEWEST_OF_ALL: Final = f"""SELECT {ROW_COLUMNS} FROM audit_rows WHERE row_index < ? AND action IS NOT NULL
+    ORDER BY row_index DESC LIMIT ?"""  # noqa: S608
+_NO_ROW: Final = 2**63 - 1
 _HASH_BYTES: Final = 32
 
 
@@ -60,10 +67,10 @@ class SqliteAudit:
 
     async def newest(self, *, since_ms: int, before: int | None, limit: int) -> tuple[AuditRow, ...]:
         """Rows with details, newest first."""
-        if before is None:
-            found = await self._reader.rows(_NEWEST + _NEWEST_FIRST, (since_ms, limit))
-        else:
-            found = await self._reader.rows(_NEWEST + _BEFORE + _NEWEST_FIRST, (since_ms, before, limit))
+        end = _NO_ROW if before is None else before
+        if since_ms == 0:
+            return tuple(row_of(row) for row in await self._reader.rows(_NEWEST_OF_ALL, (end, limit)))
+        found = await self._reader.rows(_NEWEST, (since_ms, day_of(since_ms), end, limit))
         return tuple(row_of(row) for row in found)
 
     async def erase(self, account_id: bytes, entry: AuditEntry, *, limit: int) -> int:
