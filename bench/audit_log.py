@@ -9,9 +9,9 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from bench.results import Result
-from relay.adapters.audit_export import verify_audit_file
 from relay.adapters.sqlite.store import SqliteStore, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.log_files import verify_audit_file
 from relay.observe.gauges import Gauges
 from relay.observe.logs import EventLog
 from relay.services.audit import Action, Audit

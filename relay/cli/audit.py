@@ -109,9 +109,8 @@ def audit_verify(
     data: Path | None, config: Path | None, heads: Path | None, exported: Path | None, as_json: bool
 ) -> None:
     """Say whether a row was changed, removed or inserted, and which; a relay may run meanwhile."""
-    from relay.adapters.audit_export import verify_audit_export
     from relay.adapters.data_folder import StartRefused
-    from relay.log_files import verify_audit
+    from relay.log_files import verify_audit, verify_audit_export
     from relay.services.audit_records import read_heads
     from relay.wire.errors import MalformedRequest
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from nacl.signing import VerifyKey
 
-from relay.adapters.audit_export import export_audit_file, verify_audit_export, verify_audit_file
 from relay.adapters.sqlite.store import open_sqlite_store
+from relay.log_files import export_audit_file, verify_audit_export, verify_audit_file
 from relay.services.audit import Action
 from relay.services.audit_records import read_heads, told_head
 from relay.wire.audit_rows import Party
