@@ -52,6 +52,7 @@ class AuditWatch:
         self._keep_days = keep_days
         self._heads = heads
         self._seen: AuditHead | None = None  # the log as it fitted last
+        self._kept_rows = -1  # of the longest log whose head is in the second place
 
     async def run(self, failed: Callable[[BaseException], None]) -> None:
         """Round after round, until it is cancelled; `failed` is told what one raises."""
@@ -90,6 +91,7 @@ class AuditWatch:
 
     async def _verify(self) -> AuditVerdict:
         heads, foreign = await self._known_heads()
+        self._kept_rows = max((head.size for head in heads), default=-1)
         check = AuditCheck(self._audit.relay_public, heads)
         first = MIN_INDEX  # what was inserted before row 0 is to be seen
         while True:
@@ -136,9 +138,8 @@ class AuditWatch:
     async def _keep_head(self) -> None:
         """The head of a log that fits; in the second place once for each size."""
         signed = await self._audit.head()
-        grew = self._seen is None or self._seen.size != signed.head.size
         self._seen = signed.head
-        if self._heads is None or not grew:
+        if self._heads is None or signed.head.size <= self._kept_rows:
             return
         try:
             await self._heads.add(json.dumps(told_head(signed)))

@@ -119,6 +119,7 @@ async def test_a_log_that_fits_is_told_quietly_and_its_head_is_kept_once(scene: 
         "audit_verified_at_ms": NOW_MS,
         "audit_verify_ms": 0,
     }
+    await scene.watch().round()  # of another start
     assert [json.loads(line)["size"] for line in scene.heads.kept] == [5, 6]
 
 
