@@ -20,6 +20,7 @@ BENCHMARKS = {
     "crypto": "bench.crypto_ratchet",
     "groups": "bench.crypto_sender_keys",
     "removal": "bench.group_removal",
+    "audit": "bench.audit_log",
 }
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -93,7 +93,7 @@ class OpenAccount:
         )
         self.recovery: Final = Recovery(transport, database, system)
         self.history_archive: Final = HistoryArchive(
-            transport, database, system, on_drafts=self.outbox.wake, send_out=self.send_out
+            transport, database, system, on_drafts=self.outbox.wake, send_out=self.outbox.send_out
         )
         errands = self.devices.remove_silent, self.recovery.back_up_when_it_rests, self.history_archive.look
         self._device_care = DeviceCare(errands, on_news=self._look_for_news)
@@ -361,21 +361,13 @@ class OpenAccount:
     async def _reply(self, number: int, text: str) -> Message:
         return await self.reply(await self.message(number), text, _REPLY_PATIENCE_SECONDS)
 
-    async def send_out(self, patience_seconds: float) -> None:
-        """Wait for what is in the outbox now, out of patience or not: it goes out with the next call in any case."""
-        sending = await self.outbox.everything()
-        try:
-            await sending.until(0, patience_seconds)
-        finally:
-            sending.close()
-
     async def settle(self, patience_seconds: float) -> None:
         """See `Client.settle`."""
         try:
             async with asyncio.timeout(patience_seconds):
                 while True:
                     await self.groups.care.idle.wait()
-                    await self.send_out(patience_seconds)
+                    await self.outbox.send_out(patience_seconds)
                     if self.groups.care.idle.is_set() and not await self.outbox.size():
                         return
         except TimeoutError:

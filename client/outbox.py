@@ -219,6 +219,14 @@ class Outbox:
             self.wake()
         return sending
 
+    async def send_out(self, patience_seconds: float) -> None:
+        """Wait for what is in it now, out of patience or not: it goes out with the next call in any case."""
+        sending = await self.everything()
+        try:
+            await sending.until(0, patience_seconds)
+        finally:
+            sending.close()
+
 
 class Sending:
     """Messages that somebody waits for; `close` when not any more."""

@@ -1,8 +1,10 @@
 """What the relay asks of whoever submits, as its signed document says; kept, and asked for again when it refuses."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from relay.wire.frames import Notice, NoticeKind, RelayFrame
 from relay.wire.limits import MAX_PUBLIC_WORK_BITS
 from relay.wire.resources import RelayDocument
 
@@ -45,6 +47,11 @@ def keep_terms(tx: Transaction, document: RelayDocument) -> RelayTerms:
 def is_bearable(bits: int) -> bool:
     """Whether a client looks for work of so many zero bits; else it brings none, and the relay refuses or does not."""
     return 0 <= bits <= MAX_PUBLIC_WORK_BITS
+
+
+def tell_of_other_terms(frames: Iterable[RelayFrame]) -> bool:
+    """Whether the relay says that its limits have changed."""
+    return any(isinstance(one, Notice) and one.kind is NoticeKind.LIMITS_CHANGED for one in frames)
 
 
 async def ask_terms(transport: Transport, database: Database, account: Account) -> RelayTerms:

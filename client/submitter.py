@@ -33,7 +33,7 @@ from .errors import Refused, RelayMisbehaved, RelayUnreachable
 from .groups.submits import Addressing, address, waits
 from .lost_tokens import refused_for_good
 from .reconnect import Backoff
-from .relay_terms import RelayTerms, ask_terms, find_terms
+from .relay_terms import RelayTerms, ask_terms, find_terms, tell_of_other_terms
 from .store import queue
 from .store.database import Database
 from .submit_answers import Answer, Filed, draft_anew, file_answers, grant_for, needs_work
@@ -311,6 +311,8 @@ class Submitter:
             answers = [answer for answer in map(self._answer, frames) if answer is not None]
             for _ in answers:
                 self._system.reached(Step.ACCEPTED)
+            if tell_of_other_terms(frames):
+                self._terms = await ask_terms(self._transport, self._database, self._account)
             lasting = await self._keep_terms(answers)
             answers = await refused_for_good(self._transport, self._database, lasting, self._brought)
             if len(answers) < len(lasting):

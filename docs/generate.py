@@ -16,6 +16,7 @@ from typing import Final
 import msgspec.inspect as shapes
 
 from docs.command_tables import commands_table, exits_table
+from docs.config_tables import settings_table, variables_table
 from docs.content_tables import archive_table, contents_table, shared_items_table
 from docs.crypto_tables import (
     account_limits_table,
@@ -166,6 +167,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "archive": archive_table,
     "commands": commands_table,
     "exits": exits_table,
+    "settings": settings_table,
+    "variables": variables_table,
 }
 
 

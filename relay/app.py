@@ -4,7 +4,7 @@ Nothing else knows which store, bus or file system is behind a port.
 """
 
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,22 +12,25 @@ from typing import TextIO, TypeAlias
 
 from relay.adapters.data_folder import DataFolder, StartRefused
 from relay.adapters.disk_blobs import open_disk_blobs
+from relay.adapters.heads_file import DiskHeadsFile
 from relay.adapters.memory.store import open_memory_store
 from relay.adapters.memory_bus import open_memory_bus
-from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
-from relay.config import Settings, split_listen
+from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
+from relay.config import Current, Settings, changes_between, split_listen
 from relay.control.channel import open_control
 from relay.control.commands import Commands
 from relay.flow import Flow
 from relay.observe.counters import Counters
+from relay.observe.gauges import Gauges
 from relay.observe.logs import EventLog, take_library_records
 from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
-from relay.ports.mailboxes import Quotas
 from relay.ports.store import Store
+from relay.services.audit import Action, Audit
+from relay.services.audit_watch import AuditWatch, open_audit_watch
 from relay.services.blobs import Blobs
 from relay.services.connections import Connections
 from relay.services.devices import Devices
@@ -41,15 +44,15 @@ from relay.services.prekeys import Prekeys
 from relay.services.rate_limit import Rates
 from relay.services.reach import Reach
 from relay.services.recovery import Recovery
+from relay.services.reload import apply, digest_of, quotas_of
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
 from relay.services.strangers import Strangers
-from relay.services.transparency import Transparency, open_head
+from relay.services.transparency import Transparency
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
-from relay.wire import limits
 from relay.wire.links import InviteLink
 
 
@@ -80,15 +83,19 @@ class Relay:
     url: str
     services: Services
     owner_invite: InviteLink | None
+    tls: TlsFiles | None = None
 
-
-def quotas_of(settings: Settings) -> Quotas:
-    """The mailboxes' quotas."""
-    return Quotas(
-        envelopes=settings.limits.mailbox_envelopes,
-        bytes=settings.limits.mailbox_bytes,
-        nearly_full_percent=limits.MAILBOX_NEARLY_FULL_PERCENT,
-    )
+    async def reload(self, wanted: Settings) -> None:
+        """Bring these settings into effect as far as that goes without a restart; look at the TLS files, too."""
+        log, changes = self.services.log, changes_between(self.services.settings, wanted)
+        apply(self.services, changes.settings)
+        log.info("settings_reloaded", changed=changes.reloaded)
+        if changes.waiting:
+            log.warning("settings_need_restart", changed=changes.waiting)
+        reloaded = self.services.audit.by_relay(Action.CONFIG_RELOAD, detail=str(len(changes.reloaded)))
+        await self.services.audit.record(reloaded)
+        if self.tls is not None:
+            await look(self.tls, log)
 
 
 @asynccontextmanager
@@ -124,12 +131,13 @@ def compose(
     """Every service, over these ports."""
     clock, randomness, store = machine.clock, machine.randomness, state.store
     log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
-    digest = limits.limits_digest(settings.limits.advertised())
     running = Running(lambda error: log.failure("work_failed", error))
     devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
+    audit = Audit(store.audit, key=key, clock=clock, randomness=randomness)
     identity = Identity(
         store.accounts,
+        audit,
         devices=devices,
         reach=reach,
         bus=bus,
@@ -139,15 +147,17 @@ def compose(
     )
     wakeup = Wakeup(bus)
     return Services(
-        settings=settings,
+        current=Current(settings),
         origin=origin,
         key=key,
         clock=clock,
         randomness=randomness,
         log=log,
         counters=Counters(),
+        gauges=Gauges(),
         bus=bus,
         store=store,
+        audit=audit,
         rates=Rates(settings.rates, monotonic_ms=clock.monotonic_ms, randomness=randomness),
         devices=devices,
         reach=reach,
@@ -155,7 +165,7 @@ def compose(
         recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
         links=LinkMailboxes(clock),
         invites=Invites(
-            store.invites, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
+            store.invites, audit, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
         ),
         prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
         blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
@@ -179,7 +189,7 @@ def compose(
             running=running,
             clock=clock,
             randomness=randomness,
-            limits_digest=lambda: digest,
+            limits_digest=digest_of(settings),
         ),
         transparency=Transparency(store.transparency, key=key, clock=clock),
     )
@@ -193,6 +203,27 @@ def flow_of(services: Services) -> Flow:
         wakeup=services.wakeup,
         running=services.running,
         clock=services.clock,
+    )
+
+
+def commands_of(services: Services) -> Commands:
+    """What operators may ask of these services."""
+    return Commands(services.audit, services.invites, services.transparency)
+
+
+def audit_watch_of(services: Services) -> AuditWatch:
+    """Who verifies the audit log while the relay runs."""
+    settings = services.settings.audit
+    path = settings.heads_file
+    return AuditWatch(
+        services.store.audit,
+        services.audit,
+        clock=services.clock,
+        log=services.log,
+        gauges=services.gauges,
+        every_seconds=settings.verify_seconds,
+        keep_days=settings.keep_days,
+        heads=None if path is None else DiskHeadsFile(path.expanduser().absolute()),
     )
 
 
@@ -218,12 +249,13 @@ async def open_relay(
     """A relay on an opened data folder, serving until the block ends, drained then. Raises StartRefused."""
     machine = machine or Machine()
     host, port = split_listen(settings.listen)
+    tls = tls_of(settings)
     async with AsyncExitStack() as stack:
         try:
             listener = stack.enter_context(listening(host, port))
         except CannotListen as error:
             raise StartRefused(str(error), exit_code=2) from error
-        url = url_of(listener)
+        url = url_of(listener, "https" if tls else "http")
         key = RelayKey(folder.signing_seed(machine.randomness))
         state = await stack.enter_async_context(open_state(folder, settings, machine.clock))
         bus = await stack.enter_async_context(open_memory_bus())
@@ -233,7 +265,10 @@ async def open_relay(
         folder.remember_origin(services.origin)
         await stack.enter_async_context(
             open_server(
-                make_application(services, flow_of(services)), listener, drain_seconds=settings.drain_seconds
+                make_application(services, flow_of(services)),
+                listener,
+                drain_seconds=settings.drain_seconds,
+                tls=tls.context if tls else None,
             )
         )
         await stack.enter_async_context(
@@ -242,14 +277,20 @@ async def open_relay(
                 state.files,
                 clock=machine.clock,
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
-                group_log_idle_seconds=settings.limits.group_log_idle_seconds,
+                group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
                 note_present=services.connections.note_present,
             )
         )
-        commands = Commands(services.invites, services.transparency)
-        await stack.enter_async_context(open_control(folder.path, commands, services.log))
+        if tls is not None:
+            await stack.enter_async_context(open_watch(tls, machine.clock, services.log))
+        await stack.enter_async_context(
+            open_audit_watch(
+                audit_watch_of(services), lambda error: services.log.failure("audit_watch_failed", error)
+            )
+        )
+        await stack.enter_async_context(open_control(folder.path, commands_of(services), services.log))
         services.log.info("started", url=url)
-        yield Relay(url, services, invite)
+        yield Relay(url, services, invite, tls)
         services.log.info("stopping")
 
 
@@ -262,10 +303,14 @@ async def open_commands(
     key = RelayKey(folder.signing_seed(machine.randomness))
     async with open_sqlite_state(folder, settings, machine.clock) as state:
         host, port = split_listen(settings.listen)
-        origin = settings.origin or folder.remembered_origin() or f"http://{host}:{port}"
+        scheme = "https" if settings.speaks_tls else "http"
+        origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
+        audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
         yield Commands(
+            audit,
             Invites(
                 state.store.invites,
+                audit,
                 clock=machine.clock,
                 randomness=machine.randomness,
                 origin=origin,
@@ -275,24 +320,17 @@ async def open_commands(
         )
 
 
-def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
-    """What does not fit between the transparency log, signed heads of it, and the accounts; a relay may run meanwhile.
-
-    Raises StartRefused, MalformedRequest for what is no head of this relay.
-    """
-    folder = DataFolder(data_folder_of(settings))
-    for path in (folder.database, folder.key_file):
-        if not path.exists():
-            raise StartRefused(
-                f"{path}: there is no such file: correct --data, or start the relay first", exit_code=2
-            )
-    public = RelayKey(folder.signing_seed(system_randomness)).public
+def tls_of(settings: Settings) -> TlsFiles | None:
+    """The certificate and key, read; None without TLS. Raises StartRefused."""
+    certificate, key = settings.tls.certificate, settings.tls.key
+    if certificate is None or key is None:
+        return None
     try:
-        return audit_log(folder.database, [open_head(head, public) for head in heads])
-    except StoreUnusable as error:
-        raise StartRefused(str(error)) from error
+        return TlsFiles(certificate.expanduser().absolute(), key.expanduser().absolute())
+    except TlsUnusable as error:
+        raise StartRefused(f"tls.certificate, tls.key: {error}", exit_code=2) from error
 
 
 def data_folder_of(settings: Settings) -> Path:
     """The data folder as an absolute path."""
-    return settings.data.expanduser().absolute()
+    return settings.data_folder

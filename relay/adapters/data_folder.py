@@ -6,7 +6,6 @@ Knows no database and no network. A file that others than its owner can read is 
 import errno
 import fcntl
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Final
 
 from relay.wire import limits
 from relay.wire.links import decode_bytes, encode_bytes
+
+from .secret_files import SecretExposed, refuse_exposed
 
 _KEY_MARK: Final = "tokenim-relay-key-v1 "
 _INVITE_MARK: Final = "tokenim-owner-invite-v1 "
@@ -110,12 +111,10 @@ class DataFolder:
         with refusals(path):
             if not path.exists():
                 _write_secret(path, mark + encode_bytes(random(length)) + "\n")
-            mode = stat.S_IMODE(path.stat().st_mode)
-            if mode & 0o077:
-                raise StartRefused(
-                    f"{path}: others can read this secret (mode {mode:04o}): run `chmod 600 {path}`, "
-                    "and replace it if they may have read it"
-                )
+            try:
+                refuse_exposed(path)
+            except SecretExposed as error:
+                raise StartRefused(str(error)) from error
             text = path.read_text("utf-8", errors="replace").strip()
         try:
             secret = decode_bytes(text.removeprefix(mark))

@@ -1,16 +1,44 @@
-"""`tokenim-relay config …`: the settings, looked at."""
+"""`tokenim-relay config …`: the settings: a file to begin with, what is in effect and why, whether they can be used."""
 
 import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import config_option, data_option, json_option, settings_of
+from .options import REFUSED, config_option, data_option, fail, json_option, loaded_or_fail, settings_of
+
+if TYPE_CHECKING:
+    from relay.config import Option, Source
 
 
 @click.group("config")
 def config_group() -> None:
-    """Look at the settings."""
+    """Write, show and check the settings."""
+
+
+@config_group.command("init")
+@data_option
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def config_init(data: Path | None, file: Path | None) -> None:
+    """Write a FILE with every setting, its meaning and its default, to begin with; default: config.toml in the data folder."""
+    from relay.config import FILE_NAME, commented_file
+
+    os.umask(0o077)
+    try:
+        if file is None:
+            folder = settings_of(None, {"data": data}).data.expanduser()
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / FILE_NAME
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as written:  # noqa: PTH123  (a descriptor, not a path)
+            written.write(commented_file())
+    except FileExistsError:
+        fail(f"{file}: is there already, and stays as it is: name another file", REFUSED)
+    except OSError as error:
+        fail(f"{file}: cannot be written ({error.strerror})", REFUSED)
+    click.echo(f"wrote {file}")
 
 
 @config_group.command("show")
@@ -18,22 +46,38 @@ def config_group() -> None:
 @config_option
 @json_option
 def config_show(data: Path | None, config: Path | None, as_json: bool) -> None:
-    """Print every setting as it is in effect: a file for --config."""
-    from relay.config import effective
+    """Print every setting as it is in effect, and where it was set: a file for --config."""
+    from relay.config import options_of
 
-    for name, (value, description) in effective(settings_of(config, {"data": data})).items():
-        shown = str(value) if isinstance(value, Path) else value
-        if as_json:
-            click.echo(json.dumps({"name": name, "value": shown, "description": description}))
-        else:
-            set_to = f"# {name} is not set" if shown is None else f"{name} = {json.dumps(shown)}"
-            click.echo(f"{set_to}  # {description}")
+    found = loaded_or_fail(config, {"data": data})
+    for option in options_of(found.settings):
+        click.echo(_row(option, found.source_of(option.name), as_json=as_json))
+
+
+def _row(option: "Option", source: "Source", *, as_json: bool) -> str:
+    from relay.config import toml
+
+    if as_json:
+        value = None if option.value is None else json.loads(toml(option.value))
+        told = {"name": option.name, "value": value, "source": source.kind, "where": source.where or None}
+        more = {"description": option.description, "takes": option.allowed or None, "reload": option.reload}
+        return json.dumps({**told, **more})
+    set_to = (
+        f"# {option.name} is not set" if option.value is None else f"{option.name} = {toml(option.value)}"
+    )
+    return f"{set_to}  # {source}: {option.description}"
 
 
 @config_group.command("check")
 @data_option
 @config_option
 def config_check(data: Path | None, config: Path | None) -> None:
-    """Say whether the settings can be used."""
-    settings_of(config, {"data": data})
+    """Say whether the settings and the files they name can be used; if not, which one and why."""
+    from relay.adapters.data_folder import StartRefused
+    from relay.app import tls_of
+
+    try:
+        tls_of(settings_of(config, {"data": data}))
+    except StartRefused as error:
+        fail(str(error), error.exit_code)
     click.echo("the settings are in order")

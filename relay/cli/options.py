@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from relay.config import Settings
+    from relay.config import Loaded, Settings
 
 REFUSED: Final = 1
 USAGE: Final = 2
@@ -20,16 +20,34 @@ def fail(line: str, exit_code: int) -> NoReturn:
     sys.exit(exit_code)
 
 
-def settings_of(config: Path | None, command_line: Mapping[str, Any]) -> "Settings":
-    """The effective settings; ends with USAGE and one line if they cannot be used."""
-    from relay.config import ConfigInvalid, load_settings, process_environment
+def loaded(config: Path | None, command_line: Mapping[str, Any]) -> "Loaded":
+    """The effective settings and their sources; raises ConfigInvalid. Without --config, of the file in the data folder."""
+    from relay.config import find_file, load, process_environment
+
+    environment = process_environment()
+    file = config or find_file(environment, command_line.get("data"))
+    return load(file=file, environment=environment, command_line=command_line, found=file is not config)
+
+
+def loaded_or_fail(config: Path | None, command_line: Mapping[str, Any]) -> "Loaded":
+    """The same; ends with USAGE and one line if they cannot be used."""
+    from relay.config import ConfigInvalid
 
     try:
-        return load_settings(file=config, environment=process_environment(), command_line=command_line)
+        return loaded(config, command_line)
     except ConfigInvalid as error:
         fail(str(error), USAGE)
 
 
+def settings_of(config: Path | None, command_line: Mapping[str, Any]) -> "Settings":
+    """The settings alone."""
+    return loaded_or_fail(config, command_line).settings
+
+
 data_option = click.option("--data", type=click.Path(path_type=Path), help="The data folder.")
-config_option = click.option("--config", type=click.Path(path_type=Path), help="A TOML file with settings.")
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A TOML file with settings, in place of config.toml in the data folder.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

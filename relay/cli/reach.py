@@ -17,16 +17,17 @@ def run_command(
 ) -> dict[str, Any]:
     """Ask the running relay, or, where none runs, do it here under the folder's lock."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
-    from relay.app import data_folder_of, open_commands
     from relay.control.channel import CommandRefused, NoRelay, ask
     from relay.wire.errors import RelayError
 
     settings = settings_of(config, {"data": data})
-    path = data_folder_of(settings)
+    path = settings.data_folder
 
     async def here(folder: "DataFolder") -> dict[str, Any]:
+        from relay.app import open_commands  # all of a relay; the running one has it loaded already
+
         async with open_commands(settings, folder) as commands:
-            return await commands.run(command, arguments)
+            return await commands.run(command, arguments, uid=os.getuid())
 
     try:
         try:

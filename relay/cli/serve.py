@@ -6,15 +6,17 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .options import config_option, data_option, fail, settings_of
+from .options import config_option, data_option, fail, loaded, settings_of
 
 if TYPE_CHECKING:
     from relay.adapters.data_folder import DataFolder
+    from relay.app import Relay
     from relay.config import Settings
 
 
@@ -23,24 +25,27 @@ if TYPE_CHECKING:
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
 @config_option
 def serve(data: Path | None, listen: str | None, config: Path | None) -> None:
-    """Run the relay until SIGTERM or Ctrl-C."""
+    """Run the relay until SIGTERM or Ctrl-C; SIGHUP reads the settings again."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
     from relay.app import data_folder_of
 
-    settings = settings_of(config, {"data": data, "listen": listen})
+    command_line = {"data": data, "listen": listen}
+    settings = settings_of(config, command_line)
     os.umask(0o077)  # the database, its WAL and blobs are nobody else's business
     try:
         with open_data_folder(data_folder_of(settings)) as folder:
-            asyncio.run(_serve(settings, folder))
+            asyncio.run(_serve(settings, folder, lambda: loaded(config, command_line).settings))
     except StartRefused as error:
         fail(str(error), error.exit_code)
 
 
-async def _serve(settings: "Settings", folder: "DataFolder") -> None:
+async def _serve(settings: "Settings", folder: "DataFolder", load: Callable[[], "Settings"]) -> None:
     from relay.app import open_relay
 
-    stop = asyncio.Event()
+    stop, hang_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    # To a relay in a terminal it says that this was closed.
+    loop.add_signal_handler(signal.SIGHUP, stop.set if sys.stdin and sys.stdin.isatty() else hang_up.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_relay(settings, folder) as relay:
@@ -52,7 +57,26 @@ async def _serve(settings: "Settings", folder: "DataFolder") -> None:
         sys.stdout.flush()
         gc.collect()
         gc.freeze()  # what is there for good is never looked at again: collections stay short
-        await _until_told_or_broken(stop, relay.services.store.failed)
+        reloading = asyncio.create_task(_reload_when_told(relay, hang_up, load))
+        try:
+            await _until_told_or_broken(stop, relay.services.store.failed)
+        finally:
+            reloading.cancel()
+
+
+async def _reload_when_told(relay: "Relay", hang_up: asyncio.Event, load: Callable[[], "Settings"]) -> None:
+    """At each SIGHUP read the settings again; what cannot be used is told, and nothing changes."""
+    from relay.config import ConfigInvalid
+
+    while True:
+        await hang_up.wait()
+        hang_up.clear()
+        try:
+            await relay.reload(await asyncio.to_thread(load))
+        except ConfigInvalid as error:
+            relay.services.log.warning("settings_refused", reason=str(error))
+        except Exception as error:  # noqa: BLE001  (a bug; the next signal is heard all the same)
+            relay.services.log.failure("reload_failed", error)
 
 
 async def _until_told_or_broken(stop: asyncio.Event, store_failed: asyncio.Event) -> None:

@@ -41,7 +41,7 @@ def transparency_verify(
 ) -> None:
     """Compute the log anew and compare it with accounts, manifests and handles; a relay may run meanwhile."""
     from relay.adapters.data_folder import StartRefused
-    from relay.app import verify_log
+    from relay.log_files import verify_log
     from relay.wire.errors import MalformedRequest
     from relay.wire.links import decode_bytes, encode_bytes
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from .commands import Commands
 NAME: Final = "control.sock"
 _LINE_BYTES: Final = 65_536
 _WITHIN_SECONDS: Final = 30.0
+_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid of who connected
 
 
 class NoRelay(Exception):
@@ -68,7 +70,7 @@ async def open_control(folder: Path, commands: Commands, log: EventLog) -> Async
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(_WITHIN_SECONDS):
-                reply = await _reply(reader, commands, log)
+                reply = await _reply(reader, commands, log, _uid_of(writer))
                 writer.write(json.dumps(reply).encode() + b"\n")
                 await writer.drain()
         writer.close()
@@ -82,7 +84,15 @@ async def open_control(folder: Path, commands: Commands, log: EventLog) -> Async
         (folder / NAME).unlink(missing_ok=True)
 
 
-async def _reply(reader: asyncio.StreamReader, commands: Commands, log: EventLog) -> dict[str, Any]:
+def _uid_of(writer: asyncio.StreamWriter) -> int:
+    """Which user of the machine asks; the kernel knows."""
+    asking = writer.get_extra_info("socket")
+    told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(told)[1]
+    return uid & 0xFFFFFFFF
+
+
+async def _reply(reader: asyncio.StreamReader, commands: Commands, log: EventLog, uid: int) -> dict[str, Any]:
     try:
         try:
             request = json.loads(await reader.readline())
@@ -91,7 +101,7 @@ async def _reply(reader: asyncio.StreamReader, commands: Commands, log: EventLog
             raise MalformedRequest("a command is one line of JSON with `command` and `arguments`") from error
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise MalformedRequest("a command is a name with a table of arguments")
-        return {"ok": await commands.run(name, arguments)}
+        return {"ok": await commands.run(name, arguments, uid=uid)}
     except RelayError as error:
         return {"error": {"code": error.code, "detail": str(error)}}
     except Exception as error:  # noqa: BLE001  (a bug, told to the log; the command line gets a code)

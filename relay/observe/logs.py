@@ -1,6 +1,6 @@
 """JSON log lines from an allow-list of fields: no token, key, envelope, IP address or message text ever gets out.
 
-Success is quiet; `error` means a bug. An exception is told by its class and the places it passed, never by its words:
+Success is quiet; `error` means a bug, or damage. An exception is told by its class and the places it passed, never by its words:
 they can quote what a client sent. Records of other libraries are reduced in the same way.
 """
 
@@ -14,6 +14,7 @@ from typing import Final, TextIO
 LOGGABLE: Final = frozenset(
     {
         "bytes",
+        "changed",
         "close_code",
         "code",
         "count",
@@ -26,6 +27,7 @@ LOGGABLE: Final = frozenset(
         "reason",
         "request_id",
         "route",
+        "row",
         "schema",
         "source",
         "status",
@@ -53,6 +55,10 @@ class EventLog:
     def __init__(self, stream: TextIO, now_ms: Callable[[], int], *, level: str = "info") -> None:
         self._stream = stream
         self._now_ms = now_ms
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """From now on, `level` is the least that is written."""
         self._least = LEVELS.index(level)
 
     def _write(self, level: str, name: str, fields: dict[str, object]) -> None:
@@ -74,6 +80,10 @@ class EventLog:
     def warning(self, name: str, **fields: object) -> None:
         """Something that goes on working, but needs a look."""
         self._write("warning", name, fields)
+
+    def error(self, name: str, **fields: object) -> None:
+        """Something that an operator must look at, and that no exception tells."""
+        self._write("error", name, fields)
 
     def failure(self, name: str, error: BaseException, **fields: object) -> None:
         """A bug, or a failure of the machine: the exception's class, and where it came from."""

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from relay.wire.manifests import Manifest, SignedManifest
 
+from .audit import AuditEntry
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -80,14 +82,19 @@ class ManifestChange:
 
 
 class AccountStore(Protocol):
-    """Every change is one transaction and durable when the method returns; a raise changed nothing."""
+    """Every change is one transaction and durable when the method returns; a raise changed nothing.
 
-    async def register(self, registration: Registration, *, now_ms: int) -> Account:
+    `audited` is appended to the audit log in that transaction, if something changes.
+    """
+
+    async def register(
+        self, registration: Registration, *, now_ms: int, audited: AuditEntry | None = None
+    ) -> Account:
         """Make the account: invite spent, manifest 1, its devices with empty mailboxes, handle and public token; all or nothing.
 
-        The same signed manifest again gives the same answer and spends nothing. Raises InviteInvalid, HandleTaken,
-        ManifestConflict (the account is there with another manifest), Conflict (a device id, signing key or identity
-        key belongs to another device of this relay).
+        `audited` tells the role. The same signed manifest again gives the same answer and spends nothing. Raises
+        InviteInvalid, HandleTaken, ManifestConflict (the account is there with another manifest), Conflict (a device id,
+        signing key or identity key belongs to another device of this relay).
         """
 
     async def account(self, account_id: bytes) -> Account | None:
@@ -100,7 +107,7 @@ class AccountStore(Protocol):
         """How many accounts there are."""
 
     async def advance_manifest(
-        self, manifest: Manifest, signed: SignedManifest, *, now_ms: int
+        self, manifest: Manifest, signed: SignedManifest, *, now_ms: int, audited: AuditEntry | None = None
     ) -> ManifestChange:
         """Put the next manifest in place if `manifest` follows the current one by version and hash.
 
@@ -127,7 +134,9 @@ class AccountStore(Protocol):
     async def release_handle(self, account_id: bytes) -> None:
         """The account has no handle and no public token any more; without effect if it has none."""
 
-    async def set_suspended(self, account_id: bytes, suspended: bool) -> None:
+    async def set_suspended(
+        self, account_id: bytes, suspended: bool, *, audited: AuditEntry | None = None
+    ) -> None:
         """Mark the account; raises NotFound."""
 
     async def mark_seen(self, device_id: bytes, *, day: int) -> None:

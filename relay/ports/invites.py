@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from .audit import AuditEntry
+
 
 @dataclass(frozen=True, slots=True)
 class Invite:
@@ -16,9 +18,12 @@ class Invite:
 
 
 class InviteStore(Protocol):
-    """Every method is durable when it returns. Spending happens in `AccountStore.register`, in its transaction."""
+    """Every method is durable when it returns. Spending happens in `AccountStore.register`, in its transaction.
 
-    async def create(self, invite: Invite) -> None:
+    `audited` is appended to the audit log in the commit of the change.
+    """
+
+    async def create(self, invite: Invite, *, audited: AuditEntry | None = None) -> None:
         """Keep it; raises Conflict if another one has this hash."""
 
     async def get(self, secret_hash: bytes, *, now_ms: int) -> Invite:
@@ -27,7 +32,7 @@ class InviteStore(Protocol):
     async def list(self) -> tuple[Invite, ...]:
         """All that are kept, oldest first, those that expired too."""
 
-    async def revoke(self, secret_hash: bytes) -> None:
+    async def revoke(self, secret_hash: bytes, *, audited: AuditEntry | None = None) -> None:
         """It can no longer be spent; raises NotFound for an unknown one."""
 
     async def remove_expired(self, *, now_ms: int, limit: int) -> int:

@@ -127,6 +127,9 @@ class MailboxStore(Protocol):
     StorageFull, and `ack`, `expire` and `remove` still work.
     """
 
+    def change_quotas(self, quotas: Quotas) -> None:
+        """Other quotas for each `append` from now on. What is there stays, if it is more."""
+
     async def append(self, submissions: Sequence[Submission], *, now_ms: int) -> AppendResult:
         """Store what all of these say, in their order, in one commit; the hot path: one call for a WebSocket message.
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from .accounts import AccountStore
+from .audit import AuditEntry, AuditStore
 from .blobs import BlobStore
 from .delivery_tokens import DeliveryTokenStore
 from .invites import InviteStore
@@ -53,6 +54,10 @@ class Store(Protocol):
         """The transparency log."""
 
     @property
+    def audit(self) -> AuditStore:
+        """The audit log."""
+
+    @property
     def failed(self) -> asyncio.Event:
         """Set once a commit has failed: nothing is accepted from then on; readiness says no, and the process should end."""
 
@@ -62,7 +67,7 @@ class Store(Protocol):
     async def reclaim(self) -> None:
         """Give a bounded piece of freed room back to the file system (housekeeping calls it again and again)."""
 
-    async def mark_restored(self) -> None:
+    async def mark_restored(self, *, audited: AuditEntry | None = None) -> None:
         """After a restore from a backup, in one transaction: a new epoch in every mailbox, unused one-time keys dropped,
-        a new id for the transparency log.
+        a new id for the transparency log, a row of the audit log.
         """

@@ -49,6 +49,10 @@ class Blobs:
         self._settings = settings
         self._writing: set[bytes] = set()
 
+    def change(self, settings: LimitSettings) -> None:
+        """Other limits from now on; what is there keeps the time that it was given."""
+        self._settings = settings
+
     def _expires_at_ms(self, seconds: int) -> int:
         return self._clock.now_ms() + seconds * 1_000
 

@@ -3,7 +3,6 @@
 Knows no bytes on the wire and no submit: those go through the flow.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from relay.ports.clock import Clock, Randomness
@@ -35,7 +34,7 @@ class Connections:
         running: Running,
         clock: Clock,
         randomness: Randomness,
-        limits_digest: Callable[[], bytes],
+        limits_digest: bytes,
     ) -> None:
         self._devices = devices
         self._store = store
@@ -78,7 +77,7 @@ class Connections:
 
     def admit_anonymous(self, session: Session) -> None:
         """Nobody in particular: may submit with delivery tokens."""
-        session.send(Ready(self._limits_digest(), 0))
+        session.send(Ready(self._limits_digest, 0))
 
     async def authenticate(self, session: Session, frame: Authenticate) -> None:
         """A device, if it signed this connection's challenge; raises Unauthenticated, NotAllowed if suspended."""
@@ -91,7 +90,15 @@ class Connections:
         if session.state is not State.CLOSED:
             session.signer = device
             self._wakeup.enter(session)
-            session.send(Ready(self._limits_digest(), mailbox.next_sequence))
+            session.send(Ready(self._limits_digest, mailbox.next_sequence))
+
+    def tell_limits(self, digest: bytes) -> None:
+        """The relay document has other limits from now on: everybody hears of it, if they are others."""
+        if digest != self._limits_digest:
+            self._limits_digest = digest
+            notice = encode_frame(Notice(NoticeKind.LIMITS_CHANGED, (digest,)))
+            for session in self.sessions():
+                session.notify(notice)
 
     async def note_present(self) -> None:
         """Whoever is connected is here today too, if the connection is older than the day."""

@@ -34,7 +34,7 @@ class Housekeeping:
         *,
         clock: Clock,
         failed: Callable[[BaseException], None],
-        group_log_idle_seconds: int = limits.GROUP_LOG_IDLE_SECONDS,
+        group_log_idle_seconds: Callable[[], int] = lambda: limits.GROUP_LOG_IDLE_SECONDS,
         note_present: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`failed` is told what a chore raises; the chore is tried again in the next round.
@@ -112,7 +112,7 @@ class Housekeeping:
         return len(expired)
 
     async def _group_logs(self) -> int:
-        day = used_since_day(self._clock.now_ms(), self._group_log_idle_seconds)
+        day = used_since_day(self._clock.now_ms(), self._group_log_idle_seconds())
         return await self._store.group_logs.remove_idle(used_before_day=day, limit=STEP_LOG_ENTRIES)
 
     async def _orphans(self) -> int:
@@ -131,7 +131,7 @@ async def open_housekeeping(
     *,
     clock: Clock,
     failed: Callable[[BaseException], None],
-    group_log_idle_seconds: int = limits.GROUP_LOG_IDLE_SECONDS,
+    group_log_idle_seconds: Callable[[], int] = lambda: limits.GROUP_LOG_IDLE_SECONDS,
     note_present: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Housekeeping]:
     """Housekeeping at work until the block ends."""

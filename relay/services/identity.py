@@ -12,6 +12,7 @@ from typing import Final
 from relay.ports.accounts import Account, AccountStore, HandleBinding, Registration, SeenDevice
 from relay.ports.bus import AccountChanged, Bus, DeviceRevoked, ManifestChanged
 from relay.ports.clock import Clock
+from relay.services.audit import Action, Audit
 from relay.services.devices import Devices, KnownDevice
 from relay.services.reach import Reach
 from relay.services.roles import Role
@@ -107,6 +108,7 @@ class Identity:
     def __init__(
         self,
         accounts: AccountStore,
+        audit: Audit,
         *,
         devices: Devices,
         reach: Reach,
@@ -116,12 +118,17 @@ class Identity:
         owner_joined: Callable[[], None] = lambda: None,
     ) -> None:
         self._accounts = accounts
+        self._audit = audit
         self._devices = devices
         self._reach = reach
         self._bus = bus
         self._clock = clock
         self._registration_open = registration_open
         self._owner_joined = owner_joined
+
+    def open_registration(self, is_open: bool) -> None:
+        """Whether new accounts are taken from now on."""
+        self._registration_open = is_open
 
     async def register(self, request: RegisterRequest) -> Account:
         """Make the account, all or nothing; the same manifest again, the same answer.
@@ -148,6 +155,7 @@ class Identity:
                 public_token=request.public_token,
             ),
             now_ms=self._clock.now_ms(),
+            audited=self._audit.by_account(Action.ACCOUNT_REGISTER, manifest.account_id),
         )
         self._devices.forget(device.device_id for device in account.devices)
         self._reach.forget(account.account_id)
@@ -190,7 +198,12 @@ class Identity:
         current = await self.account(account_id)
         if manifest.hash != current.manifest_hash:
             verify_next(manifest, signed, current)
-        change = await self._accounts.advance_manifest(manifest, signed, now_ms=self._clock.now_ms())
+        change = await self._accounts.advance_manifest(
+            manifest,
+            signed,
+            now_ms=self._clock.now_ms(),
+            audited=self._audit.by_account(Action.MANIFEST_CHANGE, account_id),
+        )
         if change.added or change.removed or change.account.manifest_version != current.manifest_version:
             self._devices.forget((*change.added, *change.removed))
             self._devices.forget_account(account_id)

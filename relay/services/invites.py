@@ -5,8 +5,10 @@ from hashlib import sha256
 
 from relay.ports.clock import Clock
 from relay.ports.invites import Invite, InviteStore
+from relay.services.audit import Act, Action, Audit
 from relay.services.roles import Role
 from relay.wire import limits
+from relay.wire.audit_rows import Party
 from relay.wire.errors import Conflict, InviteInvalid, MalformedRequest, NotFound
 from relay.wire.links import InviteLink, encode_id
 
@@ -22,6 +24,7 @@ class Invites:
     def __init__(
         self,
         store: InviteStore,
+        audit: Audit,
         *,
         clock: Clock,
         randomness: Callable[[int], bytes],
@@ -29,6 +32,7 @@ class Invites:
         signing_key: bytes,
     ) -> None:
         self._store = store
+        self._audit = audit
         self._clock = clock
         self._randomness = randomness
         self._origin = origin
@@ -38,8 +42,8 @@ class Invites:
         """The link of a 16 B secret."""
         return InviteLink(self._origin, self._signing_key, secret)
 
-    async def create(self, *, role: str, uses: int, ttl_seconds: int | None) -> InviteLink:
-        """A new invite; raises MalformedRequest for a role or a number of uses that there is not."""
+    async def create(self, *, role: str, uses: int, ttl_seconds: int | None, act: Act) -> InviteLink:
+        """A new invite, recorded as what `act` is; raises MalformedRequest for a role or a number of uses that there is not."""
         if role not in [*Role]:
             raise MalformedRequest(f"there is no role {role!r}: {', '.join(Role)}")
         if not 1 <= uses <= limits.MAX_INVITE_USES:
@@ -47,7 +51,9 @@ class Invites:
         if ttl_seconds is not None and not 1 <= ttl_seconds <= 10**9:
             raise MalformedRequest("an invite lives at least one second")
         secret = self._randomness(limits.INVITE_SECRET_BYTES)
-        await self._store.create(self._invite(secret, role, uses, ttl_seconds))
+        invite = self._invite(secret, role, uses, ttl_seconds)
+        act.about(Party.invite(invite_name(invite)), detail=role)
+        await self._store.create(invite, audited=act.done())
         return self.link(secret)
 
     def _invite(self, secret: bytes, role: str, uses: int, ttl_seconds: int | None) -> Invite:
@@ -64,14 +70,18 @@ class Invites:
             if invite.uses_left and (invite.expires_at_ms is None or invite.expires_at_ms > now_ms)
         )
 
-    async def revoke(self, name: str) -> Invite:
-        """The invite of this name can no longer be spent; raises NotFound, or MalformedRequest if two could be meant."""
+    async def revoke(self, name: str, *, act: Act) -> Invite:
+        """The invite of this name can no longer be spent, recorded as what `act` is.
+
+        Raises NotFound, or MalformedRequest if two could be meant.
+        """
         meant = [invite for invite in await self.list() if encode_id(invite.secret_hash).startswith(name)]
         if not name or not meant:
             raise NotFound("there is no such invite: `tokenim-relay invite list` shows them")
         if len(meant) > 1:
             raise MalformedRequest("several invites begin like this: give more of the name")
-        await self._store.revoke(meant[0].secret_hash)
+        act.about(Party.invite(invite_name(meant[0])), detail=meant[0].role)
+        await self._store.revoke(meant[0].secret_hash, audited=act.done())
         return meant[0]
 
     async def ensure_owner(self, secret: bytes) -> bool:
@@ -79,7 +89,9 @@ class Invites:
         invite = self._invite(secret, Role.OWNER, 1, None)
         if all(kept.secret_hash != invite.secret_hash for kept in await self._store.list()):
             try:
-                await self._store.create(invite)
+                subject = Party.invite(invite_name(invite))
+                entry = self._audit.by_relay(Action.INVITE_CREATE, subject=subject, detail=Role.OWNER)
+                await self._store.create(invite, audited=entry)
             except Conflict:
                 return False
         try:

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from relay.config import LimitSettings, Rate
 from relay.ports.bus import Bus, MailboxFilling
 from relay.ports.clock import Clock
 from relay.ports.mailboxes import Appended, MailboxStore, Submission
@@ -91,6 +92,11 @@ class Mailboxes:
         self._clock = clock
         self._max_ttl_seconds = max_ttl_seconds
         self._anonymous_submit = anonymous_submit
+
+    def change(self, settings: LimitSettings, token_rate: Rate) -> None:
+        """Other limits from now on."""
+        self._max_ttl_seconds = settings.max_ttl_seconds
+        self._strangers.change(settings, token_rate)
 
     async def authorise(
         self, submits: Sequence[Submit], signer: KnownDevice | None, meter: Meter

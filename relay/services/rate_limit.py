@@ -20,11 +20,15 @@ class Gcra:
     """`burst` at once for each key, then one in `seconds_per_unit`."""
 
     def __init__(self, *, burst: int, seconds_per_unit: float, monotonic_ms: Callable[[], int]) -> None:
+        self.change(burst=burst, seconds_per_unit=seconds_per_unit)
+        self._monotonic_ms = monotonic_ms
+        self._arrivals: dict[Hashable, float] = {}  # theoretical arrival time of the next unit, ms
+
+    def change(self, *, burst: int, seconds_per_unit: float) -> None:
+        """Another limit from now on; what was taken stays taken."""
         self.burst = burst
         self._unit_ms = seconds_per_unit * 1_000
         self._tolerance_ms = self._unit_ms * (burst - 1)
-        self._monotonic_ms = monotonic_ms
-        self._arrivals: dict[Hashable, float] = {}  # theoretical arrival time of the next unit, ms
 
     def retry_after_ms(self, key: Hashable) -> int:
         """0 if a unit may be taken now, else for how long not."""
@@ -114,8 +118,25 @@ class Rates:
         self._recovery = limit(settings.recovery)
         self._group_log = limit(settings.group_log)
         self._submit_address = limit(settings.submit_address)
+        self._limit = limit
         self._new_submit = partial(limit, settings.submit)
         self._key = randomness(32)
+
+    def change(self, settings: RateSettings) -> None:
+        """Other rates from now on."""
+        for limit, rate in (
+            (self._device, settings.device),
+            (self._address, settings.address),
+            (self._registration, settings.registration),
+            (self._lookup, settings.lookup),
+            (self._upload, settings.upload),
+            (self._link, settings.link),
+            (self._recovery, settings.recovery),
+            (self._group_log, settings.group_log),
+            (self._submit_address, settings.submit_address),
+        ):
+            limit.change(burst=rate.burst, seconds_per_unit=1 / rate.per_second)
+        self._new_submit = partial(self._limit, settings.submit)  # of connections from now on
 
     @staticmethod
     def _take(limit: Gcra, key: Hashable) -> None:

@@ -59,6 +59,10 @@ class SealedLogs:
         self._groups = groups
         self._bus = bus
         self._clock = clock
+        self.change(settings)
+
+    def change(self, settings: LimitSettings) -> None:
+        """Other limits from now on."""
         self._account_quota = LogQuota(limits.ACCOUNT_LOG_ENTRIES, settings.account_log_bytes)
         self._group_quota = LogQuota(limits.GROUP_LOG_ENTRIES, settings.group_log_bytes)
         self._idle_seconds = settings.group_log_idle_seconds

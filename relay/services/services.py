@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from relay.config import Settings
+from relay.config import Current, Settings
 from relay.observe.counters import Counters
+from relay.observe.gauges import Gauges
 from relay.observe.logs import EventLog
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 from relay.ports.store import Store
 from relay.session.proof import RelayKey
 
+from .audit import Audit
 from .blobs import Blobs
 from .connections import Connections
 from .devices import Devices
@@ -32,15 +34,17 @@ from .wakeup import Wakeup
 class Services:
     """One relay. `origin` is the public origin that clients sign; `key` signs the relay's document."""
 
-    settings: Settings
+    current: Current
     origin: str
     key: RelayKey
     clock: Clock
     randomness: Randomness
     log: EventLog
     counters: Counters
+    gauges: Gauges
     bus: Bus
     store: Store
+    audit: Audit
     rates: Rates
     devices: Devices
     reach: Reach
@@ -57,3 +61,8 @@ class Services:
     long_poll: LongPoll
     connections: Connections
     transparency: Transparency
+
+    @property
+    def settings(self) -> Settings:
+        """In effect now: SIGHUP may change them."""
+        return self.current.settings

@@ -44,6 +44,13 @@ class Strangers:
             monotonic_ms=clock.monotonic_ms,
         )
 
+    def change(self, settings: LimitSettings, token_rate: Rate) -> None:
+        """Other budgets from now on; what was taken stays taken."""
+        burst, seconds = stranger_budget(settings)
+        self._work_bits = settings.public_work_bits
+        self._strange.change(burst=burst, seconds_per_unit=seconds)
+        self._known.change(burst=token_rate.burst, seconds_per_unit=1 / token_rate.per_second)
+
     def refusal(self, submit: Submit, number: int, account: Reachable, largest: int) -> Outcome | None:
         """What the targets of grant `number` are answered, None if they may have their envelopes: those are paid for then.
 

@@ -11,7 +11,9 @@ from typing import Any, Final, Literal
 from relay.adapters.data_folder import open_data_folder
 from relay.app import Machine, OpenState, Relay, open_memory_state, open_relay, open_sqlite_state
 from relay.config import load_settings
+from relay.services.audit import Action
 from relay.services.services import Services
+from relay.wire.audit_rows import RELAY
 
 LENIENT: Final = {"stranger_burst": 1_000_000, "stranger_mailbox_percent": 1_000_000, "public_work_bits": 6}
 """Limits for tests in which people who never met write a great deal."""
@@ -33,7 +35,8 @@ class TestRelay:
 
     async def invite(self, *, role: str = "member", uses: int = 1) -> str:
         """A new invite link."""
-        return str(await self.services.invites.create(role=role, uses=uses, ttl_seconds=None))
+        act = self.services.audit.act(Action.INVITE_CREATE, RELAY)
+        return str(await self.services.invites.create(role=role, uses=uses, ttl_seconds=None, act=act))
 
 
 def _told(relay: Relay, folder: Path, log: io.StringIO) -> TestRelay:

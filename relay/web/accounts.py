@@ -25,7 +25,7 @@ from relay.wire.resources import (
 )
 
 from .call import Call, answer, nothing
-from .middleware import client_address
+from .forwarded import client_address
 from .transparency import told_inclusion
 
 _CREATED: Final = 201
@@ -54,7 +54,7 @@ async def told_chain(call: Call, account_id: bytes, chain: Chain) -> ManifestsAn
 async def register(call: Call) -> web.StreamResponse:
     """POST /v1/accounts."""
     services = call.services
-    address = client_address(call.request, forwarded_for=services.settings.forwarded_for)
+    address = client_address(call.request, services.settings.proxy.trusted)
     services.rates.take_registration(address)
     account = await services.identity.register(call.read(RegisterRequest))
     return answer(told_account(account), status=_CREATED)

@@ -7,7 +7,7 @@ from relay.wire.frames import Grant, Submit, Target
 from relay.wire.resources import ManifestBehind, SubmitAnswer, SubmitRequest
 
 from .call import Call, answer
-from .middleware import client_address
+from .forwarded import client_address
 from .websocket import FLOW
 
 
@@ -17,7 +17,7 @@ async def submit(call: Call) -> web.StreamResponse:
         require(call.device, Operation.SUBMIT)
     asked = call.read(SubmitRequest)
     services = call.services
-    address = client_address(call.request, forwarded_for=services.settings.forwarded_for)
+    address = client_address(call.request, services.settings.proxy.trusted)
     services.rates.take_http_submit(address, len(asked.targets))
     accepted = await call.request.app[FLOW].submit(
         Submit(

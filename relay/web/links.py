@@ -6,7 +6,7 @@ from relay.wire import limits
 from relay.wire.errors import UnsupportedMedia
 
 from .call import OCTETS, Call, nothing
-from .middleware import client_address
+from .forwarded import client_address
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -14,7 +14,7 @@ async def put(call: Call) -> web.StreamResponse:
     if call.request.content_type != OCTETS:
         raise UnsupportedMedia(f"a slot is {OCTETS}")
     services = call.services
-    services.rates.take_link(client_address(call.request, forwarded_for=services.settings.forwarded_for))
+    services.rates.take_link(client_address(call.request, services.settings.proxy.trusted))
     link_id = call.path_id("link_id", limits.LINK_ID_BYTES)
     services.links.put(link_id, call.request.match_info["slot"], call.body)
     return nothing()

@@ -8,10 +8,13 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from relay.wire.errors import MalformedRequest, NotFound, RelayError, UnsupportedMedia
+from relay.config import Settings
+from relay.wire.errors import MalformedRequest, NotAllowed, NotFound, RelayError, UnsupportedMedia
 from relay.wire.links import encode_id
 
 from .call import REQUEST_ID, SERVICES
+from .cors import add_headers, preflight
+from .forwarded import client_address, forwarded_scheme
 from .openers import OPENERS
 from .problems import problem
 
@@ -26,17 +29,16 @@ _HEADERS: Final = {
 }
 
 
-def client_address(request: web.Request, *, forwarded_for: bool) -> str | None:
-    """The address that rate limits count, kept nowhere: the socket's peer, or what the trusted proxy saw."""
-    if forwarded_for:
-        hops = request.headers.getall("X-Forwarded-For", [])
-        if hops:
-            return hops[-1].rpartition(",")[2].strip()
-    return request.remote
+_HSTS: Final = f"max-age={365 * 86_400}"
+"""A year: browsers come by https alone from then on."""
 
 
-def _refuse_unread(request: web.Request) -> None:
-    """Compressed bodies are never taken: nothing of them is decompressed, so none is a bomb (F15)."""
+def _refuse_unread(request: web.Request, settings: Settings) -> None:
+    """Compressed bodies are never taken: nothing of them is decompressed, so none is a bomb (F15). Nor is what came to the
+    proxy in the clear (E7).
+    """
+    if forwarded_scheme(request, settings.proxy.trusted) == "http" and not settings.plain_http:
+        raise NotAllowed("come by https: by http all can be read and changed on its way")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("compressed bodies are not taken")
 
@@ -45,6 +47,10 @@ async def complete_headers(request: web.Request, answer: web.StreamResponse) -> 
     """Signal before an answer's headers go out: what every answer carries."""
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
+    trusted = request.app[SERVICES].settings.proxy.trusted
+    if request.secure or forwarded_scheme(request, trusted) == "https":
+        answer.headers["Strict-Transport-Security"] = _HSTS
+    add_headers(request, request.app[SERVICES], answer)
     if REQUEST_ID in request:
         answer.headers["TokenIM-Request-Id"] = request[REQUEST_ID]
 
@@ -56,9 +62,9 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     request.app[OPENERS].asked(request.protocol)
     request_id = request[REQUEST_ID] = encode_id(services.randomness(10))
     try:
-        _refuse_unread(request)
-        services.rates.take_address(client_address(request, forwarded_for=services.settings.forwarded_for))
-        return await handler(request)
+        _refuse_unread(request, services.settings)
+        services.rates.take_address(client_address(request, services.settings.proxy.trusted))
+        return preflight(request, services) or await handler(request)
     except RelayError as error:
         services.counters.add(f"refused_{error.code}")
         return problem(error, request_id)

@@ -4,7 +4,9 @@ aiohttp waits for the head of a first request as long as it takes; here that tim
 would send back and log, line for line; here it is refused in our words, and forgotten.
 """
 
+import asyncio
 import gc
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -53,9 +55,26 @@ class Openers:
         self._sweeps = 0
         self._sweeping = False
 
-    def of(self, server: web.Server) -> "_Opener":
+    def of(self, server: web.Server) -> Callable[[], web.RequestHandler]:
         """What a listening socket calls for each connection."""
-        return _Opener(self, server)
+        opened = self.opened
+
+        class Opened(Connection):
+            """A connection of this server. With TLS it is made when a peer knocks, and opened when the handshake is done."""
+
+            __slots__ = ()
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                """The peer is here."""
+                super().connection_made(transport)
+                opened(self)
+
+        def make() -> web.RequestHandler:
+            protocol = server()
+            protocol.__class__ = Opened  # aiohttp has no other way to choose one; the layout is the same
+            return protocol
+
+        return make
 
     def opened(self, protocol: web.RequestHandler) -> None:
         """A connection came."""
@@ -76,8 +95,7 @@ class Openers:
         self._sweeps += 1
         too_old = self._sweeps - limits.AUTHENTICATE_WITHIN_SECONDS // SWEEP_SECONDS
         for protocol, since in tuple(self._silent.items()):
-            ended = protocol.transport is None and since < self._sweeps - 1  # a new one has none yet either
-            if ended or since <= too_old:
+            if protocol.transport is None or since <= too_old:
                 del self._silent[protocol]
                 protocol.force_close()
         if Connection.faults:
@@ -85,18 +103,6 @@ class Openers:
             Connection.faults = 0
             gc.collect()
         self._sweep_later()
-
-
-class _Opener:
-    def __init__(self, openers: Openers, server: web.Server) -> None:
-        self._openers = openers
-        self._server = server
-
-    def __call__(self) -> web.RequestHandler:
-        protocol = self._server()
-        protocol.__class__ = Connection  # aiohttp has no other way to choose one; the layout is the same
-        self._openers.opened(protocol)
-        return protocol
 
 
 OPENERS: Final = web.AppKey("openers", Openers)

@@ -7,12 +7,12 @@ from relay.wire.resources import ManifestRequest, RecoveryRequest
 
 from .accounts import told_account, told_chain
 from .call import Call, answer
-from .middleware import client_address
+from .forwarded import client_address
 
 
 def _count(call: Call) -> None:
     services = call.services
-    services.rates.take_recovery(client_address(call.request, forwarded_for=services.settings.forwarded_for))
+    services.rates.take_recovery(client_address(call.request, services.settings.proxy.trusted))
 
 
 async def recover(call: Call) -> web.StreamResponse:

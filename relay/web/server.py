@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -19,7 +20,7 @@ from .call import SERVICES
 from .middleware import around, complete_headers
 from .openers import OPENERS, Openers
 from .routes import add_routes
-from .websocket import FLOW
+from .websocket import CLOSE_WITHIN_SECONDS, FLOW
 
 BACKLOG: Final = 1_024
 
@@ -57,11 +58,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def url_of(listener: socket.socket) -> str:
-    """http://host:port of a listening socket; a wildcard address is named by the loopback one."""
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
+    """scheme://host:port of a listening socket; a wildcard address is named by the loopback one."""
     host, port = listener.getsockname()[:2]
     named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (compared, not bound)
-    return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
+    return f"{scheme}://[{named}]:{port}" if ":" in named else f"{scheme}://{named}:{port}"
 
 
 async def _close_connections(app: web.Application) -> None:
@@ -84,9 +85,12 @@ def make_application(services: Services, flow: Flow) -> web.Application:
 
 @asynccontextmanager
 async def open_server(
-    app: web.Application, listener: socket.socket, *, drain_seconds: float
+    app: web.Application, listener: socket.socket, *, drain_seconds: float, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
-    """Serve until the block ends; then take nothing new, let what runs finish within `drain_seconds`, and close."""
+    """Serve until the block ends; then take nothing new, let what runs finish within `drain_seconds`, and close.
+
+    `tls`: nothing else is spoken then.
+    """
     runner = web.AppRunner(
         app,
         access_log=None,  # it would hold addresses, and paths that are capabilities
@@ -100,7 +104,12 @@ async def open_server(
         if server is None:  # it is there after `setup`
             raise RuntimeError("aiohttp made no server")
         listening_server = await asyncio.get_running_loop().create_server(
-            app[OPENERS].of(server), sock=listener, backlog=BACKLOG
+            app[OPENERS].of(server),
+            sock=listener,
+            backlog=BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=limits.AUTHENTICATE_WITHIN_SECONDS if tls else None,
+            ssl_shutdown_timeout=CLOSE_WITHIN_SECONDS if tls else None,
         )
         try:
             yield

@@ -19,7 +19,8 @@ from relay.wire.codec import SUBPROTOCOL
 from relay.wire.errors import CLOSE_CODES, MalformedFrame, MalformedRequest
 
 from .call import Call
-from .middleware import client_address
+from .cors import refuse_page
+from .forwarded import client_address
 
 FLOW: Final = web.AppKey("flow", Flow)
 
@@ -75,7 +76,7 @@ class WebSocketLine:
         self._loop.call_soon(self._flush)
 
     def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet."""
+        """What the kernel has not taken yet. With TLS, not counted: the last message that began before it took no more."""
         return self._transport.get_write_buffer_size()
 
     def _flush(self) -> None:
@@ -140,6 +141,7 @@ async def connect(call: Call) -> web.WebSocketResponse:
     """Serve one connection until it ends."""
     request, services = call.request, call.services
     clock, connections, flow = services.clock, services.connections, request.app[FLOW]
+    refuse_page(request, services)
     asked = request.headers.get("Sec-WebSocket-Protocol", "")
     if SUBPROTOCOL not in (word.strip() for word in asked.split(",")):
         raise MalformedRequest(f"connect by WebSocket with the subprotocol {SUBPROTOCOL}")
@@ -156,7 +158,7 @@ async def connect(call: Call) -> web.WebSocketResponse:
     if transport is None:
         return response
     line = WebSocketLine(response, transport, clock=clock)
-    address = client_address(request, forwarded_for=services.settings.forwarded_for)
+    address = client_address(request, services.settings.proxy.trusted)
     session = connections.open(line, services.rates.submit_meter(address))
     line.carry(session)
     deadline = clock.call_later(limits.AUTHENTICATE_WITHIN_SECONDS, lambda: connections.expire(session))

@@ -47,6 +47,7 @@ class Outcome(IntEnum):
 class NoticeKind(IntEnum):
     """What a `notice` is about, and its data."""
 
+    UNKNOWN = 0  # never sent: what a client takes a kind for that it does not know
     PREKEYS_LOW = 1  # data: kind (2 or 3), left
     MANIFEST_CHANGED = 2  # data: version
     DEVICE_REVOKED = 3  # data: device_id
@@ -56,6 +57,12 @@ class NoticeKind(IntEnum):
     QUARANTINED = 7  # data: sequence
     RESTORED = 8  # data: –; the relay came back from a backup
     SHUTTING_DOWN = 9  # data: –
+    LIMITS_CHANGED = 10  # data: limits_digest; `/.well-known/tokenim` tells other limits now
+
+    @classmethod
+    def _missing_(cls, value: object) -> "NoticeKind":
+        """Kinds may be added within a version; docs/protocol.md, "Versions"."""
+        return cls.UNKNOWN
 
 
 class MissedReason(IntEnum):

@@ -15,12 +15,14 @@ __all__ = [
     "completed_by",
     "consistency_path",
     "fold",
+    "grown",
     "inclusion_path",
     "leaf_hash",
     "left_of",
     "node_hash",
     "node_numbers",
     "nodes_before",
+    "root_over",
 ]
 
 EMPTY_ROOT: Final = sha256(b"").digest()
@@ -72,6 +74,24 @@ def completed_by(hashed: bytes, lefts: Sequence[bytes]) -> list[bytes]:
     for left in lefts:
         made.append(node_hash(left, made[-1]))
     return made
+
+
+def grown(peaks: Sequence[bytes], size: int, hashed: bytes) -> tuple[bytes, ...]:
+    """The peaks once a log of `size` leaves got one of this hash; peaks are its complete subtrees, largest first."""
+    kept = len(peaks) - len(left_of(size))
+    for left in reversed(peaks[kept:]):
+        hashed = node_hash(left, hashed)
+    return (*peaks[:kept], hashed)
+
+
+def root_over(peaks: Sequence[bytes]) -> bytes:
+    """The root of the log with these peaks."""
+    if not peaks:
+        return EMPTY_ROOT
+    *rest, found = peaks
+    for left in reversed(rest):
+        found = node_hash(left, found)
+    return found
 
 
 def node_numbers(subtree: Subtree) -> tuple[int, ...]:

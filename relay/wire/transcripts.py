@@ -22,6 +22,10 @@ LOG_HEAD_LABEL: Final = b"tokenim/v1 log head\x00"
 LOG_LEAF_LABEL: Final = b"tokenim/v1 log leaf\x00"
 LOG_HANDLE_LABEL: Final = b"tokenim/v1 log handle\x00"
 RECOVERY_REQUEST_LABEL: Final = b"tokenim/v1 recovery request\x00"
+# Of the relay's own audit log, which no client sees (audit_rows.py).
+AUDIT_PARTY_LABEL: Final = b"tokenim/v1 audit party\x00"
+AUDIT_ROW_LABEL: Final = b"tokenim/v1 audit row\x00"
+AUDIT_HEAD_LABEL: Final = b"tokenim/v1 audit head\x00"
 
 STREAMED: Final = b"streamed"
 """Stands where the body's hash would, for an upload whose whole hash was signed at its creation."""

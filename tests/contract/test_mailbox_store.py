@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay.ports.mailboxes import MissedRange, StoredEnvelope, Submission
+from relay.ports.mailboxes import MissedRange, Quotas, StoredEnvelope, Submission
 from relay.ports.store import Store
 from relay.wire.errors import NotFound
 from relay.wire.frames import MissedReason, Outcome
@@ -96,6 +96,18 @@ async def test_a_mailbox_is_full_by_bytes_too(store: Store) -> None:
     assert await outcome(store, submission(2, device, body=bytes(1_001))) is Outcome.MAILBOX_FULL
     assert await outcome(store, submission(3, device, body=bytes(1_000))) is Outcome.STORED
     assert (await store.mailboxes.state(device)).bytes == 20_000
+
+
+async def test_other_quotas_are_for_what_comes_from_then_on(store: Store) -> None:
+    device = await new_device(store, "anna")
+    for number in range(3):
+        await send(store, submission(number, device))
+    store.mailboxes.change_quotas(Quotas(envelopes=2, bytes=20_000, nearly_full_percent=50))
+    assert await outcome(store, submission(3, device)) is Outcome.MAILBOX_FULL
+    assert await sequences(store, device) == [1, 2, 3]
+    store.mailboxes.change_quotas(Quotas(envelopes=10, bytes=20_000, nearly_full_percent=50))
+    levels = [(await send(store, submission(number, device))).levels for number in range(3, 6)]
+    assert [[level.envelopes for level in each] for each in levels] == [[], [5], []]
 
 
 async def test_passing_the_nearly_full_mark_is_told_once(store: Store) -> None:

@@ -243,6 +243,7 @@ IDENTITY_TABLES = frozenset(
         "nonces",  # of signed requests, for 180 s: that a device fetched or acknowledged something, not what it sent
         "blobs",  # whose quota a blob uses; not for whom it is
         "account_logs",  # whose settings and archive they are; group logs are nobody's
+        "audit_rows",  # on which days an account came and changed its list of devices, and what operators did to it
         "transparency_leaves",  # which accounts there are, and the hashes of their manifests: it is there to be shown
     }
 )

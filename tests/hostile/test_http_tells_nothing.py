@@ -95,7 +95,8 @@ async def test_d8_canary_secrets_in_every_field_come_out_nowhere(monkeypatch: py
 
 async def test_c2_no_address_is_on_disk_or_in_a_log(tmp_path: Path):
     folder = tmp_path / "data"
-    async with open_world(store="sqlite", folder=folder, forwarded_for=True, log_level="debug") as world:
+    proxy = {"trusted": ["127.0.0.1"]}
+    async with open_world(store="sqlite", folder=folder, proxy=proxy, log_level="debug") as world:
         for address in ADDRESSES:
             world.session.headers["X-Forwarded-For"] = address
             device = await world.member(handle=None)

@@ -216,7 +216,7 @@ async def test_a_closed_relay_takes_nobody():
 
 async def test_e6_registrations_from_one_network_are_limited_and_told_when():
     rates = {"registration": {"burst": 2, "per_second": 0.5}}
-    async with open_world(rates=rates, forwarded_for=True) as world:
+    async with open_world(rates=rates, proxy={"trusted": ["127.0.0.1"]}) as world:
         body = json.dumps(
             {"invite": encode_bytes(bytes(16)), "manifest": told(world.device().manifest())}
         ).encode()

@@ -80,7 +80,9 @@ async def test_what_is_no_slot_no_id_and_too_large_is_refused(world: World):
 
 
 async def test_e6_slots_written_from_one_network_are_limited():
-    async with open_world(rates={"link": {"burst": 2, "per_second": 0.5}}, forwarded_for=True) as world:
+    async with open_world(
+        rates={"link": {"burst": 2, "per_second": 0.5}}, proxy={"trusted": ["127.0.0.1"]}
+    ) as world:
         wrote = [
             await put(world, os.urandom(16), "request", b"x", **{"X-Forwarded-For": address})
             for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1")

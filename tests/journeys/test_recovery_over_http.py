@@ -176,7 +176,7 @@ async def test_c5_c6_an_account_that_there_is_not_answers_like_one_whose_key_one
 
 async def test_e6_recoveries_tried_from_one_network_are_limited():
     rates = {"recovery": {"burst": 2, "per_second": 0.5}}
-    async with open_world(rates=rates, forwarded_for=True) as world:
+    async with open_world(rates=rates, proxy={"trusted": ["127.0.0.1"]}) as world:
         device = world.device()
         near, far = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "198.51.100.1"}
         answers = [

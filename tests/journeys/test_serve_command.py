@@ -162,17 +162,24 @@ def test_a_role_that_there_is_not(tmp_path: Path):
     assert "there is no role 'king': owner, admin" in one_line(refused)
 
 
-def test_the_settings_in_effect_are_shown(tmp_path: Path):
-    file = tmp_path / "relay.toml"
-    file.write_text("[limits]\nmailbox_envelopes = 5\n")
-    shown = run("config", "show", "--config", str(file), "--json", TOKENIM_RELAY_LISTEN="127.0.0.1:9")
-    values = {row["name"]: row["value"] for row in map(json.loads, shown.stdout.splitlines())}
-    assert (values["limits.mailbox_envelopes"], values["listen"]) == (5, "127.0.0.1:9")
-    assert run("config", "check", "--config", str(file)).returncode == 0
+def test_the_settings_in_effect_are_shown_with_their_sources(tmp_path: Path):
+    data = ("--data", str(tmp_path / "data"))
+    file = tmp_path / "data" / "config.toml"
+    assert run("config", "init", *data).stdout == f"wrote {file}\n"
+    assert run("config", "init", *data).returncode == 1
+    file.write_text(file.read_text().replace("#mailbox_envelopes = 10000", "mailbox_envelopes = 5"))
+    shown = run("config", "show", *data, "--json", TOKENIM_RELAY_LISTEN="127.0.0.1:9")
+    rows = {row["name"]: row for row in map(json.loads, shown.stdout.splitlines())}
+    told = {name: (row["value"], row["source"], row["where"]) for name, row in rows.items()}
+    assert told["limits.mailbox_envelopes"] == (5, "file", str(file))
+    assert told["listen"] == ("127.0.0.1:9", "environment", "TOKENIM_RELAY_LISTEN")
+    assert told["data"] == (data[1], "command line", None)
+    assert told["origin"] == (None, "default", None)
+    assert run("config", "check", *data).returncode == 0
     file.write_text("[limits]\nmailbox_envelops = 5\n")
-    wrong = run("config", "check", "--config", str(file))
+    wrong = run("config", "check", *data)
     assert wrong.returncode == 2
-    assert "did you mean `limits.mailbox_envelopes`?" in one_line(wrong)
+    assert f"{file}: there is no setting `limits.mailbox_envelops`; did you mean" in one_line(wrong)
 
 
 def test_the_settings_shown_are_a_file_for_the_next_start(tmp_path: Path):

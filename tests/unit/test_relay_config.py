@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import ConfigInvalid, effective, load_settings, split_listen
+from relay.config import ConfigInvalid, is_loopback, load_settings, options_of, split_listen
 from relay.wire import limits
 
 
@@ -40,6 +40,35 @@ def test_each_source_overrides_the_one_below(tmp_path: Path):
         ("[limits]\nmax_ttl_seconds = 2592001", "less than or equal to 2592000"),
         ('origin = "https://chat.example/"', "without a path or a slash at the end"),
         ('origin = "ftp://chat.example"', "an origin is scheme://host"),
+        (
+            "forwarded_for = true",
+            "there is no setting `forwarded_for` any more: anybody could have sent that header",
+        ),
+        ('[proxy]\ntrusted = ["0.0.0.0/0"]', "0.0.0.0/0 is everybody"),
+        ('[proxy]\ntrusted = ["10.0.0.1/8"]', "`proxy.trusted.0`: 10.0.0.1/8 has host bits set"),
+        ('[proxy]\ntrusted = ["proxy.example"]', "write an address or a network"),
+        (
+            'web_origins = ["*"]',
+            "`web_origins.0`: * would let every page that a user visits speak with this relay",
+        ),
+        ('web_origins = ["https://*.example"]', "name the origins of the pages that may"),
+        ('web_origins = ["https://App.example:443"]', "browsers write this origin https://app.example"),
+        ('web_origins = ["https://app.example/"]', "without a path or a slash at the end"),
+        (
+            'web_origins = ["http://app.example"]',
+            "setting `web_origins`: http://app.example: by http a page can be changed",
+        ),
+        (
+            'origin = "http://chat.example"',
+            "setting `origin`: by http all can be read and changed on its way",
+        ),
+        ('listen = "0.0.0.0:80"', "setting `listen`: by plain HTTP on 0.0.0.0:80 all can be read"),
+        ('[tls]\ncertificate = "a.pem"', "setting `tls.certificate`: stands without tls.key"),
+        ('[tls]\nkey = "a.pem"', "setting `tls.key`: stands without tls.certificate"),
+        (
+            'origin = "http://chat.example"\nplain_http = true\n[tls]\ncertificate = "a.pem"\nkey = "b.pem"',
+            "setting `origin`: the relay speaks TLS, so it is https://",
+        ),
         ('listen = "8080"', "HOST:PORT"),
         ('listen = "::1:8080"', "in brackets"),
         ('listen = "127.0.0.1:65536"', "HOST:PORT"),
@@ -59,6 +88,10 @@ def test_a_setting_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, text:
 def test_an_unknown_variable_of_the_environment_is_refused_and_others_are_not_ours():
     with pytest.raises(ConfigInvalid, match="did you mean `TOKENIM_RELAY_LISTEN`"):
         load(environment={"TOKENIM_RELAY_LISTNE": "127.0.0.1:1"})
+    with pytest.raises(
+        ConfigInvalid, match="environment: there is no setting `TOKENIM_RELAY_FORWARDED_FOR` any more"
+    ):
+        load(environment={"TOKENIM_RELAY_FORWARDED_FOR": "true"})
     assert load(environment={"TOKENIM_HOME": "/nowhere", "PATH": "/bin"}).listen == "127.0.0.1:8080"
 
 
@@ -67,10 +100,20 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path):
         load(tmp_path / "nothing.toml")
 
 
-def test_every_setting_has_a_description_and_is_shown():
-    shown = effective(load())
-    assert {"listen", "limits.mailbox_bytes", "rates.registration.burst"} <= shown.keys()
-    assert all(description for _, description in shown.values())
+def test_every_setting_has_a_description_and_a_name_of_its_own():
+    options = list(options_of(load()))
+    names = [option.name for option in options]
+    assert {"listen", "limits.mailbox_bytes", "rates.registration.burst"} <= set(names)
+    assert len(names) == len(set(names))
+    assert all(option.description for option in options)
+
+
+def test_what_a_setting_takes_is_told():
+    allowed = {option.name: option.allowed for option in options_of(load())}
+    assert allowed["limits.max_ttl_seconds"] == "from 60 to 2592000"
+    assert allowed["rates.lookup.per_second"] == "above 0 to 1000000"
+    assert (allowed["registration"], allowed["plain_http"]) == ('"invite", "closed"', "true, false")
+    assert (allowed["listen"], allowed["tls.key"]) == ("", "")
 
 
 def test_what_is_advertised_is_every_limit_of_the_wire_with_the_operators_in_place():
@@ -90,3 +133,30 @@ def test_what_is_advertised_is_every_limit_of_the_wire_with_the_operators_in_pla
 )
 def test_addresses_to_listen_on(listen: str, parsed: tuple[str, int]):
     assert split_listen(listen) == parsed
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
+    + [(host, False) for host in ("0.0.0.0", "::", "192.168.1.2", "relay.example")],
+)
+def test_what_only_this_machine_reaches(host: str, only_here: bool):
+    assert is_loopback(host) is only_here
+
+
+def test_a_list_of_the_environment_has_commas():
+    trusted = load(
+        environment={"TOKENIM_RELAY_PROXY__TRUSTED": "127.0.0.1, 10.0.0.0/8,fd00::/8"}
+    ).proxy.trusted
+    assert [str(network) for network in trusted] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
+    assert load(environment={"TOKENIM_RELAY_PROXY__TRUSTED": ""}).proxy.trusted == ()
+
+
+def test_e7_what_may_go_in_the_clear_is_said_or_on_this_machine():
+    assert load(listen="0.0.0.0:80", origin="http://chat.example", plain_http=True).plain_http
+    assert load(
+        listen="[::1]:80", origin="http://localhost:80", web_origins=["http://127.0.0.1:3000"]
+    ).web_origins
+    assert load(listen="127.0.0.1:80", origin="https://chat.example").origin  # a proxy speaks TLS
+    tls = {"certificate": "a.pem", "key": "b.pem"}
+    assert load(listen="0.0.0.0:443", origin="https://chat.example", tls=tls).speaks_tls

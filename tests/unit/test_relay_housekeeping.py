@@ -82,7 +82,11 @@ async def test_a_round_removes_group_logs_that_nobody_used_for_long(store: Memor
     for days, kept in ((10, [used, idle]), (11, [used])):
         clock, failures = HastyClock(NOW_MS + days * day), list[BaseException]()
         housekeeping = Housekeeping(
-            store, MemoryBlobFiles(), clock=clock, failed=failures.append, group_log_idle_seconds=864_000
+            store,
+            MemoryBlobFiles(),
+            clock=clock,
+            failed=failures.append,
+            group_log_idle_seconds=lambda: 864_000,
         )
         await housekeeping.round()
         there = [

@@ -47,6 +47,16 @@ def test_a_rest_restores_the_whole_burst_and_no_more():
     assert [limit.take("a") > 0 for _ in range(4)] == [False, False, True, True]
 
 
+def test_another_limit_counts_what_was_taken():
+    now = Ticks()
+    limit = Gcra(burst=4, seconds_per_unit=1, monotonic_ms=now)
+    assert [limit.take("a") for _ in range(3)] == [0, 0, 0]
+    limit.change(burst=2, seconds_per_unit=1)
+    assert limit.take("a") == 2_001
+    limit.change(burst=10, seconds_per_unit=1)
+    assert [limit.take("a") > 0 for _ in range(8)] == [False] * 7 + [True]
+
+
 def test_memory_is_bounded_and_those_in_debt_are_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rate_limit, "MAX_KEYS", 10)
     now = Ticks()

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration, SeenDevice
+from relay.ports.audit import AuditEntry
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.errors import Conflict, HandleTaken, ManifestConflict, NotFound, Unauthenticated
 from relay.wire.log_leaves import manifest_leaf
 from relay.wire.manifests import Manifest, ManifestDevice, SignedManifest
 
+from .audit import append_entry
 from .delivery_tokens import check_room
 from .image import AccountRow, Gate, Image, Mailbox
 from .invites import good_invite, spend_invite
@@ -97,7 +99,9 @@ class MemoryAccounts:
         self._gate = gate
         self._image = gate.image
 
-    async def register(self, registration: Registration, *, now_ms: int) -> Account:
+    async def register(
+        self, registration: Registration, *, now_ms: int, audited: AuditEntry | None = None
+    ) -> Account:
         """Make the account, all or nothing."""
         image, manifest, signed = self._image, registration.manifest, registration.signed
         account_id = manifest.account_id
@@ -120,6 +124,7 @@ class MemoryAccounts:
             append_leaf(image, manifest_leaf(account_id, manifest.version, manifest.hash))
             if registration.handle is not None:
                 _bind(image, account_id, registration.handle, registration.public_token)
+            append_entry(image, audited and audited.telling(role))
             return _account(image, account_id)
 
         return await self._gate.commit(change)
@@ -140,7 +145,7 @@ class MemoryAccounts:
         return len(self._image.accounts)
 
     async def advance_manifest(
-        self, manifest: Manifest, signed: SignedManifest, *, now_ms: int
+        self, manifest: Manifest, signed: SignedManifest, *, now_ms: int, audited: AuditEntry | None = None
     ) -> ManifestChange:
         """Put the next manifest in place if it follows the current one."""
         image, account_id = self._image, manifest.account_id
@@ -176,6 +181,7 @@ class MemoryAccounts:
             row.manifests.append(signed)
             row.manifest_hash = manifest.hash
             append_leaf(image, manifest_leaf(account_id, manifest.version, manifest.hash))
+            append_entry(image, audited)
             return ManifestChange(
                 _account(image, account_id), tuple(each.device_id for each in added), removed
             )
@@ -218,11 +224,14 @@ class MemoryAccounts:
         """The account has no handle any more."""
         await self._gate.commit(lambda: _unbind(self._image, account_id))
 
-    async def set_suspended(self, account_id: bytes, suspended: bool) -> None:
+    async def set_suspended(
+        self, account_id: bytes, suspended: bool, *, audited: AuditEntry | None = None
+    ) -> None:
         """Mark the account."""
 
         def change() -> None:
             self._row(account_id).suspended = suspended
+            append_entry(self._image, audited)
 
         await self._gate.commit(change)
 

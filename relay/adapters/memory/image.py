@@ -11,6 +11,7 @@ from relay.ports.delivery_tokens import DeliveryToken
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, StoredEnvelope
 from relay.ports.sealed_logs import LogEntry
+from relay.wire.audit_rows import AuditRow, Tip
 from relay.wire.errors import Unavailable
 from relay.wire.log_leaves import Leaf
 from relay.wire.manifests import SignedManifest
@@ -118,6 +119,8 @@ class Image:
     head_time_ms: int = 0
     leaves: list[Leaf] = field(default_factory=list)
     nodes: list[bytes] = field(default_factory=list)
+    audit_rows: list[AuditRow] = field(default_factory=list)
+    audit_tip: Tip = field(default_factory=Tip)
 
 
 async def _no_delay() -> None:

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from relay.ports.audit import AuditEntry
 from relay.ports.invites import Invite
 from relay.wire.errors import Conflict, InviteInvalid, NotFound
 
+from .audit import append_entry
 from .image import Gate, Image
 
 
@@ -31,13 +33,14 @@ class MemoryInvites:
         self._gate = gate
         self._image = gate.image
 
-    async def create(self, invite: Invite) -> None:
+    async def create(self, invite: Invite, *, audited: AuditEntry | None = None) -> None:
         """Keep it."""
 
         def change() -> None:
             if invite.secret_hash in self._image.invites:
                 raise Conflict("there is an invite with this secret")
             self._image.invites[invite.secret_hash] = invite
+            append_entry(self._image, audited)
 
         await self._gate.commit(change)
 
@@ -53,12 +56,13 @@ class MemoryInvites:
             sorted(self._image.invites.values(), key=lambda each: (each.created_at_ms, each.secret_hash))
         )
 
-    async def revoke(self, secret_hash: bytes) -> None:
+    async def revoke(self, secret_hash: bytes, *, audited: AuditEntry | None = None) -> None:
         """It can no longer be spent."""
 
         def change() -> None:
             if self._image.invites.pop(secret_hash, None) is None:
                 raise NotFound("there is no such invite")
+            append_entry(self._image, audited)
 
         await self._gate.commit(change)
 

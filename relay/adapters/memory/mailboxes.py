@@ -85,6 +85,10 @@ class MemoryMailboxes:
         self._image = gate.image
         self._quotas = quotas
 
+    def change_quotas(self, quotas: Quotas) -> None:
+        """Other quotas from now on."""
+        self._quotas = quotas
+
     def _mailbox(self, device_id: bytes) -> Mailbox:
         mailbox = self._image.mailboxes.get(device_id)
         if mailbox is None:

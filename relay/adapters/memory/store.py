@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from relay.adapters.system_clock import system_randomness
+from relay.ports.audit import AuditEntry
 from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
 from relay.wire import limits
 
 from .account_logs import MemoryAccountLogs
 from .accounts import MemoryAccounts
+from .audit import MemoryAudit, append_entry
 from .blobs import MemoryBlobs
 from .delivery_tokens import MemoryDeliveryTokens
 from .group_logs import MemoryGroupLogs
@@ -41,6 +43,7 @@ class MemoryStore:
         self.account_logs = MemoryAccountLogs(gate)
         self.group_logs = MemoryGroupLogs(gate)
         self.transparency = MemoryLog(gate)
+        self.audit = MemoryAudit(gate)
 
     async def check(self) -> None:
         """Raise Unavailable after a crash."""
@@ -49,13 +52,14 @@ class MemoryStore:
     async def reclaim(self) -> None:
         """Memory is given back by itself."""
 
-    async def mark_restored(self) -> None:
+    async def mark_restored(self, *, audited: AuditEntry | None = None) -> None:
         """A new epoch in every mailbox, unused one-time keys dropped, a new log id."""
 
         def change() -> None:
             jump(self._gate.image)
             drop_one_time_keys(self._gate.image)
             self._gate.image.log_id = self._randomness(limits.LOG_ID_BYTES)
+            append_entry(self._gate.image, audited)
 
         await self._gate.commit(change)
 

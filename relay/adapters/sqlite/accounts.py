@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 
 from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration, SeenDevice
+from relay.ports.audit import AuditEntry
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.errors import HandleTaken, ManifestConflict, NotFound, Unauthenticated
 from relay.wire.log_leaves import manifest_leaf
 from relay.wire.manifests import Manifest, SignedManifest
 
 from . import devices
+from .audit import append_entry
 from .delivery_tokens import add_token
 from .invites import spend_invite
 from .reader import Reader
@@ -44,7 +46,9 @@ class SqliteAccounts:
         self._reader = reader
         self._forget_devices = forget_devices
 
-    async def register(self, registration: Registration, *, now_ms: int) -> Account:
+    async def register(
+        self, registration: Registration, *, now_ms: int, audited: AuditEntry | None = None
+    ) -> Account:
         """Make the account, all or nothing."""
         manifest, signed = registration.manifest, registration.signed
         account_id = manifest.account_id
@@ -71,6 +75,7 @@ class SqliteAccounts:
                 await _bind_handle(
                     transaction, account_id, registration.handle, registration.public_token, now_ms
                 )
+            await append_entry(transaction, audited and audited.telling(role))
             return await _read_account(transaction, account_id)
 
         return await self._writer.run(operation)
@@ -96,7 +101,7 @@ class SqliteAccounts:
         return int(count)
 
     async def advance_manifest(
-        self, manifest: Manifest, signed: SignedManifest, *, now_ms: int
+        self, manifest: Manifest, signed: SignedManifest, *, now_ms: int, audited: AuditEntry | None = None
     ) -> ManifestChange:
         """Put the next manifest in place if it follows the current one."""
         account_id = manifest.account_id
@@ -121,6 +126,7 @@ class SqliteAccounts:
                 "UPDATE accounts SET manifest_version = ?, manifest_hash = ? WHERE account_id = ?",
                 (manifest.version, manifest.hash, account_id),
             )
+            await append_entry(transaction, audited)
             transaction.after_commit(lambda: self._forget_devices(removed))
             return ManifestChange(await _read_account(transaction, account_id), added, removed)
 
@@ -166,7 +172,9 @@ class SqliteAccounts:
 
         await self._writer.run(operation, frees=True)
 
-    async def set_suspended(self, account_id: bytes, suspended: bool) -> None:
+    async def set_suspended(
+        self, account_id: bytes, suspended: bool, *, audited: AuditEntry | None = None
+    ) -> None:
         """Mark the account."""
 
         async def operation(transaction: Transaction) -> None:
@@ -175,8 +183,9 @@ class SqliteAccounts:
                 (int(suspended), account_id),
             ):
                 raise NotFound("there is no such account")
+            await append_entry(transaction, audited)
 
-        await self._writer.run(operation, frees=True, single=True)
+        await self._writer.run(operation, frees=True)
 
     async def mark_seen(self, device_id: bytes, *, day: int) -> None:
         """Note the day; a second time the same day writes nothing."""

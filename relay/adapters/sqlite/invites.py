@@ -1,8 +1,10 @@
 """Invites in SQLite."""
 
+from relay.ports.audit import AuditEntry
 from relay.ports.invites import Invite
 from relay.wire.errors import Conflict, InviteInvalid, NotFound
 
+from .audit import append_entry
 from .reader import Reader
 from .writer import Transaction, Writer
 
@@ -16,7 +18,7 @@ class SqliteInvites:
         self._writer = writer
         self._reader = reader
 
-    async def create(self, invite: Invite) -> None:
+    async def create(self, invite: Invite, *, audited: AuditEntry | None = None) -> None:
         """Keep it."""
 
         async def operation(transaction: Transaction) -> None:
@@ -32,8 +34,9 @@ class SqliteInvites:
             )
             if not added:
                 raise Conflict("there is an invite with this secret")
+            await append_entry(transaction, audited)
 
-        await self._writer.run(operation, single=True)
+        await self._writer.run(operation)
 
     async def get(self, secret_hash: bytes, *, now_ms: int) -> Invite:
         """The invite as long as it can be spent."""
@@ -51,7 +54,7 @@ class SqliteInvites:
         rows = await self._reader.rows(f"SELECT {_COLUMNS} FROM invites ORDER BY created_at_ms, secret_hash")  # noqa: S608
         return tuple(Invite(*row) for row in rows)
 
-    async def revoke(self, secret_hash: bytes) -> None:
+    async def revoke(self, secret_hash: bytes, *, audited: AuditEntry | None = None) -> None:
         """It can no longer be spent."""
 
         async def operation(transaction: Transaction) -> None:
@@ -59,8 +62,9 @@ class SqliteInvites:
                 "DELETE FROM invites WHERE secret_hash = ? RETURNING 1", (secret_hash,)
             ):
                 raise NotFound("there is no such invite")
+            await append_entry(transaction, audited)
 
-        await self._writer.run(operation, frees=True, single=True)
+        await self._writer.run(operation, frees=True)
 
     async def remove_expired(self, *, now_ms: int, limit: int) -> int:
         """Forget expired and used up ones."""

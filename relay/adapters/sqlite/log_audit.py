@@ -18,7 +18,7 @@ from relay.wire.errors import ManifestInvalid
 from relay.wire.links import encode_id
 from relay.wire.log_leaves import NOBODY, Leaf, LeafKind, handle_leaf, handle_salt, handle_subject
 from relay.wire.manifests import parse_manifest
-from relay.wire.merkle import EMPTY_ROOT, leaf_hash, left_of, node_hash, nodes_before
+from relay.wire.merkle import EMPTY_ROOT, leaf_hash, left_of, node_hash, nodes_before, root_over
 
 from .connection import StoreUnusable
 from .writer import Row
@@ -104,11 +104,11 @@ class _Audit:
             peaks.append(made)
             index += 1
             for head in heads:
-                if head.size == index and head.root != _root(peaks):
+                if head.size == index and head.root != root_over(peaks):
                     self._fault(
                         None, f"the first {index} leaves are not those of the head signed at {head.time_ms}"
                     )
-        return index, _root(peaks)
+        return index, root_over(peaks)
 
     def _leaf(self, index: int, row: Row | None, stored: Row | None) -> bytes:
         """The leaf's hash: the stored one where there is one."""
@@ -236,16 +236,6 @@ def _hash_of(kind: int, subject: bytes, version: int, value_hash: bytes) -> byte
         return leaf_hash(Leaf(LeafKind(kind), subject, version, value_hash).encode())
     except (ValueError, OverflowError):
         return None
-
-
-def _root(peaks: Sequence[bytes]) -> bytes:
-    """The root over complete subtrees, largest first."""
-    if not peaks:
-        return EMPTY_ROOT
-    *rest, found = peaks
-    for left in reversed(rest):
-        found = node_hash(left, found)
-    return found
 
 
 def _devices_of(body: bytes) -> list[Row] | None:

@@ -43,10 +43,14 @@ class MailboxGroup:
     def __init__(self, counters: MailboxCounters, records: Records, quotas: Quotas) -> None:
         self._counters = counters
         self._records = records
+        self.change_quotas(quotas)
+        self._next_shared = 0
+
+    def change_quotas(self, quotas: Quotas) -> None:
+        """Other quotas for what is appended from now on."""
         self._quotas = quotas
         self._nearly_envelopes = quotas.envelopes * quotas.nearly_full_percent // 100
         self._nearly_bytes = quotas.bytes * quotas.nearly_full_percent // 100
-        self._next_shared = 0
 
     async def append(self, transaction: Transaction, appends: Sequence[Append]) -> None:
         """Set the result of each, in order."""

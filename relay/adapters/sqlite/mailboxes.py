@@ -66,6 +66,10 @@ class SqliteMailboxes:
         self._queued = False
         writer.on_rollback.append(self._counters.forget_all)
 
+    def change_quotas(self, quotas: Quotas) -> None:
+        """Other quotas from the next group on."""
+        self._group.change_quotas(quotas)
+
     async def open(self) -> None:
         """Make ready; before the first call."""
         await self._records.open()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.adapters.system_clock import system_randomness
+from relay.ports.audit import AuditEntry
 from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
 from relay.wire import limits
@@ -14,6 +15,7 @@ from relay.wire.errors import Unavailable
 
 from .account_logs import SqliteAccountLogs
 from .accounts import SqliteAccounts
+from .audit import SqliteAudit, append_entry
 from .blobs import SqliteBlobs
 from .connection import StoreUnusable, only_process, open_reader, open_writer
 from .delivery_tokens import SqliteDeliveryTokens
@@ -55,6 +57,7 @@ class SqliteStore:
         self.account_logs = SqliteAccountLogs(writer, reader)
         self.group_logs = SqliteGroupLogs(writer, reader)
         self.transparency = SqliteLog(writer, reader)
+        self.audit = SqliteAudit(writer, reader)
 
     @property
     def failed(self) -> asyncio.Event:
@@ -89,7 +92,7 @@ class SqliteStore:
         if self._reserve.restore():
             self._writer.room_found()
 
-    async def mark_restored(self) -> None:
+    async def mark_restored(self, *, audited: AuditEntry | None = None) -> None:
         """A new epoch in every mailbox, unused one-time keys dropped, a new log id."""
         log_id = self._randomness(limits.LOG_ID_BYTES)
 
@@ -97,6 +100,7 @@ class SqliteStore:
             await self.mailboxes.jump(transaction)
             await drop_one_time_keys(transaction)
             await start_new_log(transaction, log_id)
+            await append_entry(transaction, audited)
 
         await self._writer.run(operation)
 

@@ -1,0 +1,35 @@
+"""The tables of the relay's settings, for docs/generate.py."""
+
+from itertools import groupby
+
+from docs.markdown import table
+from relay.config import Option, Settings, options_of, table_of, toml, variable_of
+
+
+def settings_table() -> str:
+    """Every setting, a table for each table of the file; the top level first."""
+    options = sorted(options_of(Settings()), key=lambda option: bool(table_of(option)))
+    groups = groupby(options, key=lambda option: table_of(option).partition(".")[0])
+    return "\n".join(_group(name, list(group)) for name, group in groups)
+
+
+def _group(name: str, options: list[Option]) -> str:
+    heading = f"**`[{name}]`**\n\n" if name else ""
+    rows = [
+        [
+            f"`{option.name}`",
+            "–" if option.value is None else f"`{toml(option.value)}`",
+            option.allowed or "–",
+            "SIGHUP" if option.reload else "restart",
+            option.description,
+        ]
+        for option in options
+    ]
+    return heading + table(["setting", "default", "takes", "a change needs", ""], rows)
+
+
+def variables_table() -> str:
+    """How a setting is called in the environment, by example."""
+    names = ("listen", "limits.mailbox_bytes", "rates.device.per_second", "proxy.trusted")
+    rows = [[f"`{name}`", f"`{variable_of(name)}`"] for name in names]
+    return table(["setting", "variable"], rows)

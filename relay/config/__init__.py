@@ -1,0 +1,48 @@
+"""The relay's settings: models with their defaults, the sources they are read from, and what is told of them."""
+
+from .addresses import Network, Networks, SecretFile, is_loopback, split_listen
+from .changes import Changes, Current, changes_between
+from .documents import commented_file, table_of, toml
+from .fields import Option, options_of
+from .limits import LimitSettings, Rate, RateSettings
+from .settings import Settings
+from .sources import (
+    FILE_NAME,
+    ConfigInvalid,
+    Loaded,
+    Source,
+    find_file,
+    load,
+    load_settings,
+    process_environment,
+    variable_of,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "Changes",
+    "ConfigInvalid",
+    "Current",
+    "LimitSettings",
+    "Loaded",
+    "Network",
+    "Networks",
+    "Option",
+    "Rate",
+    "RateSettings",
+    "SecretFile",
+    "Settings",
+    "Source",
+    "changes_between",
+    "commented_file",
+    "find_file",
+    "is_loopback",
+    "load",
+    "load_settings",
+    "options_of",
+    "process_environment",
+    "split_listen",
+    "table_of",
+    "toml",
+    "variable_of",
+]

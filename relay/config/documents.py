@@ -1,0 +1,60 @@
+"""The settings as text: the file that `config init` writes, and values as TOML has them."""
+
+import json
+import textwrap
+from itertools import groupby
+
+from .fields import Option, options_of
+from .settings import Settings
+
+_WIDTH = 110
+_HEAD = """\
+# Settings of a TokenIM relay. Each stands here with its default; take the # away from a line to change it.
+# Environment variables and the command line go before this file. `tokenim-relay config check` says whether it can be used,
+# `tokenim-relay config show` what is in effect and why. In [ ]: the values it takes.
+# (SIGHUP): a change comes into effect without a restart.
+"""
+_EXAMPLES = {
+    "origin": "https://chat.example",
+    "tls.certificate": "/etc/tokenim/fullchain.pem",
+    "tls.key": "/etc/tokenim/privkey.pem",
+    "audit.heads_file": "/mnt/elsewhere/heads.jsonl",
+}
+"""Of what has no default: how it looks."""
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it. (What JSON writes of strings, numbers, booleans and lists of them is TOML, too.)"""
+    if isinstance(value, tuple):
+        return json.dumps([str(each) for each in value], ensure_ascii=False)
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def table_of(option: Option) -> str:
+    """The TOML table that it stands in; empty at the top."""
+    return option.name.rpartition(".")[0]
+
+
+def commented_file() -> str:
+    """Every setting with what it means and its default, commented out: loads, and changes nothing."""
+    parts = [_HEAD]
+    options = sorted(
+        options_of(Settings()), key=lambda option: bool(table_of(option))
+    )  # tables come last in TOML
+    for table, group in groupby(options, key=table_of):
+        if table:
+            parts.append(f"\n[{table}]")
+        parts += [_lines(option) for option in group]
+    return "\n".join(parts) + "\n"
+
+
+def _lines(option: Option) -> str:
+    told = option.description + (f" [{option.allowed}]" if option.allowed else "")
+    told += " (SIGHUP)" if option.reload else ""
+    comment = textwrap.fill(told, _WIDTH, initial_indent="# ", subsequent_indent="#   ")
+    last = option.name.rpartition(".")[2]
+    if option.value is None:
+        return f"{comment}\n#{last} = {toml(_EXAMPLES[option.name])}  # an example; there is no default\n"
+    return f"{comment}\n#{last} = {toml(option.value)}\n"

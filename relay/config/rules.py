@@ -1,0 +1,41 @@
+"""What settings must be together: nobody is let to speak in the clear with a relay by oversight (E7)."""
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from .addresses import is_loopback, split_listen
+from .settings import Settings
+
+_IN_THE_CLEAR: Final = (
+    "by plain HTTP on {} all can be read and changed on its way: set tls.certificate and tls.key, "
+    "listen on 127.0.0.1 behind a proxy that speaks TLS, or say plain_http = true"
+)
+
+
+def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(setting, what is wrong and what to do) of each rule that these settings break."""
+    tls, origin = settings.tls, settings.origin
+    if (tls.certificate is None) != (tls.key is None):
+        there, missing = ("key", "certificate") if tls.certificate is None else ("certificate", "key")
+        yield f"tls.{there}", f"stands without tls.{missing}: TLS needs both"
+    if settings.speaks_tls and origin is not None and origin.startswith("http://"):
+        yield "origin", "the relay speaks TLS, so it is https://"
+    elif origin is not None and _is_in_the_clear(origin) and not settings.plain_http:
+        yield (
+            "origin",
+            "by http all can be read and changed on its way: write https, or say plain_http = true",
+        )
+    for page in settings.web_origins:
+        if _is_in_the_clear(page) and not settings.plain_http:
+            yield (
+                "web_origins",
+                f"{page}: by http a page can be changed on its way: write https, or say plain_http = true",
+            )
+    if not (settings.speaks_tls or settings.plain_http or is_loopback(split_listen(settings.listen)[0])):
+        yield "listen", _IN_THE_CLEAR.format(settings.listen)
+
+
+def _is_in_the_clear(origin: str) -> bool:
+    parts = urlsplit(origin)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

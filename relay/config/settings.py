@@ -1,0 +1,120 @@
+"""All settings of a relay, each with its default and what it means; commands and documents tell of them what stands here."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .addresses import Networks, SecretFile, WebOrigins, check_origin, split_listen
+from .fields import setting
+from .limits import LimitSettings, RateSettings
+
+
+class TlsSettings(BaseModel):
+    """The relay's own TLS. When a file changes, it is read again within 30 s or at SIGHUP; open connections stay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Path | None = setting(
+        None,
+        "PEM file with the certificate and those between it and its authority; read again when it changes; default: no TLS",
+    )
+    key: SecretFile | None = setting(None, "PEM file with the certificate's key, mode 0600")
+
+
+class ProxySettings(BaseModel):
+    """Who may say on whose behalf a request comes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trusted: Networks = setting(
+        (),
+        "addresses and networks of proxies in front: their X-Forwarded-For tells the address that rate limits count, their "
+        "X-Forwarded-Proto whether it came by https",
+    )
+
+
+class AuditSettings(BaseModel):
+    """The log of who did what on this relay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = setting(
+        0, "days after which rows lose what they say; their hashes stay; 0: they are kept for ever"
+    )
+    verify_seconds: Annotated[float, Field(ge=1, le=2_592_000)] = setting(
+        21_600.0, "time from one verification of the log by the relay itself to the next"
+    )
+    heads_file: Path | None = setting(
+        None,
+        "file to which the relay adds a signed head after each verification that found the log longer, best on another "
+        "machine's disk; the log is verified with the heads that are in it",
+    )
+
+
+RETIRED: Final = {
+    "forwarded_for": "anybody could have sent that header; name the proxies that are believed, "
+    'as in `proxy.trusted = ["127.0.0.1"]`',
+}
+"""What was a setting once, and what to write now."""
+
+
+class Settings(BaseModel):
+    """All settings of one relay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = setting(Path("tokenim-data"), "folder of everything that the relay keeps")
+    listen: str = setting("127.0.0.1:8080", "HOST:PORT to listen on; port 0 picks a free one")
+    origin: str | None = setting(
+        None,
+        "public origin that clients use and sign, like https://chat.example; default: the address listened on",
+    )
+    plain_http: bool = setting(
+        False,
+        "whether others than this machine may come by plain HTTP: what they send can be read and changed on its way",
+    )
+    web_origins: WebOrigins = setting(
+        (),
+        "origins of web pages whose scripts may speak with this relay (CORS), like https://app.example; "
+        "default: no page of another origin",
+        reload=True,
+    )
+    registration: Literal["invite", "closed"] = setting("invite", "who may register", reload=True)
+    anonymous_submit: bool = setting(
+        True, "whether envelopes are taken on connections without identity; off: submits are signed"
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=60)] = setting(
+        10.0, "how long running requests may take to finish when the relay goes down"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "least level that is logged", reload=True
+    )
+    tls: TlsSettings = setting(TlsSettings.model_validate({}), "the relay's own TLS")
+    proxy: ProxySettings = setting(
+        ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True
+    )
+    audit: AuditSettings = setting(AuditSettings.model_validate({}), "the audit log")
+    limits: LimitSettings = setting(LimitSettings.model_validate({}), "quotas and times", reload=True)
+    rates: RateSettings = setting(RateSettings.model_validate({}), "rate limits", reload=True)
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_host_and_port(cls, value: str) -> str:
+        split_listen(value)
+        return value
+
+    @field_validator("origin")
+    @classmethod
+    def _origin_is_an_origin(cls, value: str | None) -> str | None:
+        return None if value is None else check_origin(value)
+
+    @property
+    def data_folder(self) -> Path:
+        """The data folder as an absolute path."""
+        return self.data.expanduser().absolute()
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the relay itself does, and no proxy for it."""
+        return self.tls.certificate is not None

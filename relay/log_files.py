@@ -1,0 +1,114 @@
+"""The relay's two logs read straight from its files, whether a relay runs on them or not: verified, and exported.
+
+A second composition root beside app.py, without what a server needs: it knows which database there is.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from relay.adapters.data_folder import DataFolder, StartRefused
+from relay.adapters.sqlite.audit_file import open_audit_file
+from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
+from relay.adapters.sqlite.store import StoreUnusable
+from relay.adapters.system_clock import system_randomness
+from relay.config import Settings
+from relay.services.audit_check import AuditCheck, AuditVerdict, open_heads
+from relay.services.audit_records import exported_header, exported_row, read_header, read_row
+from relay.services.transparency import open_head
+from relay.session.proof import RelayKey
+from relay.wire.audit_rows import AuditRow
+
+
+def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
+    """What does not fit between the transparency log, signed heads of it, and the accounts.
+
+    Raises StartRefused, MalformedRequest for what is no head of this relay.
+    """
+    with _files_of(settings) as (database, public):
+        return audit_log(database, [open_head(head, public) for head in heads])
+
+
+def verify_audit(settings: Settings, heads: Sequence[bytes]) -> AuditVerdict:
+    """What does not fit in the audit log, and between it and signed heads of it. Raises StartRefused."""
+    with _files_of(settings) as (database, public):
+        return verify_audit_file(database, public, heads)
+
+
+def export_audit(settings: Settings, to: Path) -> int:
+    """Write the audit log to a new file; how many rows. Raises StartRefused, FileExistsError, OSError."""
+    with _files_of(settings) as (database, public):
+        return export_audit_file(database, public, to)
+
+
+@contextmanager
+def _files_of(settings: Settings) -> Iterator[tuple[Path, bytes]]:
+    """The database, and the 32 B key that signs; raises StartRefused where there is none, or it cannot be read."""
+    folder = DataFolder(settings.data_folder)
+    for path in (folder.database, folder.key_file):
+        if not path.exists():
+            raise StartRefused(
+                f"{path}: there is no such file: correct --data, or start the relay first", exit_code=2
+            )
+    try:
+        yield folder.database, RelayKey(folder.signing_seed(system_randomness)).public
+    except StoreUnusable as error:
+        raise StartRefused(str(error)) from error
+
+
+def verify_audit_file(database: Path, relay_public: bytes, heads: Sequence[bytes] = ()) -> AuditVerdict:
+    """What does not fit in the database's log; `heads` are signed ones. Raises StoreUnusable."""
+    opened, foreign = open_heads(heads, relay_public)
+    check = AuditCheck(relay_public, opened)
+    with open_audit_file(database) as snapshot:
+        for row in snapshot.rows:
+            check.take(row)
+            if check.gave_up:
+                break
+        verdict = check.finish(snapshot.tip)
+    return AuditVerdict(verdict.rows, verdict.root, foreign + verdict.faults)
+
+
+def export_audit_file(database: Path, relay_public: bytes, to: Path) -> int:
+    """Write the log to a new file of mode 0600; how many rows. Raises StoreUnusable, FileExistsError, OSError.
+
+    Under its name it is whole: it is written under another one, which is removed if it comes to nothing.
+    """
+    if to.exists():
+        raise FileExistsError(to)
+    partial = to.with_name(to.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        rows = 0
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream, open_audit_file(database) as snapshot:
+            stream.write(json.dumps(exported_header(snapshot.tip, relay_public)) + "\n")
+            for rows, row in enumerate(snapshot.rows, 1):  # noqa: B007  (the last one counts)
+                stream.write(json.dumps(exported_row(row)) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(partial, to)  # never over a file that came meanwhile
+    finally:
+        partial.unlink(missing_ok=True)
+    return rows
+
+
+def verify_audit_export(lines: Iterable[str], heads: Sequence[bytes] = ()) -> AuditVerdict:
+    """What does not fit in an export. The key is the one that stands in it. Raises MalformedRequest."""
+    numbered = iter(lines)
+    header = read_header(next(numbered, ""))
+    opened, foreign = open_heads(heads, header.relay_public)
+    check = AuditCheck(header.relay_public, opened)
+    for row in _rows(numbered):
+        check.take(row)
+        if check.gave_up:
+            break
+    verdict = check.finish(header.tip)
+    return AuditVerdict(verdict.rows, verdict.root, foreign + verdict.faults)
+
+
+def _rows(lines: Iterator[str]) -> Iterator[AuditRow]:
+    for number, line in enumerate(lines, 2):
+        if line.strip():
+            yield read_row(line, number)

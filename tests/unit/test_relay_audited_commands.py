@@ -1,0 +1,175 @@
+"""Each command of the control socket either changes nothing, or leaves exactly one row in the audit log, done or refused."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from relay.app import commands_of
+from relay.control.commands import TABLE, Commands
+from relay.control.table import Arguments, CommandTable
+from relay.services.audit import Act
+from relay.services.audit_records import told_row
+from relay.testing import TestRelay, open_test_relay
+from relay.wire.audit_rows import Party
+from relay.wire.errors import MalformedRequest, NotFound, RelayError
+from tests.raw_device import RawDevice
+
+UID = 4711
+
+
+async def an_invite(commands: Commands) -> dict[str, Any]:
+    """Arguments that name an invite which is there."""
+    await commands.run("invite.create", {}, uid=0)
+    listed = await commands.run("invite.list", {}, uid=0)
+    return {"name": listed["invites"][-1]["name"]}
+
+
+async def nothing(_commands: Commands) -> dict[str, Any]:
+    return {}
+
+
+SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
+    "invite.create": nothing,
+    "invite.list": nothing,
+    "invite.revoke": an_invite,
+    "transparency.head": nothing,
+    "audit.head": nothing,
+    "audit.list": nothing,
+}
+"""Arguments with which a command does what it is for; a command that is not here fails the tests below."""
+
+ALL = TABLE.commands
+CHANGING = [command for command in ALL if command.action is not None]
+READING = [command for command in ALL if command.action is None]
+
+
+@dataclass
+class Asked:
+    """A relay and its commands."""
+
+    relay: TestRelay
+    commands: Commands
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """Told as `audit show` does, oldest first."""
+        return [told_row(row) for row in await self.relay.services.store.audit.rows(0, 10_000)]
+
+    def dump(self) -> list[str]:
+        """All that the database holds, but for the time of the newest head of the transparency log."""
+        with closing(sqlite3.connect(self.relay.folder / "relay.sqlite3")) as connection:
+            return [line for line in connection.iterdump() if '"transparency_log"' not in line]
+
+
+@pytest.fixture
+async def asked() -> AsyncIterator[Asked]:
+    async with open_test_relay(store="sqlite") as relay:
+        yield Asked(relay, commands_of(relay.services))
+
+
+def test_every_command_has_a_sample() -> None:
+    assert sorted(SAMPLES) == sorted(command.name for command in ALL)
+    assert CHANGING
+    assert READING
+
+
+@pytest.mark.parametrize("command", CHANGING, ids=lambda command: command.name)
+async def test_e4_a_command_that_changes_something_leaves_one_row(asked: Asked, command: Any) -> None:
+    arguments = await SAMPLES[command.name](asked.commands)
+    before = len(await asked.rows())
+    await asked.commands.run(command.name, arguments, uid=UID)
+    (row,) = (await asked.rows())[before:]
+    assert (row["action"], row["actor"], row["outcome"]) == (command.name, f"operator:{UID}", "done")
+
+
+@pytest.mark.parametrize("command", CHANGING, ids=lambda command: command.name)
+async def test_e4_a_refused_one_leaves_a_row_with_the_reason(asked: Asked, command: Any) -> None:
+    before = len(await asked.rows())
+    with pytest.raises(MalformedRequest):
+        await asked.commands.run(command.name, {"nobody": "knows this"}, uid=UID)
+    (row,) = (await asked.rows())[before:]
+    assert (row["action"], row["actor"]) == (command.name, f"operator:{UID}")
+    assert (row["outcome"], row["subject"]) == ("malformed_request", "")
+    assert "knows" not in repr(row)
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command.name)
+async def test_a_command_that_says_it_changes_nothing_changes_nothing(asked: Asked, command: Any) -> None:
+    arguments = await SAMPLES[command.name](asked.commands)
+    before = asked.dump()
+    await asked.commands.run(command.name, arguments, uid=UID)
+    assert asked.dump() == before
+
+
+async def test_an_unknown_command_is_not_found_and_not_recorded(asked: Asked) -> None:
+    before = len(await asked.rows())
+    with pytest.raises(NotFound):
+        await asked.commands.run("account.crown", {}, uid=UID)
+    assert len(await asked.rows()) == before
+
+
+async def test_what_was_done_to_what_is_told(asked: Asked) -> None:
+    (owner,) = await asked.rows()  # the relay's own first invite
+    assert (owner["actor"], owner["action"], owner["detail"]) == ("relay", "invite.create", "owner")
+    made = await asked.commands.run("invite.create", {"role": "auditor"}, uid=UID)
+    name = (await asked.commands.run("invite.list", {}, uid=UID))["invites"][-1]["name"]
+    with pytest.raises(NotFound):
+        await asked.commands.run("invite.revoke", {"name": "zzzz"}, uid=UID)
+    listed = (await asked.commands.run("audit.list", {"limit": 2}, uid=UID))["rows"]
+    assert [(row["subject"], row["detail"], row["outcome"]) for row in listed] == [
+        ("", "", "not_found"),
+        (f"invite:{name}", "auditor", "done"),
+    ]
+    assert made["link"] not in repr(listed)
+    page = await asked.commands.run("audit.list", {"limit": 2, "before": listed[-1]["row"]}, uid=UID)
+    assert [row["row"] for row in page["rows"]] == [0]
+
+
+OWN: CommandTable[None] = CommandTable()
+
+
+@OWN.changes("config.reload", Arguments)
+async def _bare(_services: None, _given: Arguments, act: Act) -> dict[str, Any]:
+    act.about(Party.account(bytes(32)), detail="7")  # and gives it to no store
+    return {}
+
+
+@OWN.changes("restore", Arguments)
+async def _broken(_services: None, _given: Arguments, _act: Act) -> dict[str, Any]:
+    raise LookupError("a bug")
+
+
+async def test_what_no_store_was_given_is_recorded_all_the_same(asked: Asked) -> None:
+    audit = asked.relay.services.audit
+    await OWN.run(None, audit, "config.reload", {}, actor=Party.operator(UID))
+    row = (await asked.rows())[-1]
+    assert (row["action"], row["detail"], row["outcome"]) == ("config.reload", "7", "done")
+    with pytest.raises(LookupError):
+        await OWN.run(None, audit, "restore", {}, actor=Party.operator(UID))
+    row = (await asked.rows())[-1]
+    assert (row["action"], row["outcome"]) == ("restore", RelayError.code)
+
+
+def test_a_command_that_the_log_has_no_word_for_cannot_be_declared() -> None:
+    table: CommandTable[None] = CommandTable()
+    with pytest.raises(ValueError, match=r"account\.crown"):
+        table.changes("account.crown", Arguments)(_bare)
+    with pytest.raises(ValueError, match="two commands"):
+        OWN.changes("config.reload", Arguments)(_bare)
+
+
+async def test_accounts_leave_rows_of_their_own(asked: Asked) -> None:
+
+    async with aiohttp.ClientSession() as session:
+        device = RawDevice(asked.relay.url, session, clock=asked.relay.services.clock.now_ms)
+        invite = await asked.relay.invite(role="moderator")
+        await device.register(invite, handle="a.handle")
+    row = (await asked.rows())[-1]
+    assert (row["action"], row["detail"], row["outcome"]) == ("account.register", "moderator", "done")
+    assert row["actor"] == row["subject"]
+    assert (row["is_day"], row["time_ms"] % 86_400_000) == (True, 0)  # no finer: of what else happened then
+    assert "a.handle" not in repr(await asked.rows())
