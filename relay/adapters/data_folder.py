@@ -19,6 +19,8 @@ from relay.wire.links import decode_bytes, encode_bytes
 _KEY_MARK: Final = "tokenim-relay-key-v1 "
 _INVITE_MARK: Final = "tokenim-owner-invite-v1 "
 _SEED_BYTES: Final = 32
+RESTORING: Final = ".restoring"
+"""A folder of this name in the data folder: a backup is being put back, or was until it was cut off."""
 
 
 class StartRefused(Exception):
@@ -148,8 +150,11 @@ class FolderInUse(StartRefused):
 
 
 @contextmanager
-def open_data_folder(path: Path, *, create: bool = True) -> Iterator[DataFolder]:
-    """The data folder, made (0700) if need be and locked for this process. Raises StartRefused, FolderInUse."""
+def open_data_folder(path: Path, *, create: bool = True, restoring: bool = False) -> Iterator[DataFolder]:
+    """The data folder, made (0700) if need be and locked for this process. Raises StartRefused, FolderInUse.
+
+    One into which a backup was half put back is opened for `restoring` alone.
+    """
     path = path.absolute()
     with refusals(path):
         if create:
@@ -168,6 +173,10 @@ def open_data_folder(path: Path, *, create: bool = True) -> Iterator[DataFolder]
             raise FolderInUse(
                 f"{path}: another relay process uses this data folder: stop that one, or name another folder with --data"
             ) from error
+        if not restoring and (path / RESTORING).exists():
+            raise StartRefused(
+                f"{path}: a restore was cut off here: run `tokenim-relay restore` again, or name another folder"
+            )
         yield DataFolder(path)
     finally:
         os.close(lock)

@@ -4,6 +4,7 @@ import click
 
 from relay import __version__
 
+from .backup import backup, restore
 from .config import config_group
 from .invite import invite
 from .serve import serve
@@ -16,5 +17,5 @@ def main() -> None:
     """An instant-messaging relay that cannot read what it carries."""
 
 
-for _command in (serve, invite, transparency, config_group):
+for _command in (serve, invite, transparency, config_group, backup, restore):
     main.add_command(_command)

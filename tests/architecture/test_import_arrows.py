@@ -42,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
         "config",
         "control",
     },
+    "upkeep": {"app", "adapters", "ports", "config", "wire", "observe"},
     "testing": {
         "app",
         "web",
@@ -54,7 +55,7 @@ ROOMS: dict[str, set[str]] = {
         "observe",
         "config",
     },
-    "cli": {"app", "adapters", "control", "config", "services", "ports", "wire", "observe"},
+    "cli": {"upkeep", "app", "adapters", "control", "config", "services", "ports", "wire", "observe"},
 }
 # A library, and the only places that may import it.
 LIBRARIES: dict[str, tuple[str, ...]] = {
