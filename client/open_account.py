@@ -11,6 +11,7 @@ from relay.wire.links import ContactLink, encode_id
 
 from .account import Account, load_account
 from .acting import Acting
+from .came_back import CameBack
 from .contact_book import ContactBook
 from .contents import direct_conversation
 from .conversation_care import ConversationCare
@@ -91,7 +92,8 @@ class OpenAccount:
             database, system, on_drafts=self.outbox.wake, on_emptied=self._after_emptying
         )
         self.recovery: Final = Recovery(transport, database, system)
-        errands = self.devices.remove_silent, self.recovery.back_up_when_it_rests
+        came_back = CameBack(transport, database, account, system, on_given=self.groups.wake)
+        errands = came_back.give_back, self.devices.remove_silent, self.recovery.back_up_when_it_rests
         self._device_care = DeviceCare(errands, on_news=self._look_for_news)
         self.acting: Final = Acting(
             database,
@@ -122,6 +124,7 @@ class OpenAccount:
             on_look_at_log=self._log_care.due,
             log_looked_at=self._log_care.looked,
             on_kept=self._tending.due,
+            is_known_again=came_back.is_known_again,
             passing=PassingEvents(system),
         )
         self.passing: Final = PassingSender(

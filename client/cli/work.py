@@ -247,8 +247,8 @@ def plain_event(event: Event) -> str | None:
             return plain_act(event)
         case CaughtUp() | Typing() | Presence():
             return None
-        case Missed(count=count, reason=reason):
-            return f"! {count} envelopes will not come: {reason}"
+        case Missed():
+            return plain_missed(event)
         case Gap(name=name, count=count):
             return f"! {count} messages of {one_line(name)} are not here (yet)"
         case Gone(name=name, count=count):
@@ -264,6 +264,13 @@ def plain_event(event: Event) -> str | None:
             return f"* {one_line(name)} asks to be let in: `tokenim group add {group} {account}` says yes"
         case GroupChanged():
             return plain_change(event)
+
+
+def plain_missed(event: Missed) -> str:
+    """What will not come, and why."""
+    if event.reason == "restored":
+        return "! the relay came back from a backup: messages that it took since then may be missing"
+    return f"! {event.count} envelopes will not come: {event.reason}"
 
 
 def plain_change(event: GroupChanged) -> str:

@@ -81,6 +81,11 @@ def own_token_registered(tx: Transaction, group_id: bytes) -> None:
     tx.run("UPDATE group_own_tokens SET registered = 1 WHERE group_id = ?", group_id)
 
 
+def own_tokens_unregistered(tx: Transaction) -> None:
+    """The relay may have lost some: each is told to it once more."""
+    tx.run("UPDATE group_own_tokens SET registered = 0")
+
+
 def own_token_removed(tx: Transaction, group_id: bytes) -> None:
     """The relay has it no more."""
     tx.run("DELETE FROM group_own_tokens WHERE group_id = ?", group_id)
