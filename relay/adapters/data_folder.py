@@ -180,3 +180,18 @@ def open_data_folder(path: Path, *, create: bool = True, restoring: bool = False
         yield DataFolder(path)
     finally:
         os.close(lock)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process holds the folder's lock now."""
+    try:
+        lock = os.open(path / "relay.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -6,6 +6,7 @@ from relay import __version__
 
 from .backup import backup, restore
 from .config import config_group
+from .doctor import doctor
 from .invite import invite
 from .serve import serve
 from .transparency import transparency
@@ -17,5 +18,5 @@ def main() -> None:
     """An instant-messaging relay that cannot read what it carries."""
 
 
-for _command in (serve, invite, transparency, config_group, backup, restore):
+for _command in (serve, invite, transparency, config_group, backup, restore, doctor):
     main.add_command(_command)
