@@ -59,7 +59,7 @@ def restore(data: Path | None, config: Path | None, as_json: bool, file: Path) -
 
     Clients that come back tell their users of the gap, and bring the relay what it has lost as far as they know it.
     """
-    from relay.adapters.backup.layout import CONFIG
+    from relay.adapters.backup.layout import SETTINGS
     from relay.adapters.data_folder import StartRefused
     from relay.app import data_folder_of
     from relay.upkeep import put_back
@@ -81,5 +81,5 @@ def restore(data: Path | None, config: Path | None, as_json: bool, file: Path) -
     click.echo(
         f"{path}: as it was at {made:%Y-%m-%d %H:%M:%S} UTC; start the relay with `tokenim-relay serve`"
     )
-    if CONFIG in manifest.parts:
-        click.echo(f"its settings of that time are in {path / CONFIG}: they are used by --config")
+    if SETTINGS in manifest.parts:
+        click.echo(f"the settings file of that time is {path / SETTINGS}; --config uses it")

@@ -88,11 +88,15 @@ def rows(path: Path, statement: str) -> list[tuple]:
 
 
 def test_a_backup_put_back_is_the_same_but_for_what_a_restore_changes(data: Path):
-    made = made_from(data)
+    (data / "config.toml").write_text('registration = "closed"\n')
+    elsewhere = data.parent / "relay.toml"
+    elsewhere.write_text("drain_seconds = 3\n")
+    made = back_up(Settings(data=data), data.parent / "backup.tar", config=elsewhere, told=lambda *_: None)
     assert stat.S_IMODE(made.file.stat().st_mode) == 0o600
-    assert sorted(path.name for path in data.parent.iterdir()) == ["backup.tar", "data"]
+    assert sorted(path.name for path in data.parent.iterdir()) == ["backup.tar", "data", "relay.toml"]
     new = restored(data)
-    for name in ("relay.key", "origin"):
+    assert (new / "settings.toml").read_bytes() == elsewhere.read_bytes()
+    for name in ("relay.key", "origin", "config.toml"):
         assert (new / name).read_bytes() == (data / name).read_bytes()
     for name, content in BYTES.items():
         assert file_of(new, name).read_bytes() == content

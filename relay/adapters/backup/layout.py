@@ -22,7 +22,9 @@ MANIFEST: Final = "manifest.json"
 DATABASE: Final = "relay.sqlite3"
 KEY: Final = "relay.key"
 CONFIG: Final = "config.toml"
-FILES: Final = (KEY, "origin", "owner-invite", CONFIG, DATABASE)
+SETTINGS: Final = "settings.toml"
+"""The settings file from elsewhere that was named for the backup; put back, it is in effect only if it is named again."""
+FILES: Final = (KEY, "origin", "owner-invite", CONFIG, SETTINGS, DATABASE)
 _BLOBS: Final = "blobs/"
 _MAX_MANIFEST_BYTES: Final = 65_536
 _READ_BYTES: Final = 1_048_576

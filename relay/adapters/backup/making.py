@@ -20,7 +20,7 @@ from relay.adapters.disk_blobs import blob_path, sync_folder
 from relay.adapters.sqlite import snapshot
 
 from .checking import check_archive
-from .layout import CONFIG, DATABASE, MANIFEST, BackupRefused, Hashing, Manifest, Part, blob_name
+from .layout import CONFIG, DATABASE, MANIFEST, SETTINGS, BackupRefused, Hashing, Manifest, Part, blob_name
 
 Told = Callable[[str, int, int], None]
 """Progress: what is being done, bytes done, bytes in all."""
@@ -147,11 +147,12 @@ def _manifest(origin: Origin, schema: int, parts: dict[str, Part], copy: Path) -
 
 
 def _files(folder: DataFolder, copy: Path, config: Path | None) -> Iterator[tuple[str, Path]]:
-    for path in (folder.key_file, folder.origin_file, folder.owner_invite_file):
+    own = folder.path / CONFIG
+    for path in (folder.key_file, folder.origin_file, folder.owner_invite_file, own):
         if path.exists():
             yield path.name, path
-    if config is not None:
-        yield CONFIG, config
+    if config is not None and config.absolute() != own:
+        yield SETTINGS, config
     yield DATABASE, copy
 
 
