@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
+from crypto.limits import DAY_MS
 from relay.wire.links import encode_id
 from relay.wire.resources import (
     AccountAnswer,
@@ -20,6 +21,7 @@ from relay.wire.resources import (
 from .account import Account, load_account
 from .devices.lost_list import give_back_list
 from .errors import Refused
+from .groups.relay_logs import give_back_logs
 from .message import Warned
 from .recovery.backing_up import back_up_if_lost
 from .store import facts, notices
@@ -30,6 +32,12 @@ from .store.peers import PUBLIC
 from .system import System
 from .transport import Transport
 
+LOGS_OWED_MS: Final = 7 * DAY_MS
+"""So long entries of group logs are given back that need what another device has, which may be away."""
+_LOOK_MS: Final = 600_000
+"""So long after it came back groups look often for what others give back; afterwards this is the time between two tries."""
+_PAUSES_SECONDS: Final = (0.0, 1.0, 2.0, 4.0)
+"""Between the first tries: the others come back at the same time, and one waits for another."""
 _TOLD: Final[tuple[TokenClass, ...]] = ("contact", "link")
 
 
@@ -50,6 +58,7 @@ class CameBack:
         self._account = account
         self._system = system
         self._on_given = on_given
+        self._logs_are_whole, self._logs_tried_at_ms = False, 0
 
     async def give_back(self) -> bool:
         """Do it if the relay came back; whether it did. Raises RelayUnreachable, Refused, RelayMisbehaved."""
@@ -62,11 +71,32 @@ class CameBack:
 
         def done(tx: Transaction) -> None:
             own_tokens_unregistered(tx)
-            all_due(tx)
             facts.set_number(tx, facts.RELAY_CAME_BACK, 0)
+            facts.set_number(tx, facts.LOGS_OWED_UNTIL_MS, self._system.now_ms() + LOGS_OWED_MS)
 
         await self._database.run(done)
-        self._on_given()
+        self._logs_are_whole, self._logs_tried_at_ms = False, 0
+        return await self.give_back_logs()
+
+    async def give_back_logs(self) -> bool:
+        """What this device put into logs of groups, until the relay has it, and groups look again at what others gave back.
+
+        Whether there was something to do. Raises RelayUnreachable, Refused.
+        """
+        until_ms = await self._database.read(lambda tx: facts.number(tx, facts.LOGS_OWED_UNTIL_MS))
+        now_ms = self._system.now_ms()
+        all_come_back = now_ms < until_ms - LOGS_OWED_MS + _LOOK_MS
+        if now_ms >= until_ms or not (all_come_back or now_ms >= self._logs_tried_at_ms + _LOOK_MS):
+            return False
+        for pause_seconds in (0.0,) if self._logs_tried_at_ms else _PAUSES_SECONDS:
+            await self._system.sleep(pause_seconds)
+            if not self._logs_are_whole:
+                self._logs_are_whole = await give_back_logs(self._transport, self._database)
+            await self._database.run(all_due)
+            self._on_given()
+        self._logs_tried_at_ms = now_ms
+        if self._logs_are_whole and not all_come_back:
+            await self._database.run(lambda tx: facts.set_number(tx, facts.LOGS_OWED_UNTIL_MS, 0))
         return True
 
     async def is_known_again(self) -> bool:

@@ -1,15 +1,21 @@
 """What a relay that came back from a backup has lost, each client gives it again: tokens, handle, prekeys."""
 
 import asyncio
+import copy
 from pathlib import Path
 
 import pytest
 
+from client.client import Client
 from client.message import Missed, Warned
 from client.store import facts
+from crypto.group_changes import ChangeSetting, Remove
+from crypto.group_state import NAME, Setting
 from relay.ports.delivery_tokens import TokenClass
 from relay.wire.prekeys import PrekeyKind
 from tests.chatting import People, open_people
+from tests.group_people_online import account_of as id_of
+from tests.group_people_online import acquaint, group_of, until
 from tests.own_devices import account_of
 
 
@@ -79,3 +85,39 @@ async def test_a_handle_that_somebody_else_has_now_is_told(people: People):
     async with people.client("alice") as alice:
         told += [event async for event in alice.events(until_caught_up=True, patience_seconds=20)]
     assert "handle_lost" in {event.kind for event in told if isinstance(event, Warned)}
+
+
+async def has_members(client: Client, group: str, count: int) -> bool:
+    return len((await client.group(group)).members) == count
+
+
+async def is_called(client: Client, group: str, name: str) -> bool:
+    return (await client.group(group)).name == name
+
+
+async def test_the_log_of_a_group_is_given_again_by_those_who_wrote_it(tmp_path: Path):
+    names = "alice", "bob", "carol"
+    async with open_people(tmp_path, *names) as people:
+        clients = await acquaint(people, *names)
+        alice, bob = clients["alice"], clients["bob"]
+        group = await group_of(clients, *names, admins=("bob",))
+        store = people.world.relay.services.store
+        before = copy.deepcopy(store.group_logs._logs)
+        # Each writes on top of what the other wrote, one of them a cut: the log gets other keys.
+        await alice.commit_changes(group.id, [Remove(id_of(clients["carol"]))], patience_seconds=40)
+        await until(bob, lambda client: has_members(client, group.id, 2))
+        await bob.commit_changes(
+            group.id, [ChangeSetting(Setting(NAME, b"after the backup"))], patience_seconds=40
+        )
+        await until(alice, lambda client: is_called(client, group.id, "after the backup"))
+
+        store.group_logs._logs.clear()
+        store.group_logs._logs.update(before)
+        await store.mark_restored()
+        for session in people.world.relay.services.connections.sessions():
+            session.close("gone")
+        changed = await alice.commit_changes(
+            group.id, [ChangeSetting(Setting(NAME, b"and on"))], patience_seconds=60
+        )
+        assert (changed.name, len(changed.members)) == ("and on", 2)
+        await until(bob, lambda client: is_called(client, group.id, "and on"))
