@@ -1,9 +1,8 @@
 """What is done to a data folder beside serving: backed up, put back, looked at. Composes adapters, for one command each."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from relay import __version__
 from relay.adapters.backup.layout import Manifest
@@ -12,11 +11,11 @@ from relay.adapters.backup.restoring import restore_backup
 from relay.adapters.data_folder import DataFolder, StartRefused, is_in_use, open_data_folder
 from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine as machine_checks
-from relay.adapters.doctor.findings import Finding, failed, ok
+from relay.adapters.doctor.findings import Finding
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock
 from relay.app import data_folder_of
-from relay.config import ConfigInvalid, Settings, load_settings, process_environment, split_listen
+from relay.config import Settings, split_listen
 from relay.ports.clock import Clock
 
 
@@ -51,23 +50,14 @@ async def _bring_up(database: Path) -> None:
         await store.mark_restored()
 
 
-def examine(
-    config: Path | None, command_line: Mapping[str, Any], clock: Clock | None = None
-) -> Iterator[Finding]:
+def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]:
     """Each check in turn, for the relay that would run with these settings, or does. Changes nothing."""
-    environment = process_environment()
-    try:
-        settings = load_settings(file=config, environment=environment, command_line=command_line)
-        yield ok("config", "in order" if config is None else f"{config} is in order")
-    except ConfigInvalid as error:
-        yield failed("config", str(error), "correct it: `tokenim-relay config check` says when it is right")
-        settings = load_settings(file=None, environment={}, command_line={"data": command_line.get("data")})
     folder = DataFolder(data_folder_of(settings))
     place = machine_checks.nearest_folder(folder.path)
+    host, port = split_listen(settings.listen)
     yield machine_checks.check_python()
     yield machine_checks.check_sqlite(place)
     yield machine_checks.check_crypto()
-    host, port = split_listen(settings.listen)
     yield machine_checks.check_listen(host, port, is_running=is_in_use(folder.path))
     yield machine_checks.check_descriptors()
     yield folder_checks.check_rights(folder)

@@ -3,11 +3,17 @@
 import json
 import sys
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import REFUSED, config_option, data_option, json_option
+
+if TYPE_CHECKING:
+    from relay.adapters.doctor.findings import Finding
+    from relay.config import Settings
 
 
 @click.command()
@@ -19,8 +25,9 @@ def doctor(data: Path | None, listen: str | None, config: Path | None, as_json: 
     """Check machine, settings and data folder, each in a line with its mend; exit 1 if one fails. Changes nothing."""
     from relay.upkeep import examine
 
+    settings, in_order = _settings(data, listen, config)
     has_failed = False
-    for finding in examine(config, {"data": data, "listen": listen}):
+    for finding in chain((in_order,), examine(settings)):
         has_failed |= finding.state == "failed"
         if as_json:
             click.echo(json.dumps(asdict(finding)))
@@ -30,3 +37,18 @@ def doctor(data: Path | None, listen: str | None, config: Path | None, as_json: 
             click.echo(f"{'':<21} → {finding.mend}")
     if has_failed:
         sys.exit(REFUSED)
+
+
+def _settings(data: Path | None, listen: str | None, config: Path | None) -> "tuple[Settings, Finding]":
+    """What a relay would run with, and whether that is in order; if not, the defaults stand in for the other checks."""
+    from relay.adapters.doctor.findings import failed, ok
+    from relay.config import ConfigInvalid, load_settings, process_environment
+
+    command_line = {"data": data, "listen": listen}
+    try:
+        settings = load_settings(file=config, environment=process_environment(), command_line=command_line)
+    except ConfigInvalid as error:
+        mend = "correct it: `tokenim-relay config check` says when it is right"
+        defaults = load_settings(file=None, environment={}, command_line={"data": data})
+        return defaults, failed("config", str(error), mend)
+    return settings, ok("config", "in order")

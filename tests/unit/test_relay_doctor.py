@@ -20,6 +20,7 @@ from relay.adapters.doctor.findings import Finding
 from relay.adapters.memory_clock import ManualClock
 from relay.adapters.system_clock import SystemClock
 from relay.cli import main
+from relay.config import Settings
 from relay.upkeep import examine
 from tests.old_database import make_old
 from tests.unit.test_relay_backup import file_of, fill
@@ -39,7 +40,7 @@ def data(tmp_path: Path) -> Path:
 def found(data: Path, *, now_ms: int | None = None, listen: str = "127.0.0.1:0") -> dict[str, Finding]:
     """All lines, by check."""
     clock = SystemClock() if now_ms is None else ManualClock(now_ms)
-    return {one.check: one for one in examine(None, {"data": data, "listen": listen}, clock)}
+    return {one.check: one for one in examine(Settings(data=data, listen=listen), clock)}
 
 
 def wrong(lines: dict[str, Finding]) -> dict[str, str]:
