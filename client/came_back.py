@@ -61,9 +61,12 @@ class CameBack:
         self._logs_are_whole, self._logs_tried_at_ms = False, 0
 
     async def give_back(self) -> bool:
-        """Do it if the relay came back; whether it did. Raises RelayUnreachable, Refused, RelayMisbehaved."""
-        if not await self._database.read(lambda tx: facts.number(tx, facts.RELAY_CAME_BACK)):
-            return False
+        """Do what is left of it; whether there was something. Raises RelayUnreachable, Refused, RelayMisbehaved."""
+        if await self._database.read(lambda tx: facts.number(tx, facts.RELAY_CAME_BACK)):
+            await self._give_back_account()
+        return await self._give_back_logs()
+
+    async def _give_back_account(self) -> None:
         await give_back_list(self._transport, self._database, self._account)
         await self._give_back_tokens()
         await self._give_back_handle()
@@ -76,9 +79,8 @@ class CameBack:
 
         await self._database.run(done)
         self._logs_are_whole, self._logs_tried_at_ms = False, 0
-        return await self.give_back_logs()
 
-    async def give_back_logs(self) -> bool:
+    async def _give_back_logs(self) -> bool:
         """What this device put into logs of groups, until the relay has it, and groups look again at what others gave back.
 
         Whether there was something to do. Raises RelayUnreachable, Refused.

@@ -93,12 +93,7 @@ class OpenAccount:
         )
         self.recovery: Final = Recovery(transport, database, system)
         came_back = CameBack(transport, database, account, system, on_given=self.groups.wake)
-        errands = (
-            came_back.give_back,
-            came_back.give_back_logs,
-            self.devices.remove_silent,
-            self.recovery.back_up_when_it_rests,
-        )
+        errands = came_back.give_back, self.devices.remove_silent, self.recovery.back_up_when_it_rests
         self._device_care = DeviceCare(errands, on_news=self._look_for_news)
         self.acting: Final = Acting(
             database,
