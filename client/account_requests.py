@@ -79,8 +79,10 @@ async def request_recovery(
     return (await transport.ask("POST", target, body=body)).read(ManifestsAnswer)
 
 
-async def put_root_manifest(transport: Transport, account_id: bytes, signed: SignedManifest) -> AccountAnswer:
-    """Put the next manifest, signed by the root key, in place; anonymous, so a device that is not listed yet can.
+async def put_signed_manifest(
+    transport: Transport, account_id: bytes, signed: SignedManifest
+) -> AccountAnswer:
+    """Put the next manifest in place by its own signature; anonymous, so a device that the relay does not know can.
 
     The same again is harmless. Raises Refused (`manifest_conflict`: it does not follow the newest one), RelayUnreachable.
     """

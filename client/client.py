@@ -342,7 +342,7 @@ class Client(Entrances, MessageCalls):
 
     async def safety_number(self, with_: str) -> SafetyNumber:
         """The number to compare with this contact. Raises UnknownRecipient, and RelayUnreachable for a new handle."""
-        return await self._account.safety_number(with_)
+        return await self._account.contact_book.safety_number(with_)
 
 
 def _folder(path: str | PathLike[str]) -> Path:

@@ -2,9 +2,13 @@
 
 from typing import Final
 
+from crypto.safety_number import safety_number
+from relay.wire.links import encode_id
+
 from .account import Account
 from .contacts import Contact, accept, block, list_contacts, unblock
 from .errors import UnknownRecipient
+from .message import SafetyNumber
 from .outbox import Outbox
 from .recipients import look_up, parse_recipient, remembered
 from .store.database import Database
@@ -26,6 +30,12 @@ class ContactBook:
         self._system = system
         self._outbox = outbox
         self.token_care: Final = TokenCare(transport, database, account, system, on_drafted=outbox.wake)
+
+    async def safety_number(self, with_: str) -> SafetyNumber:
+        """See `Client.safety_number`."""
+        peer = await self.find(with_)
+        digits = safety_number(self._account.account_id, peer.account_id)
+        return SafetyNumber(encode_id(peer.account_id), peer.name, digits, digits.encode())
 
     async def everybody(self) -> list[Contact]:
         """See `Client.contacts`."""

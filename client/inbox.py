@@ -35,7 +35,7 @@ from .errors import (
     TrustError,
 )
 from .mailbox_batch import in_parts
-from .mailbox_round import take
+from .mailbox_round import note_came_back, take
 from .message import Gap, Warned
 from .passing import PassingEvents
 from .passing_contents import open_passing
@@ -53,6 +53,14 @@ _UNKNOWN_DEVICE: Final = ("device_revoked", "unauthenticated")
 _LONGEST_ROUND: Final = 512  # frames that are worked on together
 _NOTICE_SECONDS: Final = 60.0  # one warning of a kind that is the relay's word alone
 _LOOK_SECONDS: Final = 30.0  # at what the relay should have done by itself
+
+
+def _begin_anew(tx: Transaction) -> None:
+    """The relay came back from a backup in which this device was not: its mailbox begins anew. What comes again is known
+    by its content.
+    """
+    facts.set_number(tx, facts.COMMITTED_SEQUENCE, 0)
+    note_came_back(tx)
 
 
 class Inbox:
@@ -77,6 +85,7 @@ class Inbox:
         on_look_at_log: Callable[[], None],
         log_looked_at: Callable[[], Awaitable[None]],
         on_kept: Callable[[], None],
+        is_known_again: Callable[[], Awaitable[bool]],
         passing: PassingEvents,
     ) -> None:
         self._account = account
@@ -90,6 +99,7 @@ class Inbox:
         self._on_look_at_log = on_look_at_log
         self._log_looked_at = log_looked_at
         self._on_kept = on_kept
+        self._is_known_again = is_known_again
         self.passing = passing
         self.is_connected = False
         self.caught_up = asyncio.Event()
@@ -118,16 +128,29 @@ class Inbox:
                 await self._lost(error, backoff.next_seconds())
             except Refused as error:
                 if error.reason in _UNKNOWN_DEVICE:
+                    if await self._was_forgotten():
+                        backoff.reset()
+                        await self._lost(error, backoff.next_seconds())
+                        continue
                     await self._database.run(lambda tx: facts.set_number(tx, facts.REVOKED, 1))
                     raise DeviceRevoked(
                         "this device was removed from its account: it gets nothing any more; what it has stays readable"
                     ) from error
-                if not error.retryable and error.reason != "sequence_ahead":
+                if error.reason == "sequence_ahead":
+                    await self._database.run(_begin_anew)
+                elif not error.retryable:
                     raise
                 await self._lost(error, backoff.next_seconds(max(error.retry_after_ms / 1_000, 1.0)))
             finally:
                 self.is_connected = False
                 self.caught_up.clear()
+
+    async def _was_forgotten(self) -> bool:
+        """Whether the relay did not know this device because it came back from a backup, and knows it now."""
+        try:
+            return await self._is_known_again()
+        except (Refused, RelayMisbehaved):
+            return False
 
     async def _believe_listed(self) -> None:
         """The relay knows this device (again)."""

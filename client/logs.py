@@ -89,13 +89,22 @@ async def create_group_log(transport: Transport, log_id: bytes, keys: LogKeys, e
 
     The same again is harmless. Raises Refused (`conflict`: another log has this id; `rate_limited`), RelayUnreachable.
     """
-    body = GroupLogRequest(
+    return await send_group_create(transport, group_create_request(log_id, keys, entry))
+
+
+def group_create_request(log_id: bytes, keys: LogKeys, entry: bytes) -> GroupLogRequest:
+    """The request that makes a log; no secret is in it."""
+    return GroupLogRequest(
         log_id=log_id,
         write_key=ed25519_keypair(keys.write_seed)[1],
         read_token_hash=hashlib.sha256(keys.read_token).digest(),
         entry=entry,
     )
-    return _appended(await transport.ask("POST", "/v1/group-logs", body=body, signed=True), 0)
+
+
+async def send_group_create(transport: Transport, request: GroupLogRequest) -> int:
+    """Send it, for the first time or again; see `create_group_log`."""
+    return _appended(await transport.ask("POST", "/v1/group-logs", body=request, signed=True), 0)
 
 
 async def append_group_log(
@@ -113,6 +122,14 @@ async def append_group_log(
     the key that this append has replaced. Raises Refused (`conflict`: another entry stands there, or `index` is not the
     end; `not_allowed`: not the present write key, or no such log; `quota_exceeded`), RelayUnreachable.
     """
+    request = group_append_request(log_id, index, entry, write_seed, following)
+    return await send_group_append(transport, log_id, request)
+
+
+def group_append_request(
+    log_id: bytes, index: int, entry: bytes, write_seed: bytes, following: LogKeys | None
+) -> GroupLogAppendRequest:
+    """The request of an append; no secret is in it."""
     next_key = next_hash = None
     if following is not None:
         next_key = ed25519_keypair(following.write_seed)[1]
@@ -120,14 +137,19 @@ async def append_group_log(
     signed = log_append_transcript(
         log_id=log_id, index=index, entry=entry, next_write_key=next_key, next_read_token_hash=next_hash
     )
-    body = GroupLogAppendRequest(
+    return GroupLogAppendRequest(
         index=index,
         entry=entry,
         signature=ed25519_sign(ed25519_keypair(write_seed)[0], signed),
         next_write_key=next_key,
         next_read_token_hash=next_hash,
     )
-    return _appended(await transport.ask("POST", f"{_group_path(log_id)}/entries", body=body), index)
+
+
+async def send_group_append(transport: Transport, log_id: bytes, request: GroupLogAppendRequest) -> int:
+    """Send it, for the first time or again; see `append_group_log`."""
+    answered = await transport.ask("POST", f"{_group_path(log_id)}/entries", body=request)
+    return _appended(answered, request.index)
 
 
 async def read_group_log(transport: Transport, log_id: bytes, read_token: bytes, from_index: int) -> LogPage:

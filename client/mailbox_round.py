@@ -102,9 +102,7 @@ def take(
     for frame in frames:
         if isinstance(frame, MissedFrame):
             if frame.to_sequence > batch.up_to:
-                first = max(frame.from_sequence, batch.up_to + 1)
-                notices.tell(tx, Missed(frame.to_sequence - first + 1, _REASONS[frame.reason]))
-                batch.up_to = frame.to_sequence
+                _take_missed(tx, batch, frame)
             continue
         if frame.sequence <= batch.up_to:
             continue  # delivered again: it is here already
@@ -119,6 +117,21 @@ def take(
     if batch.up_to > committed:
         facts.set_number(tx, facts.COMMITTED_SEQUENCE, batch.up_to)
     return _finish(tx, batch, system, gap_of)
+
+
+def note_came_back(tx: Transaction) -> None:
+    """The relay came back from a backup: tell it, and look after what it has lost."""
+    facts.set_number(tx, facts.RELAY_CAME_BACK, 1)
+    notices.tell(tx, Missed(0, _REASONS[MissedReason.RESTORED]))
+
+
+def _take_missed(tx: Transaction, batch: Batch, frame: MissedFrame) -> None:
+    if frame.reason is MissedReason.RESTORED:
+        note_came_back(tx)  # the sequences that it skips say nothing of how many envelopes were lost
+    else:
+        first = max(frame.from_sequence, batch.up_to + 1)
+        notices.tell(tx, Missed(frame.to_sequence - first + 1, _REASONS[frame.reason]))
+    batch.up_to = frame.to_sequence
 
 
 def take_released(

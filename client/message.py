@@ -176,7 +176,10 @@ class CaughtUp:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """The relay says that these envelopes will never come: `expired`, `removed` or `restored`."""
+    """The relay says that these envelopes will never come: `expired`, `removed` or `restored`.
+
+    `count` is 0 for `restored`: the relay came back from a backup, and nobody knows how many were lost.
+    """
 
     count: int
     reason: str

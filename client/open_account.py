@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from crypto.safety_number import safety_number
 from relay.wire.links import ContactLink, encode_id
 
 from .account import Account, load_account
 from .acting import Acting
 from .archive.history_archive import HistoryArchive
+from .came_back import CameBack
 from .contact_book import ContactBook
 from .contents import direct_conversation
 from .conversation_care import ConversationCare
@@ -26,7 +26,7 @@ from .groups.rooms import Groups
 from .groups.sending import find_group_or_raise, group_recipient, parse_group, require_sender
 from .inbox import Inbox
 from .kept_files import KeptFiles
-from .message import Event, Message, SafetyNumber
+from .message import Event, Message
 from .outbox import Outbox, Sending
 from .passing import PassingEvents, PassingSender
 from .prekey_care import PrekeyCare
@@ -95,7 +95,13 @@ class OpenAccount:
         self.history_archive: Final = HistoryArchive(
             transport, database, system, on_drafts=self.outbox.wake, send_out=self.outbox.send_out
         )
-        errands = self.devices.remove_silent, self.recovery.back_up_when_it_rests, self.history_archive.look
+        came_back = CameBack(transport, database, account, system, on_given=self.groups.wake)
+        errands = (
+            came_back.give_back,
+            self.devices.remove_silent,
+            self.recovery.back_up_when_it_rests,
+            self.history_archive.look,
+        )
         self._device_care = DeviceCare(errands, on_news=self._look_for_news)
         self.acting: Final = Acting(
             database,
@@ -126,6 +132,7 @@ class OpenAccount:
             on_look_at_log=self._log_care.due,
             log_looked_at=self._log_care.looked,
             on_kept=self._tending.due,
+            is_known_again=came_back.is_known_again,
             passing=PassingEvents(system),
         )
         self.passing: Final = PassingSender(
@@ -315,12 +322,6 @@ class OpenAccount:
         """See `Client.contact_link`."""
         token = await register_token(self._transport, self._database, "link", self._system)
         return str(ContactLink(self.account.origin, self.account.account_id, token))
-
-    async def safety_number(self, with_: str) -> SafetyNumber:
-        """See `Client.safety_number`."""
-        peer = await self.contact_book.find(with_)
-        digits = safety_number(self.account.account_id, peer.account_id)
-        return SafetyNumber(encode_id(peer.account_id), peer.name, digits, digits.encode())
 
     # Messages.
 

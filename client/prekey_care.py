@@ -63,8 +63,9 @@ def _plan(
     before = prekeys = load_prekeys(tx)
     now_ms = system.now_ms()
     left = {KeyKind(row.kind): row.one_time_left for row in stock.stock}
-    highest = {KeyKind(row.kind): row.highest_id for row in stock.stock}
-    arrived = [key for key in prekeys.to_upload(account.local) if key.key_id <= highest.get(key.kind, 0)]
+    highest = dict.fromkeys(KeyKind, 0) | {KeyKind(row.kind): row.highest_id for row in stock.stock}
+    prekeys = prekeys.lacking(highest)
+    arrived = [key for key in prekeys.to_upload(account.local) if key.key_id <= highest[key.kind]]
     prekeys = prekeys.uploaded(arrived, now_ms=now_ms)
     for kind in _STOCKED:
         prekeys = prekeys.stock_seen(kind, _at_relay(prekeys, kind, left.get(kind, 0)), now_ms=now_ms)

@@ -4,7 +4,7 @@ A value; every function of time is pure. The lifetimes let a first message open 
 allowed day and read on its last day (A12). docs/protocol.md, "Prekeys".
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -135,6 +135,24 @@ class LocalPrekeys:
             and key.uploaded
             and key.retired_at_ms is None
             and key.key_id not in at_relay
+            else key
+            for key in self.keys
+        )
+        return replace(self, keys=keys)
+
+    def lacking(self, highest: Mapping[KeyKind, int]) -> "LocalPrekeys":
+        """The relay came back from a backup: these highest ids that it ever took are below what it had.
+
+        The newest standing keys go up once more. One-time keys never do: who got them is not known any more (A2).
+        """
+        lost = {
+            (kind, newest.key_id)
+            for kind, key_class in _ROTATING
+            if (newest := _newest(self, kind, key_class)) is not None and newest.key_id > highest[kind]
+        }
+        keys = tuple(
+            replace(key, uploaded=False)
+            if key.key_class is not KeyClass.ONE_TIME and (key.kind, key.key_id) in lost
             else key
             for key in self.keys
         )

@@ -260,8 +260,8 @@ def plain_event(event: Event) -> str | None:
             return None
         case GroupInvited() | JoinAsked() | GroupChanged():
             return plain_group_event(event)
-        case Missed(count=count, reason=reason):
-            return f"! {count} envelopes will not come: {reason}"
+        case Missed():
+            return plain_missed(event)
         case Gap(name=name, count=count):
             return f"! {count} messages of {one_line(name)} are not here (yet)"
         case Gone(name=name, count=count):
@@ -284,6 +284,13 @@ def plain_group_event(event: GroupInvited | JoinAsked | GroupChanged) -> str:
             return f"* {one_line(name)} asks to be let in: `tokenim group add {group} {account}` says yes"
         case GroupChanged():
             return plain_change(event)
+
+
+def plain_missed(event: Missed) -> str:
+    """What will not come, and why."""
+    if event.reason == "restored":
+        return "! the relay came back from a backup: messages that it took since then may be missing"
+    return f"! {event.count} envelopes will not come: {event.reason}"
 
 
 def plain_change(event: GroupChanged) -> str:

@@ -67,7 +67,7 @@ class Groups:
         self._system = system
         self._spool = spool
         self.care: Final = GroupCare(
-            RelayLogs(transport),
+            RelayLogs(transport, database, system),
             database,
             system,
             fetch_list=self._fetch_list,

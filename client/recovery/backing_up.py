@@ -46,13 +46,18 @@ class _Plan:
 
 
 async def back_up_if_due(
-    transport: Transport, database: Database, system: System, *, at_once: bool = False
+    transport: Transport,
+    database: Database,
+    system: System,
+    *,
+    at_once: bool = False,
+    is_lost: bool = False,
 ) -> bool:
-    """Make a backup if one is due here; whether one was made. `at_once`: though changes go on.
+    """Make a backup if one is due here; whether one was made. `at_once`: though changes go on. `is_lost`: though there was one.
 
     Raises RelayUnreachable, Refused, RelayMisbehaved.
     """
-    plan = await database.run(lambda tx: _plan(tx, system, at_once=at_once))
+    plan = await database.run(lambda tx: _plan(tx, system, at_once=at_once or is_lost, is_lost=is_lost))
     if plan is None:
         return False
     for _ in range(_TRIES):
@@ -80,7 +85,16 @@ async def back_up_if_due(
     raise Refused("conflict", "backups are made too quickly", retryable=True)
 
 
-def _plan(tx: Transaction, system: System, *, at_once: bool) -> _Plan | None:
+async def back_up_if_lost(transport: Transport, database: Database, system: System) -> bool:
+    """Make a backup if the relay has lost the newest; whether one was made. Raises what `back_up_if_due` raises."""
+    newest = (await database.read(backup_state)).counter
+    known, _ = await backups_in_log(transport)
+    if newest <= max((backup.head.counter for backup in known), default=0):
+        return False
+    return await back_up_if_due(transport, database, system, is_lost=True)
+
+
+def _plan(tx: Transaction, system: System, *, at_once: bool, is_lost: bool) -> _Plan | None:
     account = load_account(tx)
     sealing_public = sealing_key(tx)
     is_manager = any(
@@ -90,7 +104,7 @@ def _plan(tx: Transaction, system: System, *, at_once: bool) -> _Plan | None:
         return None
     items, state, now_ms = items_to_back_up(tx, system), backup_state(tx), system.now_ms()
     digest = digest_of(items)
-    if digest == state.digest:
+    if digest == state.digest and not is_lost:
         return None
     rests = now_ms - max((item.changed_at_ms for item in items), default=0) >= REST_MS
     if not (at_once or rests or now_ms - state.made_at_ms >= MOST_MS):

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from client.account import as_registered, find_account, save_account
-from client.account_requests import put_root_manifest, request_recovery
+from client.account_requests import put_signed_manifest, request_recovery
 from client.archive.keys import take_sealed_keys
 from client.devices.arriving import arrive
 from client.devices.device_names import checked_name, encode_name, key_of
@@ -220,7 +220,7 @@ async def _come_in(
         body = build_manifest(root.public, own.version + 1, own.hash, entries)
         signed = sign_manifest(body, root)
         try:
-            await put_root_manifest(transport, account_id, signed)
+            await put_signed_manifest(transport, account_id, signed)
         except Refused as refused:
             if refused.reason != "manifest_conflict":
                 raise

@@ -20,6 +20,10 @@ REVOKED = "revoked"  # 1: this device is in the own list no more
 DEVICE_LISTS_SEEN = "device_lists_seen"  # how often a newer list of any account was kept
 REPEATS = "repeats"  # envelopes that came again after they were opened
 FILES_ARE_LEFT = "files_are_left"  # 1: of a message whose content is gone, a fetched file lies here still
+RELAY_CAME_BACK = "relay_came_back"  # 1: from a backup, and was not given yet what it has lost
+LOGS_OWED_UNTIL_MS = (
+    "logs_owed_until_ms"  # so long are logs of groups given back to a relay that lost entries
+)
 REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
 HISTORY_REWRITE_DUE = "history_rewrite_due"  # 1: a device that had the history's key is out
 

@@ -144,6 +144,11 @@ def token_ended(tx: Transaction, token: bytes) -> None:
     tx.run("DELETE FROM group_ended_tokens WHERE token = ?", token)
 
 
+def own_tokens_unregistered(tx: Transaction) -> None:
+    """The relay may have lost some: each is told to it once more."""
+    tx.run("UPDATE group_own_tokens SET registered = 0")
+
+
 def own_token_removed(tx: Transaction, group_id: bytes) -> None:
     """The relay has it no more."""
     tx.run("DELETE FROM group_own_tokens WHERE group_id = ?", group_id)

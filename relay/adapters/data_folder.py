@@ -20,6 +20,8 @@ from .secret_files import SecretExposed, refuse_exposed
 _KEY_MARK: Final = "tokenim-relay-key-v1 "
 _INVITE_MARK: Final = "tokenim-owner-invite-v1 "
 _SEED_BYTES: Final = 32
+RESTORING: Final = ".restoring"
+"""A folder of this name in the data folder: a backup is being put back, or was until it was cut off."""
 
 
 class StartRefused(Exception):
@@ -147,8 +149,11 @@ class FolderInUse(StartRefused):
 
 
 @contextmanager
-def open_data_folder(path: Path, *, create: bool = True) -> Iterator[DataFolder]:
-    """The data folder, made (0700) if need be and locked for this process. Raises StartRefused, FolderInUse."""
+def open_data_folder(path: Path, *, create: bool = True, restoring: bool = False) -> Iterator[DataFolder]:
+    """The data folder, made (0700) if need be and locked for this process. Raises StartRefused, FolderInUse.
+
+    One into which a backup was half put back is opened for `restoring` alone.
+    """
     path = path.absolute()
     with refusals(path):
         if create:
@@ -167,6 +172,25 @@ def open_data_folder(path: Path, *, create: bool = True) -> Iterator[DataFolder]
             raise FolderInUse(
                 f"{path}: another relay process uses this data folder: stop that one, or name another folder with --data"
             ) from error
+        if not restoring and (path / RESTORING).exists():
+            raise StartRefused(
+                f"{path}: a restore was cut off here: run `tokenim-relay restore` again, or name another folder"
+            )
         yield DataFolder(path)
     finally:
         os.close(lock)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process holds the folder's lock now."""
+    try:
+        lock = os.open(path / "relay.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

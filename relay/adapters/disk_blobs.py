@@ -27,7 +27,14 @@ _DIGITS_LAST: Final = str.maketrans("234567", "{|}~\x7f\x80")
 T = TypeVar("T")
 
 
-def _sync_folder(folder: Path) -> None:
+def blob_path(folder: Path, blob_id: bytes) -> Path:
+    """Where the blob's file is in the folder of blobs."""
+    name = encode_id(blob_id)
+    return folder / name[:2] / name
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in the folder are durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -49,8 +56,7 @@ class DiskBlobs:
         self._pool = pool
 
     def _path(self, blob_id: bytes) -> Path:
-        name = encode_id(blob_id)
-        return self._folder / name[:2] / name
+        return blob_path(self._folder, blob_id)
 
     async def _run(self, work: Callable[[], T]) -> T:
         """The work's result, from a thread of the pool; an error of the disk as the port tells it."""
@@ -85,8 +91,8 @@ class DiskBlobs:
         def work() -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            _sync_folder(path.parent)
-            _sync_folder(self._folder)
+            sync_folder(path.parent)
+            sync_folder(self._folder)
 
         await self._run(work)
 

@@ -5,7 +5,9 @@ import click
 from relay import __version__
 
 from .audit import audit
+from .backup import backup, restore
 from .config import config_group
+from .doctor import doctor
 from .invite import invite
 from .serve import serve
 from .transparency import transparency
@@ -17,5 +19,5 @@ def main() -> None:
     """An instant-messaging relay that cannot read what it carries."""
 
 
-for _command in (serve, invite, audit, transparency, config_group):
+for _command in (serve, invite, audit, transparency, config_group, backup, restore, doctor):
     main.add_command(_command)

@@ -12,7 +12,7 @@ from relay.ports.mailboxes import MailboxStore, StoredEnvelope
 from relay.wire import limits
 from relay.wire.codec import deliver_head, deliver_tail, encode_frame
 from relay.wire.errors import NotFound, RelayError, SequenceAhead
-from relay.wire.frames import CaughtUp, EnvelopeClass, Missed, Notice, NoticeKind
+from relay.wire.frames import CaughtUp, EnvelopeClass, Missed, MissedReason, Notice, NoticeKind
 
 _ROOM_FOR_ONE_BYTES: Final = limits.MAX_ENVELOPE_BYTES + 64
 """An envelope is sent only while this much more may be held for the peer, so the bound holds with it."""
@@ -300,6 +300,8 @@ class Delivery:
             else:
                 first, last = item.from_sequence, item.to_sequence
                 frame = encode_frame(Missed(first, last, item.reason))
+                if item.reason is MissedReason.RESTORED:
+                    frames.append(encode_frame(Notice(NoticeKind.RESTORED, ())))
             self._sent = last
             self._window.append((first, last, len(frame), now_ms))
             self._bytes += len(frame)

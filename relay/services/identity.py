@@ -16,7 +16,7 @@ from relay.services.audit import Action, Audit
 from relay.services.devices import Devices, KnownDevice
 from relay.services.reach import Reach
 from relay.services.roles import Role
-from relay.session.proof import is_ed25519_key, is_x25519_key, verify_signature
+from relay.session.proof import is_ed25519_key, is_x25519_key, verify_as, verify_signature
 from relay.wire import limits
 from relay.wire.errors import (
     HandleInvalid,
@@ -174,23 +174,35 @@ class Identity:
         """The account's devices with the days on which they were last here."""
         return await self._accounts.seen_devices(account_id)
 
-    async def advance_by_root(self, account_id: bytes, signed: SignedManifest) -> Account:
-        """The same for whoever has the root key and maybe no device: the manifest proves it.
+    async def advance_unasked(self, account_id: bytes, signed: SignedManifest) -> Account:
+        """The same for whoever has a manifest that proves itself, and maybe no device that is known here.
 
-        The account's id is the hash of the root key, so the signature is checked before anything is looked up: without the key
-        the answer says nothing of the account. Raises NotAllowed, ManifestInvalid, ManifestConflict, Conflict.
+        Signed by the root key: the account's id is the hash of that key, so the signature is checked before anything is looked
+        up. Signed by a manager: whatever is wrong is one answer by the same steps. So without a key the answer says nothing of
+        the account. Raises NotAllowed, ManifestInvalid, ManifestConflict, Conflict.
         """
-        if signed.signer:
-            raise NotAllowed("a manifest that no device's request brings is signed by the root key")
         manifest = parse_manifest(signed.body)
         if manifest.account_id != account_id or not is_ed25519_key(manifest.root_key):
             raise ManifestInvalid("the manifest is of another account")
+        if signed.signer:
+            await self._verify_manager(account_id, signed)
+            return await self.advance(account_id, signed)
         _check_signature(
             manifest.root_key, signed.body, signed.signature, "the root key has not signed this manifest"
         )
         if await self._accounts.account(account_id) is None:
             raise NotAllowed
         return await self.advance(account_id, signed)
+
+    async def _verify_manager(self, account_id: bytes, signed: SignedManifest) -> None:
+        """Raise NotAllowed unless a manager of the account's current manifest signed it."""
+        current = await self._accounts.account(account_id)
+        managers = [] if current is None else [device for device in current.devices if device.flags & 1]
+        keys = [device.signing_key for device in managers if device.device_id == signed.signer]
+        try:
+            verify_as(keys[0] if keys else None, signed.body, signed.signature)
+        except Unauthenticated as error:
+            raise NotAllowed from error
 
     async def advance(self, account_id: bytes, signed: SignedManifest) -> Account:
         """Put the account's next manifest in place; removed devices lose everything in the same commit (D6)."""

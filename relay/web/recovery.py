@@ -1,4 +1,4 @@
-"""Recovery over HTTP, by the account's root key alone: the chain of manifests, and the next one. No device signs here."""
+"""The chain of manifests over HTTP for whoever has the root key, and the next one from whoever has it. No device's request."""
 
 from aiohttp import web
 
@@ -29,4 +29,4 @@ async def advance(call: Call) -> web.StreamResponse:
     _count(call)
     signed = call.read(ManifestRequest).manifest.signed_manifest()
     account_id = call.path_id("account_id", limits.ACCOUNT_ID_BYTES)
-    return answer(told_account(await call.services.identity.advance_by_root(account_id, signed)))
+    return answer(told_account(await call.services.identity.advance_unasked(account_id, signed)))

@@ -104,7 +104,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/v1/accounts/{account_id}/manifests",
         recovery.advance,
         Signing.NONE,
-        "put the next manifest in place by the root key's signature alone",
+        "put the next manifest in place by the signature of root key or manager alone",
         request=models.ManifestRequest,
         answer=models.AccountAnswer,
     ),

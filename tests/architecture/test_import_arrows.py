@@ -43,6 +43,7 @@ ROOMS: dict[str, set[str]] = {
         "control",
     },
     "log_files": {"adapters", "services", "session", "ports", "wire", "config"},
+    "upkeep": {"app", "adapters", "ports", "config", "wire", "observe"},
     "testing": {
         "app",
         "web",
@@ -55,7 +56,18 @@ ROOMS: dict[str, set[str]] = {
         "observe",
         "config",
     },
-    "cli": {"app", "log_files", "adapters", "control", "config", "services", "ports", "wire", "observe"},
+    "cli": {
+        "upkeep",
+        "app",
+        "log_files",
+        "adapters",
+        "control",
+        "config",
+        "services",
+        "ports",
+        "wire",
+        "observe",
+    },
 }
 # A library, and the only places that may import it.
 LIBRARIES: dict[str, tuple[str, ...]] = {

@@ -90,6 +90,10 @@ class Ledger:
         """(mailbox, envelope id) of what has no answer yet, in the order of submission."""
         return [key for key, sent in self._sent.items() if sent.answer is Answer.NONE]
 
+    def accepted_so_far(self) -> set[tuple[str, bytes]]:
+        """(mailbox, envelope id) of what the relay said that it stored."""
+        return {key for key, sent in self._sent.items() if sent.answer is Answer.ACCEPTED}
+
     # What recipients see.
 
     def delivered(self, mailbox: str, sequence: int, envelope_id: bytes, digest: bytes) -> bool:
@@ -114,6 +118,10 @@ class Ledger:
         self._views.setdefault(mailbox, _View()).wrong.append(
             f"{mailbox}: the relay forgot sequence {sequence}"
         )
+
+    def told_missing(self) -> dict[str, list[tuple[int, int]]]:
+        """The gaps that each recipient was told."""
+        return {mailbox: view.told_missing for mailbox, view in self._views.items() if view.told_missing}
 
     # What else is promised.
 

@@ -77,6 +77,11 @@ class Sender:
         self._requests: dict[int, bytes] = {}
         self._next_request = 1
 
+    def send_more(self, count: int) -> None:
+        """So many new ones with the next run."""
+        self.stop.clear()
+        self._left = count
+
     def _new_envelope(self) -> bytes:
         envelope_id = self._random.randbytes(16)
         self.unanswered[envelope_id] = noise(envelope_id, self._random.randint(16, self._largest_bytes))
@@ -261,17 +266,20 @@ class PrekeyMarket:
         """A new stock, then all askers at once; until done or the relay is gone."""
         try:
             try:
-                await self._stock(http, origin)
+                await self.stock(http, origin)
             except Refusal as refusal:
                 if refusal.code != "quota_exceeded":  # the stock is full: nobody came for a while
                     raise
-            await asyncio.gather(
-                *(self._claim(http, origin, asker) for asker in self._askers for _ in range(2))
-            )
+            await self.claim(http, origin)
         except GONE:
             return
 
-    async def _stock(self, http: aiohttp.ClientSession, origin: str) -> None:
+    async def claim(self, http: aiohttp.ClientSession, origin: str) -> None:
+        """All askers at once, twice each."""
+        await asyncio.gather(*(self._claim(http, origin, asker) for asker in self._askers for _ in range(2)))
+
+    async def stock(self, http: aiohttp.ClientSession, origin: str) -> None:
+        """Four more one-time keys of each kind, and new standing ones."""
         keys = []
         for _ in range(4):
             keys += [self._key(kind, PrekeyClass.ONE_TIME) for kind in self.ONE_TIME]

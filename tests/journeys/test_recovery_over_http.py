@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from client.account_requests import put_root_manifest, request_recovery
+from client.account_requests import put_signed_manifest, request_recovery
 from client.errors import Refused as ClientRefused
 from crypto.manifest import SignedManifest
 from relay.ports.accounts import AccountStore
 from relay.services import recovery
+from relay.wire.errors import NotAllowed
 from relay.wire.frames import Accepted, CaughtUp, Deliver, Notice, NoticeKind, Outcome, Refused
 from relay.wire.links import encode_bytes, encode_id
 from relay.wire.manifests import FLAG_MANAGER
@@ -124,10 +125,37 @@ async def test_a_manifest_of_the_root_key_is_taken_from_nobody_in_particular(wor
     assert outcome(await put_by_root(world, device, old)) == (409, "manifest_conflict")
 
 
-async def test_a13_without_a_device_only_the_root_key_signs(world: World):
+async def test_a13_without_a_request_a_manager_s_manifest_is_taken_and_all_others_are_one_answer(
+    world: World,
+):
+    device, unknown = await grown(world), world.device()
+    linked = world.device(of=device)
+    listed = [device.listed(FLAG_MANAGER), linked.listed(0)]
+    await send_on(world, device, device.manifest(5, device.made[-1].body, listed, signer=device))
+    assert (await linked.call("GET", "/v1/accounts/self")).status == 200
+    before = device.made[-1].body
+    good = device.manifest(6, before, listed, signer=device)
+    forged = type(good)(good.body, good.signer, bytes(64))
+    no_manager = device.manifest(6, before, listed, signer=linked)
+    in_no_list = device.manifest(6, before, listed, signer=world.device(of=device))
+    of_nobody = unknown.manifest(1, None, signer=unknown)
+    for owner, wrong in ((device, forged), (device, no_manager), (device, in_no_list), (unknown, of_nobody)):
+        answered = await put_by_root(world, owner, wrong)
+        assert outcome(answered) == (403, "not_allowed")
+        assert answered.json["detail"] == NotAllowed.detail
+    await send_on(world, device, device.manifest(6, before, [linked.listed(FLAG_MANAGER)], signer=device))
+    of_removed = device.manifest(7, device.made[-1].body, signer=device)
+    assert outcome(await put_by_root(world, device, of_removed)) == (403, "not_allowed")
+
+
+async def send_on(world: World, device: RawDevice, signed: Any) -> None:
+    """The relay takes the account's next manifest."""
+    assert (await put_by_root(world, device, signed)).status == 200
+    device.made.append(signed)
+
+
+async def test_a13_a_manifest_of_another_root_key_is_refused(world: World):
     device, thief = await grown(world), world.device()
-    by_manager = device.manifest(5, device.made[-1].body, signer=device)
-    assert outcome(await put_by_root(world, device, by_manager)) == (403, "not_allowed")
     good = device.manifest(5, device.made[-1].body)
     forged = type(good)(good.body, b"", thief.root.sign(good.body).signature)
     assert outcome(await put_by_root(world, device, forged)) == (422, "manifest_invalid")
@@ -256,7 +284,7 @@ async def test_a_client_with_the_root_key_alone_recovers_its_account(world: Worl
         made = new.manifest(5, answer.manifests[-1].body)
         signed = SignedManifest(made.body, made.signer, made.signature)
         for _ in range(2):
-            assert (await put_root_manifest(transport, device.account_id, signed)).manifest_version == 5
+            assert (await put_signed_manifest(transport, device.account_id, signed)).manifest_version == 5
         with pytest.raises(ClientRefused) as refused:
             await request_recovery(transport, device.account_id, os.urandom(32), os.urandom)
         assert refused.value.reason == "unauthenticated"

@@ -91,7 +91,13 @@ def test_a_port_in_use(tmp_path: Path):
 def test_a_data_folder_in_use(tmp_path: Path):
     with serving(tmp_path) as served:
         finished = run("serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0")
+        doctor = run(
+            "doctor", "--data", str(tmp_path), "--listen", served.url.removeprefix("http://"), "--json"
+        )
         assert served.stop()[0] == 0
+    lines = [json.loads(line) for line in doctor.stdout.splitlines()]
+    failing = [line for line in lines if line["state"] == "failed"]
+    assert (doctor.returncode, failing, len(lines)) == (0, [], 11)
     assert finished.returncode == 1
     assert "another relay process uses this data folder" in one_line(finished)
 

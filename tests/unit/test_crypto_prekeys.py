@@ -234,6 +234,28 @@ def test_a_predecessor_retires_when_the_relay_takes_its_successor(bob: Person) -
     assert len(both.forget_expired(caught_up_at_ms=last_day).keys) == 3
 
 
+def test_a2_after_a_restore_of_the_relay_standing_keys_go_up_again_and_one_time_keys_never(
+    bob: Person,
+) -> None:
+    first = refreshed(LocalPrekeys(), NOW_MS)
+    first = first.uploaded(first.to_upload(bob.device), now_ms=NOW_MS)
+    at_backup = {kind: first.next_ids[kind - 1] - 1 for kind in KeyKind}
+    later_ms = NOW_MS + 8 * DAY_MS
+    second = refreshed(first, later_ms)
+    second = second.uploaded(second.to_upload(bob.device), now_ms=later_ms)
+    assert (
+        second.lacking({kind: second.next_ids[kind - 1] - 1 for kind in KeyKind}).to_upload(bob.device) == ()
+    )
+    again = second.lacking(at_backup).to_upload(bob.device)
+    assert {(key.kind, key.key_class) for key in again} == {
+        (KeyKind.SIGNED, KeyClass.ROTATING),
+        (KeyKind.KEM, KeyClass.LAST_RESORT),
+        (KeyKind.SEALING, KeyClass.ROTATING),
+    }
+    assert len(again) == 3
+    assert all(key.key_id > at_backup[key.kind] and key.made_at_ms == later_ms for key in again)
+
+
 def test_a_second_successor_does_not_keep_the_first_key_longer(bob: Person) -> None:
     prekeys = LocalPrekeys()
     for week in range(3):

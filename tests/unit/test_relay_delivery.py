@@ -296,7 +296,8 @@ async def test_a_gap_after_a_restore_is_told(rig: Rig):
     await rig.store.mailboxes.begin_epoch()
     rig.connect()
     await rig.begin(1)
-    (missed,) = rig.outlet.take()
+    notice, missed = rig.outlet.take()
+    assert notice == Notice(NoticeKind.RESTORED, ())
     assert isinstance(missed, Missed)
     assert missed.reason is MissedReason.RESTORED
     rig.delivery.ack(missed.to_sequence)

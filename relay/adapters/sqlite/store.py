@@ -82,7 +82,8 @@ class SqliteStore:
         )
         script = ""
         if free > max(_RECLAIM_PAGES, pages // 4):  # fewer will be used again soon
-            script = f"PRAGMA incremental_vacuum({_RECLAIM_PAGES});"
+            # The file itself gets shorter when the log is copied back; an idle relay would not come to that.
+            script = f"PRAGMA incremental_vacuum({_RECLAIM_PAGES}); PRAGMA wal_checkpoint(PASSIVE);"
         if (
             self._writer.full
         ):  # the disk gets the pages back when the log is copied into the file, and cut off

@@ -1,0 +1,67 @@
+"""What is done to a data folder beside serving: backed up, put back, looked at. Composes adapters, for one command each."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from relay import __version__
+from relay.adapters.backup.layout import Manifest
+from relay.adapters.backup.making import Made, Origin, Told, make_backup
+from relay.adapters.backup.restoring import restore_backup
+from relay.adapters.data_folder import DataFolder, StartRefused, is_in_use, open_data_folder
+from relay.adapters.doctor import folder as folder_checks
+from relay.adapters.doctor import machine as machine_checks
+from relay.adapters.doctor.findings import Finding
+from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
+from relay.adapters.system_clock import SystemClock
+from relay.app import data_folder_of
+from relay.config import Settings, split_listen
+from relay.ports.clock import Clock
+
+
+def back_up(
+    settings: Settings, file: Path, *, config: Path | None, told: Told, clock: Clock | None = None
+) -> Made:
+    """Back up the data folder into `file`, whether a relay runs on it or not. Raises StartRefused."""
+    path = data_folder_of(settings)
+    if not path.is_dir():
+        raise StartRefused(f"{path}: there is no data folder: correct --data", exit_code=2)
+    try:
+        return make_backup(
+            DataFolder(path),
+            file.absolute(),
+            Origin(__version__, (clock or SystemClock()).now_ms()),
+            config=config,
+            told=told,
+        )
+    except StoreUnusable as error:
+        raise StartRefused(str(error)) from error
+
+
+def put_back(settings: Settings, file: Path, *, told: Callable[[int, int], None]) -> Manifest:
+    """Restore the backup into the empty data folder of the settings. Raises StartRefused."""
+    with open_data_folder(data_folder_of(settings), restoring=True) as folder:
+        return asyncio.run(restore_backup(folder, file.absolute(), bring_up=_bring_up, told=told))
+
+
+async def _bring_up(database: Path) -> None:
+    """Of an older version or this one, the database becomes this version's; clients are told that it came back."""
+    async with open_sqlite_store(database) as store:
+        await store.mark_restored()
+
+
+def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]:
+    """Each check in turn, for the relay that would run with these settings, or does. Changes nothing."""
+    folder = DataFolder(data_folder_of(settings))
+    place = machine_checks.nearest_folder(folder.path)
+    host, port = split_listen(settings.listen)
+    yield machine_checks.check_python()
+    yield machine_checks.check_sqlite(place)
+    yield machine_checks.check_crypto()
+    yield machine_checks.check_listen(host, port, is_running=is_in_use(folder.path))
+    yield machine_checks.check_descriptors()
+    yield folder_checks.check_rights(folder)
+    yield folder_checks.check_disk(place)
+    yield folder_checks.check_clock(folder, (clock or SystemClock()).now_ms())
+    yield folder_checks.check_database(folder)
+    yield folder_checks.check_blobs(folder)
