@@ -88,7 +88,8 @@ async def test_e6_slots_written_from_one_network_are_limited():
             for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1")
         ]
         assert [one.status for one in wrote] == [204, 204, 429, 204]
-        assert wrote[2].headers["Retry-After"] == "2"
+        # 2 s and 1 ms if all came in one millisecond, else less than 2 s: told in whole seconds, rounded up.
+        assert wrote[2].headers["Retry-After"] in ("2", "3")
 
 
 async def test_d9_nothing_of_a_link_mailbox_is_on_disk_or_in_a_log(tmp_path: Path):

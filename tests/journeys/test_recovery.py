@@ -123,7 +123,9 @@ async def test_an_account_comes_back_into_its_groups_and_the_lost_device_reads_n
             group_id = decode_id(group.id, 32)
             row = await old._database.read(lambda tx, one=group_id: find_group(tx, one))
             with pytest.raises(Refused, match="not_allowed"):
-                await RelayLogs(old._transport).read(group_id, row.read_token, 0)
+                await RelayLogs(old._transport, old._database, this_machine()).read(
+                    group_id, row.read_token, 0
+                )
             assert await clients["bob"].history(f"group:{group.id}") == []
 
 

@@ -9,7 +9,9 @@ CONTACT = bytes(range(16))
 
 async def test_one_connection_submits_so_much_and_an_address_so_much_by_all_its_requests():
     slow = {"burst": 3, "per_second": 0.01}
-    async with open_world(rates={"submit": slow, "submit_address": slow}, forwarded_for=True) as world:
+    async with open_world(
+        rates={"submit": slow, "submit_address": slow}, proxy={"trusted": ["127.0.0.1"]}
+    ) as world:
         bob = await world.member()
         assert (await bob.add_token(CONTACT, "contact")).status == 204
         async with anonymous(bob) as flood, anonymous(bob) as other:
