@@ -312,7 +312,7 @@ async def puts_another_account_behind_a_handle_beside_its_log(stage: Stage) -> N
     await stage.refuses(alice, alice.says(bob, "for bob alone"), "log_refused")
 
 
-@attack(Guard("client.open_account.safety_number", lambda own, other: "00000" * 12))
+@attack(Guard("client.contact_book.safety_number", lambda own, other: "00000" * 12))
 async def puts_another_account_behind_a_handle(stage: Stage) -> None:
     """puts another account behind a handle that was never asked for, in its log, too"""
     alice, bob, mallory = await stage.people("alice", "bob", "mallory")
