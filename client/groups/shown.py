@@ -59,7 +59,7 @@ def show_group(group: ReadGroup, account: Account) -> GroupInfo:
         broadcast=state.is_broadcast,
         epoch=state.epoch,
         commits=state.index + 1,
-        is_ready=has_secret(group.row.view),
+        is_ready=has_secret(group.row.view) and group.row.missing_since_ms is None,
         waiting_changes=group.waiting_changes,
         members=tuple(map(show, state.members)),
         banned=tuple(map(encode_id, state.banned)),

@@ -112,6 +112,11 @@ async def test_an_account_comes_back_into_its_groups_and_the_lost_device_reads_n
                 await until(alice, is_cut, also=again)
                 await alice.send(f"group:{group.id}", "welcome back", patience_seconds=40)
                 await hear(again, group.id, "welcome back")
+
+                async def is_ready(client, group=group):  # it has read the log by the welcome, too
+                    return (await client.group(group.id)).is_ready
+
+                await until(again, is_ready, also=alice)
                 await again.send(f"group:{group.id}", "thank you", patience_seconds=40)
                 await hear(alice, group.id, "thank you")
             await hear(carol, member.id, "welcome back", "thank you")
