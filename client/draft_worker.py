@@ -39,6 +39,7 @@ from .groups.sending import encrypt_group_drafts
 from .lost_tokens import find_another_way
 from .media import Progress, create_upload, send_up
 from .message import State
+from .pauses import Pauses
 from .recipients import known_recipient, look_up, parse_recipient
 from .reconnect import Backoff
 from .store import history, queue
@@ -91,7 +92,7 @@ class DraftWorker:
         self._on_encrypted = on_encrypted
         self._on_settled = on_settled
         self._wake = asyncio.Event()
-        self._paused: dict[str, float] = {}
+        self._paused: Pauses[str] = Pauses(system.monotonic_seconds)
         self._looks: dict[bytes, int] = {}
         """How often was looked for the first prekeys of a new device."""
         self._for_hand_outs: set[str] = set()
@@ -102,7 +103,7 @@ class DraftWorker:
     def wake(self, *, try_all: bool = False) -> None:
         """There is something new; `try_all`: also for recipients that could not be served a moment ago."""
         if try_all:
-            self._paused.clear()
+            self._paused.end_all()
         self._wake.set()
 
     def hand_outs_answered(self) -> None:
@@ -124,19 +125,19 @@ class DraftWorker:
                 self._deliveries.lost(error)
                 await self._nap(backoff.next_seconds())
             else:
-                await self._nap(min(self._paused.values(), default=None))
+                await self._nap(self._paused.remaining_seconds())
 
     async def _nap(self, seconds: float | None) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
-            self._paused.clear()
+            self._paused.end_due()
 
     async def _next_batch(self) -> bool:
         """Encrypt the oldest drafts, in order for each recipient; False if there is none to be served now."""
         drafts = await self._database.read(
-            lambda tx: queue.next_drafts(tx, AT_ONCE, without=self._paused.keys() | self._for_hand_outs)
+            lambda tx: queue.next_drafts(tx, AT_ONCE, without=self._paused.places | self._for_hand_outs)
         )
         if not drafts:
             return False
@@ -199,7 +200,7 @@ class DraftWorker:
         except RelayUnreachable:
             raise
         except _DeviceIsComing as coming:
-            self._paused[recipient] = coming.seconds
+            self._paused.begin(recipient, coming.seconds)
         except GroupNotReady as error:
             await self._pause(recipient, drafts)
             self._deliveries.failed([draft.message_n for draft in drafts], error)
@@ -216,7 +217,7 @@ class DraftWorker:
 
     async def _pause(self, recipient: str, drafts: list[queue.Draft]) -> None:
         """They cannot be served now: who waits for others of the same message waits no longer for these."""
-        self._paused[recipient] = _PAUSE_SECONDS
+        self._paused.begin(recipient, _PAUSE_SECONDS)
         numbers = [draft.n for draft in drafts]
         await self._database.run(lambda tx: queue.note_stuck(tx, numbers))
         self._on_settled()

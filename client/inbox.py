@@ -248,7 +248,6 @@ class Inbox:
         now_ms = self._system.now_ms()
         try:
             await refresh(self._transport, self._database, self._account, account_id, now_ms)
-            self._on_errands()  # its groups heed a newer list
         except (LogRefused, DevicesForked):
             return  # told, with what proves it
         except (Refused, TrustError) as error:

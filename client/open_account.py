@@ -37,6 +37,7 @@ from .shown_message import Showing
 from .store import facts, history, sent_contents
 from .store.database import Database, Transaction
 from .store.key_file import load_key
+from .store.peers import GROUPS_DUE
 from .system import System
 from .transparency.care import LogCare
 from .transparency.kept_alarm import KeptAlarm, kept_alarms, trust_again
@@ -118,7 +119,7 @@ class OpenAccount:
             account,
             system,
             on_drafts=self.outbox.wake,
-            on_news=self._log_looked_at,
+            on_news=self._look_for_news,
         )
         self._inbox = Inbox(
             account,
@@ -149,6 +150,7 @@ class OpenAccount:
         self._tender: asyncio.Task[None] | None = None
         self._iteration: AsyncGenerator[Event, None] | None = None
         self._iteration_ended = asyncio.Event()
+        database.watch(GROUPS_DUE, self._look_after_groups)
 
     @classmethod
     @asynccontextmanager
@@ -247,9 +249,8 @@ class OpenAccount:
     def _look_for_news(self) -> None:
         self._inbox.news.set()
 
-    def _log_looked_at(self) -> None:
-        """A contact's newer device list may be here: their groups heed it."""
-        self._look_for_news()
+    def _look_after_groups(self) -> None:
+        """A newer device list is here: the groups of its account heed it."""
         if self._listening is not None:
             self.groups.wake()
 

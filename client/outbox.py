@@ -21,6 +21,7 @@ from .media import Progress
 from .message import State
 from .store import history, queue
 from .store.database import Database, Transaction
+from .store.peers import REACH
 from .submitter import Submitter
 from .system import Step, System
 from .transport import Transport
@@ -99,6 +100,7 @@ class Outbox:
         )
         self._workers: list[asyncio.Task[None]] = []
         self._on_answered = on_answered
+        database.watch(REACH, self._submitter.reach_changed)
 
     async def __aenter__(self) -> Self:
         return self

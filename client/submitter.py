@@ -32,6 +32,7 @@ from .deliveries import Deliveries
 from .errors import Refused, RelayMisbehaved, RelayUnreachable
 from .groups.submits import Addressing, address, waits
 from .lost_tokens import refused_for_good
+from .pauses import Pauses
 from .reconnect import Backoff
 from .relay_terms import RelayTerms, ask_terms, find_terms, tell_of_other_terms
 from .store import queue
@@ -82,7 +83,7 @@ class Submitter:
         self._sent_up_to = 0
         self._batches = 0
         """Of answers, since the beginning."""
-        self._paused: dict[bytes, float] = {}
+        self._paused: Pauses[bytes] = Pauses(system.monotonic_seconds)
         self._one_by_one: set[bytes] = set()
         """Recipients whose mailbox was full: one envelope at a time, until one is taken, so that the order stays."""
         self._look_again = False
@@ -106,6 +107,12 @@ class Submitter:
     def wake(self) -> None:
         """Something was put into the outbox."""
         self._wake.set()
+
+    def reach_changed(self) -> None:
+        """Who could not get a group's envelope may be reached now."""
+        for envelope_id in self._tries:
+            self._paused.end(envelope_id)
+        self._look_from_the_start()
 
     def _look_from_the_start(self) -> None:
         """A row that was passed over may go now."""
@@ -191,20 +198,15 @@ class Submitter:
 
     async def _wait_for_more(self) -> None:
         """Until something new is there, or a paused recipient may be tried again."""
-        now = self._system.monotonic_seconds()
-        due = min(self._paused.values(), default=None)
-        if due is None:
-            await self._wake.wait()
-            return
-        if due > now:
+        seconds = self._paused.remaining_seconds()
+        if seconds != 0:
             try:
-                async with asyncio.timeout(due - now):
+                async with asyncio.timeout(seconds):
                     await self._wake.wait()
                 return
             except TimeoutError:
                 pass
-        now = self._system.monotonic_seconds()
-        self._paused = {place: until for place, until in self._paused.items() if until > now}
+        self._paused.end_due()
         self._sent_up_to = 0
 
     def _may_go(self, row: queue.Outgoing) -> bool:
@@ -295,7 +297,7 @@ class Submitter:
         tries = self._tries[row.envelope_id] = self._tries.get(row.envelope_id, 0) + 1
         first_seconds = _PAUSE_SECONDS[Outcome.MAILBOX_FULL]
         wait_seconds = min(first_seconds * 2 ** min(tries - 1, 10), _LONGEST_PAUSE_SECONDS)
-        self._paused[row.envelope_id] = self._system.monotonic_seconds() + wait_seconds
+        self._paused.begin(row.envelope_id, wait_seconds)
 
     def _piece(self, row: queue.Outgoing, grant: Grant, is_public: bool) -> Piece | None:
         """The proof of work that the row has to bring."""
@@ -373,7 +375,7 @@ class Submitter:
                 continue
             pause = next((_PAUSE_SECONDS[one] for one in answer.outcomes if one in _PAUSE_SECONDS), None)
             if pause is not None:
-                self._paused[account_id] = self._system.monotonic_seconds() + pause
+                self._paused.begin(account_id, pause)
                 self._one_by_one.add(account_id)
                 continue
             self._workbench.forget(answer.row.envelope_id)

@@ -28,11 +28,13 @@ _BUSY_MS: Final = 10_000
 class Transaction:
     """What a job works with. `cache` lives from job to job while nobody else wrote and nothing was rolled back."""
 
-    __slots__ = ("_connection", "cache")
+    __slots__ = ("_connection", "cache", "said")
 
     def __init__(self, connection: Any, cache: dict[Any, Any]) -> None:
         self._connection = connection
         self.cache = cache
+        self.said: set[str] = set()
+        """Topics whose watchers hear of it after the commit: `Database.watch`."""
 
     def run(self, sql: str, *values: Any) -> int:
         """Run a statement; the number of rows it changed."""
@@ -83,6 +85,7 @@ class Database:
         self._thread: threading.Thread | None = None
         self._cache: dict[Any, Any] = {}
         self._data_version = -1
+        self._watchers: dict[str, Callable[[], None]] = {}
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -124,6 +127,10 @@ class Database:
     def run_soon(self, function: Callable[[Transaction], None]) -> "asyncio.Future[None]":
         """A small write that may share its transaction with others of this kind before and after it."""
         return self._give(function, writes=True, joins=True)
+
+    def watch(self, topic: str, heard: Callable[[], None]) -> None:
+        """From now on call this, in the event loop, after each transaction of this process that said the topic."""
+        self._watchers[topic] = heard
 
     def _give(
         self, function: Callable[[Transaction], T], *, writes: bool, joins: bool = False
@@ -203,6 +210,8 @@ class Database:
         except BaseException as raised:  # noqa: BLE001  # carried to the caller, who raises it
             error = raised
         else:
+            for topic in transaction.said & self._watchers.keys():
+                _in_loop(group[0].loop, self._watchers[topic])
             for job, result in zip(group, results, strict=True):
                 _answer(job.loop, job.future, result)
             return
@@ -242,8 +251,12 @@ def _answer(
         else:
             future.set_exception(error)
 
+    _in_loop(loop, settle)
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     try:
-        loop.call_soon_threadsafe(settle)
+        loop.call_soon_threadsafe(call)
     except RuntimeError:
         # The loop is closed: whoever waited is gone with it, and the transaction is what it is.
         return

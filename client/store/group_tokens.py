@@ -7,11 +7,12 @@ from crypto.primitives import RandomBytes
 from relay.wire.limits import DELIVERY_TOKEN_BYTES
 
 from .database import Transaction
-from .peers import ensure_peer, forget_cached
+from .peers import REACH, ensure_peer, forget_cached
 
 
 def learn_group_token(tx: Transaction, group_id: bytes, account_id: bytes, token: bytes) -> None:
     """This 16 B token of class `group` reaches the member."""
+    tx.said.add(REACH)
     ensure_peer(tx, account_id)
     tx.run(
         "INSERT INTO group_tokens (group_id, account_id, token) VALUES (?, ?, ?)"

@@ -22,6 +22,8 @@ _COLUMNS = (
     " last_sent_at_ms, stale, fork IS NOT NULL, blocked, tell_token"
 )
 AUDIENCES = "audiences"
+REACH = "reach"  # said when members of groups may be reached that could not be
+GROUPS_DUE = "groups_due"  # said when groups are to be looked at because of a device list
 """Where what groups know of their members is cached."""
 _MAX_CACHED = 1_024  # peers with their lists: of a group of thousands, the ones looked at last
 LEFT_OUT_MS = DAY_MS
@@ -285,7 +287,8 @@ def put_shared(tx: Transaction, account_id: bytes, part: SharedPart) -> None:
 
 
 def _note_newer_list(tx: Transaction, account_id: bytes) -> None:
-    """What depends on lists compares the count; and the groups of the account are looked at."""
+    """What depends on lists compares the count; and the groups of the account are looked at, at once."""
+    tx.said |= {GROUPS_DUE, REACH}
     facts.add_one(tx, facts.DEVICE_LISTS_SEEN)
     tx.run(
         "UPDATE groups SET due_at_ms = 0 WHERE id IN (SELECT group_id FROM group_members WHERE account_id = ?)",

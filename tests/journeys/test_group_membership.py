@@ -12,6 +12,8 @@ from client.errors import GroupError, UsageError
 from client.message import Event, Message
 from client.message_groups import GroupChanged, GroupInvited, JoinAsked
 from tests.chatting import People, open_people
+from tests.group_people_online import is_in, until
+from tests.own_devices import link_device
 
 
 @dataclass
@@ -130,3 +132,22 @@ async def test_a_link_that_was_closed_lets_in_nobody(tmp_path):
         assert [one.me for one in (await alice.client.group(group)).members] == [True]
         with pytest.raises(UsageError, match="your own"):
             await alice.client.membership.join(await alice.client.membership.link("friends"))
+
+
+async def test_a_linked_device_reaches_members_whom_its_account_never_talked_with(tmp_path):
+    async with (
+        open_people(tmp_path, "alice", "bob", "carol") as people,
+        listeners(people, "alice", "bob", "carol") as (alice, bob, carol),
+    ):
+        group = await alice.client.create_group("good friends")
+        link = await alice.client.membership.link(group.id, uses=2)
+        for one in (bob, carol):
+            await one.client.membership.join(str(link), wait_seconds=20)
+        await bob.client.send(f"group:{group.id}", "from bob", patience_seconds=20)
+        await carol.until_text("from bob")
+        await link_device(bob.client, people.home("laptop"))
+        async with Client.open(people.home("laptop")) as laptop:
+            await until(laptop, lambda client: is_in(client, group.id))
+            await laptop.send(f"group:{group.id}", "from the laptop", patience_seconds=20)
+            for one in (alice, bob, carol):
+                await one.until_text("from the laptop")

@@ -48,6 +48,28 @@ async def test_what_is_committed_is_there_after_reopening_and_nothing_is_readabl
     assert not (tmp_path / STORE_FILE_NAME).read_bytes().startswith(b"SQLite format")
 
 
+async def test_who_watches_hears_of_what_was_said_after_the_commit_and_not_of_what_was_rolled_back(tmp_path):
+    heard = []
+    async with Database(tmp_path, bytes(32)) as database:
+        database.watch("topic", lambda: heard.append(True))
+
+        def say(tx):
+            tx.said |= {"topic", "of interest to nobody"}
+            return count(tx)
+
+        def say_in_vain(tx):
+            say(tx)
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            await database.run(say_in_vain)
+        assert heard == []
+        await database.run(count)
+        assert heard == []
+        await database.run(say)
+        assert heard == [True]
+
+
 async def test_a_job_that_raises_leaves_nothing_and_the_next_one_works(tmp_path):
     async with Database(tmp_path, bytes(32)) as database:
 
