@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TextIO, TypeAlias
 
 from relay.adapters.data_folder import DataFolder, StartRefused
@@ -329,8 +328,3 @@ def tls_of(settings: Settings) -> TlsFiles | None:
         return TlsFiles(certificate.expanduser().absolute(), key.expanduser().absolute())
     except TlsUnusable as error:
         raise StartRefused(f"tls.certificate, tls.key: {error}", exit_code=2) from error
-
-
-def data_folder_of(settings: Settings) -> Path:
-    """The data folder as an absolute path."""
-    return settings.data_folder

@@ -1,6 +1,7 @@
 """What is done to a data folder beside serving: backed up, put back, looked at. Composes adapters, for one command each."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,17 +14,19 @@ from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine as machine_checks
 from relay.adapters.doctor.findings import Finding
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
-from relay.adapters.system_clock import SystemClock
-from relay.app import data_folder_of
+from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.config import Settings, split_listen
 from relay.ports.clock import Clock
+from relay.services.audit import Action, Audit
+from relay.session.proof import RelayKey
+from relay.wire.audit_rows import Party
 
 
 def back_up(
     settings: Settings, file: Path, *, config: Path | None, told: Told, clock: Clock | None = None
 ) -> Made:
     """Back up the data folder into `file`, whether a relay runs on it or not. Raises StartRefused."""
-    path = data_folder_of(settings)
+    path = settings.data_folder
     if not path.is_dir():
         raise StartRefused(f"{path}: there is no data folder: correct --data", exit_code=2)
     try:
@@ -40,19 +43,21 @@ def back_up(
 
 def put_back(settings: Settings, file: Path, *, told: Callable[[int, int], None]) -> Manifest:
     """Restore the backup into the empty data folder of the settings. Raises StartRefused."""
-    with open_data_folder(data_folder_of(settings), restoring=True) as folder:
+    with open_data_folder(settings.data_folder, restoring=True) as folder:
         return asyncio.run(restore_backup(folder, file.absolute(), bring_up=_bring_up, told=told))
 
 
-async def _bring_up(database: Path) -> None:
+async def _bring_up(folder: DataFolder) -> None:
     """Of an older version or this one, the database becomes this version's; clients are told that it came back."""
-    async with open_sqlite_store(database) as store:
-        await store.mark_restored()
+    async with open_sqlite_store(folder.database) as store:
+        key = RelayKey(folder.signing_seed(system_randomness))
+        audit = Audit(store.audit, key=key, clock=SystemClock(), randomness=system_randomness)
+        await store.mark_restored(audited=audit.entry(Action.RESTORE, actor=Party.operator(os.getuid())))
 
 
 def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]:
     """Each check in turn, for the relay that would run with these settings, or does. Changes nothing."""
-    folder = DataFolder(data_folder_of(settings))
+    folder = DataFolder(settings.data_folder)
     place = machine_checks.nearest_folder(folder.path)
     host, port = split_listen(settings.listen)
     yield machine_checks.check_python()

@@ -61,7 +61,6 @@ def restore(data: Path | None, config: Path | None, as_json: bool, file: Path) -
     """
     from relay.adapters.backup.layout import SETTINGS
     from relay.adapters.data_folder import StartRefused
-    from relay.app import data_folder_of
     from relay.upkeep import put_back
 
     settings = settings_of(config, {"data": data})
@@ -73,7 +72,7 @@ def restore(data: Path | None, config: Path | None, as_json: bool, file: Path) -
         progress.end()
         fail(str(error), error.exit_code)
     progress.end()
-    path = data_folder_of(settings)
+    path = settings.data_folder
     if as_json:
         click.echo(json.dumps({"data": str(path), **manifest.model_dump(exclude={"parts"})}))
         return

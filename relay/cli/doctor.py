@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import REFUSED, config_option, data_option, json_option
+from .options import REFUSED, config_option, data_option, json_option, loaded
 
 if TYPE_CHECKING:
     from relay.adapters.doctor.findings import Finding
@@ -42,11 +42,10 @@ def doctor(data: Path | None, listen: str | None, config: Path | None, as_json: 
 def _settings(data: Path | None, listen: str | None, config: Path | None) -> "tuple[Settings, Finding]":
     """What a relay would run with, and whether that is in order; if not, the defaults stand in for the other checks."""
     from relay.adapters.doctor.findings import failed, ok
-    from relay.config import ConfigInvalid, load_settings, process_environment
+    from relay.config import ConfigInvalid, load_settings
 
-    command_line = {"data": data, "listen": listen}
     try:
-        settings = load_settings(file=config, environment=process_environment(), command_line=command_line)
+        settings = loaded(config, {"data": data, "listen": listen}).settings
     except ConfigInvalid as error:
         mend = "correct it: `tokenim-relay config check` says when it is right"
         defaults = load_settings(file=None, environment={}, command_line={"data": data})

@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 def serve(data: Path | None, listen: str | None, config: Path | None) -> None:
     """Run the relay until SIGTERM or Ctrl-C; SIGHUP reads the settings again."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
-    from relay.app import data_folder_of
 
     command_line = {"data": data, "listen": listen}
     settings = settings_of(config, command_line)
     os.umask(0o077)  # the database, its WAL and blobs are nobody else's business
     try:
-        with open_data_folder(data_folder_of(settings)) as folder:
+        with open_data_folder(settings.data_folder) as folder:
             asyncio.run(_serve(settings, folder, lambda: loaded(config, command_line).settings))
     except StartRefused as error:
         fail(str(error), error.exit_code)

@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
         "control",
     },
     "log_files": {"adapters", "services", "session", "ports", "wire", "config"},
-    "upkeep": {"app", "adapters", "ports", "config", "wire", "observe"},
+    "upkeep": {"adapters", "services", "session", "ports", "config", "wire", "observe"},
     "testing": {
         "app",
         "web",

@@ -20,6 +20,7 @@ from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.sqlite import snapshot
 from relay.adapters.sqlite.store import open_sqlite_store
 from relay.config import Settings
+from relay.log_files import verify_audit
 from relay.ports.blobs import Blob
 from relay.upkeep import back_up, put_back
 from tests.contract.people import NOW_MS, bytes_of, new_account
@@ -107,6 +108,8 @@ def test_a_backup_put_back_is_the_same_but_for_what_a_restore_changes(data: Path
     assert rows(new, "SELECT log_id FROM transparency_log") != rows(
         data, "SELECT log_id FROM transparency_log"
     )
+    assert rows(new, "SELECT action FROM audit_rows ORDER BY row_index DESC LIMIT 1") == [("restore",)]
+    assert verify_audit(Settings(data=new), []).faults == ()
     loose = [path for path in [new, *new.rglob("*")] if path.lstat().st_mode & 0o077]
     assert loose == []
 

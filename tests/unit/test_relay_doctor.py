@@ -206,3 +206,11 @@ def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     lines = [json.loads(line) for line in unusable.stdout.splitlines()]
     assert (unusable.exit_code, lines[0]["check"], lines[0]["state"]) == (1, "config", "failed")
     assert len(lines) == 11
+
+
+def test_the_settings_in_the_data_folder_are_looked_at(data: Path):
+    (data / "config.toml").write_text('registration = "perhaps"\n')
+    told = CliRunner().invoke(main, ["doctor", "--data", str(data), "--listen", "127.0.0.1:0", "--json"])
+    first = json.loads(told.stdout.splitlines()[0])
+    assert (told.exit_code, first["check"], first["state"]) == (1, "config", "failed")
+    assert "registration" in first["found"]

@@ -20,8 +20,8 @@ from .layout import DATABASE, MANIFEST, BackupRefused, Hashing, Manifest, blob_o
 
 _IGNORED: Final = frozenset({"relay.lock", "lost+found", RESTORING})
 
-BringUp = Callable[[Path], Awaitable[None]]
-"""Opens the database, which migrates an older one, and marks it as restored."""
+BringUp = Callable[[DataFolder], Awaitable[None]]
+"""Opens the database in this folder, which migrates an older one, and marks it as restored."""
 
 
 async def restore_backup(
@@ -35,7 +35,7 @@ async def restore_backup(
         sync_folder(folder.path)
         try:
             manifest = _unpack(file, side, told)
-            await bring_up(side / DATABASE)
+            await bring_up(DataFolder(side))
         except StoreUnusable as error:
             _drop(folder.path)
             raise BackupRefused(f"{file}: {error}") from error
