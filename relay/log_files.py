@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from relay.adapters.data_folder import DataFolder, StartRefused
@@ -15,11 +16,11 @@ from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
 from relay.adapters.sqlite.store import StoreUnusable
 from relay.adapters.system_clock import system_randomness
 from relay.config import Settings
-from relay.services.audit_check import AuditCheck, AuditVerdict, open_heads
+from relay.services.audit_check import AuditVerdict, check_rows, open_heads
 from relay.services.audit_records import exported_header, exported_row, read_header, read_row
 from relay.services.transparency import open_head
 from relay.session.proof import RelayKey
-from relay.wire.audit_rows import AuditRow
+from relay.wire.audit_rows import AuditRow, Tip
 
 
 def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
@@ -60,15 +61,14 @@ def _files_of(settings: Settings) -> Iterator[tuple[Path, bytes]]:
 
 def verify_audit_file(database: Path, relay_public: bytes, heads: Sequence[bytes] = ()) -> AuditVerdict:
     """What does not fit in the database's log; `heads` are signed ones. Raises StoreUnusable."""
-    opened, foreign = open_heads(heads, relay_public)
-    check = AuditCheck(relay_public, opened)
     with open_audit_file(database) as snapshot:
-        for row in snapshot.rows:
-            check.take(row)
-            if check.gave_up:
-                break
-        verdict = check.finish(snapshot.tip)
-    return AuditVerdict(verdict.rows, verdict.root, foreign + verdict.faults)
+        return _verdict(snapshot.rows, snapshot.tip, relay_public, heads)
+
+
+def _verdict(rows: Iterable[AuditRow], tip: Tip, relay_public: bytes, heads: Sequence[bytes]) -> AuditVerdict:
+    opened, foreign = open_heads(heads, relay_public)
+    verdict = check_rows(rows, tip, relay_public, opened)
+    return replace(verdict, faults=foreign + verdict.faults)
 
 
 def export_audit_file(database: Path, relay_public: bytes, to: Path) -> int:
@@ -98,14 +98,7 @@ def verify_audit_export(lines: Iterable[str], heads: Sequence[bytes] = ()) -> Au
     """What does not fit in an export. The key is the one that stands in it. Raises MalformedRequest."""
     numbered = iter(lines)
     header = read_header(next(numbered, ""))
-    opened, foreign = open_heads(heads, header.relay_public)
-    check = AuditCheck(header.relay_public, opened)
-    for row in _rows(numbered):
-        check.take(row)
-        if check.gave_up:
-            break
-    verdict = check.finish(header.tip)
-    return AuditVerdict(verdict.rows, verdict.root, foreign + verdict.faults)
+    return _verdict(_rows(numbered), header.tip, header.relay_public, heads)
 
 
 def _rows(lines: Iterator[str]) -> Iterator[AuditRow]:

@@ -1,19 +1,16 @@
 """`tokenim-relay audit …`: who did what, whether anybody changed that by hand, and a copy of it for another place."""
 
 import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
+from .log_words import tell_head, tell_verdict
 from .options import REFUSED, USAGE, config_option, data_option, fail, json_option, settings_of
 from .reach import run_command
-
-if TYPE_CHECKING:
-    from relay.services.audit_check import AuditVerdict
 
 _PAGE_ROWS: Final = 500
 _NOTHING: Final = "-"
@@ -85,12 +82,7 @@ def _line(row: Mapping[str, Any]) -> str:
 @json_option
 def audit_head(data: Path | None, config: Path | None, as_json: bool) -> None:
     """Print a head, signed now: as lines of a file in another place they show later whether the log was written anew."""
-    head = run_command(data, config, "audit.head", {})
-    if as_json:
-        click.echo(json.dumps(head))
-    else:
-        for name, value in head.items():
-            click.echo(f"{name:<8} {value}")
+    tell_head(run_command(data, config, "audit.head", {}), as_json=as_json)
 
 
 @audit.command("verify")
@@ -128,7 +120,8 @@ def audit_verify(
         fail(str(error), error.exit_code)
     except (MalformedRequest, UnicodeDecodeError) as error:
         fail(f"--exported {exported}: {error}", USAGE)
-    _tell(verdict, as_json)
+    faults = ((fault.row, fault.told) for fault in verdict.faults)
+    tell_verdict("row", faults, verdict.rows, verdict.root, as_json=as_json)
 
 
 def _opened(path: Path) -> Path:
@@ -142,24 +135,6 @@ def _text_of(path: Path) -> str:
         return _opened(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         fail(f"{path}: cannot be read: {error}", USAGE)
-
-
-def _tell(verdict: "AuditVerdict", as_json: bool) -> None:
-    """A line for each fault and one over all; ends with REFUSED if there are some."""
-    from relay.wire.links import encode_bytes
-
-    for fault in verdict.faults:
-        where = "log" if fault.row is None else f"row {fault.row}"
-        click.echo(
-            json.dumps({"row": fault.row, "fault": fault.told}) if as_json else f"{where}: {fault.told}"
-        )
-    root = encode_bytes(verdict.root)
-    if as_json:
-        click.echo(json.dumps({"rows": verdict.rows, "root": root, "faults": len(verdict.faults)}))
-    else:
-        click.echo(f"{verdict.rows} rows, root {root}, {len(verdict.faults) or 'no'} faults")
-    if verdict.faults:
-        sys.exit(REFUSED)
 
 
 @audit.command("export")

@@ -1,12 +1,11 @@
 """`tokenim-relay transparency …`: the log's signed head, and whether it fits what the relay keeps."""
 
-import json
-import sys
 from pathlib import Path
 
 import click
 
-from .options import REFUSED, USAGE, config_option, data_option, fail, json_option, settings_of
+from .log_words import tell_head, tell_verdict
+from .options import USAGE, config_option, data_option, fail, json_option, settings_of
 from .reach import run_command
 
 
@@ -21,12 +20,7 @@ def transparency() -> None:
 @json_option
 def transparency_head(data: Path | None, config: Path | None, as_json: bool) -> None:
     """Print the newest signed head: kept elsewhere, it shows later whether the log only grew."""
-    head = run_command(data, config, "transparency.head", {})
-    if as_json:
-        click.echo(json.dumps(head))
-    else:
-        for name, value in head.items():
-            click.echo(f"{name:<8} {value}")
+    tell_head(run_command(data, config, "transparency.head", {}), as_json=as_json)
 
 
 @transparency.command("verify")
@@ -43,7 +37,7 @@ def transparency_verify(
     from relay.adapters.data_folder import StartRefused
     from relay.log_files import verify_log
     from relay.wire.errors import MalformedRequest
-    from relay.wire.links import decode_bytes, encode_bytes
+    from relay.wire.links import decode_bytes
 
     try:
         verdict = verify_log(settings_of(config, {"data": data}), [decode_bytes(head) for head in heads])
@@ -51,15 +45,5 @@ def transparency_verify(
         fail(str(error), error.exit_code)
     except (MalformedRequest, ValueError) as error:
         fail(f"--head: {error}", USAGE)
-    for fault in verdict.faults:
-        where = "log" if fault.leaf is None else f"leaf {fault.leaf}"
-        click.echo(
-            json.dumps({"leaf": fault.leaf, "fault": fault.told}) if as_json else f"{where}: {fault.told}"
-        )
-    root = encode_bytes(verdict.root)
-    if as_json:
-        click.echo(json.dumps({"leaves": verdict.leaves, "root": root, "faults": len(verdict.faults)}))
-    else:
-        click.echo(f"{verdict.leaves} leaves, root {root}, {len(verdict.faults) or 'no'} faults")
-    if verdict.faults:
-        sys.exit(REFUSED)
+    faults = ((fault.leaf, fault.told) for fault in verdict.faults)
+    tell_verdict("leaf", faults, verdict.leaves, verdict.root, as_json=as_json)

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 from relay.observe.gauges import Gauges
@@ -106,7 +107,7 @@ class AuditWatch:
             if check.gave_up or (not rows and (tip.size <= first or not await self._store.rows(first, 1))):
                 break
         verdict = check.finish(tip)
-        return AuditVerdict(verdict.rows, verdict.root, foreign + verdict.faults)
+        return replace(verdict, faults=foreign + verdict.faults)
 
     async def _known_heads(self) -> tuple[list[AuditHead], tuple[AuditFault, ...]]:
         """Those in the second place, and the one that this process saw; what is there and is no head is a fault."""
