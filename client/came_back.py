@@ -4,7 +4,6 @@ Noted in the transaction that takes the gap (`mailbox_round`), done while the cl
 went through. What is given twice is harmless. docs/protocol.md, "A relay that came back".
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +11,6 @@ from crypto.limits import DAY_MS
 from relay.wire.links import encode_id
 from relay.wire.resources import (
     AccountAnswer,
-    DeliveryTokenRequest,
     DeliveryTokensAnswer,
     HandleRequest,
     TokenClass,
@@ -23,6 +21,7 @@ from .devices.lost_list import give_back_list
 from .errors import Refused
 from .groups.relay_logs import give_back_logs
 from .message import Warned
+from .own_tokens import hash_of, put_token
 from .recovery.backing_up import back_up_if_lost
 from .store import facts, notices
 from .store.database import Database, Transaction
@@ -115,10 +114,8 @@ class CameBack:
         there = {one.token_hash for one in listed.tokens if one.expires_at_ms is None}
         for token_class in _TOLD:
             token = await self._database.read(lambda tx: facts.known_token(tx, token_class))  # noqa: B023
-            if token is None or hashlib.sha256(token).digest() in there:
-                continue
-            request = DeliveryTokenRequest(token_hash=hashlib.sha256(token).digest(), token_class=token_class)
-            await self._transport.ask("POST", "/v1/delivery-tokens", body=request, signed=True)
+            if token is not None and hash_of(token) not in there:
+                await put_token(self._transport, hash_of(token), token_class)
 
     async def _give_back_handle(self) -> None:
         answered = (await self._transport.ask("GET", "/v1/accounts/self", signed=True)).read(AccountAnswer)

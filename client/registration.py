@@ -3,7 +3,6 @@
 docs/protocol.md, "Registration".
 """
 
-import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from relay.wire.links import InviteLink, parse_invite
 from relay.wire.manifests import SignedManifest as WireManifest
 from relay.wire.resources import (
     AccountAnswer,
-    DeliveryTokenRequest,
     ManifestObject,
     RegisterRequest,
     TokenClass,
@@ -29,6 +27,7 @@ from .errors import (
     UsageError,
 )
 from .message import Identity
+from .own_tokens import hash_of, put_token
 from .prekey_care import tend_prekeys
 from .relay_terms import keep_terms
 from .store import facts
@@ -124,7 +123,6 @@ async def register_token(
     """The own delivery token of a class, known to the relay. Raises RelayUnreachable, Refused."""
     token, is_registered = await database.run(lambda tx: facts.own_token(tx, token_class, system.random))
     if not is_registered:
-        request = DeliveryTokenRequest(token_hash=hashlib.sha256(token).digest(), token_class=token_class)
-        await transport.ask("POST", "/v1/delivery-tokens", body=request, signed=True)
+        await put_token(transport, hash_of(token), token_class)
         await database.run(lambda tx: facts.token_registered(tx, token_class))
     return token

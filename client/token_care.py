@@ -4,17 +4,15 @@ made (kept here) → registered at the relay → own one, and the contacts' mess
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
-from relay.wire.links import encode_bytes
-from relay.wire.resources import DeliveryTokenRequest, HandleRequest
+from relay.wire.resources import HandleRequest
 
 from .account import Account
 from .contact_tokens import tell_contact_token
-from .errors import ClientError, Refused, RelayUnreachable
+from .errors import ClientError, RelayUnreachable
+from .own_tokens import OLD_TOKEN_MS, drop_token, hash_of, put_token
 from .reconnect import Backoff
 from .store import queue, token_changes
 from .store.contact_rows import reachable_contacts
@@ -23,9 +21,6 @@ from .store.peers import CONTACT, LINK, PUBLIC
 from .store.token_changes import Retired
 from .system import Step, System
 from .transport import Transport
-
-OLD_TOKEN_MS: Final = 7 * 86_400_000
-"""So long the old contact token is good once all were told the new one, for those who are away; and the longest wait for that."""
 
 
 class TokenCare:
@@ -91,13 +86,7 @@ class TokenCare:
                 body = HandleRequest(handle=self._account.handle, public_token=token)
                 await self._transport.ask("PUT", "/v1/handle", body=body, signed=True)
             return
-        await self._set(hashlib.sha256(token).digest(), token_class, None)
-
-    async def _set(self, token_hash: bytes, token_class: str, expires_at_ms: int | None) -> None:
-        request = DeliveryTokenRequest.model_validate(
-            {"token_hash": token_hash, "token_class": token_class, "expires_at_ms": expires_at_ms}
-        )
-        await self._transport.ask("POST", "/v1/delivery-tokens", body=request, signed=True)
+        await put_token(self._transport, hash_of(token), CONTACT if token_class == CONTACT else LINK)
 
     def _take_over(self, tx: Transaction, *, token_class: str, token: bytes) -> None:
         if (token_class, token) not in token_changes.next_tokens(tx):
@@ -116,20 +105,15 @@ class TokenCare:
             for one in token_changes.retired_tokens(tx)
             if one.signal_n is None
             or not queue.is_waiting(tx, one.signal_n)
-            or now_ms - one.since_ms >= OLD_TOKEN_MS
+            or now_ms - one.since_ms >= OLD_TOKEN_MS  # who was not told by then is not waited for
         ]
 
     async def _end(self, retired: Retired) -> None:
         if retired.token_class == CONTACT:
             expires_at_ms = self._system.now_ms() + OLD_TOKEN_MS
-            await self._set(retired.token_hash, CONTACT, expires_at_ms)
+            await put_token(self._transport, retired.token_hash, CONTACT, expires_at_ms=expires_at_ms)
         elif retired.token_class == LINK:
-            try:
-                name = encode_bytes(retired.token_hash)
-                await self._transport.ask("DELETE", f"/v1/delivery-tokens/{name}", signed=True)
-            except Refused as refused:
-                if refused.reason != "not_found":
-                    raise
+            await drop_token(self._transport, retired.token_hash)
 
     async def settle(self, patience_seconds: float) -> None:
         """Return when the relay has what is to be the own tokens now, and the contacts are on their way to hear of it.

@@ -5,7 +5,6 @@ of itself is believed for now; the account's pinned key comes with the hand-over
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from client.account import as_registered, find_account, save_account
 from client.errors import AccountExists, DevicesRefused, LinkFailed, Refused, UsageError
 from client.link_mailbox import LinkSlot
 from client.message import Identity
+from client.own_tokens import hash_of, put_token
 from client.store import facts
 from client.store.database import Database, Transaction
 from client.store.link_rows import Joining, find_joining, forget_joining, keep_joining
@@ -28,7 +28,6 @@ from crypto.limits import LINK_LIFETIME_MS
 from crypto.linking import begin_link, confirm_link
 from crypto.manifest_chain import VerifiedManifest
 from relay.wire.links import DeviceLink
-from relay.wire.resources import DeliveryTokenRequest
 
 from .arriving import arrive
 from .device_names import checked_name
@@ -196,12 +195,8 @@ async def _temporary_token(transport: Transport, database: Database, system: Sys
         return token
 
     token = await database.run(make)
-    request = DeliveryTokenRequest(
-        token_hash=hashlib.sha256(token).digest(),
-        token_class="contact",  # noqa: S106  # a class
-        expires_at_ms=system.now_ms() + _TEMPORARY_MS,
-    )
-    await transport.ask("POST", "/v1/delivery-tokens", body=request, signed=True)
+    expires_at_ms = system.now_ms() + _TEMPORARY_MS
+    await put_token(transport, hash_of(token), "contact", expires_at_ms=expires_at_ms)
 
 
 async def _say_ready(mailbox: LinkMailbox) -> None:

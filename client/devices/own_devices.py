@@ -86,11 +86,7 @@ class OwnDevices:
         """Send what waits; what the relay does not take within a moment goes out later."""
         try:
             async with asyncio.timeout(_SEND_SECONDS):
-                sending = await self._outbox.everything()
-                try:
-                    await sending.until(0, _SEND_SECONDS)
-                finally:
-                    sending.close()
+                await self._outbox.send_out(_SEND_SECONDS)
         except (TimeoutError, RelayUnreachable):
             return
 

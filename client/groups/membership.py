@@ -10,6 +10,7 @@ from typing import Final
 from client.account import Account, load_account
 from client.errors import UnknownRecipient, UsageError
 from client.message_groups import GroupInfo, GroupInvited, WaitingMember
+from client.own_tokens import drop_token, hash_of, put_token
 from client.store import group_doors
 from client.store.database import Database, Transaction
 from client.store.group_doors import Invite, JoinState
@@ -29,7 +30,7 @@ from .following import quit_group
 from .named import called, find, find_waiting, is_called, parsed_id
 from .returning import give_up
 from .rooms import Groups
-from .tokens import drop_group_token, put_group_token
+from .tokens import GROUP
 
 CHANGE_PATIENCE_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
@@ -115,7 +116,7 @@ class Membership:
         )
         secret, token = self._system.random(INVITE_SECRET_BYTES), self._system.random(DELIVERY_TOKEN_BYTES)
         expires_at_ms = self._system.now_ms() + days * DAY_MS
-        await put_group_token(self._transport, token, expires_at_ms=expires_at_ms)
+        await put_token(self._transport, hash_of(token), GROUP, expires_at_ms=expires_at_ms)
         kept = Invite(
             invitations.secret_hash(secret), group_id, token, given, uses, expires_at_ms, None, asks=ask
         )
@@ -136,7 +137,7 @@ class Membership:
 
     async def _close(self, invite: Invite) -> None:
         if invite.token is not None:
-            await drop_group_token(self._transport, invite.token)
+            await drop_token(self._transport, hash_of(invite.token))
         await self._database.run(lambda tx: group_doors.remove_invite(tx, invite.secret_hash))
 
     async def join(self, link_or_group: str, *, wait_seconds: float = 0.0) -> GroupInfo | None:

@@ -28,6 +28,7 @@ from crypto.errors import InvalidEncoding
 from crypto.group_changes import Change
 from crypto.group_log import GroupView
 from crypto.group_state import ABOUT, BROADCAST, NAME, Setting
+from relay.wire.links import encode_id
 
 from .care import GroupCare
 from .committing import begin_creation
@@ -138,8 +139,7 @@ class Groups:
         waiting = await self._database.read(waiting_groups)
         ids = {one.id for one in waiting}
         found = await self._database.read(group_ids)
-        shown = [await self.info(group_id) for group_id in found]
-        groups = [group for group in shown if group.id not in ids] + waiting
+        groups = [await self.info(one) for one in found if encode_id(one) not in ids] + waiting
         return [group for group in groups if with_left or group.status != Status.OUT]
 
     async def commit(

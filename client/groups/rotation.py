@@ -5,9 +5,9 @@ own device is out at once. Each step can be repeated. docs/protocol.md, "Groups"
 """
 
 from functools import partial
-from typing import Final
 
 from client.account import load_account
+from client.own_tokens import OLD_TOKEN_MS, drop_token, hash_of, put_token
 from client.store.database import Database, Transaction
 from client.store.group_tokens import (
     due_rotations,
@@ -20,12 +20,9 @@ from client.store.group_tokens import (
 )
 from client.system import System
 from client.transport import Transport
-from crypto.limits import DAY_MS
 
 from .member_tokens import tell_own_token
-from .tokens import drop_group_token, put_group_token
-
-OLD_TOKEN_ENDS_MS: Final = 7 * DAY_MS
+from .tokens import GROUP
 
 
 async def rotate_due_tokens(transport: Transport, database: Database, system: System) -> bool:
@@ -38,7 +35,7 @@ async def rotate_due_tokens(transport: Transport, database: Database, system: Sy
         token = await database.run(partial(next_own_token, group_id=group_id, random=system.random))
         if token is None:
             continue
-        await put_group_token(transport, token)
+        await put_token(transport, hash_of(token), GROUP)
         told |= await database.run(partial(_change, group_id=group_id, token=token, system=system))
     for ended, ends_at_ms in await database.read(ended_tokens):
         await _end(transport, ended, ends_at_ms, system.now_ms())
@@ -47,7 +44,7 @@ async def rotate_due_tokens(transport: Transport, database: Database, system: Sy
 
 
 def _change(tx: Transaction, *, group_id: bytes, token: bytes, system: System) -> bool:
-    if not rotated(tx, group_id, token, system.now_ms() + OLD_TOKEN_ENDS_MS):
+    if not rotated(tx, group_id, token, system.now_ms() + OLD_TOKEN_MS):
         return False
     tell_own_token(tx, load_account(tx), group_id, system)
     return True
@@ -64,6 +61,6 @@ def _tell_untold(tx: Transaction, *, system: System) -> bool:
 
 async def _end(transport: Transport, token: bytes, ends_at_ms: int, now_ms: int) -> None:
     if ends_at_ms > now_ms:
-        await put_group_token(transport, token, expires_at_ms=ends_at_ms)
+        await put_token(transport, hash_of(token), GROUP, expires_at_ms=ends_at_ms)
     else:
-        await drop_group_token(transport, token)
+        await drop_token(transport, hash_of(token))

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from client.account import Account
+from client.own_tokens import OLD_TOKEN_MS
 from client.store.database import Transaction
 from client.store.group_returns import find_return, forget_return, note_return
 from client.store.group_tokens import (
@@ -18,10 +19,10 @@ from client.store.group_tokens import (
     take_over_token,
 )
 from client.store.groups import GroupRow, Status, find_group
-from client.store.shared import find_item
+from client.store.shared import find_item, group_key
 from crypto.errors import InvalidEncoding
 from crypto.group_state import Member
-from crypto.limits import ACCOUNT_ID_BYTES, DAY_MS, GROUP_ID_BYTES, MAX_EPOCH
+from crypto.limits import ACCOUNT_ID_BYTES, GROUP_ID_BYTES, MAX_EPOCH
 from relay.wire.limits import DELIVERY_TOKEN_BYTES
 
 from .following import quit_group
@@ -29,7 +30,6 @@ from .invitations import MAX_NAME_CHARACTERS, group_name
 from .requests import committers
 
 MAX_COMMITTERS: Final = 8
-OLD_TOKEN_ENDS_MS: Final = 7 * DAY_MS
 _Token = Annotated[bytes, Meta(min_length=DELIVERY_TOKEN_BYTES, max_length=DELIVERY_TOKEN_BYTES)]
 
 
@@ -62,11 +62,6 @@ class SharedGroup(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _group: Final = msgspec.msgpack.Decoder(SharedGroup)
-
-
-def group_key(group_id: bytes) -> str:
-    """The key of the item."""
-    return f"group/{group_id.hex()}"
 
 
 def shared_group(tx: Transaction, group_id: bytes) -> SharedGroup | None:
@@ -137,7 +132,7 @@ def apply_group(tx: Transaction, account: Account, name: str, value: bytes) -> N
     if shared.token is not None:
         item = find_item(tx, group_key(group_id))
         made_at_ms = 0 if item is None else item.changed_at_ms
-        take_over_token(tx, group_id, shared.token, made_at_ms, made_at_ms + OLD_TOKEN_ENDS_MS)
+        take_over_token(tx, group_id, shared.token, made_at_ms, made_at_ms + OLD_TOKEN_MS)
 
 
 def _leave(tx: Transaction, group_id: bytes, since: int, *, is_in: bool) -> None:

@@ -230,30 +230,8 @@ def log_position(tx: Transaction) -> LogPosition | None:
     )
     if row is None:
         return None
-    (
-        next_index,
-        last_hash,
-        begins_at,
-        floor,
-        rewriting,
-        rewritten_at_ms,
-        emptied,
-        lacks_key,
-        restored,
-        newest_ms,
-    ) = row
-    return LogPosition(
-        next_index,
-        last_hash,
-        begins_at,
-        floor,
-        rewriting,
-        rewritten_at_ms,
-        emptied,
-        bool(lacks_key),
-        restored,
-        newest_ms,
-    )
+    at = LogPosition(*row)
+    return replace(at, lacks_key=bool(at.lacks_key))
 
 
 def save_position(tx: Transaction, at: LogPosition) -> None:

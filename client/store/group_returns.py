@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .database import Transaction
-from .shared import note_changed
+from .shared import group_key, note_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def note_return(tx: Transaction, group_id: bytes, since: int) -> None:
 def note_out(tx: Transaction, group_id: bytes) -> None:
     """The user does not want back in: the account is out of the group."""
     tx.run("UPDATE group_returns SET is_out = 1 WHERE group_id = ?", group_id)
-    note_changed(tx, f"group/{group_id.hex()}")
+    note_changed(tx, group_key(group_id))
 
 
 def given_up(tx: Transaction) -> list[bytes]:

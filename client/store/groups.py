@@ -18,7 +18,7 @@ from crypto.limits import MAX_KEPT_STEPS
 
 from .database import Transaction
 from .peers import AUDIENCES
-from .shared import note_changed
+from .shared import group_key, note_changed
 
 NEVER_MS: Final = 2**53
 _EPOCHS: Final = "group epochs"
@@ -156,7 +156,7 @@ def save_view(tx: Transaction, view: GroupView, *, status: Status | None = None)
             note_read_token(tx, group_id, keys.read_token)
     if before is None or before.view.state is not view.state:
         _save_members(tx, None if before is None else before.view.state, view.state)
-        note_changed(tx, f"group/{group_id.hex()}")  # its name, and who may commit
+        note_changed(tx, group_key(group_id))  # its name, and who may commit
         tx.cache.pop(AUDIENCES, None)
 
 

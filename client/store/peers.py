@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,13 +22,17 @@ _COLUMNS = (
     " last_sent_at_ms, stale, fork IS NOT NULL, blocked, tell_token"
 )
 AUDIENCES = "audiences"
-REACH = "reach"  # said when members of groups may be reached that could not be
-GROUPS_DUE = "groups_due"  # said when groups are to be looked at because of a device list
 """Where what groups know of their members is cached."""
+REACH = "reach"
+"""Said when members of groups may be reached who could not be."""
+GROUPS_DUE = "groups_due"
+"""Said when groups are to be looked at because of a newer device list."""
 _MAX_CACHED = 1_024  # peers with their lists: of a group of thousands, the ones looked at last
 LEFT_OUT_MS = DAY_MS
 """So long a device whose keys were no good is left out without asking again."""
-PUBLIC, LINK, CONTACT = "public", "link", "contact"
+PUBLIC: Final = "public"
+LINK: Final = "link"
+CONTACT: Final = "contact"
 _TOKEN_RANK = {PUBLIC: 1, LINK: 2, CONTACT: 3}
 """A token that was given for longer is not replaced by one that was given to everybody."""
 

@@ -78,6 +78,11 @@ def note_compared(tx: Transaction, keys: Iterable[str]) -> None:
     tx.many("DELETE FROM to_share WHERE key = ?", [(key,) for key in keys])
 
 
+def group_key(group_id: bytes) -> str:
+    """The key of the item of a group."""
+    return f"group/{group_id.hex()}"
+
+
 def note_changed(tx: Transaction, key: str) -> None:
     """Its table says more than what is shared."""
     tx.run("INSERT OR IGNORE INTO to_share (key) VALUES (?)", key)
