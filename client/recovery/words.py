@@ -7,6 +7,7 @@ import hmac
 from dataclasses import replace
 
 from client.account import Account, load_account, save_account
+from client.archive.keys import seal_for_words
 from client.devices.shared_items import put_item
 from client.errors import RecoveryImpossible, UsageError
 from client.store.database import Database, Transaction
@@ -44,7 +45,9 @@ class Recovery:
             kept = _kept_key(tx)
             if not hmac.compare_digest(kept.key, typed.key):
                 raise UsageError("these are other words than those of this account")
-            put_item(tx, SEALING_KEY, encode_sealing_key(kept.sealing().public_bytes()), self._system)
+            sealing = kept.sealing().public_bytes()
+            put_item(tx, SEALING_KEY, encode_sealing_key(sealing), self._system)
+            seal_for_words(tx, sealing, self._system)  # of a history archive that was on before
             save_account(tx, replace(load_account(tx), root_seed=None, recovery_key=None))
 
         await self._database.run(forget)

@@ -125,6 +125,17 @@ async def test_what_was_said_comes_back_with_the_words(tmp_path):
         }
 
 
+async def test_an_archive_that_was_on_before_the_words_comes_back_with_them(tmp_path):
+    async with open_people(tmp_path, "alice", "bob") as people:
+        async with people.client("alice") as alice:
+            await alice.send("bob", "one")
+            await alice.history_archive.turn_on()
+            words = await confirmed(alice)
+        again = await restored(people, words, tmp_path / "again")
+        await until_restored(again)
+        assert [one.text for one in await again.history("bob")] == ["one"]
+
+
 async def test_nothing_is_kept_once_it_is_off(tmp_path):
     async with open_people(tmp_path, "alice", "bob") as people:
         alice = await people.enter("alice")
