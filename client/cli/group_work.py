@@ -1,8 +1,11 @@
 """What each `tokenim group …` does with the library. Prints through `Output`; lets every ClientError pass."""
 
 import sys
+from contextlib import suppress
 from typing import Final
 
+from client.client import Client
+from client.errors import RelayUnreachable
 from client.message_groups import GroupInfo
 
 from .output import Output, one_line
@@ -103,22 +106,31 @@ async def add(place: Place, out: Output, group_id: str, who: str, role: str) -> 
         let_in = await client.membership.add(group_id, who, role=role)
         word = "let in" if let_in else "invited"
         out.result(word, {"type": "group_let_in" if let_in else "group_invited", "who": who})
+        await _spread(client)
 
 
-async def _changed(out: Output, group: GroupInfo) -> None:
+async def _changed(client: Client, out: Output, group: GroupInfo) -> None:
     out.shown(group, _told(group))
+    await _spread(client)
+
+
+async def _spread(client: Client) -> None:
+    """Members hear of a change before the command ends; what does not go out within a moment goes with the next `listen`."""
+    with suppress(RelayUnreachable):
+        await client.settle()
 
 
 async def remove(place: Place, out: Output, group_id: str, who: str) -> None:
     """Take somebody out."""
     async with open_client(place) as client:
-        await _changed(out, await client.membership.remove(group_id, who))
+        await _changed(client, out, await client.membership.remove(group_id, who))
 
 
 async def ban(place: Place, out: Output, group_id: str, who: str, *, lift: bool) -> None:
     """Ban, or lift a ban."""
     async with open_client(place) as client:
         await _changed(
+            client,
             out,
             await (client.membership.unban(group_id, who) if lift else client.membership.ban(group_id, who)),
         )
@@ -128,6 +140,7 @@ async def mute(place: Place, out: Output, group_id: str, who: str, *, lift: bool
     """Mute, or let write again."""
     async with open_client(place) as client:
         await _changed(
+            client,
             out,
             await (
                 client.membership.unmute(group_id, who) if lift else client.membership.mute(group_id, who)
@@ -138,10 +151,10 @@ async def mute(place: Place, out: Output, group_id: str, who: str, *, lift: bool
 async def promote(place: Place, out: Output, group_id: str, who: str, role: str) -> None:
     """Give another role."""
     async with open_client(place) as client:
-        await _changed(out, await client.membership.promote(group_id, who, role))
+        await _changed(client, out, await client.membership.promote(group_id, who, role))
 
 
 async def set_setting(place: Place, out: Output, group_id: str, setting: str, value: str) -> None:
     """Change a setting."""
     async with open_client(place) as client:
-        await _changed(out, await client.membership.set(group_id, setting, value))
+        await _changed(client, out, await client.membership.set(group_id, setting, value))
