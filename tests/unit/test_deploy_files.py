@@ -1,0 +1,97 @@
+"""What deploy/ offers for containers and Kubernetes, looked at by validators that others wrote."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from relay.config.sources import load_settings
+from tests.architecture.source import ROOT
+
+DEPLOY = ROOT / "deploy"
+COMPOSE = DEPLOY / "container" / "compose.yaml"
+KUBERNETES = DEPLOY / "kubernetes" / "tokenim.yaml"
+CONTAINERFILE = DEPLOY / "container" / "Containerfile"
+
+
+def validate(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=50)
+
+
+def test_hadolint_finds_nothing_in_the_containerfile():
+    done = validate("hadolint", "--no-color", CONTAINERFILE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_hadolint_would_find_something(tmp_path):
+    (tmp_path / "Containerfile").write_text("FROM python\nRUN apt-get install curl\n")
+    assert validate("hadolint", "--no-color", tmp_path / "Containerfile").returncode == 1
+
+
+def test_the_compose_file_fits_its_schema():
+    done = validate("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_manifests_fit_the_schemas_of_kubernetes():
+    done = validate("kubernetes-validate", "--strict", KUBERNETES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.findall(r"passed for resource (\w+)/", done.stdout + done.stderr)
+    assert passed == ["configmap", "service", "statefulset", "ingress"]
+
+
+@pytest.mark.parametrize("wrong", ["containerPort: eighty", "containerPort: 8080, protcol: TCP"])
+def test_a_wrong_manifest_would_be_found(tmp_path, wrong):
+    file = tmp_path / "wrong.yaml"
+    text = KUBERNETES.read_text()
+    assert "containerPort: 8080, protocol: TCP" in text
+    file.write_text(text.replace("containerPort: 8080, protocol: TCP", wrong))
+    assert validate("kubernetes-validate", "--strict", file).returncode != 0
+
+
+def named_in_the_containerfile() -> dict[str, str]:
+    """The settings that it gives."""
+    return dict(re.findall(r"(TOKENIM_RELAY_\w+)=(\S+)", re.sub(r"#.*", "", CONTAINERFILE.read_text())))
+
+
+def test_a_relay_knows_the_settings_of_the_container_and_of_compose():
+    compose = yaml.safe_load(COMPOSE.read_text())["services"]["relay"]["environment"]
+    given = {
+        name: re.sub(r"\$\{TOKENIM_NAME:[^}]*\}", "chat.example", value) for name, value in compose.items()
+    }
+    settings = load_settings(environment={**named_in_the_containerfile(), **given}, file=None)
+    assert (str(settings.data), settings.listen) == ("/data", "0.0.0.0:8080")
+    assert (settings.origin, settings.plain_http) == ("https://chat.example", True)
+
+
+def test_a_relay_knows_the_settings_of_the_configmap(tmp_path):
+    first = next(iter(yaml.safe_load_all(KUBERNETES.read_text())))
+    file = tmp_path / "relay.toml"
+    file.write_text(first["data"]["relay.toml"])
+    settings = load_settings(environment=named_in_the_containerfile(), file=file)
+    assert (settings.origin, settings.plain_http) == ("https://chat.example", True)
+
+
+def test_nothing_runs_as_root_or_writes_its_root():
+    compose = yaml.safe_load(COMPOSE.read_text())["services"]
+    stateful = next(
+        item for item in yaml.safe_load_all(KUBERNETES.read_text()) if item["kind"] == "StatefulSet"
+    )
+    pod = stateful["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    user = re.findall(r"^USER (\d+):\d+$", CONTAINERFILE.read_text(), flags=re.MULTILINE)
+    assert user == ["10001"]
+    assert (compose["relay"]["user"], pod["securityContext"]["runAsUser"]) == ("10001:10001", 10001)
+    assert all(service["read_only"] and service["cap_drop"] == ["ALL"] for service in compose.values())
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
