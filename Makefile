@@ -12,7 +12,7 @@ PORT ?= 8080
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)'
 
-.PHONY: help install dev run test check demo many broadcast bench conversations hostile kills power lock audit wheel clean
+.PHONY: help install dev run test check demo many broadcast bench conversations hostile kills power lock audit wheel dist debian clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,12 @@ power: install ## cut the power of the relay's disk under load, and fill it (nee
 
 wheel: dev ## build the wheel, install it into an empty environment, start the relay from it
 	@$(BIN)/python -m pytest -q tests/journeys/test_built_wheel.py
+
+debian: dev ## deploy/ against nginx, Caddy and systemd of Debian, and the commands of the Containerfile (`.ci/debian` installs them)
+	@$(BIN)/python -m pytest -q tests/debian
+
+dist: dev ## wheel, source, bill of materials and checksums, in dist/
+	@.ci/dist $(BIN) dist
 
 lock: dev ## take the newest versions that pyproject.toml allows, with their hashes
 	@echo 'uv' | $(UV) pip compile - --upgrade $(LOCKED) -o requirements-uv.lock >/dev/null

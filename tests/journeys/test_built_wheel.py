@@ -1,15 +1,19 @@
 """What is built is what runs: the wheel has every file, and a relay starts from it in an environment with nothing else."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import urllib.request
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import relay
 from tests.architecture.source import PACKAGES, ROOT, name_of, tracked_files
 
 UV = ROOT / ".tools" / "bin" / "uv"
@@ -101,3 +105,25 @@ def test_the_command_and_the_library_come_with_the_wheel(empty_environment, tmp_
         cwd=tmp_path,
     )
     assert where.strip().startswith(str(empty_environment))
+
+
+@pytest.mark.timeout(180)
+def test_what_is_given_out_is_checked_complete_and_the_same_each_time(tmp_path):
+    made = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        told = run(ROOT / ".ci" / "dist", Path(sys.executable).parent, folder, cwd=ROOT)
+        made.append(dict(reversed(line.split()) for line in told.splitlines()))
+        assert made[-1] == {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in folder.iterdir()
+            if path.name != "SHA256SUMS"
+        }
+    version = relay.__version__
+    wheel, source = f"tokenim-{version}-py3-none-any.whl", f"tokenim-{version}.tar.gz"
+    assert set(made[0]) == {wheel, source, f"tokenim-{version}.cdx.json"}
+    assert (made[0][wheel], made[0][source]) == (made[1][wheel], made[1][source])
+    with tarfile.open(tmp_path / "first" / source) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = {name_of(path) for path in tracked_files()}
+    assert tracked - packed == set()
+    assert packed - tracked == {"PKG-INFO"}
