@@ -1,0 +1,118 @@
+"""A relay that has grown: ACCOUNTS accounts, ten envelopes and ten audit rows for each, entered through the store's port.
+
+Then what its operator waits for: from the start to `ready`, and lists.
+"""
+
+import asyncio
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.results import Result
+from bench.served import relay_command, serving
+from relay.adapters.data_folder import open_data_folder
+from relay.adapters.sqlite.store import SqliteStore, open_sqlite_store
+from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.ports.accounts import Registration
+from relay.ports.mailboxes import Submission
+from relay.services.audit import Action, Audit
+from relay.session.proof import RelayKey
+from relay.wire.manifests import Manifest, ManifestDevice, SignedManifest, parse_manifest
+from relay.wire.transcripts import MANIFEST_LABEL, transcript
+
+ACCOUNTS = int(os.environ.get("BENCH_SCALE_ACCOUNTS", "10000"))
+EACH = 10
+AT_ONCE = 500
+CIPHERTEXT_BYTES = 512
+ROUNDS = 5
+
+
+def _manifest(now_ms: int) -> tuple[Manifest, SignedManifest]:
+    """The first manifest of somebody new. Nobody verifies what the store is given: the signatures are random bytes."""
+    device = ManifestDevice(
+        *(system_randomness(size) for size in (16, 32, 32)), 1, now_ms, system_randomness(64)
+    )
+    fields = (device.device_id, device.signing_key, device.identity_key, b"\x01")
+    packed = b"".join(fields) + now_ms.to_bytes(8, "big") + device.signature
+    body = transcript(MANIFEST_LABEL, system_randomness(32), (1).to_bytes(8, "big"), b"", packed)
+    return parse_manifest(body), SignedManifest(body, b"", system_randomness(64))
+
+
+async def _grow(store: SqliteStore, audit: Audit, now_ms: int) -> None:
+    """Accounts first, then what waits for them; AT_ONCE at a time share a commit."""
+    for begin in range(0, ACCOUNTS, AT_ONCE):
+        made = [_manifest(now_ms) for _ in range(min(AT_ONCE, ACCOUNTS - begin))]
+        await asyncio.gather(
+            *(
+                store.accounts.register(
+                    Registration(manifest, signed, "member", handle=f"person-{begin + number}"), now_ms=now_ms
+                )
+                for number, (manifest, signed) in enumerate(made)
+            )
+        )
+        submissions = [
+            Submission(
+                system_randomness(16),
+                2_592_000,
+                (system_randomness(CIPHERTEXT_BYTES),),
+                ((device.device_id, 0),),
+            )
+            for manifest, _ in made
+            for device in manifest.devices
+            for _ in range(EACH)
+        ]
+        await store.mailboxes.append(submissions, now_ms=now_ms)
+        for _ in range(EACH):
+            rows = (audit.by_account(Action.MANIFEST_CHANGE, manifest.account_id) for manifest, _ in made)
+            await asyncio.gather(*(store.audit.append(row) for row in rows))
+
+
+def _command(*arguments: object) -> str:
+    done = subprocess.run([relay_command(), *map(str, arguments)], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Milliseconds."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1_000
+
+
+def run() -> list[Result]:
+    """One folder; restarts and lists ROUNDS times each."""
+    with tempfile.TemporaryDirectory(prefix="tokenim-bench-") as place:
+        data = Path(place) / "data"
+        serve = [relay_command(), "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
+        with serving(serve, data):
+            pass
+        began = time.perf_counter()
+        asyncio.run(_fill(data))
+        filled = time.perf_counter() - began
+        size = (data / "relay.sqlite3").stat().st_size
+        ready, lists, floors = [], [], []
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            with serving(serve, data):
+                ready.append(time.perf_counter() - started)
+                floors.append(_timed(lambda: _command("--version")))
+                lists.append(_timed(lambda: _command("audit", "show", "--data", data, "--json")))
+    grown = f"{ACCOUNTS:,} accounts, {ACCOUNTS * EACH:,} envelopes and audit rows"
+    return [
+        Result.of(f"scale: {grown}: entered in", "s", [filled]),
+        Result.of("scale: size of the database", "MB", [size / 1e6]),
+        Result.of("scale: start to ready", "s", ready),
+        Result.of("scale: `audit show`, beside `--version`", "ms", lists, floors),
+    ]
+
+
+async def _fill(data: Path) -> None:
+    clock = SystemClock()
+    with open_data_folder(data) as folder:
+        async with open_sqlite_store(folder.database) as store:
+            key = RelayKey(folder.signing_seed(system_randomness))
+            audit = Audit(store.audit, key=key, clock=clock, randomness=system_randomness)
+            await _grow(store, audit, clock.now_ms())
