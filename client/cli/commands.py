@@ -170,10 +170,10 @@ def listen(
     as_json: bool,
 ) -> None:
     """Print messages as they come, each once; files are fetched and their path printed. Ctrl-C stops."""
-    from . import work
+    from . import listening
 
     out = Output(as_json)
-    run(place, out, work.listen(place, out, until_caught_up, patience_seconds, events=events, own=own))
+    run(place, out, listening.listen(place, out, until_caught_up, patience_seconds, events=events, own=own))
 
 
 @tokenim.command()

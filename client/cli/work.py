@@ -3,7 +3,6 @@
 import asyncio
 import io
 import os
-import signal
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from client.client import Client
-from client.errors import FileDamaged, FileUnavailable, UsageError
+from client.errors import UsageError
 from client.kill_steps import machine
 from client.message import (
     CaughtUp,
@@ -32,11 +31,10 @@ from client.system import System
 from client.times import iso_time
 from relay.wire.links import encode_bytes
 
-from .output import Output, code_of, one_line, printable, progress_bar
+from .output import Output, one_line, printable, progress_bar
 from .place import Place
 from .qr import qr
 
-CATCH_UP_PATIENCE_SECONDS = 30.0
 _COMPARE = "Compare the digits, or scan the code, with the other person: the same on both sides is safe."
 MAX_LINE_BYTES = 262_144  # more than an envelope holds
 
@@ -164,89 +162,6 @@ class _Lines:
                     yield text
         finally:
             transport.close()
-
-
-async def listen(
-    place: Place,
-    out: Output,
-    until_caught_up: bool,
-    patience_seconds: float | None,
-    *,
-    events: bool,
-    own: bool,
-) -> None:
-    """Print what comes until told to stop, by Ctrl-C or SIGTERM, or until caught up."""
-    if patience_seconds is None and until_caught_up:
-        patience_seconds = CATCH_UP_PATIENCE_SECONDS
-    task = asyncio.ensure_future(
-        _print_events(place, out, until_caught_up, patience_seconds, events=events, own=own)
-    )
-    loop = asyncio.get_running_loop()
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not stopped:
-            raise
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-async def _print_events(
-    place: Place,
-    out: Output,
-    until_caught_up: bool,
-    patience_seconds: float | None,
-    *,
-    events: bool,
-    own: bool,
-) -> None:
-    async with open_client(place) as client:
-        if not out.as_json and not until_caught_up:
-            out.warn(
-                f"listening as {one_line(client.whoami().handle or client.whoami().account)}; Ctrl-C stops"
-            )
-        async for event in client.events(until_caught_up=until_caught_up, patience_seconds=patience_seconds):
-            if isinstance(event, Message):
-                if event.outgoing and not own:
-                    continue
-                event = await _fetched(event, out)
-            elif not events and _is_for_programs(event):
-                continue
-            out.shown(event, plain_event(event))
-            sys.stdout.flush()
-        if until_caught_up:
-            await client.settle()
-
-
-def _is_for_programs(event: Event) -> bool:
-    """What is printed only if asked for: nobody has to act on it."""
-    if isinstance(event, Acted):
-        return event.kind in (ActKind.DELIVERED, ActKind.READ)
-    return isinstance(event, CaughtUp | Typing | Presence)
-
-
-async def _fetched(message: Message, out: Output) -> Message:
-    """With its file on this machine; one that is gone or damaged is told, and the message shown without.
-
-    What strangers send is not fetched: they could fill the disk.
-    """
-    if message.file is None or message.file.path is not None or message.contact_request:
-        return message
-    try:
-        return await message.fetch()
-    except (FileUnavailable, FileDamaged) as error:
-        out.warn(f"{code_of(error)}: the file {message.file.name} of message {message.id}: {error}")
-        return message
 
 
 def plain_event(event: Event) -> str | None:

@@ -35,12 +35,14 @@ from client.store.groups import (
     note_secret,
     save_view,
     set_status,
+    told_entry,
 )
 from client.system import System
 from crypto.errors import ChainMissing, GroupTooNew, ManifestGap
 from crypto.group_changes import Add
 from crypto.group_commits import CommitHead, CommitKind, SignedCommit
 from crypto.group_epoch import EpochHandOut
+from crypto.group_exclusion import exclusion
 from crypto.group_log import Followed, GroupView, follow, learn_secret
 from crypto.group_rules import still_needed
 from crypto.group_state import GroupState
@@ -125,6 +127,24 @@ def quit_group(tx: Transaction, group_id: bytes, since: int) -> None:
     remove_wants(tx, [want.n for want in wants(tx, group_id)])
     note_left(tx, group_id, since)
     make_due(tx, group_id)
+
+
+def leave_if_told_out(tx: Transaction, *, group_id: bytes) -> bool:
+    """Whether this account is out, as an entry says that does not connect to what was read; to be asked once the log is shut.
+
+    A log that is read says more: only who cannot read it any more believes less than all entries.
+    """
+    row, told = find_group(tx, group_id), told_entry(tx, group_id)
+    if row is None or row.status is not Status.MEMBER or told is None:
+        return False
+    index, by_account, entry = told
+    account, state = load_account(tx), row.view.state
+    signed = exclusion(row.view, index, entry, KnownLists(tx), account.account_id)
+    if signed is None or signed.head.account != by_account:
+        return False
+    tell_changes(tx, account, state, state, signed)
+    quit_group(tx, group_id, state.member(account.account_id).since)
+    return True
 
 
 class _Reading:

@@ -23,6 +23,7 @@ from client.store.groups import (
     note_list_told,
     note_missing,
     note_read_token,
+    note_told_entry,
     save_view,
 )
 from crypto.errors import CopiedState, InvalidEncoding, NotEntitled
@@ -171,6 +172,9 @@ def _commit(tx: Transaction, batch: Batch, told: Parked) -> None:
         return
     if body.entry and body.index == row.view.next_entry:
         apply_entries(tx, body.group_id, [(body.index, body.entry)], batch.system)
+    elif body.entry and told.account_id in row.view.state.by_account:
+        # It may take this account out, and then the log tells no more what came before it.
+        note_told_entry(tx, body.group_id, body.index, told.account_id, body.entry)
     make_due(tx, body.group_id)
     batch.errands = True
 

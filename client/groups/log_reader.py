@@ -12,10 +12,18 @@ from client.store.database import Database, Transaction
 from client.store.group_held import held_for_log, last_held
 from client.store.group_returns import find_return, forget_return, note_refused
 from client.store.group_senders import find_sender
-from client.store.groups import GroupRow, Status, find_group, note_missing, note_read, set_status
+from client.store.groups import (
+    GroupRow,
+    Status,
+    find_group,
+    note_missing,
+    note_read,
+    set_status,
+    told_entry,
+)
 from client.system import System
 
-from .following import Applied, apply_entries, note_whether_missing
+from .following import Applied, apply_entries, leave_if_told_out, note_whether_missing
 
 MEMBERS_AT_ONCE: Final = (
     20_000  # of the states that one transaction makes: each entry makes one of all members
@@ -71,6 +79,8 @@ class LogReader:
                 return False
             page, token = await self._page(row)
             if page is None:
+                if await self._is_told_out(group_id):
+                    return False
                 await self._database.run(partial(_note_shut, group_id=group_id, now_ms=self._system.now_ms()))
                 return False
             if page.first_index > row.view.next_entry:
@@ -92,6 +102,14 @@ class LogReader:
                 await self._read_to_the_end(group_id, up_to)
                 return True
         return False
+
+    async def _is_told_out(self, group_id: bytes) -> bool:
+        """Whether the log is shut because this account was taken out, by what somebody who may do that told of it."""
+        told = await self._database.read(partial(told_entry, group_id=group_id))
+        if told is None:
+            return False
+        await self.fetch(told[1])
+        return await self._database.run(partial(leave_if_told_out, group_id=group_id))
 
     async def _apply(self, row: GroupRow, page: LogPage, fetched: set[bytes]) -> Applied:
         """Follow the entries of a page as far as it goes, in transactions that are short in a large group too."""

@@ -273,7 +273,21 @@ def next_due_ms(tx: Transaction) -> int:
 
 def note_read(tx: Transaction, group_id: bytes, now_ms: int) -> None:
     """Its log was read to the end."""
-    tx.run("UPDATE groups SET read_at_ms = ? WHERE id = ?", now_ms, group_id)
+    tx.run("UPDATE groups SET read_at_ms = ?, told_entry = x'' WHERE id = ?", now_ms, group_id)
+
+
+def note_told_entry(tx: Transaction, group_id: bytes, index: int, account_id: bytes, entry: bytes) -> None:
+    """Somebody (32 B account) told of this entry of the log, which lies past what was read."""
+    told = index.to_bytes(8, "big") + account_id + entry
+    tx.run("UPDATE groups SET told_entry = ? WHERE id = ?", told, group_id)
+
+
+def told_entry(tx: Transaction, group_id: bytes) -> tuple[int, bytes, bytes] | None:
+    """Its index, the 32 B account that told of it, and the entry; None if there is none."""
+    row = tx.one("SELECT told_entry FROM groups WHERE id = ?", group_id)
+    if row is None or not row[0]:
+        return None
+    return int.from_bytes(row[0][:8], "big"), row[0][8:40], row[0][40:]
 
 
 def note_missing(tx: Transaction, group_id: bytes, since_ms: int | None) -> None:

@@ -9,6 +9,7 @@ from tests.hostile import (  # noqa: F401
     attacks_on_groups,
     attacks_on_log,
     attacks_on_mail,
+    attacks_on_members,
     attacks_on_own_devices,
     attacks_on_prekeys,
 )

@@ -12,7 +12,6 @@ from client.message_groups import GroupInfo
 from client.store.group_doors import Join, JoinState, keep_join
 from client.store.groups import find_group
 from crypto.group_changes import Change, ChangeSetting, Remove
-from crypto.group_commits import FORMAT, Commit, CommitHead, CommitKind, sign_commit
 from crypto.group_log import seal_entry
 from crypto.group_proposals import add, propose
 from crypto.group_rights import Role
@@ -110,7 +109,7 @@ async def group_of(stage: Stage, *people: Person) -> Circle:
     return made
 
 
-def _the_log_is(stage: Stage, change: Callable[[dict[str, Any]], None]) -> None:
+def the_log_is(stage: Stage, change: Callable[[dict[str, Any]], None]) -> None:
     """From now on `change` is done to what the relay answers of a group's log."""
 
     def answer(exchange: Exchange) -> None:
@@ -138,7 +137,7 @@ async def _carol_is_removed_and_bob_does_not_see_it(
     group = await circle(stage, "alice", "bob", "carol")
     _, bob, carol = group.members
     await group.commits(Remove(carol.account_id))
-    _the_log_is(stage, change)
+    the_log_is(stage, change)
     await bob.listens()
     stage.holds("carol" in await group.names(bob), "the attack works: for bob, carol is in the group still")
     bob.system = machine_that_is_late(-120_000)
@@ -197,7 +196,7 @@ async def forks_a_group_log(stage: Stage) -> None:
         log["entries"] = [fork_entry] if log["entries"] else []
         log["next_index"] = view.next_entry + 1
 
-    _the_log_is(stage, put)
+    the_log_is(stage, put)
     await bob.listens()  # the secret of the true cut is here from now on
     async with bob.online() as live:
         await live.is_told("group_changed")
@@ -218,7 +217,7 @@ async def answers_with_old_log_entries(stage: Stage) -> None:
     async with bob.online() as live:
         await live.is_told("group_changed")
     bob.heard.clear()
-    _the_log_is(stage, lambda log: log.update(before))
+    the_log_is(stage, lambda log: log.update(before))
     await group.says(alice, "one")
     await bob.listens()
     stage.holds((await group.info(bob)).name == "good friends", "bob goes by the newest state")
@@ -255,7 +254,7 @@ async def adds_entries_to_a_group_log(stage: Stage) -> None:
         log["entries"] += [_garbage(first + number) for number in range(3)]
         log["next_index"] = first + 3
 
-    _the_log_is(stage, add_some)
+    the_log_is(stage, add_some)
     async with group.online():
         await group.says(alice, "one")
     await bob.listens()
@@ -264,47 +263,12 @@ async def adds_entries_to_a_group_log(stage: Stage) -> None:
     stage.nothing_told(bob)
 
 
-@attack(Guard("crypto.group_rules.ed25519_verify", nothing))
-async def adds_a_member_with_a_members_help(stage: Stage) -> None:
-    """adds a member in the owner's name, sealed with the key of a member who helps it"""
-    group = await circle(stage, "alice", "bob", "carol")
-    alice, bob, carol = group.members
-    (dave,) = await stage.people("dave")
-    await bob.says(dave, "hello")
-    async with carol.store() as store:
-        view = (await store.read(lambda tx: find_group(tx, group_id_of(group.id)))).view
-    head = CommitHead(
-        FORMAT,
-        CommitKind.PLAIN,
-        view.state.group_id,
-        view.state.hash,
-        alice.account_id,
-        alice.device_id,
-        1,
-        carol.system.now_ms(),
-    )
-    commit = Commit(head, b"", (add(dave.account_id, 1, Role.MEMBER),))
-    signed = sign_commit(commit, (await account_of(carol)).local)
-    entry = seal_entry(view.keys, view.next_entry, signed, os.urandom)
-
-    def put(log: dict[str, Any]) -> None:
-        log["entries"] = [{"index": view.next_entry, "entry": encode_bytes(entry), "at_ms": 0}]
-        log["next_index"] = view.next_entry + 1
-
-    _the_log_is(stage, put)
-    async with bob.online() as live:
-        stage.relay.exchanges.clear()
-        await stage.until(lambda: any(one.is_of("GET", "/v1/group-logs/*") for one in stage.relay.exchanges))
-        await live.client.send(group.recipient, "one")
-    stage.holds(await group.names(bob) == {"alice", "bob", "carol"}, "nobody came in")
-    stage.nothing_told(bob)
-
-
 def _nothing_is_missing(tx: Any, group_id: bytes, since_ms: int | None) -> None:
     """A log that cannot be read is as good as one in which nothing is new."""
 
 
-async def _sees_that_the_log_is_shut(live: Live, group: Circle) -> None:
+async def sees_that_the_log_is_shut(live: Live, group: Circle) -> None:
+    """Until this client knows that nothing it has reads the log."""
     store = live.client._account._database
     try:
         async with asyncio.timeout(5):
@@ -326,7 +290,7 @@ async def withholds_an_epoch_secret(stage: Stage) -> None:
     await group.commits(Remove(carol.account_id))
     await bob.listens()
     async with bob.online() as live:
-        await _sees_that_the_log_is_shut(live, group)
+        await sees_that_the_log_is_shut(live, group)
         await stage.refuses(bob, live.client.send(group.recipient, "one"), "group_not_ready")
 
 

@@ -1,0 +1,89 @@
+"""Taken out while the commits before were not read: the log is shut by then, and what somebody tells of its entry is judged."""
+
+import pytest
+
+from client.contents import ContentType
+from client.groups.bodies import CommitBody, encode
+from client.signals import draft_signal
+from client.store.group_wants import find_pending
+from client.store.groups import Status
+from crypto.group_changes import ChangeSetting, Remove
+from crypto.group_commits import Commit, CommitHead, CommitKind, sign_commit
+from crypto.group_log import seal_entry
+from crypto.group_proposals import add
+from crypto.group_rights import Role
+from crypto.group_state import Setting
+from tests.group_town import Citizen, Town, open_town
+
+
+async def remove(town: Town, by: Citizen, whom: Citizen, group: bytes) -> None:
+    """While `whom` is away."""
+    town.offline.add(whom.person.name)
+    await by.want(group, Remove(whom.id))
+    await town.settle()
+
+
+@pytest.mark.parametrize("between", ["a setting", "a newcomer and a cut"])
+async def test_who_read_nothing_for_a_while_hears_that_it_is_out(tmp_path, between):
+    async with open_town(tmp_path, "alice", "bob", "carol", "dave") as (town, (alice, bob, carol, dave)):
+        group = await town.group_of(alice, bob, carol, roles={carol.id: Role.ADMIN})
+        town.offline = {"bob"}
+        if between == "a setting":
+            await carol.want(group, ChangeSetting(Setting("about", b"new")))
+        else:
+            await carol.want(group, add(dave.id, 1))
+            await town.settle()
+            await carol.want_cut(group)
+        await town.settle()
+        await remove(town, alice, bob, group)
+        assert (await bob.row(group)).status is Status.MEMBER
+        town.offline.clear()
+        await town.settle()
+        assert (await bob.row(group)).status is Status.OUT
+        assert (await bob.changes())[-1] == ("removed", "bob")
+        assert await bob.do(lambda tx: find_pending(tx, group)) is None
+
+
+async def tell(town: Town, author: Citizen, told: Citizen, group: bytes, *changes, index: int) -> None:
+    """An entry as the author would seal it, on a state that nobody has; the log is shut to whom it is told."""
+    view, account = (await author.row(group)).view, author.person.account
+    version = account.own.version
+    head = CommitHead(
+        1, CommitKind.CUT, group, b"\x01" * 32, account.account_id, account.device_id, version, 5
+    )
+    signed = sign_commit(Commit(head, b"\x02" * 32, changes), account.local)
+    entry = seal_entry(view.keys, index, signed, author.person.system.random)
+    body = encode(CommitBody(group, index, entry))
+    await author.do(
+        lambda tx: draft_signal(tx, account, [told.id], ContentType.GROUP_COMMIT, body, author.person.system)
+    )
+    await town.settle()
+
+
+async def status_after_a_told_removal(
+    tmp_path, role: Role, target_role: Role, *, shut: bool = True
+) -> Status:
+    async with open_town(tmp_path, "alice", "bob", "mallory") as (town, (alice, bob, mallory)):
+        roles = {bob.id: target_role, mallory.id: role}
+        group = await town.group_of(alice, bob, mallory, roles=roles)
+        read = town.logs.read
+        end = len(town.logs.logs[group])
+        if shut:
+            town.logs.read = lambda log_id, _token, from_index: read(log_id, b"shut", from_index)
+        await tell(town, mallory, bob, group, Remove(bob.id), index=end + 3)
+        town.logs.read = read
+        return (await bob.row(group)).status
+
+
+async def test_a_member_without_the_right_takes_nobody_out(tmp_path):
+    assert await status_after_a_told_removal(tmp_path, Role.MEMBER, Role.MEMBER) is Status.MEMBER
+
+
+async def test_a_moderator_takes_no_admin_out(tmp_path):
+    assert await status_after_a_told_removal(tmp_path, Role.MODERATOR, Role.ADMIN) is Status.MEMBER
+
+
+async def test_who_may_is_believed_only_if_the_log_is_shut(tmp_path):
+    assert await status_after_a_told_removal(tmp_path / "shut", Role.ADMIN, Role.MEMBER) is Status.OUT
+    told = await status_after_a_told_removal(tmp_path / "open", Role.ADMIN, Role.MEMBER, shut=False)
+    assert told is Status.MEMBER
