@@ -171,6 +171,11 @@ def _finish(tx: Transaction, first_index: int) -> bool:
     return is_told
 
 
+def tell_misbehaviour(tx: Transaction) -> None:
+    """What the relay answers is no log: the user hears, for what lies there does not come."""
+    _tell_gap(tx, "the relay's answer is not a piece of its log")
+
+
 def _tell_gap(tx: Transaction, why: str) -> None:
     _tell(tx, "history_gap", f"messages may be missing from the history archive: {why}")
 

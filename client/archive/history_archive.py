@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from client.account import Account, load_account
-from client.errors import Refused, RelayUnreachable
+from client.errors import Refused, RelayMisbehaved, RelayUnreachable
 from client.logs import read_account_log, trim_account_log
 from client.recovery.backup_content import sealing_key
 from client.store import archive_rows, facts
@@ -17,7 +17,7 @@ from client.system import System
 from client.transport import Transport
 from crypto.history_archive import HistoryKey
 
-from .following import LOG_NAME, follow
+from .following import LOG_NAME, follow, tell_misbehaviour
 from .keys import ArchiveSetting, archive_setting, give_keys, put_setting, seal_for_words
 from .writing import begin_if_due, begin_rewriting, finish_rewriting, write_due
 
@@ -156,9 +156,15 @@ class HistoryArchive:
         now = self._system.monotonic_seconds()
         if self._read_at is not None and now - self._read_at < READ_SECONDS:
             return False
-        news = await follow(self._transport, self._database, self._system)
         self._read_at = now
-        return news
+        try:
+            return await follow(self._transport, self._database, self._system)
+        except RelayMisbehaved:
+            await self._database.run(tell_misbehaviour)
+            return True
+        except BaseException:
+            self._read_at = None
+            raise
 
     def _tend(self, tx: Transaction) -> "_State | None":
         """Who has the keys, and who should; None if the archive is nothing to this device."""

@@ -12,11 +12,11 @@ _EVERY_SECONDS: Final = 30.0
 class DeviceCare:
     """`run` until cancelled; `due` when there may be something to do.
 
-    Each errand looks for itself whether it is due, and may be cut off; whether it did something is what it returns.
+    Each errand looks for itself whether it is due, and may be cut off. One that failed may have something to tell, too.
     """
 
     def __init__(
-        self, errands: Sequence[Callable[[], Awaitable[bool]]], *, on_news: Callable[[], None]
+        self, errands: Sequence[Callable[[], Awaitable[object]]], *, on_news: Callable[[], None]
     ) -> None:
         self._errands = errands
         self._on_news = on_news
@@ -35,10 +35,10 @@ class DeviceCare:
             self.last_error = None
             for errand in self._errands:
                 try:
-                    if await errand():
-                        self._on_news()
+                    await errand()
                 except ClientError as error:
                     self.last_error = error
+                self._on_news()
             try:
                 async with asyncio.timeout(_EVERY_SECONDS):
                     await self._due.wait()

@@ -2,6 +2,7 @@
 
 from tests.hostile import (  # noqa: F401
     attacks_on_answers,
+    attacks_on_archive,
     attacks_on_backups,
     attacks_on_device_lists,
     attacks_on_files,

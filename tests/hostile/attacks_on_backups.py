@@ -27,7 +27,7 @@ def _open_without_warning(*arguments: Any, outdated_is_fine: bool = False) -> by
     return open_backup(*arguments, outdated_is_fine=True)
 
 
-async def _confirms(person: Person) -> str:
+async def confirms(person: Person) -> str:
     """The words of the account, which are written down from here on."""
     async with person.client() as client:
         words = " ".join(await client.recovery.words())
@@ -74,7 +74,7 @@ async def _restores(stage: Stage, new: Person, words: str, wishes: RestoreWishes
 async def gives_a_backup_of_a_removed_device(stage: Stage) -> None:
     """gives the backup of before its device was removed to somebody who restores the account"""
     (bob,) = await stage.people("bob")
-    words = await _confirms(bob)
+    words = await confirms(bob)
     tablet = await linked(stage, bob)
     old = await _backup_of(stage, bob)
     async with tablet.client() as client:
@@ -98,7 +98,7 @@ class _Outdated:
 async def _restores_what_is_outdated(stage: Stage, wishes: RestoreWishes = WISHES) -> _Outdated:
     """The older backup is by a device that is still listed."""
     bob, carla, dora = await stage.people("bob", "carla", "dora")
-    words = await _confirms(bob)
+    words = await confirms(bob)
     old = await _backup_of(stage, bob)
     await bob.says(dora, "hello")
     await _backs_up(bob)
@@ -142,7 +142,7 @@ async def gives_an_older_backup_though_a_device_is_kept(stage: Stage) -> None:
 async def gives_no_backup(stage: Stage) -> None:
     """says that there is no backup to somebody who restores the account"""
     (bob,) = await stage.people("bob")
-    words = await _confirms(bob)
+    words = await confirms(bob)
     new = stage.stranger("bob's new phone")
     _gives(stage)
     stage.shows(f"{new.name}: {words_of(await _restores(stage, new, words))}")
@@ -152,7 +152,7 @@ async def gives_no_backup(stage: Stage) -> None:
 async def gives_nonsense_as_a_backup(stage: Stage) -> None:
     """gives nonsense under the head of a backup to somebody who restores the account"""
     (bob,) = await stage.people("bob")
-    words = await _confirms(bob)
+    words = await confirms(bob)
     true = await _backup_of(stage, bob)
     new = stage.stranger("bob's new phone")
     _gives(stage, replace(true, sealed=bytes(len(true.sealed))))
@@ -163,7 +163,7 @@ async def gives_nonsense_as_a_backup(stage: Stage) -> None:
 async def gives_a_backup_of_another_account(stage: Stage) -> None:
     """gives a backup that the device of another account made and sealed for these words"""
     bob, mallory = await stage.people("bob", "mallory")
-    words = await _confirms(bob)
+    words = await confirms(bob)
     public = RecoveryKey.from_words(words).sealing().public_bytes()
     other = await account_of(mallory)
     forged = seal_backup(encode_backup([]), public, other.local, other.own, 9, bob.system.now_ms())
