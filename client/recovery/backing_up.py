@@ -10,9 +10,12 @@ from typing import Final
 import msgspec
 
 from client.account import Account, load_account
+from client.archive.writing import make_room
 from client.devices.shared_items import put_item
 from client.errors import Refused
 from client.logs import append_account_log, read_account_log, trim_account_log
+from client.message import Warned
+from client.store import notices
 from client.store.backup_rows import find_restored_from
 from client.store.database import Database, Transaction
 from client.store.shared import Item
@@ -26,6 +29,7 @@ from client.transparency.backups import (
 from client.transport import Transport
 from crypto.limits import MAX_BACKUP_COUNTER
 from crypto.recovery import SignedBackup, seal_backup
+from relay.wire.links import encode_id
 
 from .backup_content import digest_of, encode_backup, items_to_back_up, sealing_key
 from .backup_parts import LOG_NAME, parts_of, whole_backups
@@ -34,7 +38,8 @@ REST_MS: Final = 20_000
 """So long after the last change a backup is made."""
 MOST_MS: Final = 600_000
 """So long after the last backup one is made, though changes go on."""
-_TRIES: Final = 4
+_TRIES: Final = 12
+"""Appends that find no place: each time another manager was first, or room had to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,14 @@ async def back_up_if_due(
             for index, part in enumerate(parts_of(backup.encode()), next_index):
                 await append_account_log(transport, LOG_NAME, index, part)
         except Refused as refused:
-            if refused.reason != "conflict":
+            # On a conflict another manager makes one at this moment: this one goes on top of its.
+            if refused.reason == "quota_exceeded":
+                if not await make_room(transport, database):
+                    await database.run(_tell_no_room)
+                    raise
+            elif refused.reason != "conflict":
                 raise
-            continue  # another manager makes one at this moment: on top of its
+            continue
         system.reached(Step.BACKED_UP)
         head = backup.signed_head.encode()
         state = msgspec.msgpack.encode(BackupState(counter, plan.digest, backup.head.made_at_ms, head))
@@ -82,7 +92,16 @@ async def back_up_if_due(
         if next_index:
             await trim_account_log(transport, LOG_NAME, next_index)
         return True
-    raise Refused("conflict", "backups are made too quickly", retryable=True)
+    raise Refused("conflict", "the backup found no place in the log: it is tried again", retryable=True)
+
+
+def _tell_no_room(tx: Transaction) -> None:
+    account = load_account(tx)
+    detail = (
+        "the relay has no room left for a backup of this account: the recovery words bring back what was there at the"
+        " last one; ask who runs the relay"
+    )
+    notices.tell_once(tx, Warned("backup_no_room", detail, encode_id(account.account_id)))
 
 
 async def back_up_if_lost(transport: Transport, database: Database, system: System) -> bool:
