@@ -74,13 +74,14 @@ class Client(Entrances, MessageCalls):
         *,
         handle: str | None = None,
         passphrase: str | None = None,
+        device_name: str | None = None,
         system: System | None = None,
     ) -> Identity:
         """Make an account from an invite in the empty or missing folder `home`, publish its keys, and close it again.
 
-        With a handle others find it by that name. Safe to call again after it was cut off: the same keys go up.
-        A passphrase wraps the store's key. Raises UsageError (not an invite), AccountExists, RelayUnreachable,
-        RelayKeyChanged, Refused (`invite_invalid`, `handle_taken`, `handle_invalid`).
+        With a handle others find it by that name; the device's name is shown on the own devices alone. Safe to call
+        again after it was cut off: the same keys go up. A passphrase wraps the store's key. Raises UsageError (not an
+        invite), AccountExists, RelayUnreachable, RelayKeyChanged, Refused (`invite_invalid`, `handle_taken`, `handle_invalid`).
         """
         require_supported_build()
         system = system or this_machine()
@@ -88,7 +89,7 @@ class Client(Entrances, MessageCalls):
         folder = _folder(home)
         key = await asyncio.to_thread(prepare_home, folder, passphrase, system)
         async with Database(folder, key) as database:
-            return await register_account(database, invite, handle, system)
+            return await register_account(database, invite, handle, system, device_name)
 
     async def __aenter__(self) -> Self:
         require_supported_build()

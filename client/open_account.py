@@ -22,8 +22,9 @@ from .errors import DeviceRevoked, UnknownRecipient, UsageError
 from .events import receive_events
 from .expiry import remove_due
 from .groups.membership import Membership
+from .groups.named import find, is_group
 from .groups.rooms import Groups
-from .groups.sending import find_group_or_raise, group_recipient, parse_group, require_sender
+from .groups.sending import group_recipient, require_sender
 from .inbox import Inbox
 from .kept_files import KeptFiles
 from .message import Event, Message
@@ -279,8 +280,10 @@ class OpenAccount:
         """
         if await self._database.read(lambda tx: facts.number(tx, facts.REVOKED)):
             raise DeviceRevoked("this device was removed from its account: it sends nothing any more")
-        if (group_id := parse_group(to)) is not None:
-            await self._database.read(lambda tx: require_sender(tx, self.account, group_id))
+        if is_group(to):
+            group_id = await self._database.read(
+                lambda tx: require_sender(tx, self.account, find(tx, to).group_id).group_id
+            )
             return group_recipient(group_id), group_id
         parsed = parse_recipient(to)
         if isinstance(parsed, ContactLink):
@@ -339,15 +342,13 @@ class OpenAccount:
 
     async def history(self, with_: str, limit: int | None) -> list[Message]:
         """See `Client.history`."""
-        group_id = parse_group(with_)
-        parsed = "" if group_id is not None else parse_recipient(with_)
 
         def show(tx: Transaction) -> list[Message]:
-            if group_id is None:
-                peer = remembered(tx, parsed, self.account.origin)
-                conversation = direct_conversation(self.account.account_id, peer.account_id)
+            if is_group(with_):
+                conversation = find(tx, with_).group_id
             else:
-                conversation = find_group_or_raise(tx, group_id).group_id
+                peer = remembered(tx, parse_recipient(with_), self.account.origin)
+                conversation = direct_conversation(self.account.account_id, peer.account_id)
             return [
                 self._showing.message(tx, row) for row in history.of_conversation(tx, conversation, limit)
             ]

@@ -17,6 +17,8 @@ from relay.wire.resources import (
 )
 
 from .account import Account, as_registered, find_account, new_account, save_account
+from .devices.device_names import encode_name, key_of
+from .devices.shared_items import put_item
 from .errors import (
     AccountExists,
     LoosePermissions,
@@ -65,13 +67,18 @@ def prepare_home(home: Path, passphrase: str | None, system: System) -> bytes:
 
 
 async def register_account(
-    database: Database, invite: InviteLink, handle: str | None, system: System
+    database: Database,
+    invite: InviteLink,
+    handle: str | None,
+    system: System,
+    device_name: str | None = None,
 ) -> Identity:
     """Register with the relay of the invite, publish prekeys and tokens.
 
     Raises AccountExists, UsageError (begun with another relay), RelayUnreachable, RelayKeyChanged, Refused,
     LogRefused (then the account is there).
     """
+    name = None if device_name is None else encode_name(device_name)
     account = await database.run(lambda tx: _begin(tx, invite, handle, system))
     async with Transport(invite.origin, system, account) as transport:
         document = await transport.relay_document(invite.signing_key)
@@ -96,7 +103,13 @@ async def register_account(
         await tend_prekeys(transport, database, account, system)
         await register_token(transport, database, "contact", system)
         done = as_registered(account, answer.role)
-        await database.run(lambda tx: save_account(tx, done))
+
+        def keep(tx: Transaction) -> None:
+            save_account(tx, done)
+            if name is not None:
+                put_item(tx, key_of(done.device_id), name, system)
+
+        await database.run(keep)
         try:
             await refresh(transport, database, done, done.account_id, system.now_ms())
         except (RelayUnreachable, Refused) as error:

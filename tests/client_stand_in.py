@@ -55,7 +55,8 @@ class StandIn:
         return cls()
 
     @classmethod
-    async def register(cls, home, link, *, handle, passphrase):
+    async def register(cls, home, link, *, handle, passphrase, device_name):
+        assert device_name
         cls.calls.append(("register", home, link, handle, passphrase))
         return cls().whoami()
 

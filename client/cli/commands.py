@@ -16,7 +16,7 @@ from .history_commands import history_archive
 from .output import Output, tell_connection
 from .place import Place
 from .recovery_commands import recovery
-from .run import json_option, run
+from .run import Commands, json_option, run
 
 DEFAULT_HOME = Path("~/.tokenim/default")
 
@@ -36,7 +36,7 @@ def _read_passphrase(path: Path | None) -> str | None:
     return lines[0]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tokenim", message="%(version)s")
 @click.option(
     "--home",
@@ -126,7 +126,7 @@ def send(
     patience_seconds: float,
     as_json: bool,
 ) -> None:
-    """Send TEXT, the lines of standard input, or a file TO a handle, contact link or account id.
+    """Send TEXT, the lines of standard input, or a file TO a handle, contact link, account id, or `group:` with a name or id.
 
     Returns when the relay has it durably. Empty lines of standard input are left out.
     """

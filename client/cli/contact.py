@@ -4,7 +4,7 @@ import click
 
 from .output import Output
 from .place import Place
-from .run import json_option, run
+from .run import Commands, json_option, run
 
 _patience = click.option(
     "--patience",
@@ -17,7 +17,7 @@ _patience = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def contact() -> None:
     """Who may write, who asks, and who is cut off."""
 

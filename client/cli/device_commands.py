@@ -6,13 +6,13 @@ import click
 
 from .output import Output
 from .place import Place
-from .run import json_option, run
+from .run import Commands, json_option, run
 
 _yes_option = click.option("--yes", is_flag=True, help="Ask nothing: for scripts.")
 _wanted = click.argument("wanted", metavar="DEVICE")
 
 
-@click.group()
+@click.group(cls=Commands)
 def link() -> None:
     """Make this folder a device of an account that is elsewhere, or take a new device in."""
 
@@ -62,7 +62,7 @@ def accept(place: Place, code: str, manager: bool, with_history: bool, yes: bool
     )
 
 
-@click.group()
+@click.group(cls=Commands)
 def device() -> None:
     """The devices of this account. DEVICE is a name, an id, or the beginning of an id."""
 

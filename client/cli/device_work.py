@@ -1,7 +1,5 @@
 """What `tokenim link …` and `tokenim device …` do with the library. Lets every ClientError pass."""
 
-import platform
-
 from client.client import Client
 from client.devices.accepting import Wishes
 from client.devices.device_list import OwnDevice
@@ -14,7 +12,7 @@ from .output import Output, one_line
 from .place import Place
 from .qr import qr
 from .questions import says_yes
-from .work import open_client, this_system
+from .work import open_client, this_device, this_system
 
 
 async def show(place: Place, out: Output, origin: str, name: str | None, *, yes: bool) -> None:
@@ -34,7 +32,7 @@ async def show(place: Place, out: Output, origin: str, name: str | None, *, yes:
         place.home,
         origin,
         Talk(show_link, confirm),
-        name=name or platform.node() or "device",
+        name=name or this_device(),
         passphrase=place.passphrase,
         system=this_system(),
     )

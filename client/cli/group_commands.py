@@ -7,7 +7,7 @@ import click
 
 from .output import Output
 from .place import Place
-from .run import json_option, run
+from .run import Commands, json_option, run
 
 ROLES = ("listener", "member", "moderator", "admin", "owner")
 
@@ -18,7 +18,7 @@ _role = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def group() -> None:
     """Make groups and change who is in them. GROUP is an id, its beginning, or a name that only one group here has."""
 

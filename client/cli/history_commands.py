@@ -4,10 +4,10 @@ import click
 
 from .output import Output
 from .place import Place
-from .run import json_option, run
+from .run import Commands, json_option, run
 
 
-@click.group("history-archive")
+@click.group("history-archive", cls=Commands)
 def history_archive() -> None:
     """The history, sealed at the relay: for a new device, or after all are lost. Off unless you switch it on."""
 

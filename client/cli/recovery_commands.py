@@ -4,10 +4,10 @@ import click
 
 from .output import Output
 from .place import Place
-from .run import json_option, run
+from .run import Commands, json_option, run
 
 
-@click.group()
+@click.group(cls=Commands)
 def recovery() -> None:
     """24 words that bring the account back when all its devices are lost."""
 

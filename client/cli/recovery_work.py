@@ -1,6 +1,5 @@
 """What `tokenim recovery …` does with the library. Lets every ClientError pass."""
 
-import platform
 from typing import Final
 
 from client.client import Client
@@ -11,7 +10,7 @@ from client.times import iso_time
 from .output import Output, one_line
 from .place import Place
 from .questions import typed_line
-from .work import open_client, this_system
+from .work import open_client, this_device, this_system
 
 _ASKED: Final = 3
 _A_ROW: Final = 4
@@ -83,7 +82,7 @@ async def restore(
         place.home,
         origin,
         words,
-        RestoreWishes(name or platform.node() or "device", keep_devices, accept_older),
+        RestoreWishes(name or this_device(), keep_devices, accept_older),
         passphrase=place.passphrase,
         system=this_system(),
     )

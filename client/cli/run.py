@@ -10,6 +10,19 @@ from client.errors import ClientError
 from .output import INTERRUPTED, Output
 from .place import Place
 
+_WHOLE = 1_000
+
+
+class Commands(click.Group):
+    """A group whose help has the first sentence of each command as it is; click cuts it at the width of the terminal."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in found if one])
+
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

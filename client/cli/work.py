@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import platform
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -44,6 +45,11 @@ def this_system() -> System:
     return machine(os.environ)
 
 
+def this_device() -> str:
+    """What a device is called if nobody says it."""
+    return platform.node() or "device"
+
+
 def open_client(place: Place) -> Client:
     """The account of this call; its kill steps are those of the environment."""
     return Client.open(place.home, passphrase=place.passphrase, system=this_system())
@@ -51,7 +57,9 @@ def open_client(place: Place) -> Client:
 
 async def register(place: Place, out: Output, link: str, handle: str | None) -> None:
     """Make the account and tell who it is."""
-    identity = await Client.register(place.home, link, handle=handle, passphrase=place.passphrase)
+    identity = await Client.register(
+        place.home, link, handle=handle, passphrase=place.passphrase, device_name=this_device()
+    )
     name = f"handle {identity.handle}, " if identity.handle else ""
     out.shown(
         identity, f"registered at {identity.relay}: {name}account {identity.account}, role {identity.role}"

@@ -3,32 +3,38 @@
 from typing import Final
 
 from client.account import load_account
-from client.errors import NotInGroup, UnknownGroup, UsageError
+from client.errors import NotInGroup, UsageError
 from client.message_groups import GroupInfo
 from client.store import group_doors
 from client.store.database import Transaction
-from client.store.groups import GroupRow, Status, find_group, group_ids
+from client.store.groups import GroupRow, Status, group_ids
 from crypto.limits import GROUP_ID_BYTES
 from relay.wire.links import decode_id, encode_id
 
 from .changed import name_of
 from .invitations import group_name
 from .returning import WAITS, waiting_group, waiting_groups
+from .sending import GROUP_PREFIX, find_group_or_raise
 
 _SHORTEST_PREFIX: Final = 6  # characters of an id
+
+
+def is_group(text: str) -> bool:
+    """Whether a recipient is written as a group: `group:` with an id, the beginning of one, or a name behind it."""
+    return text.startswith(GROUP_PREFIX)
 
 
 def parsed_id(text: str) -> bytes | None:
     """The 32 B id in `group:ID` or `ID`; None if the text is none."""
     try:
-        return decode_id(text.removeprefix("group:"), GROUP_ID_BYTES)
+        return decode_id(text.removeprefix(GROUP_PREFIX), GROUP_ID_BYTES)
     except ValueError:
         return None
 
 
 def is_called(group_id: bytes, name: str, text: str) -> bool:
     """Whether the group has this name, or an id that begins so."""
-    bare = text.removeprefix("group:")
+    bare = text.removeprefix(GROUP_PREFIX)
     return name == bare or (len(bare) >= _SHORTEST_PREFIX and encode_id(group_id).startswith(bare))
 
 
@@ -39,10 +45,10 @@ def find(tx: Transaction, text: str) -> GroupRow:
     """
     group_id = parsed_id(text)
     if group_id is not None:
-        return known(tx, group_id)
+        return find_group_or_raise(tx, group_id)
     if find_waiting(tx, text) is not None:
         raise NotInGroup(WAITS)
-    rows = [known(tx, one) for one in group_ids(tx)]
+    rows = [find_group_or_raise(tx, one) for one in group_ids(tx)]
     found = [row for row in rows if is_called(row.group_id, group_name(row.view.state), text)]
     if len(found) > 1:
         found = [row for row in found if row.status is not Status.OUT] or found
@@ -53,16 +59,6 @@ def find(tx: Transaction, text: str) -> GroupRow:
     return found[0]
 
 
-def known(tx: Transaction, group_id: bytes) -> GroupRow:
-    """The group of an id. Raises UnknownGroup, NotInGroup."""
-    row = find_group(tx, group_id)
-    if row is None:
-        if waiting_group(tx, group_id) is not None:
-            raise NotInGroup(WAITS)
-        raise UnknownGroup("there is no group of this id here")
-    return row
-
-
 def find_waiting(tx: Transaction, text: str) -> bytes | None:
     """The group that is called so, if this device waits to come back into it. Raises UsageError if more than one is."""
     group_id = parsed_id(text)
@@ -71,7 +67,7 @@ def find_waiting(tx: Transaction, text: str) -> bytes | None:
     waiting = [decode_id(one.id, GROUP_ID_BYTES) for one in waiting_groups(tx) if _is_it(one, text)]
     if not waiting:
         return None
-    rows = [known(tx, one) for one in group_ids(tx)]
+    rows = [find_group_or_raise(tx, one) for one in group_ids(tx)]
     others = [
         row
         for row in rows

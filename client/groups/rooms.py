@@ -33,10 +33,11 @@ from relay.wire.links import encode_id
 from .care import GroupCare
 from .committing import begin_creation
 from .doors import tend_doors
+from .named import parsed_id
 from .relay_logs import RelayLogs
 from .returning import waiting_group, waiting_groups
 from .rotation import rotate_due_tokens
-from .sending import parse_group, require_group
+from .sending import require_group
 from .shown import read_group, show_group
 from .state_blobs import fetch_state, store_state
 from .tokens import care_for_token
@@ -171,8 +172,8 @@ def _tell_defect(task: "asyncio.Task[None]") -> None:
 
 
 def group_id_of(to: str) -> bytes:
-    """The 32 B id of a group as users write it, with or without `group:`. Raises UnknownGroup."""
-    found = parse_group(to if to.startswith("group:") else f"group:{to}")
+    """The 32 B id of a group, with or without `group:`. Raises UnknownGroup."""
+    found = parsed_id(to)
     if found is None:
-        raise UnknownGroup("this is no group")
+        raise UnknownGroup("this is no group's id")
     return found

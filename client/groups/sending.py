@@ -27,7 +27,7 @@ from crypto.group_rights import Right
 from crypto.sender_chains import SendingChain
 from crypto.sender_keys import encrypt
 from relay.wire.limits import ENVELOPE_ID_BYTES
-from relay.wire.links import decode_id, encode_id
+from relay.wire.links import encode_id
 
 from .hand_outs import ready_chain
 from .kept_back import require_current
@@ -42,16 +42,6 @@ GROUP_PREFIX: Final = "group:"
 def group_recipient(group_id: bytes) -> str:
     """How a group is written where a recipient stands: `group:` and its id."""
     return GROUP_PREFIX + encode_id(group_id)
-
-
-def parse_group(to: str) -> bytes | None:
-    """The 32 B id of a group that is written so; None for what is no group. Raises UnknownGroup."""
-    if not to.startswith(GROUP_PREFIX):
-        return None
-    try:
-        return decode_id(to.removeprefix(GROUP_PREFIX), 32)
-    except ValueError as error:
-        raise UnknownGroup("after `group:` comes the group's id, as `tokenim group list` shows it") from error
 
 
 def find_group_or_raise(tx: Transaction, group_id: bytes) -> GroupRow:

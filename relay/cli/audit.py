@@ -9,14 +9,14 @@ from typing import Any, Final
 import click
 
 from .log_words import tell_head, tell_verdict
-from .options import REFUSED, USAGE, config_option, data_option, fail, json_option, settings_of
+from .options import REFUSED, USAGE, Commands, config_option, data_option, fail, json_option, settings_of
 from .reach import run_command
 
 _PAGE_ROWS: Final = 500
 _NOTHING: Final = "-"
 
 
-@click.group()
+@click.group(cls=Commands)
 def audit() -> None:
     """The audit log: who did what, when, and what came of it; never what anybody wrote."""
 

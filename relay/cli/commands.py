@@ -9,11 +9,12 @@ from .backup import backup, restore
 from .config import config_group
 from .doctor import doctor
 from .invite import invite
+from .options import Commands
 from .serve import serve
 from .transparency import transparency
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tokenim-relay")
 def main() -> None:
     """An instant-messaging relay that cannot read what it carries."""

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import REFUSED, config_option, data_option, fail, json_option, loaded_or_fail, settings_of
+from .options import (
+    REFUSED,
+    Commands,
+    config_option,
+    data_option,
+    fail,
+    json_option,
+    loaded_or_fail,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from relay.config import Option, Source
 
 
-@click.group("config")
+@click.group("config", cls=Commands)
 def config_group() -> None:
     """Write, show and check the settings."""
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from .options import config_option, data_option, json_option
+from .options import Commands, config_option, data_option, json_option
 from .reach import run_command
 
 
-@click.group()
+@click.group(cls=Commands)
 def invite() -> None:
     """Make, list and revoke invites; on a running relay through its control socket."""
 

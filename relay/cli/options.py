@@ -10,8 +10,19 @@ import click
 if TYPE_CHECKING:
     from relay.config import Loaded, Settings
 
+_WHOLE: Final = 1_000
 REFUSED: Final = 1
 USAGE: Final = 2
+
+
+class Commands(click.Group):
+    """A group whose help has the first sentence of each command as it is; click cuts it at the width of the terminal."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in found if one])
 
 
 def fail(line: str, exit_code: int) -> NoReturn:

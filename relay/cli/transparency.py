@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from .log_words import tell_head, tell_verdict
-from .options import USAGE, config_option, data_option, fail, json_option, settings_of
+from .options import USAGE, Commands, config_option, data_option, fail, json_option, settings_of
 from .reach import run_command
 
 
-@click.group()
+@click.group(cls=Commands)
 def transparency() -> None:
     """The transparency log: its signed head, and whether it fits what the relay keeps."""
 

@@ -30,7 +30,12 @@ async def test_a_group_by_commands_alone(tmp_path):
         assert asked["type"] == "group_asked"
         told = await done(alice, "listen", "--until-caught-up")  # lets in who has the link, before it ends
         assert ("joined", "bob") in changes(await done(bob, "listen", "--until-caught-up"))
-        await done(bob, "send", f"group:{group['id']}", "here I am")
+        await done(bob, "send", "group:good friends", "here I am")
+        assert [one["text"] for one in await done(bob, "history", f"group:{group['id'][:8]}")] == [
+            "here I am"
+        ]
+        status, _, said = await call(bob, "send", "group:bad friends", "hello?")
+        assert (status, "no group here is called so" in said) == (USAGE, True)
         told += await done(alice, "listen", "--until-caught-up")
         assert ("added", "bob") in changes(told)
         (heard,) = [one for one in told if one["type"] == "text"]
