@@ -248,11 +248,11 @@ class Town:
                 newest = self.account(taken.gap_of).own
                 await citizen.do(lambda tx, chain=newest: save_chain(tx, chain))
                 fetched |= {taken.gap_of}
-        await citizen.care.look()
+        wait_seconds = await citizen.care.look()
         encrypted = await self._encrypt(citizen)
         encrypted = await self._encrypt(citizen) or encrypted  # the hand-outs that a message needs first
         sent = await self.post(citizen)
-        return bool(arrived or encrypted or sent)
+        return bool(arrived or encrypted or sent or not wait_seconds)
 
     async def _encrypt(self, citizen: Citizen) -> bool:
         """Encrypt what can be; whether something was."""

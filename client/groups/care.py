@@ -30,7 +30,7 @@ from .state_blobs import StateBlobs, StoreState
 from .upkeep import next_look_ms, tell_withheld, tend
 from .welcomes import take_waiting
 
-_ROUNDS: Final = 20  # of steps of commits, in one look
+_ROUNDS: Final = 20  # of steps of commits, in one look: then other groups have their turn
 _LISTS_AT_ONCE: Final = 32  # device lists that one look fetches
 _AGAIN_MS: Final = 30_000
 _LONGEST_WAIT_SECONDS: Final = 15.0  # then it is asked what is due: another process may have said so
@@ -94,7 +94,7 @@ class GroupCare:
         while True:
             self._due.clear()
             wait_seconds = await self.look()
-            if not self._due.is_set():
+            if wait_seconds > 0 and not self._due.is_set():
                 self.idle.set()
             try:
                 async with asyncio.timeout(wait_seconds):
@@ -180,11 +180,13 @@ class GroupCare:
             ):
                 await self._reader.fetch(account_id)
         await self._database.run(partial(tend, group_id=group_id, system=self._system, is_read=is_read))
-        await self._commit(group_id)
+        is_done = await self._commit(group_id)
         await self._welcome(group_id)
         await self._database.run(partial(share_changes, system=self._system))
         self._on_drafts()
         self._on_news()
+        if not is_done:
+            return self._system.now_ms()
         return await self._database.read(partial(next_look_ms, group_id=group_id, system=self._system))
 
     async def _row(self, group_id: bytes) -> GroupRow:
@@ -203,27 +205,28 @@ class GroupCare:
     async def _pending(self, group_id: bytes) -> Pending | None:
         return await self._database.read(lambda tx: find_pending(tx, group_id))
 
-    async def _commit(self, group_id: bytes) -> None:
-        """Go on with the commit under way, then make those that are wanted."""
+    async def _commit(self, group_id: bytes) -> bool:
+        """Go on with the commit under way, then make those that are wanted; False if there is more to do at once."""
         for _ in range(_ROUNDS):
             pending = await self._pending(group_id)
             if pending is None:
                 prepared = await self._database.run(partial(prepare, group_id=group_id, system=self._system))
                 if prepared.list_needed is not None:
                     if not await self._reader.fetch(prepared.list_needed):
-                        return
+                        return True
                 elif not prepared.is_made:
-                    return
+                    return True
                 self._on_drafts()
             elif pending.stage is Stage.SPREADING:
                 await self._spread(group_id)
             else:
                 self._is_handing_out = True  # before looking: no answer is missed
                 if not await self._database.read(lambda tx: is_handed_out(tx, pending)):  # noqa: B023  # awaited here
-                    return
+                    return True
                 self._is_handing_out = False
                 if not await self._append(pending):
-                    return
+                    return True
+        return False
 
     async def _append(self, pending: Pending) -> bool:
         """Put the commit into the log; False if the group cannot go on now. Who lost the race reads on."""

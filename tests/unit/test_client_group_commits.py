@@ -3,6 +3,7 @@
 import pytest
 
 from client.errors import NotInGroup, Refused
+from client.groups import care
 from client.logs import LogKeys
 from client.store.group_doors import Join, JoinState, keep_join
 from client.store.group_held import held_count
@@ -257,3 +258,10 @@ async def test_a_group_that_is_banned_from_stays_shut(tmp_path):
         numbers = await alice.want(group, add(bob.id, 1))
         await town.settle()
         assert "banned" in (await alice.decided(numbers))[1]
+
+
+async def test_what_a_look_has_no_time_for_is_done_in_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(care, "_ROUNDS", 1)
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob, carol)
+        assert (await bob.row(group)).status is (await carol.row(group)).status is Status.MEMBER
