@@ -4,6 +4,7 @@ from itertools import groupby
 
 from docs.markdown import table
 from relay.config import Option, Settings, options_of, table_of, toml, variable_of
+from relay.services.roles import PERMISSIONS, SUSPENDED, Operation, Role
 
 
 def settings_table() -> str:
@@ -33,3 +34,16 @@ def variables_table() -> str:
     names = ("listen", "limits.mailbox_bytes", "rates.device.per_second", "proxy.trusted")
     rows = [[f"`{name}`", f"`{variable_of(name)}`"] for name in names]
     return table(["setting", "variable"], rows)
+
+
+def account_roles_table() -> str:
+    """What each role of an account may do, and what is left to one that is suspended."""
+    rows = [
+        [
+            f"`{operation}`",
+            *("yes" if operation in PERMISSIONS[role] else "–" for role in Role),
+            "yes" if operation in SUSPENDED else "–",
+        ]
+        for operation in Operation
+    ]
+    return table(["", *Role, "suspended"], rows)

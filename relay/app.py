@@ -28,6 +28,7 @@ from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 from relay.ports.store import Store
+from relay.services.administration import Administration
 from relay.services.audit import Action, Audit
 from relay.services.audit_watch import AuditWatch, open_audit_watch
 from relay.services.blobs import Blobs
@@ -163,6 +164,7 @@ def compose(
         identity=identity,
         recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
         links=LinkMailboxes(clock),
+        administration=Administration(store.accounts, store.directory, bus=bus),
         invites=Invites(
             store.invites, audit, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
         ),
@@ -207,7 +209,7 @@ def flow_of(services: Services) -> Flow:
 
 def commands_of(services: Services) -> Commands:
     """What operators may ask of these services."""
-    return Commands(services.audit, services.invites, services.transparency)
+    return Commands(services.audit, services.administration, services.invites, services.transparency)
 
 
 def audit_watch_of(services: Services) -> AuditWatch:
@@ -300,13 +302,14 @@ async def open_commands(
     """The commands on a data folder that no relay runs on; its lock is the caller's. Raises StartRefused."""
     machine = machine or Machine()
     key = RelayKey(folder.signing_seed(machine.randomness))
-    async with open_sqlite_state(folder, settings, machine.clock) as state:
+    async with open_memory_bus() as bus, open_sqlite_state(folder, settings, machine.clock) as state:
         host, port = split_listen(settings.listen)
         scheme = "https" if settings.speaks_tls else "http"
         origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
         audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
         yield Commands(
             audit,
+            Administration(state.store.accounts, state.store.directory, bus=bus),
             Invites(
                 state.store.invites,
                 audit,

@@ -4,6 +4,7 @@ import click
 
 from relay import __version__
 
+from .account import account, role
 from .audit import audit
 from .backup import backup, restore
 from .config import config_group
@@ -20,5 +21,5 @@ def main() -> None:
     """An instant-messaging relay that cannot read what it carries."""
 
 
-for _command in (serve, invite, audit, transparency, config_group, backup, restore, doctor):
+for _command in (serve, account, role, invite, audit, transparency, config_group, backup, restore, doctor):
     main.add_command(_command)

@@ -135,9 +135,17 @@ class AccountStore(Protocol):
         """The account has no handle and no public token any more; without effect if it has none."""
 
     async def set_suspended(
-        self, account_id: bytes, suspended: bool, *, audited: AuditEntry | None = None
-    ) -> None:
-        """Mark the account; raises NotFound."""
+        self, account_id: bytes, suspended: bool, *, owner: str, audited: AuditEntry | None = None
+    ) -> Account:
+        """Mark the account, and tell it as it is now; likewise."""
+
+    async def set_role(
+        self, account_id: bytes, role: str, *, owner: str, audited: AuditEntry | None = None
+    ) -> Account:
+        """Give the account this role, and tell it as it is now. Of those with role `owner` that are not suspended one stays.
+
+        Raises NotFound, LastOwner.
+        """
 
     async def mark_seen(self, device_id: bytes, *, day: int) -> None:
         """Note the day (days since 1970) on which the device was last here; writes once a day, nothing finer is kept."""

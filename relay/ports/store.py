@@ -7,6 +7,7 @@ from .accounts import AccountStore
 from .audit import AuditEntry, AuditStore
 from .blobs import BlobStore
 from .delivery_tokens import DeliveryTokenStore
+from .directory import AccountDirectory
 from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
@@ -20,6 +21,10 @@ class Store(Protocol):
     @property
     def accounts(self) -> AccountStore:
         """Accounts, devices, manifests, handles, nonces."""
+
+    @property
+    def directory(self) -> AccountDirectory:
+        """Accounts as their operator sees them."""
 
     @property
     def invites(self) -> InviteStore:

@@ -32,8 +32,10 @@ class Action(StrEnum):
 
     ACCOUNT_REGISTER = "account.register"
     ACCOUNT_SUSPEND = "account.suspend"
+    ACCOUNT_RESUME = "account.resume"
     MANIFEST_CHANGE = "manifest.change"
     ROLE_GRANT = "role.grant"
+    ROLE_REVOKE = "role.revoke"
     INVITE_CREATE = "invite.create"
     INVITE_REVOKE = "invite.revoke"
     CONFIG_RELOAD = "config.reload"

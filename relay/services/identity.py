@@ -43,9 +43,14 @@ class Chain:
     latest: int
 
 
+def is_handle(text: str) -> bool:
+    """Whether it could be somebody's handle."""
+    return _HANDLE.fullmatch(text) is not None
+
+
 def check_handle(handle: str) -> None:
     """Raise HandleInvalid unless it is one."""
-    if _HANDLE.fullmatch(handle) is None:
+    if not is_handle(handle):
         raise HandleInvalid
 
 

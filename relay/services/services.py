@@ -11,6 +11,7 @@ from relay.ports.clock import Clock, Randomness
 from relay.ports.store import Store
 from relay.session.proof import RelayKey
 
+from .administration import Administration
 from .audit import Audit
 from .blobs import Blobs
 from .connections import Connections
@@ -51,6 +52,7 @@ class Services:
     identity: Identity
     recovery: Recovery
     links: LinkMailboxes
+    administration: Administration
     invites: Invites
     prekeys: Prekeys
     blobs: Blobs

@@ -19,7 +19,8 @@ RelayError
 ├── Conflict                      another value stands there already
 │   ├── ManifestConflict
 │   ├── PrekeyConflict
-│   └── OffsetConflict
+│   ├── OffsetConflict
+│   └── LastOwner                 nobody could undo it
 ├── ManifestInvalid               a manifest that its chain does not allow
 ├── ChecksumMismatch              what was uploaded is not what was named
 ├── SequenceAhead                 the client has seen more than the relay ever gave
@@ -182,6 +183,13 @@ class OffsetConflict(Conflict):
 
     code = "offset_conflict"
     detail = "Upload-Offset is not where this upload stands: ask by HEAD"
+
+
+class LastOwner(Conflict):
+    """The last owner that is not suspended keeps its role, and is not suspended."""
+
+    code = "last_owner"
+    detail = "this is the relay's last owner: make another account an owner first"
 
 
 class ManifestInvalid(RelayError):

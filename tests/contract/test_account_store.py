@@ -255,14 +255,14 @@ async def test_a_handle_finds_no_room_for_its_token_when_there_are_too_many(stor
 
 async def test_suspension_is_kept(store: Store, reopen: Callable[[], Awaitable[Store]]) -> None:
     account = await new_account(store, "anna")
-    await store.accounts.set_suspended(account.account_id, True)
+    await store.accounts.set_suspended(account.account_id, True, owner="owner")
     store = await reopen()
     kept = await store.accounts.account(account.account_id)
     assert kept == replace(account, suspended=True)
-    await store.accounts.set_suspended(account.account_id, False)
+    await store.accounts.set_suspended(account.account_id, False, owner="owner")
     assert await store.accounts.account(account.account_id) == account
     with pytest.raises(NotFound):
-        await store.accounts.set_suspended(bytes(32), True)
+        await store.accounts.set_suspended(bytes(32), True, owner="owner")
 
 
 async def test_d7_a_nonce_is_good_once_for_a_device_and_after_a_restart(

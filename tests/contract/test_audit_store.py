@@ -117,9 +117,9 @@ async def test_what_happens_to_accounts_is_recorded_once(store: Store) -> None:
     suspended = audit.entry(
         Action.ACCOUNT_SUSPEND, actor=Party.operator(0), subject=Party.account(account_id)
     )
-    await store.accounts.set_suspended(account_id, True, audited=suspended)
+    await store.accounts.set_suspended(account_id, True, owner="owner", audited=suspended)
     with pytest.raises(NotFound):
-        await store.accounts.set_suspended(bytes(32), True, audited=suspended)
+        await store.accounts.set_suspended(bytes(32), True, owner="owner", audited=suspended)
     await store.mark_restored(audited=audit.by_relay(Action.RESTORE))
     assert await told(store) == [
         ("account.register", "", "moderator"),

@@ -178,7 +178,7 @@ async def test_the_origin_is_configured_never_the_host_header(world: World):
 async def test_a_suspended_account_keeps_what_it_has_and_reaches_nobody(world: World):
     device, friend = await world.member(), await world.member()
     await friend.add_token(b"t" * 16)
-    await world.relay.services.store.accounts.set_suspended(device.account_id, True)
+    await world.relay.services.store.accounts.set_suspended(device.account_id, True, owner="owner")
     world.relay.services.devices.forget_account(device.account_id)
     world.relay.services.reach.forget(device.account_id)
     refused = await device.call(

@@ -269,7 +269,7 @@ async def test_a_suspended_account_writes_where_submits_are_anonymous_and_nowher
     for opened, expected in ((world, "STORED"), (signed_world, "not_allowed")):
         bob, alice = await reachable(opened, contact=CONTACT), await opened.member()
         services = opened.relay.services
-        await services.store.accounts.set_suspended(alice.account_id, True)
+        await services.store.accounts.set_suspended(alice.account_id, True, owner="owner")
         services.devices.forget_account(alice.account_id)
         submit = submit_to(bob, CONTACT)
         signer = None if opened is world else alice

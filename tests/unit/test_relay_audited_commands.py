@@ -17,6 +17,7 @@ from relay.services.audit_records import told_row
 from relay.testing import TestRelay, open_test_relay
 from relay.wire.audit_rows import Party
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
+from tests.contract.people import NOW_MS, registration
 from tests.raw_device import RawDevice
 
 UID = 4711
@@ -29,11 +30,27 @@ async def an_invite(commands: Commands) -> dict[str, Any]:
     return {"name": listed["invites"][-1]["name"]}
 
 
+async def an_account(commands: Commands) -> dict[str, Any]:
+    """Arguments that name an account which is there."""
+    await commands.administration._accounts.register(registration("anna"), now_ms=NOW_MS)
+    listed = await commands.run("account.list", {}, uid=0)
+    return {"account": listed["accounts"][-1]["account"]}
+
+
+async def a_role(commands: Commands) -> dict[str, Any]:
+    return {**await an_account(commands), "role": "auditor"}
+
+
 async def nothing(_commands: Commands) -> dict[str, Any]:
     return {}
 
 
 SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
+    "account.list": nothing,
+    "account.suspend": an_account,
+    "account.resume": an_account,
+    "role.grant": a_role,
+    "role.revoke": an_account,
     "invite.create": nothing,
     "invite.list": nothing,
     "invite.revoke": an_invite,

@@ -140,7 +140,7 @@ async def test_a_read_that_began_before_a_change_is_not_remembered(scene: Scene)
 
 async def test_another_node_says_that_the_account_changed(scene: Scene):
     assert await scene.check() is not None
-    await scene.store.accounts.set_suspended(scene.anna.account_id, True)
+    await scene.store.accounts.set_suspended(scene.anna.account_id, True, owner="owner")
     scene.bus.publish(AccountChanged(scene.anna.account_id, suspended=True))
     await asyncio.sleep(0)
     assert await scene.check() is None

@@ -21,7 +21,7 @@ async def test_e4_a_row_is_in_the_commit_of_what_it_records(tmp_path: Path) -> N
                 new, now_ms=NOW_MS, audited=audit.by_account(Action.ACCOUNT_REGISTER, account_id)
             ),
             lambda: store.accounts.set_suspended(
-                account_id, True, audited=audit.by_relay(Action.ACCOUNT_SUSPEND)
+                account_id, True, owner="owner", audited=audit.by_relay(Action.ACCOUNT_SUSPEND)
             ),
             lambda: store.mark_restored(audited=audit.by_relay(Action.RESTORE)),
         ):

@@ -6,7 +6,7 @@ from hashlib import sha256
 from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration, SeenDevice
 from relay.ports.audit import AuditEntry
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
-from relay.wire.errors import Conflict, HandleTaken, ManifestConflict, NotFound, Unauthenticated
+from relay.wire.errors import Conflict, HandleTaken, LastOwner, ManifestConflict, NotFound, Unauthenticated
 from relay.wire.log_leaves import manifest_leaf
 from relay.wire.manifests import Manifest, ManifestDevice, SignedManifest
 
@@ -225,15 +225,45 @@ class MemoryAccounts:
         await self._gate.commit(lambda: _unbind(self._image, account_id))
 
     async def set_suspended(
-        self, account_id: bytes, suspended: bool, *, audited: AuditEntry | None = None
-    ) -> None:
+        self, account_id: bytes, suspended: bool, *, owner: str, audited: AuditEntry | None = None
+    ) -> Account:
         """Mark the account."""
 
-        def change() -> None:
-            self._row(account_id).suspended = suspended
+        def change() -> Account:
+            row = self._standing(account_id)
+            if suspended:
+                self._check_an_owner_stays(account_id, owner)
+            row.suspended = suspended
             append_entry(self._image, audited)
+            return _account(self._image, account_id)
 
-        await self._gate.commit(change)
+        return await self._gate.commit(change)
+
+    async def set_role(
+        self, account_id: bytes, role: str, *, owner: str, audited: AuditEntry | None = None
+    ) -> Account:
+        """Give the account this role."""
+
+        def change() -> Account:
+            row = self._standing(account_id)
+            if role != owner:
+                self._check_an_owner_stays(account_id, owner)
+            row.role = role
+            append_entry(self._image, audited)
+            return _account(self._image, account_id)
+
+        return await self._gate.commit(change)
+
+    def _standing(self, account_id: bytes) -> AccountRow:
+        if account_id not in self._image.accounts:
+            raise NotFound("there is no such account")
+        return self._image.accounts[account_id]
+
+    def _check_an_owner_stays(self, account_id: bytes, owner: str) -> None:
+        """Raise LastOwner if no other owner could undo what is done to this one."""
+        able = {each for each, row in self._image.accounts.items() if row.role == owner and not row.suspended}
+        if able == {account_id}:
+            raise LastOwner
 
     async def mark_seen(self, device_id: bytes, *, day: int) -> None:
         """Note the day."""

@@ -15,6 +15,7 @@ from .accounts import MemoryAccounts
 from .audit import MemoryAudit, append_entry
 from .blobs import MemoryBlobs
 from .delivery_tokens import MemoryDeliveryTokens
+from .directory import MemoryDirectory
 from .group_logs import MemoryGroupLogs
 from .image import Gate, Image
 from .invites import MemoryInvites
@@ -35,6 +36,7 @@ class MemoryStore:
         self._randomness = randomness
         self.failed = asyncio.Event()
         self.accounts = MemoryAccounts(gate)
+        self.directory = MemoryDirectory(gate)
         self.invites = MemoryInvites(gate)
         self.delivery_tokens = MemoryDeliveryTokens(gate)
         self.prekeys = MemoryPrekeys(gate)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration, SeenDevice
 from relay.ports.audit import AuditEntry
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
-from relay.wire.errors import HandleTaken, ManifestConflict, NotFound, Unauthenticated
+from relay.wire.errors import HandleTaken, LastOwner, ManifestConflict, NotFound, Unauthenticated
 from relay.wire.log_leaves import manifest_leaf
 from relay.wire.manifests import Manifest, SignedManifest
 
@@ -20,6 +20,9 @@ from .writer import Row, Transaction, Writer
 
 _ACCOUNT = """SELECT a.role, a.suspended, h.handle, a.created_at_ms, a.manifest_version, a.manifest_hash
               FROM accounts AS a LEFT JOIN handles AS h USING (account_id) WHERE a.account_id = ?"""
+
+_STANDING = "SELECT role, suspended FROM accounts WHERE account_id = ?"
+_AN_OWNER = "SELECT 1 FROM accounts WHERE role = ? AND suspended = 0 LIMIT 1"
 
 
 def _account(account_id: bytes, row: Row, listed: Iterable[Row]) -> Account:
@@ -173,19 +176,34 @@ class SqliteAccounts:
         await self._writer.run(operation, frees=True)
 
     async def set_suspended(
-        self, account_id: bytes, suspended: bool, *, audited: AuditEntry | None = None
-    ) -> None:
+        self, account_id: bytes, suspended: bool, *, owner: str, audited: AuditEntry | None = None
+    ) -> Account:
         """Mark the account."""
+        return await self._change(account_id, "suspended", int(suspended), owner, audited)
 
-        async def operation(transaction: Transaction) -> None:
-            if not await transaction.rows(
-                "UPDATE accounts SET suspended = ? WHERE account_id = ? RETURNING 1",
-                (int(suspended), account_id),
-            ):
+    async def set_role(
+        self, account_id: bytes, role: str, *, owner: str, audited: AuditEntry | None = None
+    ) -> Account:
+        """Give the account this role."""
+        return await self._change(account_id, "role", role, owner, audited)
+
+    async def _change(
+        self, account_id: bytes, column: str, value: str | int, owner: str, audited: AuditEntry | None
+    ) -> Account:
+        async def operation(transaction: Transaction) -> Account:
+            before = await transaction.rows(_STANDING, (account_id,))
+            if not before:
                 raise NotFound("there is no such account")
+            await transaction.rows(
+                f"UPDATE accounts SET {column} = ? WHERE account_id = ?",  # noqa: S608  # a name of this module
+                (value, account_id),
+            )
+            if before[0] == (owner, 0) and not await transaction.rows(_AN_OWNER, (owner,)):
+                raise LastOwner
             await append_entry(transaction, audited)
+            return await _read_account(transaction, account_id)
 
-        await self._writer.run(operation, frees=True)
+        return await self._writer.run(operation, frees=True)
 
     async def mark_seen(self, device_id: bytes, *, day: int) -> None:
         """Note the day; a second time the same day writes nothing."""

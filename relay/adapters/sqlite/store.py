@@ -19,6 +19,7 @@ from .audit import SqliteAudit, append_entry
 from .blobs import SqliteBlobs
 from .connection import StoreUnusable, only_process, open_reader, open_writer
 from .delivery_tokens import SqliteDeliveryTokens
+from .directory import SqliteDirectory
 from .group_logs import SqliteGroupLogs
 from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
@@ -50,6 +51,7 @@ class SqliteStore:
         self._randomness = randomness
         self.mailboxes = SqliteMailboxes(writer, reader, quotas)
         self.accounts = SqliteAccounts(writer, reader, self.mailboxes.forget)
+        self.directory = SqliteDirectory(reader)
         self.invites = SqliteInvites(writer, reader)
         self.delivery_tokens = SqliteDeliveryTokens(writer, reader)
         self.prekeys = SqlitePrekeys(writer, reader)

@@ -1,0 +1,92 @@
+"""What operators do with accounts: find and list them, suspend and resume, give roles. Each change is recorded in its commit."""
+
+import base64
+from typing import Final
+
+from relay.ports.accounts import Account, AccountStore
+from relay.ports.bus import AccountChanged, Bus
+from relay.ports.directory import AccountDirectory, ListedAccount, Wanted
+from relay.services.audit import Act
+from relay.services.identity import is_handle
+from relay.services.roles import Role
+from relay.wire import limits
+from relay.wire.audit_rows import Party
+from relay.wire.errors import MalformedRequest, NotFound
+
+SHORTEST_BEGINNING: Final = 8
+_ID_CHARACTERS: Final = 52
+_ID_BITS: Final = limits.ACCOUNT_ID_BYTES * 8
+
+
+def ids_that_begin(text: str) -> tuple[bytes, bytes] | None:
+    """The lowest and the highest 32 B id whose text form begins so; None if no id does."""
+    if not SHORTEST_BEGINNING <= len(text) <= _ID_CHARACTERS or text != text.lower():
+        return None
+    try:
+        decoded = base64.b32decode(text.upper() + "A" * (-len(text) % 8))
+    except ValueError:
+        return None
+    bits = min(len(text) * 5, _ID_BITS)
+    above = int.from_bytes(decoded, "big") >> (len(decoded) * 8 - bits)
+    open_bits = _ID_BITS - bits
+    low = above << open_bits
+    return tuple((low | rest).to_bytes(limits.ACCOUNT_ID_BYTES, "big") for rest in (0, (1 << open_bits) - 1))  # type: ignore[return-value]
+
+
+class Administration:
+    """The accounts of a relay, for who runs it."""
+
+    def __init__(self, accounts: AccountStore, directory: AccountDirectory, *, bus: Bus) -> None:
+        self._accounts = accounts
+        self._directory = directory
+        self._bus = bus
+
+    async def find(self, named: str) -> bytes:
+        """The account with this handle or id, or the only one whose id begins so. Raises NotFound, MalformedRequest."""
+        if is_handle(named) and (binding := await self._accounts.find_handle(named)) is not None:
+            return binding.account_id
+        bounds = ids_that_begin(named)
+        found = () if bounds is None else await self._directory.ids_between(*bounds, limit=2)
+        if not found:
+            raise NotFound("there is no such account: `tokenim-relay account list` shows them")
+        if len(found) > 1:
+            raise MalformedRequest("several accounts begin like this: give more of the id")
+        return found[0]
+
+    async def page(self, wanted: Wanted, *, after: bytes, limit: int) -> tuple[ListedAccount, ...]:
+        """As of the port."""
+        return await self._directory.page(wanted, after=after, limit=limit)
+
+    async def suspend(self, named: str, *, act: Act) -> Account:
+        """It gets nothing any more, and its connections end; what it has waits. Raises what `find` raises, LastOwner."""
+        return await self._set_suspended(named, True, act)
+
+    async def resume(self, named: str, *, act: Act) -> Account:
+        """As before."""
+        return await self._set_suspended(named, False, act)
+
+    async def _set_suspended(self, named: str, suspended: bool, act: Act) -> Account:
+        account_id = await self._meant(named, act)
+        account = await self._accounts.set_suspended(
+            account_id, suspended, owner=Role.OWNER, audited=act.done()
+        )
+        return self._changed(account)
+
+    async def grant(self, named: str, role: str, *, act: Act) -> Account:
+        """It has this role from now on. Raises what `find` raises, MalformedRequest for a role that there is not, LastOwner."""
+        if role not in [*Role]:
+            raise MalformedRequest(f"there is no role {role!r}: {', '.join(Role)}")
+        account_id = await self._meant(named, act, detail=role)
+        return self._changed(
+            await self._accounts.set_role(account_id, role, owner=Role.OWNER, audited=act.done())
+        )
+
+    async def _meant(self, named: str, act: Act, *, detail: str = "") -> bytes:
+        account_id = await self.find(named)
+        act.about(Party.account(account_id), detail=detail)
+        return account_id
+
+    def _changed(self, account: Account) -> Account:
+        """What is remembered of it is stale; a suspended one is cut off."""
+        self._bus.publish(AccountChanged(account.account_id, suspended=account.suspended))
+        return account
