@@ -78,7 +78,7 @@ power: install ## cut the power of the relay's disk under load, and fill it (nee
 wheel: dev ## build the wheel, install it into an empty environment, start the relay from it
 	@$(BIN)/python -m pytest -q tests/journeys/test_built_wheel.py
 
-debian: dev ## deploy/ against nginx, Caddy and systemd of Debian, and the commands of the Containerfile (`.ci/debian` installs them)
+debian: dev ## deploy/ against nginx, Caddy, systemd and Prometheus of Debian, and the commands of the Containerfile (`.ci/debian` installs them)
 	@$(BIN)/python -m pytest -q tests/debian
 
 dist: dev ## wheel, source, bill of materials and checksums, in dist/

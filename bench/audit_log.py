@@ -12,7 +12,7 @@ from bench.results import Result
 from relay.adapters.sqlite.store import SqliteStore, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.log_files import verify_audit_file
-from relay.observe.gauges import Gauges
+from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
 from relay.services.audit import Action, Audit
 from relay.services.audit_watch import AuditWatch
@@ -72,7 +72,7 @@ async def _measure(database: Path, key: RelayKey) -> list[Result]:
             audit,
             clock=clock,
             log=EventLog(sys.stderr, clock.now_ms),
-            gauges=Gauges(),
+            figures=Figures(),
             every_seconds=1,
             keep_days=0,
             heads=None,

@@ -4,6 +4,7 @@ from itertools import groupby
 
 from docs.markdown import table
 from relay.config import Option, Settings, options_of, table_of, toml, variable_of
+from relay.observe.figures import FIGURES
 from relay.services.roles import PERMISSIONS, SUSPENDED, Operation, Role
 
 
@@ -34,6 +35,15 @@ def variables_table() -> str:
     names = ("listen", "limits.mailbox_bytes", "rates.device.per_second", "proxy.trusted")
     rows = [[f"`{name}`", f"`{variable_of(name)}`"] for name in names]
     return table(["setting", "variable"], rows)
+
+
+def figures_table() -> str:
+    """Every figure of `/metrics`."""
+    rows = [
+        [f"`tokenim_{figure.name}`", figure.kind, f"`{figure.label}`" if figure.label else "–", figure.help]
+        for figure in FIGURES.values()
+    ]
+    return table(["figure", "kind", "label", ""], rows)
 
 
 def account_roles_table() -> str:

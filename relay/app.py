@@ -21,8 +21,7 @@ from relay.config import Current, Settings, changes_between, split_listen
 from relay.control.channel import open_control
 from relay.control.commands import Commands
 from relay.flow import Flow
-from relay.observe.counters import Counters
-from relay.observe.gauges import Gauges
+from relay.observe.figures import Figures
 from relay.observe.logs import EventLog, take_library_records
 from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
@@ -50,8 +49,10 @@ from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
 from relay.services.strangers import Strangers
 from relay.services.transparency import Transparency
+from relay.services.vitals import Vitals, open_vitals
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
+from relay.web.admin import make_admin_application
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
 from relay.wire.links import InviteLink
 
@@ -84,6 +85,7 @@ class Relay:
     services: Services
     owner_invite: InviteLink | None
     tls: TlsFiles | None = None
+    admin_url: str | None = None
 
     async def reload(self, wanted: Settings) -> None:
         """Bring these settings into effect as far as that goes without a restart; look at the TLS files, too."""
@@ -131,6 +133,7 @@ def compose(
     """Every service, over these ports."""
     clock, randomness, store = machine.clock, machine.randomness, state.store
     log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
+    figures = Figures()
     running = Running(lambda error: log.failure("work_failed", error))
     devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
@@ -146,6 +149,16 @@ def compose(
         owner_joined=folder.forget_owner_invite,
     )
     wakeup = Wakeup(bus)
+    connections = Connections(
+        devices=devices,
+        store=store.mailboxes,
+        wakeup=wakeup,
+        running=running,
+        clock=clock,
+        randomness=randomness,
+        figures=figures,
+        limits_digest=digest_of(settings),
+    )
     return Services(
         current=Current(settings),
         origin=origin,
@@ -153,8 +166,7 @@ def compose(
         clock=clock,
         randomness=randomness,
         log=log,
-        counters=Counters(),
-        gauges=Gauges(),
+        figures=figures,
         bus=bus,
         store=store,
         audit=audit,
@@ -179,19 +191,13 @@ def compose(
             Strangers(settings.limits, settings.rates.token, clock=clock),
             bus=bus,
             clock=clock,
+            figures=figures,
             max_ttl_seconds=settings.limits.max_ttl_seconds,
             anonymous_submit=settings.anonymous_submit,
         ),
         long_poll=LongPoll(store.mailboxes, wakeup, clock=clock, randomness=randomness),
-        connections=Connections(
-            devices=devices,
-            store=store.mailboxes,
-            wakeup=wakeup,
-            running=running,
-            clock=clock,
-            randomness=randomness,
-            limits_digest=digest_of(settings),
-        ),
+        connections=connections,
+        vitals=Vitals(store, connections, figures, clock),
         transparency=Transparency(store.transparency, key=key, clock=clock),
     )
 
@@ -204,6 +210,7 @@ def flow_of(services: Services) -> Flow:
         wakeup=services.wakeup,
         running=services.running,
         clock=services.clock,
+        figures=services.figures,
     )
 
 
@@ -221,7 +228,7 @@ def audit_watch_of(services: Services) -> AuditWatch:
         services.audit,
         clock=services.clock,
         log=services.log,
-        gauges=services.gauges,
+        figures=services.figures,
         every_seconds=settings.verify_seconds,
         keep_days=settings.keep_days,
         heads=None if path is None else DiskHeadsFile(path.expanduser().absolute()),
@@ -254,6 +261,8 @@ async def open_relay(
     async with AsyncExitStack() as stack:
         try:
             listener = stack.enter_context(listening(host, port))
+            admin = settings.admin.listen
+            admin_listener = stack.enter_context(listening(*split_listen(admin))) if admin else None
         except CannotListen as error:
             raise StartRefused(str(error), exit_code=2) from error
         url = url_of(listener, "https" if tls else "http")
@@ -272,6 +281,16 @@ async def open_relay(
                 tls=tls.context if tls else None,
             )
         )
+        if admin_listener is not None:
+            await stack.enter_async_context(
+                open_server(
+                    make_admin_application(services),
+                    admin_listener,
+                    drain_seconds=settings.drain_seconds,
+                    tls=tls.context if tls else None,
+                )
+            )
+        await stack.enter_async_context(open_vitals(services.vitals))
         await stack.enter_async_context(
             open_housekeeping(
                 state.store,
@@ -291,7 +310,8 @@ async def open_relay(
         )
         await stack.enter_async_context(open_control(folder.path, commands_of(services), services.log))
         services.log.info("started", url=url)
-        yield Relay(url, services, invite, tls)
+        admin_url = url_of(admin_listener, "https" if tls else "http") if admin_listener else None
+        yield Relay(url, services, invite, tls, admin_url)
         services.log.info("stopping")
 
 

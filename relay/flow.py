@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from relay.observe.figures import Figures
 from relay.ports.clock import Clock
 from relay.services.connections import Connections
 from relay.services.devices import KnownDevice
@@ -30,12 +31,14 @@ class Flow:
         wakeup: Wakeup,
         running: Running,
         clock: Clock,
+        figures: Figures,
     ) -> None:
         self._connections = connections
         self._mailboxes = mailboxes
         self._wakeup = wakeup
         self._running = running
         self._clock = clock
+        self._figures = figures
 
     async def receive(self, message: bytes, session: Session) -> None:
         """Take one message; returns when the relay may read the next, which can be before the answers are out."""
@@ -60,6 +63,7 @@ class Flow:
             if submits:
                 await self._submit(session, submits, len(message))
         except RelayError as error:
+            self._figures.add("refused_total", label=error.code)
             session.end(error.code, error.retry_after_ms)
         await session.relief()
 
@@ -96,6 +100,9 @@ class Flow:
             answers = [one.refused(refusal) if isinstance(one, Permitted) else one for one in judged]
         else:
             answers = [one.accepted() if isinstance(one, Permitted) else one for one in judged]
+        for answer in answers:
+            if isinstance(answer, Refused):
+                self._figures.add("refused_total", label=answer.code)
         session.put_all([encode_frame(answer) for answer in answers])
         self._wakeup.announce(
             [(one.submission, one.appended) for one in permitted if one.appended is not None]

@@ -39,6 +39,10 @@ class ManualClock:
         """Milliseconds that were advanced so far."""
         return int(self._monotonic_ms)
 
+    def monotonic_seconds(self) -> float:
+        """The same in seconds."""
+        return self._monotonic_ms / 1_000
+
     def call_later(self, seconds: float, callback: Callable[[], None]) -> ManualTimer:
         """Call `callback` once the time was advanced by `seconds`."""
         timer = ManualTimer(self._monotonic_ms + seconds * 1_000, next(self._numbers), callback)

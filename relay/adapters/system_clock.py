@@ -17,6 +17,10 @@ class SystemClock:
         """Milliseconds from an unknown start; never goes back."""
         return time.monotonic_ns() // 1_000_000
 
+    def monotonic_seconds(self) -> float:
+        """The same in seconds, to the nanosecond."""
+        return time.monotonic()
+
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
         await asyncio.sleep(seconds)

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 @click.command()
 @data_option
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
+@click.option(
+    "--admin-listen", metavar="HOST:PORT", help="Where to serve figures to who runs the relay; off without."
+)
 @config_option
-def serve(data: Path | None, listen: str | None, config: Path | None) -> None:
+def serve(data: Path | None, listen: str | None, admin_listen: str | None, config: Path | None) -> None:
     """Run the relay until SIGTERM or Ctrl-C; SIGHUP reads the settings again."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
 
-    command_line = {"data": data, "listen": listen}
+    command_line: dict[str, Any] = {"data": data, "listen": listen}
+    if admin_listen is not None:
+        command_line["admin"] = {"listen": admin_listen}
     settings = settings_of(config, command_line)
     os.umask(0o077)  # the database, its WAL and blobs are nobody else's business
     try:
@@ -50,6 +55,8 @@ async def _serve(settings: "Settings", folder: "DataFolder", load: Callable[[], 
     async with open_relay(settings, folder) as relay:
         if relay.owner_invite is not None:
             print_invite(str(relay.owner_invite))
+        if relay.admin_url is not None:
+            click.echo(f"admin {relay.admin_url}")
         click.echo(f"ready {relay.url}")
         if sys.stdout.isatty():
             click.echo(f"Data is in {folder.path}. Ctrl-C stops the relay.")

@@ -16,6 +16,7 @@ _HEAD = """\
 """
 _EXAMPLES = {
     "origin": "https://chat.example",
+    "admin.listen": "127.0.0.1:8081",
     "tls.certificate": "/etc/tokenim/fullchain.pem",
     "tls.key": "/etc/tokenim/privkey.pem",
     "audit.heads_file": "/mnt/elsewhere/heads.jsonl",

@@ -34,6 +34,11 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
             )
     if not (settings.speaks_tls or settings.plain_http or is_loopback(split_listen(settings.listen)[0])):
         yield "listen", _IN_THE_CLEAR.format(settings.listen)
+    admin = settings.admin.listen
+    if not (
+        admin is None or settings.speaks_tls or settings.plain_http or is_loopback(split_listen(admin)[0])
+    ):
+        yield "admin.listen", _IN_THE_CLEAR.format(admin)
 
 
 def _is_in_the_clear(origin: str) -> bool:

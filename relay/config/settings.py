@@ -52,6 +52,24 @@ class AuditSettings(BaseModel):
     )
 
 
+class AdminSettings(BaseModel):
+    """The second listener, for who runs the relay: `/metrics`, `/health`, `/ready`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: str | None = setting(
+        None,
+        "HOST:PORT of the second listener, best on loopback: who reaches it reads the relay's figures; default: there is none",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_host_and_port(cls, value: str | None) -> str | None:
+        if value is not None:
+            split_listen(value)
+        return value
+
+
 RETIRED: Final = {
     "forwarded_for": "anybody could have sent that header; name the proxies that are believed, "
     'as in `proxy.trusted = ["127.0.0.1"]`',
@@ -93,6 +111,9 @@ class Settings(BaseModel):
     tls: TlsSettings = setting(TlsSettings.model_validate({}), "the relay's own TLS")
     proxy: ProxySettings = setting(
         ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True
+    )
+    admin: AdminSettings = setting(
+        AdminSettings.model_validate({}), "the second listener, for who runs the relay"
     )
     audit: AuditSettings = setting(AuditSettings.model_validate({}), "the audit log")
     limits: LimitSettings = setting(LimitSettings.model_validate({}), "quotas and times", reload=True)

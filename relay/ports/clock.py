@@ -24,6 +24,9 @@ class Clock(Protocol):
     def monotonic_ms(self) -> int:
         """Milliseconds from an unknown start; never goes back. For durations within this process."""
 
+    def monotonic_seconds(self) -> float:
+        """The same in seconds, as fine as the machine tells it: for how long something took."""
+
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`; with 0 at once, after others had their turn."""
 

@@ -1,6 +1,7 @@
 """The whole state of a relay behind one door: what app.py opens and hands to the services."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Protocol
 
 from .accounts import AccountStore
@@ -13,6 +14,24 @@ from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
 from .sealed_logs import AccountLogStore, GroupLogStore
 from .transparency import LogStore
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How full a store is. Sizes in bytes; 0 where there is no file."""
+
+    accounts: int
+    waiting: int
+    """Envelopes in all mailboxes."""
+    oldest_received_at_ms: int | None
+    """Of the envelope that waits longest; None: none waits."""
+    file_bytes: int
+    log_bytes: int
+    """Of the write-ahead log."""
+    disk_bytes: int
+    disk_free_bytes: int
+    full: bool
+    """Envelopes are refused, because the disk was full at the last try."""
 
 
 class Store(Protocol):
@@ -65,6 +84,9 @@ class Store(Protocol):
     @property
     def failed(self) -> asyncio.Event:
         """Set once a commit has failed: nothing is accepted from then on; readiness says no, and the process should end."""
+
+    async def levels(self) -> Levels:
+        """How full it is; counting takes a while in a store of millions, and holds up nobody who writes."""
 
     async def check(self) -> None:
         """Raise Unavailable unless the store can read and has not failed (readiness)."""

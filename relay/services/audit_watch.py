@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from relay.observe.gauges import Gauges
+from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
 from relay.ports.audit import AuditStore, HeadsFile, HeadsNotKept
 from relay.ports.clock import Clock
@@ -38,7 +38,7 @@ class AuditWatch:
         *,
         clock: Clock,
         log: EventLog,
-        gauges: Gauges,
+        figures: Figures,
         every_seconds: float,
         keep_days: int,
         heads: HeadsFile | None,
@@ -48,7 +48,7 @@ class AuditWatch:
         self._audit = audit
         self._clock = clock
         self._log = log
-        self._gauges = gauges
+        self._figures = figures
         self._every_seconds = every_seconds
         self._keep_days = keep_days
         self._heads = heads
@@ -71,10 +71,10 @@ class AuditWatch:
         verdict = await self._verify()
         faults = verdict.faults
         elapsed_ms = self._clock.monotonic_ms() - began_ms
-        self._gauges.set("audit_rows", verdict.rows)
-        self._gauges.set("audit_faults", len(faults))
-        self._gauges.set("audit_verified_at_ms", self._clock.now_ms())
-        self._gauges.set("audit_verify_ms", elapsed_ms)
+        self._figures.set("audit_rows", verdict.rows)
+        self._figures.set("audit_faults", len(faults))
+        self._figures.set("audit_verified_at_seconds", self._clock.now_ms() / 1_000)
+        self._figures.set("audit_verify_seconds", elapsed_ms / 1_000)
         if faults:
             row = next((fault.row for fault in faults if fault.row is not None), None)
             self._log.error("audit_damaged", row=row, count=len(faults), elapsed_ms=elapsed_ms)
@@ -148,10 +148,10 @@ class AuditWatch:
             self._seen = None  # tried again in the next round
             self._tell_unkept()
         else:
-            self._gauges.set("audit_heads_unkept", 0)
+            self._figures.set("audit_heads_unkept", 0)
 
     def _tell_unkept(self) -> None:
-        self._gauges.set("audit_heads_unkept", 1)
+        self._figures.set("audit_heads_unkept", 1)
         self._log.error("audit_heads_unkept")
 
 

@@ -5,6 +5,7 @@ Knows no bytes on the wire and no submit: those go through the flow.
 
 from typing import Final
 
+from relay.observe.figures import Figures
 from relay.ports.clock import Clock, Randomness
 from relay.ports.mailboxes import MailboxStore
 from relay.services.delivery import Delivery
@@ -34,6 +35,7 @@ class Connections:
         running: Running,
         clock: Clock,
         randomness: Randomness,
+        figures: Figures,
         limits_digest: bytes,
     ) -> None:
         self._devices = devices
@@ -42,6 +44,7 @@ class Connections:
         self._running = running
         self._clock = clock
         self._randomness = randomness
+        self._figures = figures
         self._limits_digest = limits_digest
         self._sessions: set[Session] = set()
         self.stopping = False
@@ -108,7 +111,14 @@ class Connections:
 
     async def resume(self, session: Session, frame: Resume) -> None:
         """Give the connection its mailbox, away from an older one; raises SequenceAhead."""
-        delivery = Delivery(session.device_id, session, self._store, self._clock, self._running.begin)
+        delivery = Delivery(
+            session.device_id,
+            session,
+            self._store,
+            self._clock,
+            self._running.begin,
+            lambda count: self._figures.add("acknowledged_total", count),
+        )
         session.delivery = delivery
         self._wakeup.take(session.device_id, session.connection_id, delivery)
         await delivery.begin(frame.after)

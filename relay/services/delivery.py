@@ -4,7 +4,7 @@ docs/protocol.md, "Delivery", 4 to 7. Fresh mail of a device that is up to date 
 is behind is fed from the store, a window at a time. Knows no socket and no sender.
 """
 
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from relay.ports.clock import Clock, Timer
@@ -58,6 +58,7 @@ class Delivery:
         "_ack_also",
         "_ack_up_to",
         "_acking",
+        "_acknowledged",
         "_backlog_end",
         "_begin_work",
         "_behind",
@@ -80,13 +81,21 @@ class Delivery:
     )
 
     def __init__(
-        self, device_id: bytes, outlet: Outlet, mailboxes: MailboxStore, clock: Clock, begin_work: Begin
+        self,
+        device_id: bytes,
+        outlet: Outlet,
+        mailboxes: MailboxStore,
+        clock: Clock,
+        begin_work: Begin,
+        acknowledged: Callable[[int], None] = lambda _count: None,
     ) -> None:
+        """`acknowledged` is told how many envelopes an acknowledgement was for."""
         self.device_id = device_id
         self._outlet = outlet
         self._mailboxes = mailboxes
         self._clock = clock
         self._begin_work = begin_work
+        self._acknowledged = acknowledged
         self._stopped = False
 
         # What went out. Sequences up to `_sent` were sent or never will be; `_highest` is the most `_sent` ever was.
@@ -195,6 +204,7 @@ class Delivery:
             self._bytes -= entry[2]
             done += 1
         del window[:done]
+        before = len(window)
         if also:
             singles = set(also)
             kept = [entry for entry in window if not (entry[0] == entry[1] and entry[1] in singles)]
@@ -202,6 +212,8 @@ class Delivery:
                 self._window = kept
                 self._bytes = sum(entry[2] for entry in kept)
             self._ack_also += also
+        if done or len(self._window) < before:
+            self._acknowledged(done + before - len(self._window))
         if up_to > self._ack_up_to:
             self._ack_up_to = up_to
             if (

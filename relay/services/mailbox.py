@@ -3,12 +3,14 @@
 Knows no sender of a sealed envelope: a grant opens a mailbox, whoever shows it. docs/protocol.md, "Delivery", 1 to 3 and 8.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 from relay.config import LimitSettings, Rate
+from relay.observe.figures import Figures, size_class
 from relay.ports.bus import Bus, MailboxFilling
 from relay.ports.clock import Clock
 from relay.ports.mailboxes import Appended, MailboxStore, Submission
@@ -81,6 +83,7 @@ class Mailboxes:
         *,
         bus: Bus,
         clock: Clock,
+        figures: Figures,
         max_ttl_seconds: int,
         anonymous_submit: bool,
     ) -> None:
@@ -90,6 +93,7 @@ class Mailboxes:
         self._strangers = strangers
         self._bus = bus
         self._clock = clock
+        self._figures = figures
         self._max_ttl_seconds = max_ttl_seconds
         self._anonymous_submit = anonymous_submit
 
@@ -240,11 +244,35 @@ class Mailboxes:
 
         Raises StorageFull, Unavailable: then nothing of it was stored.
         """
+        for one in permitted:
+            for outcome in one.outcomes or ():
+                if outcome is not None:
+                    self._figures.add("outcomes_total", label=outcome.name.lower())
         durable = [one for one in permitted if one.is_durable and one.submission.targets]
         if not durable:
             return
+        began = self._clock.monotonic_seconds()
         result = await self._store.append([one.submission for one in durable], now_ms=self._clock.now_ms())
+        self._figures.took("store_seconds", self._clock.monotonic_seconds() - began)
         for one, appended in zip(durable, result.appended, strict=True):
             one.appended = appended
+            self._count(one.submission, appended)
         for level in result.levels:
             self._bus.publish(MailboxFilling(level.device_id, level.envelopes, level.bytes, level.full))
+
+    def _count(self, submission: Submission, appended: Appended) -> None:
+        """What was stored anew, and what the store did not take. One target is the most frequent submit."""
+        if len(submission.targets) == 1:
+            if appended.sequences[0]:
+                self._figures.add("accepted_total", label=size_class(len(submission.ciphertexts[0])))
+        else:
+            new = Counter(
+                size_class(len(submission.ciphertexts[index]))
+                for (_, index), sequence in zip(submission.targets, appended.sequences, strict=True)
+                if sequence
+            )
+            for label, count in new.items():
+                self._figures.add("accepted_total", count, label=label)
+        for outcome in appended.outcomes:
+            if outcome is not Outcome.STORED:
+                self._figures.add("outcomes_total", label=outcome.name.lower())

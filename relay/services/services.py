@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from relay.config import Current, Settings
-from relay.observe.counters import Counters
-from relay.observe.gauges import Gauges
+from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
@@ -28,6 +27,7 @@ from .recovery import Recovery
 from .running import Running
 from .sealed_logs import SealedLogs
 from .transparency import Transparency
+from .vitals import Vitals
 from .wakeup import Wakeup
 
 
@@ -41,8 +41,7 @@ class Services:
     clock: Clock
     randomness: Randomness
     log: EventLog
-    counters: Counters
-    gauges: Gauges
+    figures: Figures
     bus: Bus
     store: Store
     audit: Audit
@@ -62,6 +61,7 @@ class Services:
     mailboxes: Mailboxes
     long_poll: LongPoll
     connections: Connections
+    vitals: Vitals
     transparency: Transparency
 
     @property

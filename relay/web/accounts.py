@@ -57,6 +57,7 @@ async def register(call: Call) -> web.StreamResponse:
     address = client_address(call.request, services.settings.proxy.trusted)
     services.rates.take_registration(address)
     account = await services.identity.register(call.read(RegisterRequest))
+    services.figures.add("registered_total")
     return answer(told_account(account), status=_CREATED)
 
 

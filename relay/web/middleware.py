@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from relay.config import Settings
+from relay.services.services import Services
 from relay.wire.errors import MalformedRequest, NotAllowed, NotFound, RelayError, UnsupportedMedia
 from relay.wire.links import encode_id
 
@@ -29,6 +30,8 @@ _HEADERS: Final = {
 }
 
 
+_LONG: Final = ("/v1/blobs", "/v1/connect", "/v1/links", "/v1/mailbox")
+"""They wait, or carry files: how long they take says nothing of the relay."""
 _HSTS: Final = f"max-age={365 * 86_400}"
 """A year: browsers come by https alone from then on."""
 
@@ -61,12 +64,23 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     services = request.app[SERVICES]
     request.app[OPENERS].asked(request.protocol)
     request_id = request[REQUEST_ID] = encode_id(services.randomness(10))
+    began = services.clock.monotonic_seconds()
+    answered = await _answered(request, handler, services, request_id)
+    services.figures.add("requests_total", label=f"{answered.status // 100}xx")
+    if not request.path.startswith(_LONG):
+        services.figures.took("request_seconds", services.clock.monotonic_seconds() - began)
+    return answered
+
+
+async def _answered(
+    request: web.Request, handler: Handler, services: Services, request_id: str
+) -> web.StreamResponse:
     try:
         _refuse_unread(request, services.settings)
         services.rates.take_address(client_address(request, services.settings.proxy.trusted))
         return preflight(request, services) or await handler(request)
     except RelayError as error:
-        services.counters.add(f"refused_{error.code}")
+        services.figures.add("refused_total", label=error.code)
         return problem(error, request_id)
     except web.HTTPException as error:
         # The router's own: no such path, or no such method on it.
@@ -75,11 +89,11 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
     except ConnectionError:
-        services.counters.add("cut")
+        services.figures.add("cut_total")
         return problem(MalformedRequest("the connection was cut"), request_id)  # nobody is there to read it
     except Exception as error:  # noqa: BLE001  (whatever it is, it is a bug of ours)
         route = request.match_info.route.resource
-        services.counters.add("refused_internal")
+        services.figures.add("refused_total", label=RelayError.code)
         services.log.failure(
             "bug",
             error,

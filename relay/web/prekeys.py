@@ -60,6 +60,8 @@ async def claim(call: Call) -> web.StreamResponse:
     account_id = call.path_id("account_id", limits.ACCOUNT_ID_BYTES)
     account = await call.services.reach.require(account_id, request.token, call.signer)
     claimed = await call.services.prekeys.claim(call.signer, account, request.devices)
+    for each in claimed:
+        call.services.figures.add("bundles_total", label=each.kem_class.name.lower())
     return answer(
         BundlesAnswer(manifest_version=account.manifest_version, bundles=[_bundle(each) for each in claimed])
     )

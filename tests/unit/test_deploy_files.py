@@ -1,5 +1,6 @@
 """What deploy/ offers for containers and Kubernetes, looked at by validators that others wrote."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from relay.config.sources import load_settings
+from relay.observe.figures import FIGURES, Kind
 from tests.architecture.source import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -95,3 +97,57 @@ def test_nothing_runs_as_root_or_writes_its_root():
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+RULES = DEPLOY / "prometheus" / "alerts.yml"
+DASHBOARD = DEPLOY / "grafana" / "tokenim.json"
+
+
+def told_names() -> set[str]:
+    """The names of all samples that a relay can give."""
+    names = set()
+    for figure in FIGURES.values():
+        ends = ("_bucket", "_count", "_sum") if figure.kind is Kind.HISTOGRAM else ("",)
+        names |= {f"tokenim_{figure.name}{end}" for end in ends}
+    return names
+
+
+def expressions() -> list[str]:
+    """Of alert rules and dashboard."""
+    rules = [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    dashboard = json.loads(DASHBOARD.read_text())
+    shown = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    chosen = [one["query"] for one in dashboard["templating"]["list"]]
+    return rules + shown + chosen
+
+
+def test_alerts_and_dashboard_ask_for_figures_that_there_are():
+    asked = {name for expression in expressions() for name in re.findall(r"tokenim_\w+", expression)}
+    assert asked - told_names() == set()
+    labels = {
+        (name, label)
+        for expression in expressions()
+        for name, inside in re.findall(r"tokenim_(\w+?)(?:_bucket)?{([^}]*)}", expression)
+        for label in re.findall(r"(\w+)=", inside)
+    }
+    assert {label for name, label in labels if label not in ("instance", FIGURES[name].label)} == set()
+    by = {
+        (label, name)
+        for expression in expressions()
+        for label, name in re.findall(r"by \((\w+)\) \((?:rate\()?tokenim_(\w+)", expression)
+    }
+    assert {(label, name) for label, name in by if label != "le" and FIGURES[name].label != label} == set()
+    assert len(by) > 4
+
+
+def test_the_dashboard_has_a_place_for_each_panel():
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24

@@ -12,7 +12,7 @@ from relay.adapters.heads_file import DiskHeadsFile
 from relay.adapters.memory.audit import MemoryAudit
 from relay.adapters.memory.image import Gate, Image
 from relay.adapters.memory_clock import ManualClock
-from relay.observe.gauges import Gauges
+from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
 from relay.ports.audit import HeadsFile, HeadsNotKept
 from relay.services.audit import Action, Audit
@@ -61,7 +61,7 @@ class Scene:
     image: Image = field(default_factory=Image)
     clock: HastyClock = field(default_factory=lambda: HastyClock(NOW_MS))
     stream: io.StringIO = field(default_factory=io.StringIO)
-    gauges: Gauges = field(default_factory=Gauges)
+    figures: Figures = field(default_factory=Figures)
     heads: Lines = field(default_factory=Lines)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Scene:
             self.audit,
             clock=self.clock,
             log=EventLog(self.stream, self.clock.now_ms),
-            gauges=self.gauges,
+            figures=self.figures,
             every_seconds=3_600,
             keep_days=keep_days,
             heads=self.heads if heads is None else heads,
@@ -112,12 +112,12 @@ async def test_a_log_that_fits_is_told_quietly_and_its_head_is_kept_once(scene: 
     await scene.add()
     await watch.round()
     assert scene.logged() == []
-    assert scene.gauges.snapshot() == {
+    assert {figure.name: value for figure, _, value in scene.figures.numbers() if "audit" in figure.name} == {
         "audit_faults": 0,
         "audit_heads_unkept": 0,
         "audit_rows": 6,
-        "audit_verified_at_ms": NOW_MS,
-        "audit_verify_ms": 0,
+        "audit_verified_at_seconds": NOW_MS / 1_000,
+        "audit_verify_seconds": 0,
     }
     await scene.watch().round()  # of another start
     assert [json.loads(line)["size"] for line in scene.heads.kept] == [5, 6]
@@ -127,7 +127,7 @@ async def test_e4_damage_is_a_figure_and_an_error_that_names_the_row(scene: Scen
     scene.change(3)
     assert rows_told(await scene.watch().round()) == [3]
     assert scene.logged() == [("error", "audit_damaged", 3)]
-    assert scene.gauges.snapshot()["audit_faults"] == 1
+    assert scene.figures.value("audit_faults") == 1
     assert scene.heads.kept == []  # no head says that this log is in order
 
 
@@ -161,11 +161,11 @@ async def test_a_second_place_that_is_away_is_told_and_gets_the_head_later(scene
     watch = scene.watch()
     await watch.round()
     assert {event for _, event, _ in scene.logged()} == {"audit_heads_unkept"}
-    assert scene.gauges.snapshot()["audit_heads_unkept"] == 1
+    assert scene.figures.value("audit_heads_unkept") == 1
     scene.heads.broken = False
     await watch.round()
     assert len(scene.heads.kept) == 1
-    assert scene.gauges.snapshot()["audit_heads_unkept"] == 0
+    assert scene.figures.value("audit_heads_unkept") == 0
 
 
 async def test_what_is_no_head_of_this_relay_in_the_second_place_is_a_fault(scene: Scene) -> None:
@@ -223,9 +223,9 @@ async def test_it_watches_from_the_start_on_by_schedule_and_a_failure_does_not_e
     async with open_audit_watch(watch, failures.append):
         await clock.advance(seconds=0)
         assert [type(error) for error in failures] == [Failing]
-        assert "audit_rows" not in scene.gauges.snapshot()
+        assert scene.figures.value("audit_rows") is None
         await clock.advance(seconds=3_600)
-        assert scene.gauges.snapshot()["audit_rows"] == 0
+        assert scene.figures.value("audit_rows") == 0
 
 
 async def test_the_file_of_heads_is_its_owners_and_only_grows(tmp_path: Path) -> None:

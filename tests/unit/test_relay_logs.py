@@ -6,7 +6,6 @@ import logging
 
 import pytest
 
-from relay.observe.counters import Counters
 from relay.observe.logs import EventLog, take_library_records
 
 
@@ -61,11 +60,3 @@ def test_c2_what_libraries_log_loses_its_words(log):
     assert "192.0.2.77" not in log.stream.getvalue()
     assert first["source"].startswith("aiohttp.server:test_relay_logs.py:")
     assert second["error"] == "ConnectionResetError"
-
-
-def test_counters_add_up():
-    counters = Counters()
-    counters.add("b")
-    counters.add("a", 2)
-    counters.add("b")
-    assert counters.snapshot() == {"a": 2, "b": 2}

@@ -8,6 +8,7 @@ from relay.adapters.system_clock import system_randomness
 from relay.ports.audit import AuditEntry
 from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
+from relay.ports.store import Levels
 from relay.wire import limits
 
 from .account_logs import MemoryAccountLogs
@@ -46,6 +47,17 @@ class MemoryStore:
         self.group_logs = MemoryGroupLogs(gate)
         self.transparency = MemoryLog(gate)
         self.audit = MemoryAudit(gate)
+
+    async def levels(self) -> Levels:
+        """Counted as it stands; there is no file."""
+        self._gate.check()
+        waiting = [
+            one.envelope.received_at_ms
+            for mailbox in self._gate.image.mailboxes.values()
+            for one in mailbox.waiting.values()
+        ]
+        accounts = len(self._gate.image.accounts)
+        return Levels(accounts, len(waiting), min(waiting, default=None), 0, 0, 0, 0, full=False)
 
     async def check(self) -> None:
         """Raise Unavailable after a crash."""

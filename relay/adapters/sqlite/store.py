@@ -1,6 +1,7 @@
 """The whole store in one SQLite file: opened, brought up to date, and closed in reverse."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from relay.adapters.system_clock import system_randomness
 from relay.ports.audit import AuditEntry
 from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
+from relay.ports.store import Levels
 from relay.wire import limits
 from relay.wire.errors import Unavailable
 
@@ -43,8 +45,15 @@ class SqliteStore:
     """Store on one SQLite file. Open it by `open_sqlite_store`."""
 
     def __init__(
-        self, writer: Writer, reader: Reader, reserve: Reserve, quotas: Quotas, randomness: Randomness
+        self,
+        database: Path,
+        writer: Writer,
+        reader: Reader,
+        reserve: Reserve,
+        quotas: Quotas,
+        randomness: Randomness,
     ) -> None:
+        self._database = database
         self._writer = writer
         self._reader = reader
         self._reserve = reserve
@@ -70,6 +79,16 @@ class SqliteStore:
     def counts(self) -> WriterCounts:
         """Commits, statements and operations of the writer so far."""
         return self._writer.counts
+
+    async def levels(self) -> Levels:
+        """Counted by the reader; sizes as the file system tells them."""
+        ((accounts, waiting, oldest),) = await self._reader.rows(
+            """SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM envelopes),
+                      (SELECT received_at_ms FROM envelopes ORDER BY envelope_number LIMIT 1)"""
+        )
+        log = self._database.with_name(self._database.name + "-wal")
+        sizes = await asyncio.to_thread(_sizes, self._database, log)
+        return Levels(accounts, waiting, oldest, *sizes, full=self._writer.full)
 
     async def check(self) -> None:
         """Raise Unavailable unless the store can read and has not failed."""
@@ -108,6 +127,13 @@ class SqliteStore:
         await self._writer.run(operation)
 
 
+def _sizes(database: Path, log: Path) -> tuple[int, int, int, int]:
+    """Bytes of the file, of its log, of the disk, and of what is free there for this process."""
+    disk = os.statvfs(database.parent)
+    sizes = [path.stat().st_size if path.exists() else 0 for path in (database, log)]
+    return sizes[0], sizes[1], disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+
+
 @asynccontextmanager
 async def open_sqlite_store(
     database: Path,
@@ -129,7 +155,7 @@ async def open_sqlite_store(
         reading = await stack.enter_async_context(open_reader(database))
         reserve = Reserve(database.with_name(database.name + ".reserve"), reserve_bytes)
         writer = await stack.enter_async_context(open_group_writer(writing, reserve))
-        store = SqliteStore(writer, Reader(reading), reserve, quotas, randomness)
+        store = SqliteStore(database, writer, Reader(reading), reserve, quotas, randomness)
         await store.mailboxes.open()
         reserve.restore()
         yield store

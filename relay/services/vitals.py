@@ -1,0 +1,89 @@
+"""How the relay stands, for who watches it: what nobody counts as it changes is looked up when it is asked for."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from relay.observe.figures import Figures
+from relay.ports.clock import Clock
+from relay.ports.store import Store
+from relay.services.connections import Connections
+from relay.session.session import Session
+from relay.wire.errors import RelayError
+
+FRESH_SECONDS: Final = 5.0
+"""So old a look into the store may be: who asks more often gets the same."""
+TICK_SECONDS: Final = 1.0
+
+
+def _kind(session: Session) -> str:
+    """What somebody is connected for."""
+    if session.delivery is not None:
+        return "mailbox"
+    return "anonymous" if session.signer is None else "signed"
+
+
+class Vitals:
+    """Looks at the store, the connections and the event loop."""
+
+    def __init__(self, store: Store, connections: Connections, figures: Figures, clock: Clock) -> None:
+        self._store = store
+        self._connections = connections
+        self._figures = figures
+        self._clock = clock
+        self._looking = asyncio.Lock()
+        self._looked_at: float | None = None
+
+    async def look(self) -> None:
+        """Bring the figures up to date. A store that cannot be read leaves its own as they were."""
+        self._look_at_connections()
+        self._figures.set("store_failed", self._store.failed.is_set())
+        async with self._looking:
+            now = self._clock.monotonic_seconds()
+            if self._looked_at is not None and now - self._looked_at < FRESH_SECONDS:
+                return
+            with suppress(RelayError):
+                await self._look_at_store()
+            self._looked_at = now
+
+    def _look_at_connections(self) -> None:
+        kinds = Counter(_kind(session) for session in self._connections.sessions())
+        for kind in ("mailbox", "signed", "anonymous"):
+            self._figures.set("connections", kinds[kind], label=kind)
+
+    async def _look_at_store(self) -> None:
+        levels = await self._store.levels()
+        oldest = levels.oldest_received_at_ms
+        age = 0.0 if oldest is None else max(self._clock.now_ms() - oldest, 0) / 1_000
+        for name, value in (
+            ("accounts", levels.accounts),
+            ("waiting_envelopes", levels.waiting),
+            ("oldest_waiting_seconds", age),
+            ("database_bytes", levels.file_bytes),
+            ("database_log_bytes", levels.log_bytes),
+            ("disk_bytes", levels.disk_bytes),
+            ("disk_free_bytes", levels.disk_free_bytes),
+            ("storage_full", levels.full),
+        ):
+            self._figures.set(name, value)
+
+    async def feel_the_loop(self) -> None:
+        """Note once a second how late the event loop is, until cancelled."""
+        while True:
+            due = self._clock.monotonic_seconds() + TICK_SECONDS
+            await self._clock.sleep(TICK_SECONDS)
+            self._figures.took("loop_late_seconds", max(self._clock.monotonic_seconds() - due, 0.0))
+
+
+@asynccontextmanager
+async def open_vitals(vitals: Vitals) -> AsyncIterator[None]:
+    """The event loop is felt until the block ends."""
+    task = asyncio.create_task(vitals.feel_the_loop(), name="vitals")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,43 @@
+"""The listener for who runs the relay: figures for Prometheus, and the health checks. Users never need it."""
+
+from typing import Final
+
+from aiohttp import web
+
+from relay import __version__
+from relay.observe.exposition import CONTENT_TYPE, Exposition
+from relay.services.services import Services
+from relay.wire import limits
+
+from . import health
+from .call import SERVICES, Call, Route, Signing, serve
+from .middleware import around, complete_headers
+from .openers import OPENERS, Openers
+
+EXPOSITION: Final = web.AppKey("EXPOSITION", Exposition)
+
+
+async def metrics(call: Call) -> web.StreamResponse:
+    """GET /metrics."""
+    await call.services.vitals.look()
+    text = call.request.app[EXPOSITION].text()
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE + "; charset=utf-8"})
+
+
+ADMIN_ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/metrics", metrics, Signing.NONE, "figures, for Prometheus", answer_media="text/plain"),
+    Route("GET", "/health", health.health, Signing.NONE, "the process lives"),
+    Route("GET", "/ready", health.ready, Signing.NONE, "the relay can take work, or 503"),
+)
+
+
+def make_admin_application(services: Services) -> web.Application:
+    """The application of the second listener."""
+    app = web.Application(middlewares=[around], client_max_size=limits.MAX_REQUEST_BODY_BYTES)
+    app[SERVICES] = services
+    app[OPENERS] = Openers(services.clock)
+    app[EXPOSITION] = Exposition(services.figures, __version__)
+    app.on_response_prepare.append(complete_headers)
+    for route in ADMIN_ROUTES:
+        app.router.add_route(route.method, route.path, serve(route))
+    return app
