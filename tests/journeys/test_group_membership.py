@@ -11,6 +11,9 @@ from client.client import Client
 from client.errors import GroupError, UsageError
 from client.message import Event, Message
 from client.message_groups import GroupChanged, GroupInvited, JoinAsked
+from client.store.group_senders import find_sender
+from crypto.group_rights import Right
+from relay.wire.links import decode_id
 from tests.chatting import People, open_people
 from tests.group_people_online import is_in, until
 from tests.own_devices import link_device
@@ -151,3 +154,39 @@ async def test_a_linked_device_reaches_members_whom_its_account_never_talked_wit
             await laptop.send(f"group:{group.id}", "from the laptop", patience_seconds=20)
             for one in (alice, bob, carol):
                 await one.until_text("from the laptop")
+
+
+async def test_a_bot_outside_the_audience_gets_only_what_is_addressed_to_it(tmp_path):
+    async with (
+        open_people(tmp_path, "alice", "bob", "echo") as people,
+        listeners(people, "alice", "bob", "echo") as (alice, bob, bot),
+    ):
+        group = (await alice.client.create_group("friends")).id
+        to = f"group:{group}"
+        link = await alice.client.membership.link("friends", uses=2)
+        for one in (bob, bot):
+            await one.client.membership.join(link)
+            await one.until(was("joined", one.client.whoami().handle))
+        await bot.client.membership.want("friends", Right(0))
+        await alice.until(lambda event: isinstance(event, GroupChanged) and event.changes[0].kind == "wants")
+        await bob.until(lambda event: isinstance(event, GroupChanged) and event.changes[0].kind == "wants")
+
+        # It is a member, and reads nothing: no chain comes to it, and no message.
+        await bob.client.send(to, "to all")
+        await alice.until_text("to all")
+        account_id, group_id = decode_id(bob.client.whoami().account, 32), decode_id(group, 32)
+        chains = await bot.client._account._database.read(
+            lambda tx: [
+                sender
+                for (device,) in tx.all(
+                    "SELECT device_id FROM group_senders WHERE account_id = ?", account_id
+                )
+                if (sender := find_sender(tx, group_id, device)) is not None
+            ]
+        )
+        assert chains == []
+        # Bob and the bot never talked: he reaches it as a member of the same group.
+        await bob.client.send(bot.client.whoami().account, "to the bot alone")
+        await bot.until_text("to the bot alone")
+        heard = [event.text for event in bot.heard if isinstance(event, Message)]
+        assert heard == ["to the bot alone"]
