@@ -54,6 +54,8 @@ from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
 from relay.web.admin import make_admin_application
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
+from relay.wire.audit_rows import RELAY
+from relay.wire.errors import MalformedRequest
 from relay.wire.links import InviteLink
 
 
@@ -98,6 +100,12 @@ class Relay:
         await self.services.audit.record(reloaded)
         if self.tls is not None:
             await look(self.tls, log)
+
+    async def reload_refused(self, reason: str) -> None:
+        """Settings that cannot be used change nothing: the log says why, the audit log that somebody tried."""
+        audit = self.services.audit
+        await audit.record(audit.entry(Action.CONFIG_RELOAD, actor=RELAY, outcome=MalformedRequest.code))
+        self.services.log.warning("settings_refused", reason=reason)
 
 
 @asynccontextmanager

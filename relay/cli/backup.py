@@ -9,6 +9,7 @@ import click
 
 from .options import config_option, data_option, fail, json_option, settings_of
 from .progress import Progress
+from .reach import run_command
 
 
 @click.command()
@@ -34,6 +35,7 @@ def backup(data: Path | None, config: Path | None, as_json: bool, file: Path) ->
         progress.end()
         fail(str(error), error.exit_code)
     progress.end()
+    run_command(data, config, "backup", {"bytes": made.file_bytes})
     damaged = [encode_id(blob_id) for blob_id in made.damaged]
     if as_json:
         manifest = made.manifest.model_dump(exclude={"parts"})

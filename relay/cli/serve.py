@@ -80,7 +80,7 @@ async def _reload_when_told(relay: "Relay", hang_up: asyncio.Event, load: Callab
         try:
             await relay.reload(await asyncio.to_thread(load))
         except ConfigInvalid as error:
-            relay.services.log.warning("settings_refused", reason=str(error))
+            await relay.reload_refused(str(error))
         except Exception as error:  # noqa: BLE001  (a bug; the next signal is heard all the same)
             relay.services.log.failure("reload_failed", error)
 

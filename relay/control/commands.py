@@ -16,7 +16,7 @@ from relay.services.invites import Invites, invite_name
 from relay.services.roles import Role
 from relay.services.transparency import Head, Transparency
 from relay.wire import limits
-from relay.wire.audit_rows import Party
+from relay.wire.audit_rows import NOBODY, Party
 from relay.wire.errors import MalformedRequest
 from relay.wire.links import decode_id, encode_bytes, encode_id
 
@@ -57,6 +57,12 @@ class RoleGrant(AccountNamed):
     """Arguments of `role.grant`."""
 
     role: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class BackupMade(Arguments):
+    """Arguments of `backup`: what the command has written."""
+
+    bytes: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class AuditList(Arguments):
@@ -131,6 +137,13 @@ async def _role_grant(commands: Commands, given: RoleGrant, act: Act) -> Answer:
 @TABLE.changes("role.revoke", AccountNamed)
 async def _role_revoke(commands: Commands, given: AccountNamed, act: Act) -> Answer:
     return _told_account(await commands.administration.grant(given.account, Role.MEMBER, act=act))
+
+
+@TABLE.changes("backup", BackupMade)
+async def _backup(_commands: Commands, given: BackupMade, act: Act) -> Answer:
+    """Made by who has the data folder's files, beside the relay: what is asked of it is a row about that."""
+    act.about(NOBODY, detail=str(given.bytes))
+    return {}
 
 
 @TABLE.changes_nothing("transparency.head", Arguments)

@@ -39,6 +39,7 @@ class Action(StrEnum):
     INVITE_CREATE = "invite.create"
     INVITE_REVOKE = "invite.revoke"
     CONFIG_RELOAD = "config.reload"
+    BACKUP = "backup"
     RESTORE = "restore"
     AUDIT_ERASE = "audit.erase"
     AUDIT_DROP = "audit.drop"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -84,3 +85,24 @@ def test_wrong_usage_is_told_in_one_line(tmp_path: Path):
         assert finished.returncode == 2
         (line,) = finished.stderr.splitlines()
         assert told in line
+
+
+def test_e4_a_backup_and_a_refused_reload_are_recorded(tmp_path: Path):
+    data, settings = tmp_path / "data", tmp_path / "relay.toml"
+    where = ("--data", str(data))
+    settings.write_text("")
+    with serving(data, "--config", str(settings)) as served:
+        assert run("backup", *where, str(tmp_path / "running.tar")).returncode == 0
+        settings.write_text("nonsense = 1\n")
+        served.process.send_signal(signal.SIGHUP)
+        assert json.loads(served.process.stderr.readline())["event"] == "started"
+        assert json.loads(served.process.stderr.readline())["event"] == "settings_refused"
+        assert served.stop()[0] == 0
+    assert run("backup", *where, str(tmp_path / "stopped.tar")).returncode == 0
+    operator = f"operator:{os.getuid()}"
+    assert [(row["actor"], row["action"], row["detail"], row["outcome"]) for row in rows_of(*where)[1:]] == [
+        (operator, "backup", str((tmp_path / "running.tar").stat().st_size), "done"),
+        ("relay", "config.reload", "", "malformed_request"),
+        (operator, "backup", str((tmp_path / "stopped.tar").stat().st_size), "done"),
+    ]
+    assert run("audit", "verify", *where).returncode == 0

@@ -41,6 +41,10 @@ async def a_role(commands: Commands) -> dict[str, Any]:
     return {**await an_account(commands), "role": "auditor"}
 
 
+async def a_size(_commands: Commands) -> dict[str, Any]:
+    return {"bytes": 4_711}
+
+
 async def nothing(_commands: Commands) -> dict[str, Any]:
     return {}
 
@@ -51,6 +55,7 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "account.resume": an_account,
     "role.grant": a_role,
     "role.revoke": an_account,
+    "backup": a_size,
     "invite.create": nothing,
     "invite.list": nothing,
     "invite.revoke": an_invite,
