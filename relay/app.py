@@ -32,6 +32,7 @@ from relay.services.audit import Action, Audit
 from relay.services.audit_watch import AuditWatch, open_audit_watch
 from relay.services.blobs import Blobs
 from relay.services.connections import Connections
+from relay.services.deletion import Deletion
 from relay.services.devices import Devices
 from relay.services.housekeeping import open_housekeeping
 from relay.services.identity import Identity
@@ -167,6 +168,7 @@ def compose(
         figures=figures,
         limits_digest=digest_of(settings),
     )
+    deletion = Deletion(store, state.files, audit, bus=bus)
     return Services(
         current=Current(settings),
         origin=origin,
@@ -184,7 +186,8 @@ def compose(
         identity=identity,
         recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
         links=LinkMailboxes(clock),
-        administration=Administration(store.accounts, store.directory, bus=bus),
+        administration=Administration(store.accounts, store.directory, deletion, bus=bus),
+        deletion=deletion,
         invites=Invites(
             store.invites, audit, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
         ),
@@ -307,6 +310,7 @@ async def open_relay(
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
                 note_present=services.connections.note_present,
+                delete_accounts=services.deletion.resume,
             )
         )
         if tls is not None:
@@ -337,7 +341,12 @@ async def open_commands(
         audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
         yield Commands(
             audit,
-            Administration(state.store.accounts, state.store.directory, bus=bus),
+            Administration(
+                state.store.accounts,
+                state.store.directory,
+                Deletion(state.store, state.files, audit, bus=bus),
+                bus=bus,
+            ),
             Invites(
                 state.store.invites,
                 audit,

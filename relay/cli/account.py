@@ -110,6 +110,19 @@ def account_resume(named: str, data: Path | None, config: Path | None, as_json: 
     _tell(done, "resumed", as_json)
 
 
+@account.command("delete")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_about_one
+def account_delete(named: str, yes: bool, data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Delete an account for ever: what waits for it, its files, its handle, what the audit log says of it."""
+    if not yes:
+        click.confirm(
+            f"Delete {named} and all that waits for it? This cannot be undone", abort=True, err=True
+        )
+    done = run_command(data, config, "account.delete", {"account": named})
+    _tell(done, "deleted", as_json)
+
+
 @role.command("list")
 @data_option
 @config_option

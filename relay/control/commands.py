@@ -129,6 +129,11 @@ async def _account_resume(commands: Commands, given: AccountNamed, act: Act) -> 
     return _told_account(await commands.administration.resume(given.account, act=act))
 
 
+@TABLE.changes("account.delete", AccountNamed)
+async def _account_delete(commands: Commands, given: AccountNamed, act: Act) -> Answer:
+    return _told_account(await commands.administration.delete(given.account, act=act))
+
+
 @TABLE.changes("role.grant", RoleGrant)
 async def _role_grant(commands: Commands, given: RoleGrant, act: Act) -> Answer:
     return _told_account(await commands.administration.grant(given.account, given.role, act=act))

@@ -45,5 +45,8 @@ class BlobStore(Protocol):
     async def expired(self, *, now_ms: int, limit: int) -> tuple[bytes, ...]:
         """Ids of at most `limit` expired blobs, unfinished ones included."""
 
+    async def owned(self, owner_id: bytes, *, limit: int) -> tuple[bytes, ...]:
+        """Ids of at most `limit` blobs of this account, unfinished and expired ones included."""
+
     async def known(self, blob_ids: tuple[bytes, ...]) -> frozenset[bytes]:
         """Which of these ids the store has, expired or not: a file without one is an orphan."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from .accounts import AccountStore
 from .audit import AuditEntry, AuditStore
 from .blobs import BlobStore
+from .deletions import DeletionStore
 from .delivery_tokens import DeliveryTokenStore
 from .directory import AccountDirectory
 from .invites import InviteStore
@@ -40,6 +41,10 @@ class Store(Protocol):
     @property
     def accounts(self) -> AccountStore:
         """Accounts, devices, manifests, handles, nonces."""
+
+    @property
+    def deletions(self) -> DeletionStore:
+        """Accounts that go for ever."""
 
     @property
     def directory(self) -> AccountDirectory:

@@ -7,6 +7,7 @@ from relay.ports.accounts import Account, AccountStore
 from relay.ports.bus import AccountChanged, Bus
 from relay.ports.directory import AccountDirectory, ListedAccount, Wanted
 from relay.services.audit import Act
+from relay.services.deletion import Deletion
 from relay.services.identity import is_handle
 from relay.services.roles import Role
 from relay.wire import limits
@@ -36,9 +37,12 @@ def ids_that_begin(text: str) -> tuple[bytes, bytes] | None:
 class Administration:
     """The accounts of a relay, for who runs it."""
 
-    def __init__(self, accounts: AccountStore, directory: AccountDirectory, *, bus: Bus) -> None:
+    def __init__(
+        self, accounts: AccountStore, directory: AccountDirectory, deletion: Deletion, *, bus: Bus
+    ) -> None:
         self._accounts = accounts
         self._directory = directory
+        self._deletion = deletion
         self._bus = bus
 
     async def find(self, named: str) -> bytes:
@@ -64,6 +68,10 @@ class Administration:
     async def resume(self, named: str, *, act: Act) -> Account:
         """As before."""
         return await self._set_suspended(named, False, act)
+
+    async def delete(self, named: str, *, act: Act) -> Account:
+        """It is gone for ever, and all that was its own; the account as it was. Raises what `find` raises, LastOwner."""
+        return await self._deletion.delete(await self._meant(named, act), act=act)
 
     async def _set_suspended(self, named: str, suspended: bool, act: Act) -> Account:
         account_id = await self._meant(named, act)

@@ -33,6 +33,7 @@ class Action(StrEnum):
     ACCOUNT_REGISTER = "account.register"
     ACCOUNT_SUSPEND = "account.suspend"
     ACCOUNT_RESUME = "account.resume"
+    ACCOUNT_DELETE = "account.delete"
     MANIFEST_CHANGE = "manifest.change"
     ROLE_GRANT = "role.grant"
     ROLE_REVOKE = "role.revoke"

@@ -36,10 +36,11 @@ class Housekeeping:
         failed: Callable[[BaseException], None],
         group_log_idle_seconds: Callable[[], int] = lambda: limits.GROUP_LOG_IDLE_SECONDS,
         note_present: Callable[[], Awaitable[None]] | None = None,
+        delete_accounts: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         """`failed` is told what a chore raises; the chore is tried again in the next round.
 
-        `note_present` is called each round, to note who is connected.
+        `note_present` is called each round, to note who is connected; `delete_accounts` as a chore, to finish what was begun.
         """
         self._store = store
         self._files = files
@@ -56,6 +57,7 @@ class Housekeeping:
             self._blobs,
             self._group_logs,
             self._orphans,
+            *([] if delete_accounts is None else [delete_accounts]),
         )
 
     async def run(self) -> None:
@@ -133,6 +135,7 @@ async def open_housekeeping(
     failed: Callable[[BaseException], None],
     group_log_idle_seconds: Callable[[], int] = lambda: limits.GROUP_LOG_IDLE_SECONDS,
     note_present: Callable[[], Awaitable[None]] | None = None,
+    delete_accounts: Callable[[], Awaitable[int]] | None = None,
 ) -> AsyncIterator[Housekeeping]:
     """Housekeeping at work until the block ends."""
     housekeeping = Housekeeping(
@@ -142,6 +145,7 @@ async def open_housekeeping(
         failed=failed,
         group_log_idle_seconds=group_log_idle_seconds,
         note_present=note_present,
+        delete_accounts=delete_accounts,
     )
     task = asyncio.create_task(housekeeping.run(), name="housekeeping")
     try:

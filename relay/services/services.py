@@ -14,6 +14,7 @@ from .administration import Administration
 from .audit import Audit
 from .blobs import Blobs
 from .connections import Connections
+from .deletion import Deletion
 from .devices import Devices
 from .identity import Identity
 from .invites import Invites
@@ -52,6 +53,7 @@ class Services:
     recovery: Recovery
     links: LinkMailboxes
     administration: Administration
+    deletion: Deletion
     invites: Invites
     prekeys: Prekeys
     blobs: Blobs

@@ -13,7 +13,7 @@ from .transcripts import LOG_HANDLE_LABEL, LOG_HEAD_LABEL, LOG_LEAF_LABEL, trans
 
 HANDLE_SALT_BYTES: Final = 16
 NOBODY: Final = hashlib.sha256(b"").digest()
-"""The value of a handle's leaf once it was given back."""
+"""The value of a handle's leaf once it was given back, and of an account's last leaf once it was deleted."""
 
 
 class LeafKind(IntEnum):
@@ -46,6 +46,11 @@ class Leaf:
 def manifest_leaf(account_id: bytes, version: int, manifest_hash: bytes) -> Leaf:
     """The leaf of a manifest."""
     return Leaf(LeafKind.MANIFEST, account_id, version, manifest_hash)
+
+
+def account_gone_leaf(account_id: bytes, version: int) -> Leaf:
+    """The last leaf of an account, in the place of the manifest that would have come next: it was deleted."""
+    return Leaf(LeafKind.MANIFEST, account_id, version, NOBODY)
 
 
 def handle_leaf(subject: bytes, version: int, account_id: bytes | None) -> Leaf:

@@ -63,7 +63,17 @@ async def test_c2_no_column_can_hold_a_sender_or_an_address(tmp_path: Path) -> N
         assert [each for each in named if word in each[1].split("_")] == []
     owners = {table for table, column in named if column in {"account_id", "owner_id", "device_id"}}
     assert owners == {
-        *("accounts", "manifests", "devices", "handles", "delivery_tokens", "nonces", "blobs", "account_logs")
+        *(
+            "accounts",
+            "manifests",
+            "devices",
+            "handles",
+            "delivery_tokens",
+            "nonces",
+            "blobs",
+            "account_logs",
+        ),
+        "account_deletions",
     }
 
 

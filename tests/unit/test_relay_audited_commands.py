@@ -53,6 +53,7 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "account.list": nothing,
     "account.suspend": an_account,
     "account.resume": an_account,
+    "account.delete": an_account,
     "role.grant": a_role,
     "role.revoke": an_account,
     "backup": a_size,
@@ -104,7 +105,8 @@ async def test_e4_a_command_that_changes_something_leaves_one_row(asked: Asked, 
     arguments = await SAMPLES[command.name](asked.commands)
     before = len(await asked.rows())
     await asked.commands.run(command.name, arguments, uid=UID)
-    (row,) = (await asked.rows())[before:]
+    # What the relay does because of it, such as erasing an id from this very log, is told as the relay's.
+    (row,) = [row for row in (await asked.rows())[before:] if row["actor"] != "relay"]
     assert (row["action"], row["actor"], row["outcome"]) == (command.name, f"operator:{UID}", "done")
 
 

@@ -47,7 +47,7 @@ def contents(data: Path) -> dict[str, list[ROW]]:
             row["name"] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         ]
         return {
-            name: [dict(row) for row in database.execute(f"SELECT * FROM {name} ORDER BY 1, 2")]
+            name: [dict(row) for row in database.execute(f"SELECT * FROM {name} ORDER BY 1")]
             for name in names
             if not name.startswith("sqlite_")
         }

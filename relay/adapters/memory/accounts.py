@@ -7,7 +7,7 @@ from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange,
 from relay.ports.audit import AuditEntry
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.errors import Conflict, HandleTaken, LastOwner, ManifestConflict, NotFound, Unauthenticated
-from relay.wire.log_leaves import manifest_leaf
+from relay.wire.log_leaves import LeafKind, manifest_leaf
 from relay.wire.manifests import Manifest, ManifestDevice, SignedManifest
 
 from .audit import append_entry
@@ -17,7 +17,8 @@ from .invites import good_invite, spend_invite
 from .transparency import append_handle, append_leaf
 
 
-def _account(image: Image, account_id: bytes) -> Account:
+def account_of(image: Image, account_id: bytes) -> Account:
+    """The account, which is there."""
     row = image.accounts[account_id]
     devices = sorted(
         (device for device in image.devices.values() if device.account_id == account_id),
@@ -57,7 +58,8 @@ def _add(image: Image, account_id: bytes, devices: Sequence[ManifestDevice]) -> 
         image.mailboxes[each.device_id] = Mailbox()
 
 
-def _remove(image: Image, device_id: bytes) -> None:
+def remove_device(image: Image, device_id: bytes) -> None:
+    """The device, and what was its own."""
     del image.devices[device_id]
     del image.mailboxes[device_id]
     image.shelves.pop(device_id, None)
@@ -72,7 +74,8 @@ def _check_handle(image: Image, account_id: bytes, handle: str) -> None:
         raise HandleTaken
 
 
-def _unbind(image: Image, account_id: bytes, *, then: str | None = None) -> None:
+def unbind(image: Image, account_id: bytes, *, then: str | None = None) -> None:
+    """The account has no handle; `then`: the one that it is about to get."""
     for binding in [each for each in image.handles.values() if each.account_id == account_id]:
         del image.handles[binding.handle]
         if binding.handle != then:
@@ -83,13 +86,20 @@ def _unbind(image: Image, account_id: bytes, *, then: str | None = None) -> None
 
 def _bind(image: Image, account_id: bytes, handle: str, public_token: bytes | None) -> None:
     had = image.handles.get(handle)
-    _unbind(image, account_id, then=handle)
+    unbind(image, account_id, then=handle)
     image.handles[handle] = HandleBinding(handle, account_id, public_token)
     if had is None:
         append_handle(image, handle, account_id)
     if public_token is not None:
         token = DeliveryToken(sha256(public_token).digest(), TokenClass.PUBLIC)
         image.tokens.setdefault(account_id, {})[token.token_hash] = token
+
+
+def check_an_owner_stays(image: Image, account_id: bytes, owner: str) -> None:
+    """Raise LastOwner if no other owner could undo what is done to this one."""
+    able = {each for each, row in image.accounts.items() if row.role == owner and not row.suspended}
+    if able == {account_id}:
+        raise LastOwner
 
 
 class MemoryAccounts:
@@ -110,7 +120,9 @@ class MemoryAccounts:
             if (row := image.accounts.get(account_id)) is not None:
                 if row.manifests[0] != signed:
                     raise ManifestConflict("this account is registered with another manifest")
-                return _account(image, account_id)
+                return account_of(image, account_id)
+            if any((leaf.kind, leaf.subject) == (LeafKind.MANIFEST, account_id) for leaf in image.leaves):
+                raise Conflict("an account with this root key was deleted here: make one with a new key")
             role = registration.role
             if registration.invite_hash is not None:
                 role = good_invite(image, registration.invite_hash, now_ms).role
@@ -125,14 +137,14 @@ class MemoryAccounts:
             if registration.handle is not None:
                 _bind(image, account_id, registration.handle, registration.public_token)
             append_entry(image, audited and audited.telling(role))
-            return _account(image, account_id)
+            return account_of(image, account_id)
 
         return await self._gate.commit(change)
 
     async def account(self, account_id: bytes) -> Account | None:
         """The account, or None."""
         self._gate.check()
-        return _account(self._image, account_id) if account_id in self._image.accounts else None
+        return account_of(self._image, account_id) if account_id in self._image.accounts else None
 
     async def device(self, device_id: bytes) -> Device | None:
         """The device, or None."""
@@ -153,10 +165,10 @@ class MemoryAccounts:
         def change() -> ManifestChange:
             row = self._row(account_id)
             if row.manifests[-1] == signed:
-                return ManifestChange(_account(image, account_id), (), ())
+                return ManifestChange(account_of(image, account_id), (), ())
             if manifest.version != len(row.manifests) + 1 or manifest.previous_hash != row.manifest_hash:
                 raise ManifestConflict
-            current = {device.device_id: device for device in _account(image, account_id).devices}
+            current = {device.device_id: device for device in account_of(image, account_id).devices}
             added = [device for device in manifest.devices if device.device_id not in current]
             kept = [device for device in manifest.devices if device.device_id in current]
             removed = tuple(device_id for device_id in current if manifest.device(device_id) is None)
@@ -166,7 +178,7 @@ class MemoryAccounts:
                     raise Conflict("a device of this manifest comes back with other keys: give it a new id")
             _check_free(image, added, removed)
             for device_id in removed:
-                _remove(image, device_id)
+                remove_device(image, device_id)
             for device in kept:
                 known = current[device.device_id]
                 image.devices[device.device_id] = Device(
@@ -183,7 +195,7 @@ class MemoryAccounts:
             append_leaf(image, manifest_leaf(account_id, manifest.version, manifest.hash))
             append_entry(image, audited)
             return ManifestChange(
-                _account(image, account_id), tuple(each.device_id for each in added), removed
+                account_of(image, account_id), tuple(each.device_id for each in added), removed
             )
 
         return await self._gate.commit(change)
@@ -222,7 +234,7 @@ class MemoryAccounts:
 
     async def release_handle(self, account_id: bytes) -> None:
         """The account has no handle any more."""
-        await self._gate.commit(lambda: _unbind(self._image, account_id))
+        await self._gate.commit(lambda: unbind(self._image, account_id))
 
     async def set_suspended(
         self, account_id: bytes, suspended: bool, *, owner: str, audited: AuditEntry | None = None
@@ -232,10 +244,10 @@ class MemoryAccounts:
         def change() -> Account:
             row = self._standing(account_id)
             if suspended:
-                self._check_an_owner_stays(account_id, owner)
+                check_an_owner_stays(self._image, account_id, owner)
             row.suspended = suspended
             append_entry(self._image, audited)
-            return _account(self._image, account_id)
+            return account_of(self._image, account_id)
 
         return await self._gate.commit(change)
 
@@ -247,10 +259,10 @@ class MemoryAccounts:
         def change() -> Account:
             row = self._standing(account_id)
             if role != owner:
-                self._check_an_owner_stays(account_id, owner)
+                check_an_owner_stays(self._image, account_id, owner)
             row.role = role
             append_entry(self._image, audited)
-            return _account(self._image, account_id)
+            return account_of(self._image, account_id)
 
         return await self._gate.commit(change)
 
@@ -258,12 +270,6 @@ class MemoryAccounts:
         if account_id not in self._image.accounts:
             raise NotFound("there is no such account")
         return self._image.accounts[account_id]
-
-    def _check_an_owner_stays(self, account_id: bytes, owner: str) -> None:
-        """Raise LastOwner if no other owner could undo what is done to this one."""
-        able = {each for each, row in self._image.accounts.items() if row.role == owner and not row.suspended}
-        if able == {account_id}:
-            raise LastOwner
 
     async def mark_seen(self, device_id: bytes, *, day: int) -> None:
         """Note the day."""

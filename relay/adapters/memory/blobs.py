@@ -88,6 +88,11 @@ class MemoryBlobs:
         )
         return tuple(blob_id for _, blob_id in old[:limit])
 
+    async def owned(self, owner_id: bytes, *, limit: int) -> tuple[bytes, ...]:
+        """Ids of the account's blobs."""
+        self._gate.check()
+        return tuple(each.blob_id for each in self._blobs.values() if each.owner_id == owner_id)[:limit]
+
     async def known(self, blob_ids: tuple[bytes, ...]) -> frozenset[bytes]:
         """Which of these ids the store has."""
         self._gate.check()

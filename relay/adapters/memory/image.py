@@ -113,6 +113,7 @@ class Image:
     mailboxes: dict[bytes, Mailbox] = field(default_factory=dict)
     blobs: dict[bytes, Blob] = field(default_factory=dict)
     account_logs: dict[tuple[bytes, str], AccountLog] = field(default_factory=dict)
+    deletions: set[bytes] = field(default_factory=set)
     group_logs: dict[bytes, GroupLog] = field(default_factory=dict)
     log_id: bytes = b""
     handle_key: bytes = b""

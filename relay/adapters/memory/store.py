@@ -15,6 +15,7 @@ from .account_logs import MemoryAccountLogs
 from .accounts import MemoryAccounts
 from .audit import MemoryAudit, append_entry
 from .blobs import MemoryBlobs
+from .deletions import MemoryDeletions
 from .delivery_tokens import MemoryDeliveryTokens
 from .directory import MemoryDirectory
 from .group_logs import MemoryGroupLogs
@@ -37,6 +38,7 @@ class MemoryStore:
         self._randomness = randomness
         self.failed = asyncio.Event()
         self.accounts = MemoryAccounts(gate)
+        self.deletions = MemoryDeletions(gate)
         self.directory = MemoryDirectory(gate)
         self.invites = MemoryInvites(gate)
         self.delivery_tokens = MemoryDeliveryTokens(gate)

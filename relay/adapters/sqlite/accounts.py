@@ -6,8 +6,8 @@ from hashlib import sha256
 from relay.ports.accounts import Account, Device, HandleBinding, ManifestChange, Registration, SeenDevice
 from relay.ports.audit import AuditEntry
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
-from relay.wire.errors import HandleTaken, LastOwner, ManifestConflict, NotFound, Unauthenticated
-from relay.wire.log_leaves import manifest_leaf
+from relay.wire.errors import Conflict, HandleTaken, LastOwner, ManifestConflict, NotFound, Unauthenticated
+from relay.wire.log_leaves import LeafKind, manifest_leaf
 from relay.wire.manifests import Manifest, SignedManifest
 
 from . import devices
@@ -15,14 +15,14 @@ from .audit import append_entry
 from .delivery_tokens import add_token
 from .invites import spend_invite
 from .reader import Reader
-from .transparency import append_handle, append_leaf
+from .transparency import append_handle, append_leaf, has_leaf
 from .writer import Row, Transaction, Writer
 
 _ACCOUNT = """SELECT a.role, a.suspended, h.handle, a.created_at_ms, a.manifest_version, a.manifest_hash
               FROM accounts AS a LEFT JOIN handles AS h USING (account_id) WHERE a.account_id = ?"""
 
-_STANDING = "SELECT role, suspended FROM accounts WHERE account_id = ?"
-_AN_OWNER = "SELECT 1 FROM accounts WHERE role = ? AND suspended = 0 LIMIT 1"
+STANDING = "SELECT role, suspended FROM accounts WHERE account_id = ?"
+AN_OWNER = "SELECT 1 FROM accounts WHERE role = ? AND suspended = 0 LIMIT 1"
 
 
 def _account(account_id: bytes, row: Row, listed: Iterable[Row]) -> Account:
@@ -64,7 +64,9 @@ class SqliteAccounts:
             if first:
                 if SignedManifest(*first[0]) != signed:
                     raise ManifestConflict("this account is registered with another manifest")
-                return await _read_account(transaction, account_id)
+                return await read_account(transaction, account_id)
+            if await has_leaf(transaction, LeafKind.MANIFEST, account_id):
+                raise Conflict("an account with this root key was deleted here: make one with a new key")
             role = registration.role
             if registration.invite_hash is not None:
                 role = await spend_invite(transaction, registration.invite_hash, now_ms)
@@ -79,7 +81,7 @@ class SqliteAccounts:
                     transaction, account_id, registration.handle, registration.public_token, now_ms
                 )
             await append_entry(transaction, audited and audited.telling(role))
-            return await _read_account(transaction, account_id)
+            return await read_account(transaction, account_id)
 
         return await self._writer.run(operation)
 
@@ -120,7 +122,7 @@ class SqliteAccounts:
                 raise NotFound("there is no such account")
             version, manifest_hash, *parts = current[0]
             if SignedManifest(*parts) == signed:
-                return ManifestChange(await _read_account(transaction, account_id), (), ())
+                return ManifestChange(await read_account(transaction, account_id), (), ())
             if manifest.version != version + 1 or manifest.previous_hash != manifest_hash:
                 raise ManifestConflict
             added, removed = await devices.replace_devices(transaction, account_id, manifest.devices)
@@ -131,7 +133,7 @@ class SqliteAccounts:
             )
             await append_entry(transaction, audited)
             transaction.after_commit(lambda: self._forget_devices(removed))
-            return ManifestChange(await _read_account(transaction, account_id), added, removed)
+            return ManifestChange(await read_account(transaction, account_id), added, removed)
 
         return await self._writer.run(operation)
 
@@ -169,7 +171,7 @@ class SqliteAccounts:
         """The account has no handle any more."""
 
         async def operation(transaction: Transaction) -> None:
-            released = await _unbind_handle(transaction, account_id)
+            released = await unbind_handle(transaction, account_id)
             if released is not None:
                 await append_handle(transaction, released, None)
 
@@ -191,17 +193,17 @@ class SqliteAccounts:
         self, account_id: bytes, column: str, value: str | int, owner: str, audited: AuditEntry | None
     ) -> Account:
         async def operation(transaction: Transaction) -> Account:
-            before = await transaction.rows(_STANDING, (account_id,))
+            before = await transaction.rows(STANDING, (account_id,))
             if not before:
                 raise NotFound("there is no such account")
             await transaction.rows(
                 f"UPDATE accounts SET {column} = ? WHERE account_id = ?",  # noqa: S608  # a name of this module
                 (value, account_id),
             )
-            if before[0] == (owner, 0) and not await transaction.rows(_AN_OWNER, (owner,)):
+            if before[0] == (owner, 0) and not await transaction.rows(AN_OWNER, (owner,)):
                 raise LastOwner
             await append_entry(transaction, audited)
-            return await _read_account(transaction, account_id)
+            return await read_account(transaction, account_id)
 
         return await self._writer.run(operation, frees=True)
 
@@ -261,7 +263,8 @@ class SqliteAccounts:
         return await self._writer.run(operation, frees=True, single=True)
 
 
-async def _read_account(transaction: Transaction, account_id: bytes) -> Account:
+async def read_account(transaction: Transaction, account_id: bytes) -> Account:
+    """The account, which is there."""
     (row,) = await transaction.rows(_ACCOUNT, (account_id,))
     return _account(account_id, row, await transaction.rows(devices.OF_ACCOUNT, (account_id,)))
 
@@ -280,7 +283,7 @@ async def _bind_handle(
     owner = await transaction.rows("SELECT account_id FROM handles WHERE handle = ?", (handle,))
     if owner and owner[0][0] != account_id:
         raise HandleTaken
-    released = await _unbind_handle(transaction, account_id)
+    released = await unbind_handle(transaction, account_id)
     await transaction.rows("INSERT INTO handles VALUES (?, ?, ?)", (handle, account_id, public_token))
     if released != handle:
         if released is not None:
@@ -291,7 +294,7 @@ async def _bind_handle(
         await add_token(transaction, account_id, token, now_ms)
 
 
-async def _unbind_handle(transaction: Transaction, account_id: bytes) -> str | None:
+async def unbind_handle(transaction: Transaction, account_id: bytes) -> str | None:
     """The account has no handle and no public token; the handle it had."""
     released = await transaction.rows(
         "DELETE FROM handles WHERE account_id = ? RETURNING handle, public_token", (account_id,)

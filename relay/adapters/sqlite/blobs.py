@@ -113,6 +113,13 @@ class SqliteBlobs:
         )
         return tuple(row[0] for row in rows)
 
+    async def owned(self, owner_id: bytes, *, limit: int) -> tuple[bytes, ...]:
+        """Ids of the account's blobs."""
+        rows = await self._reader.rows(
+            "SELECT blob_id FROM blobs WHERE owner_id = ? LIMIT ?", (owner_id, limit)
+        )
+        return tuple(row[0] for row in rows)
+
     async def known(self, blob_ids: tuple[bytes, ...]) -> frozenset[bytes]:
         """Which of these ids the store has."""
         found: set[bytes] = set()

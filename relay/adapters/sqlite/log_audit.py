@@ -145,8 +145,10 @@ class _Audit:
         for index, account_id, version, value_hash, body in self.connection.execute(
             """SELECT l.leaf_index, l.subject, l.version, l.value_hash, m.body FROM transparency_leaves AS l
                LEFT JOIN manifests AS m ON m.account_id = l.subject AND m.version = l.version
-               WHERE l.kind = ? ORDER BY l.leaf_index""",
-            (LeafKind.MANIFEST,),
+               WHERE l.kind = ?1 AND l.subject NOT IN
+                   (SELECT subject FROM transparency_leaves WHERE kind = ?1 AND value_hash = ?2)
+               ORDER BY l.leaf_index""",
+            (LeafKind.MANIFEST, NOBODY),
         ):
             which = f"manifest {version} of account {encode_id(account_id)}"
             if body is None:
@@ -181,11 +183,16 @@ class _Audit:
             elif _devices_of(body) != self.connection.execute(devices, (account_id,)).fetchall():
                 self._fault(index, f"the devices of account {name} are not those of its manifest")
         for table, rows in (
-            ("leaves", "SELECT leaf_index, subject FROM transparency_leaves WHERE kind = 1 AND version = 1"),
-            ("devices", "SELECT NULL, account_id AS subject FROM devices WHERE 1"),
+            (
+                "leaves",
+                """SELECT leaf_index, subject FROM transparency_leaves AS l WHERE kind = 1 AND version = 1 AND NOT EXISTS
+                   (SELECT 1 FROM transparency_leaves WHERE kind = 1 AND subject = l.subject AND value_hash = ?1)""",
+            ),
+            ("devices", "SELECT NULL, account_id AS subject FROM devices WHERE ?1 IS NOT NULL"),
         ):
             for index, account_id in self.connection.execute(
-                f"{rows} AND NOT EXISTS (SELECT 1 FROM accounts WHERE account_id = subject)"  # noqa: S608
+                f"{rows} AND NOT EXISTS (SELECT 1 FROM accounts WHERE account_id = subject)",  # noqa: S608
+                (NOBODY,),
             ):
                 self._fault(index, f"account {encode_id(account_id)} is gone, and there are {table} of it")
 

@@ -20,6 +20,7 @@ from .accounts import SqliteAccounts
 from .audit import SqliteAudit, append_entry
 from .blobs import SqliteBlobs
 from .connection import StoreUnusable, only_process, open_reader, open_writer
+from .deletions import SqliteDeletions
 from .delivery_tokens import SqliteDeliveryTokens
 from .directory import SqliteDirectory
 from .group_logs import SqliteGroupLogs
@@ -60,6 +61,7 @@ class SqliteStore:
         self._randomness = randomness
         self.mailboxes = SqliteMailboxes(writer, reader, quotas)
         self.accounts = SqliteAccounts(writer, reader, self.mailboxes.forget)
+        self.deletions = SqliteDeletions(writer, reader, self.mailboxes.forget)
         self.directory = SqliteDirectory(reader)
         self.invites = SqliteInvites(writer, reader)
         self.delivery_tokens = SqliteDeliveryTokens(writer, reader)

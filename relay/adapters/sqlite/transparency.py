@@ -74,6 +74,11 @@ async def append_leaf(transaction: Transaction, leaf: Leaf) -> None:
         transaction.later("INSERT INTO transparency_nodes VALUES (?, ?)", (number, hashed))
 
 
+async def has_leaf(transaction: Transaction, kind: LeafKind, subject: bytes) -> bool:
+    """Whether the log has ever told of this subject."""
+    return bool(await transaction.rows(_FIND + " LIMIT 1", (kind, subject)))
+
+
 async def append_handle(transaction: Transaction, handle: str, account_id: bytes | None) -> None:
     """Enter whom a handle names from now on; None: nobody."""
     ((key,),) = await transaction.rows("SELECT handle_key FROM transparency_log")

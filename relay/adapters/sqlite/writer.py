@@ -189,6 +189,20 @@ class Writer:
             except sqlite3.Error as error:
                 raise self._judge(error) from error
 
+    async def cut_log(self) -> bool:
+        """Copy the whole log into the file and cut it off, between two groups; False if a reader was in the way.
+
+        Raises Unavailable, StorageFull.
+        """
+        async with self._turn:
+            if self._closing or self.failed.is_set():
+                raise Unavailable
+            try:
+                ((busy, *_),) = await self.connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise self._judge(error) from error
+            return not busy
+
     @property
     def full(self) -> bool:
         """Whether the disk was full at the last try, and no room has been found since."""

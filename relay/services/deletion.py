@@ -1,0 +1,60 @@
+"""Accounts that go for ever: files, mentions in the audit log, rows, and what is left of them on the disk; in this order.
+
+Only the first step needs to be asked for. A relay that was killed goes on with the rest (`resume`), by its housekeeping.
+"""
+
+from typing import Final
+
+from relay.ports.accounts import Account
+from relay.ports.blob_files import BlobFiles
+from relay.ports.bus import AccountChanged, Bus, DeviceRevoked
+from relay.ports.store import Store
+from relay.services.audit import Act, Audit
+from relay.services.roles import Role
+
+STEP_BLOBS: Final = 100
+
+
+class Deletion:
+    """Deletes accounts of one relay."""
+
+    def __init__(self, store: Store, files: BlobFiles, audit: Audit, *, bus: Bus) -> None:
+        self._store = store
+        self._files = files
+        self._audit = audit
+        self._bus = bus
+
+    async def delete(self, account_id: bytes, *, act: Act) -> Account:
+        """It is gone when this returns, with its files; the account as it was. Raises NotFound, LastOwner."""
+        account = await self._store.deletions.begin(account_id, owner=Role.OWNER, audited=act.done())
+        await self._rest(account)
+        await self._store.deletions.erase_traces()
+        return account
+
+    async def resume(self) -> int:
+        """Finish what was begun, and what is left on the disk; 0 once there is nothing more to do now."""
+        begun = await self._store.deletions.begun(limit=1)
+        for account_id in begun:
+            account = await self._store.accounts.account(account_id)
+            if account is not None:
+                await self._rest(account)
+        if not begun:
+            await self._store.deletions.erase_traces()
+        return len(begun)
+
+    async def _rest(self, account: Account) -> None:
+        account_id = account.account_id
+        self._tell(account)
+        while blobs := await self._store.blobs.owned(account_id, limit=STEP_BLOBS):
+            for blob_id in blobs:
+                await self._files.remove(blob_id)
+                await self._store.blobs.remove(blob_id)
+        await self._audit.erase(account_id)
+        await self._store.deletions.finish(account_id)
+        self._tell(account)
+
+    def _tell(self, account: Account) -> None:
+        """What is remembered of it is stale, and its connections end."""
+        self._bus.publish(AccountChanged(account.account_id, suspended=True))
+        for device in account.devices:
+            self._bus.publish(DeviceRevoked(device.device_id))
