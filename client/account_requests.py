@@ -50,6 +50,14 @@ async def own_devices(transport: Transport) -> tuple[SeenDevice, ...]:
     )
 
 
+async def delete_account(transport: Transport) -> None:
+    """The own account and all that the relay has of it is gone for ever; signed.
+
+    Raises Refused (`not_allowed`: this device does not manage the account, `last_owner`), RelayUnreachable.
+    """
+    await transport.ask("DELETE", "/v1/accounts/self", signed=True)
+
+
 async def request_recovery(
     transport: Transport,
     account_id: bytes,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from .account_commands import account
 from .contact import contact
 from .device_commands import device, link
 from .evidence_command import evidence
@@ -239,6 +240,7 @@ def verify(place: Place, with_: str, as_json: bool) -> None:
     run(place, out, work.verify(place, out, with_))
 
 
+tokenim.add_command(account)
 tokenim.add_command(contact)
 tokenim.add_command(link)
 tokenim.add_command(device)

@@ -92,6 +92,17 @@ async def revoke(place: Place, out: Output, wanted: str, *, yes: bool) -> None:
     out.shown(device, f"revoked: {one_line(device.name)} ({device.device})")
 
 
+async def delete_account(place: Place, out: Output, *, yes: bool) -> None:
+    """Delete the account, after a yes."""
+    question = "Delete this account with all its devices? Nobody can bring it back."
+    if not yes and not await says_yes(question):
+        raise UsageError("nothing was deleted: say yes, or give --yes")
+    async with open_client(place) as client:
+        await client.devices.delete_account()
+    plain = f"deleted; what is in {place.home} stays until you remove that folder"
+    out.result(plain, {"type": "deleted"})
+
+
 async def rename(place: Place, out: Output, wanted: str, name: str) -> None:
     """Call a device by another name."""
     async with open_client(place) as client:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from client.account import Account, load_account
-from client.account_requests import own_devices
+from client.account_requests import delete_account, own_devices
 from client.errors import DeviceRevoked, Refused, RelayUnreachable, UsageError
 from client.outbox import Outbox
 from client.store import facts
@@ -52,6 +52,13 @@ class OwnDevices:
         await self._refresh()
         seen = {one.device_id: one.seen_day for one in await own_devices(self._transport)}
         return await self._database.read(lambda tx: list_devices(tx, seen))
+
+    async def delete_account(self) -> None:
+        """Delete the account at the relay for ever, with all its devices; what is kept here stays.
+
+        Raises Refused (`not_allowed`: this device does not manage it, `last_owner`), RelayUnreachable.
+        """
+        await delete_account(self._transport)
 
     async def _refresh(self) -> None:
         try:

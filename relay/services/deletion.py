@@ -9,8 +9,12 @@ from relay.ports.accounts import Account
 from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import AccountChanged, Bus, DeviceRevoked
 from relay.ports.store import Store
-from relay.services.audit import Act, Audit
+from relay.services.audit import Act, Action, Audit
+from relay.services.devices import KnownDevice
 from relay.services.roles import Role
+from relay.wire.audit_rows import Party
+from relay.wire.errors import NotAllowed
+from relay.wire.manifests import FLAG_MANAGER
 
 STEP_BLOBS: Final = 100
 
@@ -30,6 +34,16 @@ class Deletion:
         await self._rest(account)
         await self._store.deletions.erase_traces()
         return account
+
+    async def delete_own(self, signer: KnownDevice) -> None:
+        """The signer's account is gone when this returns. Raises NotAllowed unless its device may manage it, LastOwner."""
+        device = await self._store.accounts.device(signer.device_id)
+        if device is None or not device.flags & FLAG_MANAGER:
+            raise NotAllowed("only a device that manages the account can delete it")
+        party = Party.account(signer.account_id)
+        act = self._audit.act(Action.ACCOUNT_DELETE, party)
+        act.about(party)
+        await self.delete(signer.account_id, act=act)
 
     async def resume(self) -> int:
         """Finish what was begun, and what is left on the disk; 0 once there is nothing more to do now."""

@@ -29,6 +29,7 @@ class Operation(StrEnum):
     """What a device asks for by a signed request or on its own connection."""
 
     CHANGE_MANIFEST = "change_manifest"
+    DELETE_ACCOUNT = "delete_account"
     SET_HANDLE = "set_handle"
     LOOK_UP_HANDLE = "look_up_handle"
     MANAGE_TOKENS = "manage_tokens"

@@ -66,6 +66,13 @@ async def own_account(call: Call) -> web.StreamResponse:
     return answer(told_account(await call.services.identity.account(call.signer.account_id)))
 
 
+async def delete_own_account(call: Call) -> web.StreamResponse:
+    """DELETE /v1/accounts/self."""
+    require(call.signer, Operation.DELETE_ACCOUNT)
+    await call.services.deletion.delete_own(call.signer)
+    return nothing()
+
+
 async def own_devices(call: Call) -> web.StreamResponse:
     """GET /v1/accounts/self/devices."""
     seen = await call.services.identity.seen_devices(call.signer.account_id)

@@ -73,6 +73,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=models.AccountAnswer,
     ),
     Route(
+        "DELETE",
+        "/v1/accounts/self",
+        accounts.delete_own_account,
+        Signing.REQUIRED,
+        "delete the own account for ever; signed by a device that manages it",
+        status=204,
+    ),
+    Route(
         "GET",
         "/v1/accounts/self/devices",
         accounts.own_devices,

@@ -249,3 +249,26 @@ async def fetch_chain(world: World, owner: RawDevice, token: bytes):
 
 def without_request_id(answered) -> dict[str, object]:
     return {name: value for name, value in answered.json.items() if name != "request_id"}
+
+
+async def test_an_account_deletes_itself_by_a_device_that_manages_it(world: World):
+    anna = await world.member(handle="anna")
+    bert = await world.member()
+    account_id = anna.account_id
+    other = world.device()
+    other.root = anna.root
+    both = anna.manifest(2, anna.made[-1].body, [anna.listed(), other.listed(0)], signer=anna)
+    changed = await anna.call("POST", "/v1/accounts/self/manifests", {"manifest": told(both)})
+    assert changed.status == 200, changed.body
+    assert (await other.call("DELETE", "/v1/accounts/self")).code == "not_allowed"
+    assert (await anna.call("DELETE", "/v1/accounts/self")).status == 204
+    assert (await anna.call("GET", "/v1/accounts/self")).code == "unauthenticated"
+    assert await world.relay.services.store.accounts.account(account_id) is None
+    assert (await bert.call("GET", "/v1/accounts/self")).status == 200
+
+
+async def test_e3_the_last_owner_does_not_delete_itself(world: World):
+    owner = await world.member(role="owner")
+    refused = await owner.call("DELETE", "/v1/accounts/self")
+    assert (refused.status, refused.code) == (409, "last_owner")
+    assert (await owner.call("GET", "/v1/accounts/self")).status == 200
