@@ -71,7 +71,8 @@ class Administration:
 
     async def delete(self, named: str, *, act: Act) -> Account:
         """It is gone for ever, and all that was its own; the account as it was. Raises what `find` raises, LastOwner."""
-        return await self._deletion.delete(await self._meant(named, act), act=act)
+        account_id = await self._meant(named, act)
+        return await self._deletion.delete(account_id, audited=act.done())
 
     async def _set_suspended(self, named: str, suspended: bool, act: Act) -> Account:
         account_id = await self._meant(named, act)

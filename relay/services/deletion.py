@@ -6,13 +6,13 @@ Only the first step needs to be asked for. A relay that was killed goes on with 
 from typing import Final
 
 from relay.ports.accounts import Account
+from relay.ports.audit import AuditEntry
 from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import AccountChanged, Bus, DeviceRevoked
 from relay.ports.store import Store
-from relay.services.audit import Act, Action, Audit
+from relay.services.audit import Action, Audit
 from relay.services.devices import KnownDevice
 from relay.services.roles import Role
-from relay.wire.audit_rows import Party
 from relay.wire.errors import NotAllowed
 from relay.wire.manifests import FLAG_MANAGER
 
@@ -28,9 +28,9 @@ class Deletion:
         self._audit = audit
         self._bus = bus
 
-    async def delete(self, account_id: bytes, *, act: Act) -> Account:
+    async def delete(self, account_id: bytes, *, audited: AuditEntry) -> Account:
         """It is gone when this returns, with its files; the account as it was. Raises NotFound, LastOwner."""
-        account = await self._store.deletions.begin(account_id, owner=Role.OWNER, audited=act.done())
+        account = await self._store.deletions.begin(account_id, owner=Role.OWNER, audited=audited)
         await self._rest(account)
         await self._store.deletions.erase_traces()
         return account
@@ -40,10 +40,8 @@ class Deletion:
         device = await self._store.accounts.device(signer.device_id)
         if device is None or not device.flags & FLAG_MANAGER:
             raise NotAllowed("only a device that manages the account can delete it")
-        party = Party.account(signer.account_id)
-        act = self._audit.act(Action.ACCOUNT_DELETE, party)
-        act.about(party)
-        await self.delete(signer.account_id, act=act)
+        audited = self._audit.by_account(Action.ACCOUNT_DELETE, signer.account_id)
+        await self.delete(signer.account_id, audited=audited)
 
     async def resume(self) -> int:
         """Finish what was begun, and what is left on the disk; 0 once there is nothing more to do now."""

@@ -263,7 +263,13 @@ async def test_an_account_deletes_itself_by_a_device_that_manages_it(world: Worl
     assert (await other.call("DELETE", "/v1/accounts/self")).code == "not_allowed"
     assert (await anna.call("DELETE", "/v1/accounts/self")).status == 204
     assert (await anna.call("GET", "/v1/accounts/self")).code == "unauthenticated"
-    assert await world.relay.services.store.accounts.account(account_id) is None
+    services = world.relay.services
+    assert await services.store.accounts.account(account_id) is None
+    # Dated by the day, as all that an account does to itself.
+    rows = await services.audit.newest(since_ms=0, before=None, limit=100)
+    (row,) = [row for row in rows if row.details and row.details.action == "account.delete"]
+    assert row.at_ms % 86_400_000 == 0
+    assert row.details.subject.id is None
     assert (await bert.call("GET", "/v1/accounts/self")).status == 200
 
 
