@@ -3,6 +3,7 @@
 Holds no state but when it read last. docs/protocol.md, "History archive".
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,6 +71,7 @@ class HistoryArchive:
         self._on_drafts = on_drafts
         self._send_out = send_out
         self._read_at: float | None = None
+        self._looking = asyncio.Lock()
 
     async def turn_on(self, *, patience_seconds: float = 5.0) -> ArchiveStatus:
         """Keep what is said from now on, and all that is here, sealed at the relay; all devices of the account get its key.
@@ -130,6 +132,10 @@ class HistoryArchive:
         return await self._look(patience_ms=None)
 
     async def _look(self, patience_ms: int | None) -> bool:
+        async with self._looking:
+            return await self._look_alone(patience_ms)
+
+    async def _look_alone(self, patience_ms: int | None) -> bool:
         state = await self._database.run(self._tend)
         if state is None:
             return False

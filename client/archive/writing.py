@@ -190,7 +190,12 @@ async def finish_rewriting(transport: Transport, database: Database, system: Sys
         return
     before = planned.at.rewriting_from
     if before > planned.at.begins_at:  # said before it is done: a reader must not take it for a loss
-        await _append(transport, database, system, planned, Packed(), begins_at=before)
+        try:
+            await _append(transport, database, system, planned, Packed(), begins_at=before)
+        except Refused as refused:
+            if refused.reason != "conflict":
+                raise
+            return  # another device writes: the next look goes on
     await trim_account_log(transport, LOG_NAME, before)
 
     def note(tx: Transaction) -> None:

@@ -62,10 +62,11 @@ async def back_up_if_due(
 
     Raises RelayUnreachable, Refused, RelayMisbehaved.
     """
-    plan = await database.run(lambda tx: _plan(tx, system, at_once=at_once or is_lost, is_lost=is_lost))
-    if plan is None:
-        return False
     for _ in range(_TRIES):
+        # Each time anew: a backup that comes later must not hold what was shared earlier.
+        plan = await database.run(lambda tx: _plan(tx, system, at_once=at_once or is_lost, is_lost=is_lost))
+        if plan is None:
+            return False
         known, next_index = await backups_in_log(transport)
         account = await database.read(load_account)
         heads = [backup.signed_head for backup in known]
