@@ -4,6 +4,7 @@ docs/protocol.md, "Identity and manifests".
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import msgspec
 
@@ -12,7 +13,7 @@ from crypto.manifest import SignedManifest, build_manifest, device_entry, sign_m
 from crypto.manifest_chain import VerifiedManifest, verify_chain
 from crypto.primitives import RandomBytes
 from crypto.recovery import RecoveryKey
-from relay.wire.links import InviteLink, encode_id
+from relay.wire.links import encode_id
 
 from .errors import NoAccount
 from .message import Identity
@@ -72,7 +73,21 @@ class Account:
         )
 
 
-def new_account(invite: InviteLink, handle: str | None, *, now_ms: int, random: RandomBytes) -> Account:
+class Pinned(Protocol):
+    """A relay whose key is known: an invite to it, or what it says of itself."""
+
+    @property
+    def origin(self) -> str:
+        """Its public origin."""
+        ...
+
+    @property
+    def signing_key(self) -> bytes:
+        """32 B."""
+        ...
+
+
+def new_account(relay: Pinned, handle: str | None, *, now_ms: int, random: RandomBytes) -> Account:
     """A fresh root key, a first device that is manager, and manifest 1 of both."""
     recovery = RecoveryKey.generate(random)
     root = recovery.root()
@@ -80,8 +95,8 @@ def new_account(invite: InviteLink, handle: str | None, *, now_ms: int, random: 
     entry = device_entry(local, added_at_ms=now_ms, manager=True)
     signed = sign_manifest(build_manifest(root.public, 1, None, [entry]), root)
     return Account(
-        origin=invite.origin,
-        relay_key=invite.signing_key,
+        origin=relay.origin,
+        relay_key=relay.signing_key,
         local=local,
         own=verify_chain(local.account_id, None, [signed]),
         handle=handle,

@@ -37,7 +37,7 @@ from .message_groups import GroupInfo
 from .open_account import OpenAccount
 from .outbox import Sending, text_message
 from .recovery.words import Recovery
-from .registration import parse_invite_link, prepare_home, register_account
+from .registration import parse_entrance, prepare_home, register_account
 from .store.database import Database
 from .system import System, this_machine
 from .transparency.kept_alarm import KeptAlarm
@@ -85,11 +85,11 @@ class Client(Entrances, MessageCalls):
         """
         require_supported_build()
         system = system or this_machine()
-        invite = parse_invite_link(invite_link)
+        entrance = parse_entrance(invite_link)
         folder = _folder(home)
         key = await asyncio.to_thread(prepare_home, folder, passphrase, system)
         async with Database(folder, key) as database:
-            return await register_account(database, invite, handle, system, device_name)
+            return await register_account(database, entrance, handle, system, device_name)
 
     async def __aenter__(self) -> Self:
         require_supported_build()

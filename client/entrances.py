@@ -6,13 +6,14 @@ from pathlib import Path
 
 from crypto.primitives import require_supported_build
 
-from .devices.joining import Talk, join_account, parse_origin
+from .devices.joining import Talk, join_account
 from .message import Identity
 from .open_account import OpenAccount
 from .recovery.restoring import Restored, RestoreWishes, key_of_words, restore_account
 from .registration import prepare_home
 from .store.database import Database
 from .system import System, this_machine
+from .transport import parse_origin
 
 
 def _folder(home: str | PathLike[str]) -> Path:

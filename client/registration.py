@@ -3,9 +3,13 @@
 docs/protocol.md, "Registration".
 """
 
+import asyncio
 import logging
-from dataclasses import replace
+import threading
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from relay.wire.links import InviteLink, parse_invite
 from relay.wire.manifests import SignedManifest as WireManifest
@@ -13,10 +17,12 @@ from relay.wire.resources import (
     AccountAnswer,
     ManifestObject,
     RegisterRequest,
+    RegistrationWork,
+    RelayDocument,
     TokenClass,
 )
 
-from .account import Account, as_registered, find_account, new_account, save_account
+from .account import Account, Pinned, as_registered, find_account, new_account, save_account
 from .devices.device_names import encode_name, key_of
 from .devices.shared_items import put_item
 from .errors import (
@@ -36,16 +42,35 @@ from .store import facts
 from .store.database import Database, Transaction
 from .store.key_file import create_key, load_key
 from .system import System
-from .transport import Transport
+from .transport import Transport, parse_origin
 from .trust import refresh
+from .work import AccountPiece, find_account_work
 
 _log = logging.getLogger(__name__)
+_TRIES: Final = 5  # of work, while more and more is asked for
 
 
-def parse_invite_link(link: str) -> InviteLink:
-    """The invite; raises UsageError."""
+@dataclass(frozen=True, slots=True)
+class OpenRelay:
+    """The address of a relay that may take accounts without an invite. Its key is the one that it names itself, from then on."""
+
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An open relay that was asked who it is."""
+
+    origin: str
+    signing_key: bytes
+
+
+def parse_entrance(text: str) -> InviteLink | OpenRelay:
+    """An invite, or the address of a relay, like https://chat.example; raises UsageError."""
+    if "#" not in text:
+        return OpenRelay(parse_origin(text))
     try:
-        return parse_invite(link)
+        return parse_invite(text)
     except ValueError as error:
         raise UsageError(f"not an invite link: {error}") from error
 
@@ -68,36 +93,33 @@ def prepare_home(home: Path, passphrase: str | None, system: System) -> bytes:
 
 async def register_account(
     database: Database,
-    invite: InviteLink,
+    entrance: InviteLink | OpenRelay,
     handle: str | None,
     system: System,
     device_name: str | None = None,
 ) -> Identity:
-    """Register with the relay of the invite, publish prekeys and tokens.
+    """Register with the relay, publish prekeys and tokens. Without an invite that takes a while: a proof of work is looked for.
 
     Raises AccountExists, UsageError (begun with another relay), RelayUnreachable, RelayKeyChanged, Refused,
     LogRefused (then the account is there).
     """
     name = None if device_name is None else encode_name(device_name)
-    account = await database.run(lambda tx: _begin(tx, invite, handle, system))
-    async with Transport(invite.origin, system, account) as transport:
-        document = await transport.relay_document(invite.signing_key)
+    relay = await _ask_who_it_is(entrance.origin, system) if isinstance(entrance, OpenRelay) else entrance
+    account = await database.run(lambda tx: _begin(tx, relay, handle, system))
+    async with Transport(relay.origin, system, account) as transport:
+        document = await transport.relay_document(relay.signing_key)
         await database.run(lambda tx: keep_terms(tx, document))
         public_token = None
         if handle is not None:
             public_token, _ = await database.run(lambda tx: facts.own_token(tx, "public", system.random))
         signed = account.own.newest
-        answered = await transport.ask(
-            "POST",
-            "/v1/accounts",
-            body=RegisterRequest(
-                invite=invite.secret,
-                manifest=ManifestObject.of(WireManifest(signed.body, signed.signer, signed.signature)),
-                handle=handle,
-                public_token=public_token,
-            ),
+        request = RegisterRequest(
+            invite=entrance.secret if isinstance(entrance, InviteLink) else None,
+            manifest=ManifestObject.of(WireManifest(signed.body, signed.signer, signed.signature)),
+            handle=handle,
+            public_token=public_token,
         )
-        answer = answered.read(AccountAnswer)
+        answer = await _register(transport, account, request, document)
         if answer.account_id != account.account_id:
             raise RelayMisbehaved("the relay registered another account than the one it was given")
         await tend_prekeys(transport, database, account, system)
@@ -117,13 +139,50 @@ async def register_account(
         return done.identity()
 
 
-def _begin(tx: Transaction, invite: InviteLink, handle: str | None, system: System) -> Account:
+async def _ask_who_it_is(origin: str, system: System) -> _Known:
+    async with Transport(origin, system) as unsigned:
+        return _Known(origin, (await unsigned.relay_document(None)).signing_key)
+
+
+async def _register(
+    transport: Transport, account: Account, request: RegisterRequest, document: RelayDocument
+) -> AccountAnswer:
+    """Send it; without an invite with the work that the relay asks for at that moment."""
+    for _ in range(_TRIES):
+        if request.invite is None:
+            request = request.model_copy(update={"work": await _work_for(account, document)})
+        try:
+            return (await transport.ask("POST", "/v1/accounts", body=request)).read(AccountAnswer)
+        except Refused as refused:
+            if refused.reason != "work_required":
+                raise
+            document = await transport.relay_document(account.relay_key)
+    raise Refused("work_required", "the relay asks for more work each time: try again later", retryable=True)
+
+
+async def _work_for(account: Account, document: RelayDocument) -> RegistrationWork | None:
+    """What the document asks for; raises Refused where it takes nobody without an invite, or asks for too much."""
+    if document.registration != "open":
+        raise Refused("invite_invalid", "this relay takes new accounts by invite: ask who runs it for one")
+    bits = document.registration_work_bits
+    if not bits:
+        return None
+    piece = AccountPiece(account.origin, account.account_id, account.own.hash, document.time_ms, bits)
+    stop = threading.Event()
+    try:
+        found = await asyncio.to_thread(partial(find_account_work, piece, given_up=stop.is_set))
+    finally:
+        stop.set()  # whoever is cancelled leaves no thread at work
+    return None if found is None else RegistrationWork(time_ms=piece.time_ms, work=found)
+
+
+def _begin(tx: Transaction, relay: Pinned, handle: str | None, system: System) -> Account:
     account = find_account(tx)
     if account is None:
-        account = new_account(invite, handle, now_ms=system.now_ms(), random=system.random)
+        account = new_account(relay, handle, now_ms=system.now_ms(), random=system.random)
     elif account.registered:
         raise AccountExists("there is an account in this folder already: choose another folder")
-    elif (account.origin, account.relay_key) != (invite.origin, invite.signing_key):
+    elif (account.origin, account.relay_key) != (relay.origin, relay.signing_key):
         raise UsageError(f"a registration with {account.origin} was begun in this folder: choose another one")
     account = replace(account, handle=handle)
     save_account(tx, account)

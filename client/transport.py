@@ -23,7 +23,7 @@ from relay.wire.links import decode_bytes, encode_bytes, encode_id
 from relay.wire.resources import Problem, RelayDocument
 from relay.wire.transcripts import STREAMED, http_request_transcript, relay_document_transcript
 
-from .errors import Refused, RelayKeyChanged, RelayMisbehaved, RelayUnreachable
+from .errors import Refused, RelayKeyChanged, RelayMisbehaved, RelayUnreachable, UsageError
 from .system import System
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -60,6 +60,19 @@ class Answered:
             return model.model_validate_json(self.body)
         except ValidationError as error:
             raise RelayMisbehaved("the relay's answer does not fit the protocol") from error
+
+
+def parse_origin(text: str) -> str:
+    """A relay's origin as links have it: scheme, host and, unless it is the scheme's own, port. Raises UsageError."""
+    origin = text.strip().rstrip("/")
+    try:
+        url = URL(origin)
+        is_origin = url.scheme in ("http", "https") and str(url.origin()) == origin
+    except ValueError:
+        is_origin = False
+    if not is_origin:
+        raise UsageError("a relay is given by its origin, as in https://relay.example (`whoami` tells it)")
+    return origin
 
 
 class Transport:

@@ -1,4 +1,4 @@
-"""Finds proofs of work for envelopes to public tokens: on one thread, one at a time, and in the order asked for.
+"""Finds proofs of work, for envelopes to public tokens: on one thread, one at a time, and in the order asked for.
 
 A proof is bound to envelope and token, so it is found once and good for every retry. docs/protocol.md, "Strangers".
 """
@@ -12,9 +12,10 @@ from functools import partial
 from typing import Final
 
 from relay.wire.limits import WORK_BYTES
-from relay.wire.transcripts import work_transcript
+from relay.wire.transcripts import registration_work_transcript, work_transcript
 from relay.wire.work import begins_with_zeros
 
+_EMPTY: Final = bytes(WORK_BYTES)
 _TRIES_AT_ONCE: Final = 4_096
 _TRIES_A_TURN: Final = 100_000  # then what was found goes out, and other accounts have their turn
 
@@ -31,18 +32,45 @@ class Piece:
 
 def find_work(piece: Piece, *, given_up: Callable[[], bool]) -> bytes | None:
     """8 B that are enough, after 2**bits tries on average; None once `given_up`."""
-    empty = bytes(WORK_BYTES)
     hashed = work_transcript(
-        envelope_id=piece.envelope_id, account_id=piece.account_id, token=piece.token, work=empty
+        envelope_id=piece.envelope_id, account_id=piece.account_id, token=piece.token, work=_EMPTY
     )
-    begun = hashlib.sha256(hashed.removesuffix(empty))
+    return _find(hashed, piece.bits, given_up)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPiece:
+    """The proof to find for an account without an invite: `bits` zero bits for a relay's origin, 32 B id, hash of manifest 1."""
+
+    origin: str
+    account_id: bytes
+    manifest_hash: bytes
+    time_ms: int
+    bits: int
+
+
+def find_account_work(piece: AccountPiece, *, given_up: Callable[[], bool]) -> bytes | None:
+    """8 B that are enough, after 2**bits tries on average; None once `given_up`."""
+    hashed = registration_work_transcript(
+        origin=piece.origin,
+        account_id=piece.account_id,
+        manifest_hash=piece.manifest_hash,
+        time_ms=piece.time_ms,
+        work=_EMPTY,
+    )
+    return _find(hashed, piece.bits, given_up)
+
+
+def _find(hashed: bytes, bits: int, given_up: Callable[[], bool]) -> bytes | None:
+    """What stands at the end of `hashed`, in the place of zeros."""
+    begun = hashlib.sha256(hashed.removesuffix(_EMPTY))
     first = 0
     while not given_up():
         for number in range(first, first + _TRIES_AT_ONCE):
             work = number.to_bytes(WORK_BYTES, "big")
             tried = begun.copy()
             tried.update(work)
-            if begins_with_zeros(tried.digest(), piece.bits):
+            if begins_with_zeros(tried.digest(), bits):
                 return work
         first += _TRIES_AT_ONCE
     return None

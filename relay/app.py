@@ -44,6 +44,7 @@ from relay.services.prekeys import Prekeys
 from relay.services.rate_limit import Rates
 from relay.services.reach import Reach
 from relay.services.recovery import Recovery
+from relay.services.registration_work import WorkForAccounts
 from relay.services.reload import apply, digest_of, quotas_of
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
@@ -154,7 +155,13 @@ def compose(
         reach=reach,
         bus=bus,
         clock=clock,
-        registration_open=settings.registration == "invite",
+        work=WorkForAccounts(
+            origin=origin,
+            clock=clock,
+            base_bits=settings.limits.registration_work_bits,
+            an_hour=settings.registrations_an_hour,
+        ),
+        policy=settings.registration,
         owner_joined=folder.forget_owner_invite,
     )
     wakeup = Wakeup(bus)

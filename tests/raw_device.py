@@ -165,6 +165,13 @@ class RawDevice:
         }
         return await send(self.session, method, self.url(target), data=data or None, headers=sent)
 
+    async def register_without_invite(self) -> Answered:
+        """Register with manifest 1 alone: no invite, no work."""
+        if not self.made:
+            self.made.append(self.manifest())
+        body = json.dumps({"manifest": told(self.made[0])}).encode()
+        return await send(self.session, "POST", self.url("/v1/accounts"), data=body, headers=JSON)
+
     async def register(
         self, link: str, *, handle: str | None = None, public_token: bytes | None = None
     ) -> Answered:

@@ -75,7 +75,10 @@ def tokenim(
 @json_option
 @click.pass_obj
 def register(place: Place, link: str, handle: str | None, as_json: bool) -> None:
-    """Make an account from the invite LINK (`-` reads it from standard input, so that no process list shows it)."""
+    """Make an account from the invite LINK, or at the address of a relay that is open.
+
+    `-` reads it from standard input, so that no process list shows it. An open relay wants a proof of work: it takes a while.
+    """
     from . import work
 
     invite = sys.stdin.readline() if link == "-" else link

@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from yarl import URL
-
 from client.account import as_registered, find_account, save_account
 from client.errors import AccountExists, DevicesRefused, LinkFailed, Refused, UsageError
 from client.link_mailbox import LinkSlot
@@ -49,19 +47,6 @@ class Talk:
 
     show: Callable[[DeviceLink], None]
     confirm: Callable[[str], Awaitable[bool]]
-
-
-def parse_origin(text: str) -> str:
-    """A relay's origin as links have it: scheme, host and, unless it is the scheme's own, port. Raises UsageError."""
-    origin = text.strip().rstrip("/")
-    try:
-        url = URL(origin)
-        is_origin = url.scheme in ("http", "https") and str(url.origin()) == origin
-    except ValueError:
-        is_origin = False
-    if not is_origin:
-        raise UsageError("a relay is given by its origin, as in https://relay.example (`whoami` tells it)")
-    return origin
 
 
 async def join_account(database: Database, origin: str, name: str, system: System, talk: Talk) -> Identity:

@@ -34,6 +34,11 @@ class LimitSettings(BaseModel):
         limits.PUBLIC_WORK_BITS,
         description="bits of the proof of work with each envelope to a public token; 0: none is asked for",
     )
+    registration_work_bits: Annotated[int, Field(ge=0, le=limits.MAX_REGISTRATION_WORK_BITS)] = Field(
+        limits.REGISTRATION_WORK_BITS,
+        description='with `registration = "open"`: bits of the proof of work for an account without an invite, while few come; '
+        "0: none is asked for, however many come",
+    )
     max_blob_bytes: Annotated[int, Field(ge=0, le=2**40)] = Field(
         limits.MAX_BLOB_BYTES, description="largest blob"
     )

@@ -98,7 +98,17 @@ class Settings(BaseModel):
         "default: no page of another origin",
         reload=True,
     )
-    registration: Literal["invite", "closed"] = setting("invite", "who may register", reload=True)
+    registration: Literal["invite", "open", "closed"] = setting(
+        "invite",
+        "who may register: who has an invite; everybody, by a proof of work where there is none; nobody",
+        reload=True,
+    )
+    registrations_an_hour: Annotated[int, Field(ge=1, le=1_000_000)] = setting(
+        60,
+        'with `registration = "open"`: from so many accounts without an invite in an hour on the proof of work grows by a bit, '
+        "and by another each time that they double",
+        reload=True,
+    )
     anonymous_submit: bool = setting(
         True, "whether envelopes are taken on connections without identity; off: submits are signed"
     )

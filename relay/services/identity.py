@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from relay.config import Settings
 from relay.ports.accounts import Account, AccountStore, HandleBinding, Registration, SeenDevice
 from relay.ports.bus import AccountChanged, Bus, DeviceRevoked, ManifestChanged
 from relay.ports.clock import Clock
 from relay.services.audit import Action, Audit
 from relay.services.devices import Devices, KnownDevice
 from relay.services.reach import Reach
+from relay.services.registration_work import WorkForAccounts
 from relay.services.roles import Role
 from relay.session.proof import is_ed25519_key, is_x25519_key, verify_as, verify_signature
 from relay.wire import limits
 from relay.wire.errors import (
     HandleInvalid,
+    InviteInvalid,
     MalformedRequest,
     ManifestConflict,
     ManifestInvalid,
@@ -119,7 +122,8 @@ class Identity:
         reach: Reach,
         bus: Bus,
         clock: Clock,
-        registration_open: bool,
+        work: WorkForAccounts,
+        policy: str,
         owner_joined: Callable[[], None] = lambda: None,
     ) -> None:
         self._accounts = accounts
@@ -128,21 +132,30 @@ class Identity:
         self._reach = reach
         self._bus = bus
         self._clock = clock
-        self._registration_open = registration_open
+        self._work = work
+        self._policy = policy
         self._owner_joined = owner_joined
 
-    def open_registration(self, is_open: bool) -> None:
-        """Whether new accounts are taken from now on."""
-        self._registration_open = is_open
+    def change(self, settings: Settings) -> None:
+        """Who may register from now on, and what that costs without an invite."""
+        self._policy = settings.registration
+        self._work.change(settings.limits.registration_work_bits, settings.registrations_an_hour)
+
+    @property
+    def registration_work_bits(self) -> int:
+        """Zero bits that an account without an invite needs at this moment; 0: none, or there are none without."""
+        return self._work.bits() if self._policy == "open" else 0
 
     async def register(self, request: RegisterRequest) -> Account:
         """Make the account, all or nothing; the same manifest again, the same answer.
 
-        Raises NotAllowed (the relay takes nobody), InviteInvalid, ManifestInvalid, ManifestConflict, Conflict,
+        Raises NotAllowed (the relay takes nobody), InviteInvalid, WorkRequired, ManifestInvalid, ManifestConflict, Conflict,
         HandleInvalid, HandleTaken, MalformedRequest.
         """
-        if not self._registration_open:
+        if self._policy == "closed":
             raise NotAllowed("this relay takes no new accounts")
+        if request.invite is None and self._policy != "open":
+            raise InviteInvalid("this relay takes new accounts by invite")
         if request.handle is not None:
             check_handle(request.handle)
         elif request.public_token is not None:
@@ -150,12 +163,15 @@ class Identity:
         signed = request.manifest.signed_manifest()
         manifest = parse_manifest(signed.body)
         verify_first(manifest, signed)
+        if request.invite is None and not await self._is_registered(manifest):
+            self._work.check(request.work, manifest)
+            self._work.count()
         account = await self._accounts.register(
             Registration(
                 manifest=manifest,
                 signed=signed,
                 role=Role.MEMBER,
-                invite_hash=sha256(request.invite).digest(),
+                invite_hash=None if request.invite is None else sha256(request.invite).digest(),
                 handle=request.handle,
                 public_token=request.public_token,
             ),
@@ -167,6 +183,11 @@ class Identity:
         if account.role == Role.OWNER:
             self._owner_joined()
         return account
+
+    async def _is_registered(self, manifest: Manifest) -> bool:
+        """Whether this very registration was made already: an answer that got lost is given again, without new work."""
+        account = await self._accounts.account(manifest.account_id)
+        return account is not None and manifest.version == 1
 
     async def account(self, account_id: bytes) -> Account:
         """The account; raises NotFound."""

@@ -25,7 +25,7 @@ def apply(services: Services, settings: Settings) -> None:
     """From now on these settings, as far as they are not of those that wait for a restart. Clients hear of other limits."""
     services.current.settings = settings
     services.log.set_level(settings.log_level)
-    services.identity.open_registration(settings.registration == "invite")
+    services.identity.change(settings)
     services.rates.change(settings.rates)
     services.mailboxes.change(settings.limits, settings.rates.token)
     services.store.mailboxes.change_quotas(quotas_of(settings))

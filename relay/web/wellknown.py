@@ -20,6 +20,7 @@ async def relay_document(call: Call) -> web.StreamResponse:
             versions=["v1"],
             origin=services.origin,
             registration=services.settings.registration,
+            registration_work_bits=services.identity.registration_work_bits,
             anonymous_submit=services.settings.anonymous_submit,
             signing_key=services.key.public,
             limits=services.settings.limits.advertised(),

@@ -11,7 +11,7 @@ RelayError
 ├── OutOfTurn                     a frame that may not come now
 ├── Unauthenticated               unknown device, bad signature, used nonce and stale time are one answer
 ├── NotAllowed                    also what an unknown account answers to somebody without a token
-├── WorkRequired                  for whoever writes to a public token
+├── WorkRequired                  for whoever writes to a public token, or registers without an invite
 ├── NotFound
 ├── InviteInvalid
 ├── HandleTaken
@@ -123,10 +123,10 @@ class NotAllowed(RelayError):
 
 
 class WorkRequired(RelayError):
-    """An envelope to a public token without a proof of work that is enough here: an outcome of a target, never of a request."""
+    """Without a proof of work that is enough here: an outcome of a target, or a registration without an invite."""
 
     code, http_status = "work_required", 403
-    detail = "the relay asks for a proof of work that this envelope does not bring"
+    detail = "the relay asks for a proof of work, or for more of it: its document says how many bits"
 
 
 class NotFound(RelayError):

@@ -25,7 +25,7 @@ SEALING_KEY_BYTES: Final = 1_216  # MLKEM768-X25519 (X-Wing)
 DELIVERY_TOKEN_BYTES: Final = 16
 INVITE_SECRET_BYTES: Final = 16
 BLOB_ID_BYTES: Final = 32
-WORK_BYTES: Final = 8  # the proof of work of a grant
+WORK_BYTES: Final = 8  # a proof of work
 
 # Frames.
 MAX_MESSAGE_BYTES: Final = 1_048_576  # one WebSocket message
@@ -66,6 +66,11 @@ MIN_HANDLE_CHARACTERS: Final = 2
 MAX_HANDLE_CHARACTERS: Final = 32
 MAX_DELIVERY_TOKENS: Final = 1_024
 MAX_INVITE_USES: Final = 10_000
+REGISTRATION_WORK_BITS: Final = (
+    20  # leading zero bits of the work for an account without an invite, where there is no rush
+)
+MAX_REGISTRATION_WORK_BITS: Final = 24  # no relay asks for more
+REGISTRATION_WORK_SECONDS: Final = 600  # so far may the work's time be from the relay's
 
 # Strangers: what comes by delivery tokens of class `link` and `public`.
 STRANGER_UNIT_BYTES: Final = 8_192  # an envelope takes a unit of its class's budget for each begun 8 KiB

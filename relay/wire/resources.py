@@ -25,6 +25,7 @@ Base64Url = Annotated[
     PlainSerializer(encode_bytes, return_type=str),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]*$", "contentEncoding": "base64url"}),
 ]
+Bytes8 = Annotated[Base64Url, Field(min_length=8, max_length=8)]
 Bytes16 = Annotated[Base64Url, Field(min_length=16, max_length=16)]
 Bytes32 = Annotated[Base64Url, Field(min_length=32, max_length=32)]
 Bytes64 = Annotated[Base64Url, Field(min_length=64, max_length=64)]
@@ -75,11 +76,21 @@ class ManifestObject(Request):
         return SignedManifest(self.body, self.signer, self.signature)
 
 
-class RegisterRequest(Request):
-    """POST /v1/accounts. Unsigned: the invite allows it, the manifest's signatures prove the keys."""
+class RegistrationWork(Request):
+    """A proof of work for an account without an invite."""
 
-    invite: Bytes16
+    time_ms: Counter
+    """When the client looked for it, by the relay's document."""
+    work: Bytes8
+
+
+class RegisterRequest(Request):
+    """POST /v1/accounts. Unsigned: the invite or the work allows it, the manifest's signatures prove the keys."""
+
+    invite: Bytes16 | None = None
     manifest: ManifestObject
+    work: RegistrationWork | None = None
+    """Instead of an invite, where `registration` of the relay document is `open`."""
     handle: str | None = None
     public_token: Bytes16 | None = None
     """Delivery token that the directory gives to whoever looks the handle up; needs `handle`."""
@@ -336,6 +347,8 @@ class RelayDocument(Answer):
     versions: list[str]
     origin: str
     registration: Literal["invite", "open", "admin", "closed"]
+    registration_work_bits: Annotated[int, Field(ge=0, le=limits.MAX_REGISTRATION_WORK_BITS)] = 0
+    """Zero bits that the work for an account without an invite needs at this moment; 0: none."""
     anonymous_submit: bool
     """Whether submits to others come on connections without identity; if not, they come on authenticated ones alone."""
     signing_key: Bytes32

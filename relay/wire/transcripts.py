@@ -18,6 +18,7 @@ WEBSOCKET_LABEL: Final = b"tokenim/v1 websocket\x00"
 RELAY_DOCUMENT_LABEL: Final = b"tokenim/v1 relay-document\x00"
 LOG_APPEND_LABEL: Final = b"tokenim/v1 log append\x00"
 WORK_LABEL: Final = b"tokenim/v1 work\x00"
+REGISTRATION_WORK_LABEL: Final = b"tokenim/v1 registration work\x00"
 LOG_HEAD_LABEL: Final = b"tokenim/v1 log head\x00"
 LOG_LEAF_LABEL: Final = b"tokenim/v1 log leaf\x00"
 LOG_HANDLE_LABEL: Final = b"tokenim/v1 log handle\x00"
@@ -121,6 +122,15 @@ def log_append_transcript(
 def work_transcript(*, envelope_id: bytes, account_id: bytes, token: bytes, work: bytes) -> bytes:
     """What the proof of work of a grant hashes: 16 B envelope id, 32 B account id, SHA-256 of the 16 B token, 8 B work."""
     return transcript(WORK_LABEL, envelope_id, account_id, hashlib.sha256(token).digest(), work)
+
+
+def registration_work_transcript(
+    *, origin: str, account_id: bytes, manifest_hash: bytes, time_ms: int, work: bytes
+) -> bytes:
+    """What the work for an account hashes: the relay's public origin, 32 B id, SHA-256 of manifest 1, time u64, 8 B work."""
+    return transcript(
+        REGISTRATION_WORK_LABEL, origin.encode(), account_id, manifest_hash, time_ms.to_bytes(8, "big"), work
+    )
 
 
 def recovery_request_transcript(*, origin: str, account_id: bytes, time_ms: int, nonce: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""The proof of work that comes with a grant of class `public`: one hash to check, many to find. docs/protocol.md, "Strangers".
+"""Proofs of work: one hash to check, many to find. docs/protocol.md, "Strangers" and "Registration".
 
-Bound to envelope, account and token: what was found for one is worth nothing for another.
+Bound to what they are for: what was found for one envelope, or for one account at one relay, is worth nothing for another.
 """
 
 import hashlib

@@ -82,6 +82,12 @@ def log_append(log_id: bytes, index: int, entry: bytes, next_key: bytes, next_to
     )
 
 
+def registration_work(origin: str, account: bytes, manifest_hash: bytes, time_ms: int, found: bytes) -> bytes:
+    return transcript(
+        b"tokenim/v1 registration work\0", origin.encode(), account, manifest_hash, u64(time_ms), found
+    )
+
+
 def work(envelope_id: bytes, account: bytes, token: bytes, found: bytes) -> bytes:
     return transcript(b"tokenim/v1 work\0", envelope_id, account, sha256(token), found)
 

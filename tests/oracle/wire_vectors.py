@@ -106,6 +106,11 @@ def check_wire(file: Part) -> None:
     assert wire.work(*part.data("envelope_id", "account_id", "token", "work")) == part.data("transcript")
     digest = hashlib.sha256(part.data("transcript")).digest()
     assert (digest, wire.zero_bits(digest) >= part["bits"]) == (part.data("sha256"), True)
+    part = file["registration_work"]
+    named = part["origin"], *part.data("account_id", "manifest_hash"), part["time_ms"], part.data("work")
+    assert wire.registration_work(*named) == part.data("transcript")
+    digest = hashlib.sha256(part.data("transcript")).digest()
+    assert (digest, wire.zero_bits(digest) >= part["bits"]) == (part.data("sha256"), True)
     for part in file["messages"]:
         message, direction = part.data("message"), "→ relay" if part["from"] == "client" else "→ client"
         assert [name.replace("_", "") for name in wire.read_message(message, direction)] == list(

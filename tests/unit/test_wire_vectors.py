@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from nacl.signing import VerifyKey
 
+from client.work import AccountPiece, find_account_work
 from relay.wire import codec
 from relay.wire.errors import RelayError
 from relay.wire.links import parse_contact, parse_invite
 from relay.wire.manifests import parse_manifest, root_key_in
 from relay.wire.prekeys import parse_prekey
-from relay.wire.transcripts import work_transcript
-from relay.wire.work import is_enough_work
+from relay.wire.transcripts import registration_work_transcript, work_transcript
+from relay.wire.work import begins_with_zeros, is_enough_work
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 VECTORS = json.loads((FOLDER / "wire.json").read_text(encoding="utf-8"))
@@ -79,6 +80,17 @@ def test_the_work_is_enough_and_one_bit_more_is_not() -> None:
     assert is_enough_work(work, vector["bits"], **named)
     zeros = 256 - int(vector["sha256"], 16).bit_length()
     assert not is_enough_work(work, zeros + 1, **named)
+
+
+def test_the_work_for_an_account_is_found_by_the_client() -> None:
+    vector = VECTORS["registration_work"]
+    named = {name: bytes.fromhex(vector[name]) for name in ("account_id", "manifest_hash")}
+    numbers = {"origin": vector["origin"], "time_ms": vector["time_ms"]}
+    work = find_account_work(AccountPiece(**named, **numbers, bits=vector["bits"]), given_up=lambda: False)
+    assert work is not None
+    assert work.hex() == vector["work"]
+    assert registration_work_transcript(work=work, **named, **numbers).hex() == vector["transcript"]
+    assert begins_with_zeros(bytes.fromhex(vector["sha256"]), vector["bits"])
 
 
 def test_a_submit_may_leave_out_the_work() -> None:

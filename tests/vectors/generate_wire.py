@@ -23,6 +23,7 @@ from relay.wire.transcripts import (
     http_request_transcript,
     log_append_transcript,
     recovery_request_transcript,
+    registration_work_transcript,
     relay_document_transcript,
     transcript,
     websocket_transcript,
@@ -228,6 +229,34 @@ def work() -> dict[str, Any]:
     }
 
 
+def registration_work() -> dict[str, Any]:
+    """The smallest number that is a proof of work of these zero bits for an account without an invite."""
+    bits, manifest_hash = 12, seed("manifest hash", 32)
+
+    def hashed(number: int) -> bytes:
+        return registration_work_transcript(
+            origin=ORIGIN,
+            account_id=ACCOUNT_ID,
+            manifest_hash=manifest_hash,
+            time_ms=TIME_MS,
+            work=number.to_bytes(8, "big"),
+        )
+
+    number = next(
+        n for n in range(2**20) if hashlib.sha256(hashed(n)).digest() < (1 << 256 - bits).to_bytes(32, "big")
+    )
+    return {
+        "bits": bits,
+        "origin": ORIGIN,
+        "account_id": ACCOUNT_ID.hex(),
+        "manifest_hash": manifest_hash.hex(),
+        "time_ms": TIME_MS,
+        "work": number.to_bytes(8, "big").hex(),
+        "transcript": hashed(number).hex(),
+        "sha256": hashlib.sha256(hashed(number)).hexdigest(),
+    }
+
+
 def recovery_request() -> dict[str, Any]:
     """A request for the account's chain, signed by the root key."""
     nonce = seed("recovery nonce", 16)
@@ -332,6 +361,7 @@ def document() -> str:
                     log_append("the next keys are named", True),
                 ],
                 "work": work(),
+                "registration_work": registration_work(),
                 "recovery_request": recovery_request(),
                 "messages": messages(),
                 "must_fail": MUST_FAIL,
