@@ -1,8 +1,4 @@
--- What operators need: who may register, accounts that end, roles, keys at rest, figures, retention.
-
--- Registration: policies, guests, proof of work.
-
--- Accounts: suspension, deletion, profiles, reserved handles.
+-- Accounts that are deleted: what was begun is finished, and goes from the disk as well.
 
 CREATE TABLE account_deletions (
     account_id BLOB NOT NULL PRIMARY KEY REFERENCES accounts ON DELETE CASCADE  -- begun, to be finished
@@ -13,11 +9,3 @@ CREATE TABLE deletion_traces (
     pending  INTEGER NOT NULL                     -- 1: free pages and the write-ahead log may hold a deleted account
 ) STRICT;
 INSERT INTO deletion_traces VALUES (1, 0);
-
--- Roles.
-
--- Encryption at rest.
-
--- Figures by day.
-
--- Retention and holds.
