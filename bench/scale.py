@@ -5,10 +5,10 @@ Then what its operator waits for: from the start to `ready`, and lists.
 
 import asyncio
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.results import Result
@@ -16,6 +16,7 @@ from bench.served import relay_command, serving
 from relay.adapters.data_folder import open_data_folder
 from relay.adapters.sqlite.store import SqliteStore, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.control.channel import ask
 from relay.ports.accounts import Registration
 from relay.ports.mailboxes import Submission
 from relay.services.audit import Action, Audit
@@ -28,6 +29,14 @@ EACH = 10
 AT_ONCE = 500
 CIPHERTEXT_BYTES = 512
 ROUNDS = 5
+LISTS: dict[str, tuple[str, dict[str, object]]] = {
+    "100 accounts": ("account.list", {"limit": 100}),
+    "accounts by a handle's beginning": ("account.list", {"handle_begins": "person-12", "limit": 100}),
+    "suspended accounts, of which there is none": ("account.list", {"suspended": True, "limit": 100}),
+    "100 audit rows": ("audit.list", {"limit": 100}),
+    "100 audit rows from the middle": ("audit.list", {"before": ACCOUNTS * EACH // 2, "limit": 100}),
+}
+"""What an operator waits for, as asked of the running relay."""
 
 
 def _manifest(now_ms: int) -> tuple[Manifest, SignedManifest]:
@@ -70,11 +79,6 @@ async def _grow(store: SqliteStore, audit: Audit, now_ms: int) -> None:
             await asyncio.gather(*(store.audit.append(row) for row in rows))
 
 
-def _command(*arguments: object) -> str:
-    done = subprocess.run([relay_command(), *map(str, arguments)], check=True, capture_output=True, text=True)
-    return done.stdout
-
-
 def _timed(work: Callable[[], object]) -> float:
     """Milliseconds."""
     began = time.perf_counter()
@@ -93,19 +97,20 @@ def run() -> list[Result]:
         asyncio.run(_fill(data))
         filled = time.perf_counter() - began
         size = (data / "relay.sqlite3").stat().st_size
-        ready, lists, floors = [], [], []
+        ready: list[float] = []
+        lists: dict[str, list[float]] = {name: [] for name in LISTS}
         for _ in range(ROUNDS):
             started = time.perf_counter()
             with serving(serve, data):
                 ready.append(time.perf_counter() - started)
-                floors.append(_timed(lambda: _command("--version")))
-                lists.append(_timed(lambda: _command("audit", "show", "--data", data, "--json")))
+                for name, (command, arguments) in LISTS.items():
+                    lists[name].append(_timed(partial(ask, data, command, arguments)))
     grown = f"{ACCOUNTS:,} accounts, {ACCOUNTS * EACH:,} envelopes and audit rows"
     return [
         Result.of(f"scale: {grown}: entered in", "s", [filled]),
         Result.of("scale: size of the database", "MB", [size / 1e6]),
         Result.of("scale: start to ready", "s", ready),
-        Result.of("scale: `audit show`, beside `--version`", "ms", lists, floors),
+        *(Result.of(f"scale: {name}", "ms", times) for name, times in lists.items()),
     ]
 
 
