@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TextIO, TypeAlias
 
 from relay.adapters.data_folder import DataFolder, StartRefused
@@ -35,7 +36,7 @@ from relay.services.connections import Connections
 from relay.services.deletion import Deletion
 from relay.services.devices import Devices
 from relay.services.housekeeping import open_housekeeping
-from relay.services.identity import Identity
+from relay.services.identity import Identity, kept_until_ms
 from relay.services.invites import Invites
 from relay.services.link_mailbox import LinkMailboxes
 from relay.services.long_poll import LongPoll
@@ -162,6 +163,7 @@ def compose(
             an_hour=settings.registrations_an_hour,
         ),
         policy=settings.registration,
+        handle_kept_seconds=settings.limits.handle_kept_seconds,
         owner_joined=folder.forget_owner_invite,
     )
     wakeup = Wakeup(bus)
@@ -175,7 +177,7 @@ def compose(
         figures=figures,
         limits_digest=digest_of(settings),
     )
-    deletion = Deletion(store, state.files, audit, bus=bus)
+    deletion = Deletion(store, state.files, audit, bus=bus, kept_until_ms=identity.handles_kept_until_ms)
     return Services(
         current=Current(settings),
         origin=origin,
@@ -351,7 +353,13 @@ async def open_commands(
             Administration(
                 state.store.accounts,
                 state.store.directory,
-                Deletion(state.store, state.files, audit, bus=bus),
+                Deletion(
+                    state.store,
+                    state.files,
+                    audit,
+                    bus=bus,
+                    kept_until_ms=partial(kept_until_ms, machine.clock, settings.limits.handle_kept_seconds),
+                ),
                 bus=bus,
             ),
             Invites(

@@ -26,6 +26,9 @@ class ShiftedClock(SystemClock):
     def monotonic_ms(self) -> int:
         return super().monotonic_ms() + self._passed_ms
 
+    def monotonic_seconds(self) -> float:
+        return super().monotonic_seconds() + self._passed_ms / 1_000
+
     def jump(self, *, seconds: float) -> None:
         """Somebody sets the clock."""
         self._shift_ms += round(seconds * 1_000)

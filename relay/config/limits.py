@@ -39,6 +39,10 @@ class LimitSettings(BaseModel):
         description='with `registration = "open"`: bits of the proof of work for an account without an invite, while few come; '
         "0: none is asked for, however many come",
     )
+    handle_kept_seconds: Annotated[int, Field(ge=0, le=3_153_600_000)] = Field(
+        limits.HANDLE_KEPT_SECONDS,
+        description="a handle that was given back, or whose account was deleted, goes to nobody else for so long",
+    )
     max_blob_bytes: Annotated[int, Field(ge=0, le=2**40)] = Field(
         limits.MAX_BLOB_BYTES, description="largest blob"
     )

@@ -121,18 +121,28 @@ class AccountStore(Protocol):
         """The manifests from this version on, ascending, at most `limit`; empty for an unknown account."""
 
     async def set_handle(
-        self, account_id: bytes, handle: str, public_token: bytes | None, *, now_ms: int
+        self,
+        account_id: bytes,
+        handle: str,
+        public_token: bytes | None,
+        *,
+        now_ms: int,
+        kept_until_ms: int = 0,
     ) -> None:
-        """Bind the handle (its old one becomes free) and its public token, which replaces the old public one.
+        """Bind the handle and its public token, which replaces the old public one. The old handle is kept from others until then.
 
-        Raises HandleTaken, NotFound (no such account), QuotaExceeded (no room for another delivery token).
+        Raises HandleTaken (also for one that is kept from this account), NotFound (no such account), QuotaExceeded (no
+        room for another delivery token).
         """
 
     async def find_handle(self, handle: str) -> HandleBinding | None:
         """Who has this handle, or None."""
 
-    async def release_handle(self, account_id: bytes) -> None:
-        """The account has no handle and no public token any more; without effect if it has none."""
+    async def release_handle(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
+        """The account has no handle and no public token any more; likewise. Without effect if it has none."""
+
+    async def free_handles(self, *, now_ms: int, limit: int) -> int:
+        """At most `limit` handles that were kept long enough are free; how many it were."""
 
     async def set_suspended(
         self, account_id: bytes, suspended: bool, *, owner: str, audited: AuditEntry | None = None

@@ -3,6 +3,7 @@
 Only the first step needs to be asked for. A relay that was killed goes on with the rest (`resume`), by its housekeeping.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from relay.ports.accounts import Account
@@ -22,11 +23,15 @@ STEP_BLOBS: Final = 100
 class Deletion:
     """Deletes accounts of one relay."""
 
-    def __init__(self, store: Store, files: BlobFiles, audit: Audit, *, bus: Bus) -> None:
+    def __init__(
+        self, store: Store, files: BlobFiles, audit: Audit, *, bus: Bus, kept_until_ms: Callable[[], int]
+    ) -> None:
+        """`kept_until_ms`: until when nobody gets the handle of an account that is deleted now; 0: it is free."""
         self._store = store
         self._files = files
         self._audit = audit
         self._bus = bus
+        self._kept_until_ms = kept_until_ms
 
     async def delete(self, account_id: bytes, *, audited: AuditEntry) -> Account:
         """It is gone when this returns, with its files; the account as it was. Raises NotFound, LastOwner."""
@@ -62,7 +67,7 @@ class Deletion:
                 await self._files.remove(blob_id)
                 await self._store.blobs.remove(blob_id)
         await self._audit.erase(account_id)
-        await self._store.deletions.finish(account_id)
+        await self._store.deletions.finish(account_id, kept_until_ms=self._kept_until_ms())
         self._tell(account)
 
     def _tell(self, account: Account) -> None:

@@ -54,6 +54,7 @@ class Housekeeping:
             self._records,
             self._tokens,
             self._invites,
+            self._handles,
             self._blobs,
             self._group_logs,
             self._orphans,
@@ -105,6 +106,9 @@ class Housekeeping:
 
     async def _invites(self) -> int:
         return await self._store.invites.remove_expired(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+
+    async def _handles(self) -> int:
+        return await self._store.accounts.free_handles(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
 
     async def _blobs(self) -> int:
         expired = await self._store.blobs.expired(now_ms=self._clock.now_ms(), limit=STEP_ROWS)

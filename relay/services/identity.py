@@ -46,6 +46,11 @@ class Chain:
     latest: int
 
 
+def kept_until_ms(clock: Clock, seconds: int) -> int:
+    """Until when that is from now; 0 for no time at all."""
+    return clock.now_ms() + seconds * 1_000 if seconds else 0
+
+
 def is_handle(text: str) -> bool:
     """Whether it could be somebody's handle."""
     return _HANDLE.fullmatch(text) is not None
@@ -124,6 +129,7 @@ class Identity:
         clock: Clock,
         work: WorkForAccounts,
         policy: str,
+        handle_kept_seconds: int,
         owner_joined: Callable[[], None] = lambda: None,
     ) -> None:
         self._accounts = accounts
@@ -134,11 +140,13 @@ class Identity:
         self._clock = clock
         self._work = work
         self._policy = policy
+        self._handle_kept_ms = handle_kept_seconds * 1_000
         self._owner_joined = owner_joined
 
     def change(self, settings: Settings) -> None:
         """Who may register from now on, and what that costs without an invite."""
         self._policy = settings.registration
+        self._handle_kept_ms = settings.limits.handle_kept_seconds * 1_000
         self._work.change(settings.limits.registration_work_bits, settings.registrations_an_hour)
 
     @property
@@ -261,12 +269,22 @@ class Identity:
     async def set_handle(self, owner: KnownDevice, handle: str, public_token: bytes | None) -> None:
         """Bind the handle, and say who may find the account by it; raises HandleInvalid, HandleTaken, QuotaExceeded."""
         check_handle(handle)
-        await self._accounts.set_handle(owner.account_id, handle, public_token, now_ms=self._clock.now_ms())
+        await self._accounts.set_handle(
+            owner.account_id,
+            handle,
+            public_token,
+            now_ms=self._clock.now_ms(),
+            kept_until_ms=self.handles_kept_until_ms(),
+        )
         self._handle_changed(owner)
+
+    def handles_kept_until_ms(self) -> int:
+        """Until when a handle that is given back now is kept from others; 0: not at all."""
+        return kept_until_ms(self._clock, self._handle_kept_ms // 1_000)
 
     async def release_handle(self, owner: KnownDevice) -> None:
         """The account has no handle any more."""
-        await self._accounts.release_handle(owner.account_id)
+        await self._accounts.release_handle(owner.account_id, kept_until_ms=self.handles_kept_until_ms())
         self._handle_changed(owner)
 
     def _handle_changed(self, owner: KnownDevice) -> None:

@@ -66,6 +66,9 @@ MIN_HANDLE_CHARACTERS: Final = 2
 MAX_HANDLE_CHARACTERS: Final = 32
 MAX_DELIVERY_TOKENS: Final = 1_024
 MAX_INVITE_USES: Final = 10_000
+HANDLE_KEPT_SECONDS: Final = (
+    7_776_000  # a handle that was given back, or whose account is gone: so long nobody else gets it
+)
 REGISTRATION_WORK_BITS: Final = (
     20  # leading zero bits of the work for an account without an invite, where there is no rush
 )

@@ -8,7 +8,7 @@ from relay.ports.blobs import Blob
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.ports.mailboxes import Submission
 from relay.ports.store import Store
-from relay.wire.errors import Conflict, LastOwner, NotFound
+from relay.wire.errors import Conflict, HandleTaken, LastOwner, NotFound
 from relay.wire.log_leaves import NOBODY, LeafKind
 from tests.contract.conftest import Reopen
 from tests.contract.people import NOW_MS, bytes_of, new_account, registration
@@ -80,3 +80,15 @@ async def test_e3_the_last_owner_is_not_deleted(store: Store) -> None:
         await store.deletions.begin(owner.account_id, owner="owner")
     assert await store.accounts.account(owner.account_id) == owner
     assert await store.deletions.begun(limit=9) == ()
+
+
+async def test_nobody_gets_the_handles_of_an_account_that_is_gone_for_a_while(store: Store) -> None:
+    anna = await store.accounts.register(registration("anna", handle="anna"), now_ms=NOW_MS)
+    await store.accounts.set_handle(anna.account_id, "later", None, now_ms=NOW_MS, kept_until_ms=NOW_MS + 5)
+    await store.deletions.begin(anna.account_id, owner="owner")
+    await store.deletions.finish(anna.account_id, kept_until_ms=NOW_MS + 9)
+    for handle, until_ms in (("anna", NOW_MS + 5), ("later", NOW_MS + 9)):
+        wish = registration(("new", handle), handle=handle)
+        with pytest.raises(HandleTaken):
+            await store.accounts.register(wish, now_ms=until_ms - 1)
+        assert (await store.accounts.register(wish, now_ms=until_ms)).handle == handle

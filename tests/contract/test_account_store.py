@@ -320,3 +320,27 @@ async def test_a_recovery_begins_at_the_last_manifest_that_the_root_key_signed(s
         assert await store.accounts.recovery_chain(account.account_id, limit=9) == tuple(chain[1:])
     assert await store.accounts.recovery_chain(account.account_id, limit=2) == tuple(chain[1:3])
     assert await store.accounts.recovery_chain(bytes(32), limit=9) == ()
+
+
+async def test_a_handle_that_was_given_back_is_kept_for_its_owner_for_a_while(store: Store) -> None:
+    anna, bert = await new_account(store, "anna"), await new_account(store, "bert")
+    until = NOW_MS + 1_000
+    set_handle = store.accounts.set_handle
+    await set_handle(anna.account_id, "first", None, now_ms=NOW_MS, kept_until_ms=until)
+    await set_handle(anna.account_id, "second", None, now_ms=NOW_MS, kept_until_ms=until)
+    await store.accounts.release_handle(anna.account_id, kept_until_ms=until)
+    for handle in ("first", "second"):
+        with pytest.raises(HandleTaken):
+            await set_handle(bert.account_id, handle, None, now_ms=until - 1)
+        with pytest.raises(HandleTaken):
+            await store.accounts.register(registration("carl", handle=handle), now_ms=until - 1)
+    await set_handle(anna.account_id, "first", None, now_ms=NOW_MS, kept_until_ms=until)
+    await set_handle(bert.account_id, "second", None, now_ms=until)
+    # What was taken back is kept no more, and given back without a time it is free at once.
+    await store.accounts.release_handle(anna.account_id)
+    await set_handle(bert.account_id, "first", None, now_ms=NOW_MS, kept_until_ms=until)
+    assert await store.accounts.free_handles(now_ms=until - 1, limit=10) == 0
+    assert (
+        await store.accounts.free_handles(now_ms=until, limit=10) == 1
+    )  # "second", which bert gave up for it
+    assert await store.accounts.free_handles(now_ms=until, limit=10) == 0

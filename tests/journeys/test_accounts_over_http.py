@@ -278,3 +278,20 @@ async def test_e3_the_last_owner_does_not_delete_itself(world: World):
     refused = await owner.call("DELETE", "/v1/accounts/self")
     assert (refused.status, refused.code) == (409, "last_owner")
     assert (await owner.call("GET", "/v1/accounts/self")).status == 200
+
+
+async def test_a_handle_that_somebody_had_goes_to_nobody_else_for_ninety_days(world: World):
+    async def take(device: RawDevice) -> int:
+        return (await device.call("PUT", "/v1/handle", {"handle": "anna"})).status
+
+    anna, bert, carl = await world.member(handle="anna"), await world.member(), await world.member()
+    assert (await anna.call("DELETE", "/v1/handle")).status == 204
+    assert await take(bert) == 409
+    assert await take(anna) == 204
+    assert (await anna.call("DELETE", "/v1/accounts/self")).status == 204
+    assert await take(bert) == 409
+    world.clock.jump(seconds=90 * 86_400 - 60)
+    assert await take(bert) == 409
+    world.clock.jump(seconds=120)
+    assert await take(bert) == 204
+    assert await take(carl) == 409

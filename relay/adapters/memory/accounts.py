@@ -68,25 +68,39 @@ def remove_device(image: Image, device_id: bytes) -> None:
         del image.nonces[key]
 
 
-def _check_handle(image: Image, account_id: bytes, handle: str) -> None:
+def _check_handle(image: Image, account_id: bytes, handle: str, now_ms: int) -> None:
     binding = image.handles.get(handle)
-    if binding is not None and binding.account_id != account_id:
+    owner_id, until_ms = image.kept_handles.get(handle, (None, 0))
+    is_kept = owner_id != account_id and until_ms > now_ms
+    if is_kept or (binding is not None and binding.account_id != account_id):
         raise HandleTaken
 
 
-def unbind(image: Image, account_id: bytes, *, then: str | None = None) -> None:
-    """The account has no handle; `then`: the one that it is about to get."""
+def unbind(
+    image: Image,
+    account_id: bytes,
+    *,
+    then: str | None = None,
+    kept_until_ms: int = 0,
+    owner_id: bytes | None = None,
+) -> None:
+    """The account has no handle; `then`: the one that it is about to get. The old one is kept for `owner_id` alone."""
     for binding in [each for each in image.handles.values() if each.account_id == account_id]:
         del image.handles[binding.handle]
         if binding.handle != then:
             append_handle(image, binding.handle, None)
+            if kept_until_ms:
+                image.kept_handles[binding.handle] = owner_id, kept_until_ms
         if binding.public_token is not None:
             image.tokens.get(account_id, {}).pop(sha256(binding.public_token).digest(), None)
 
 
-def _bind(image: Image, account_id: bytes, handle: str, public_token: bytes | None) -> None:
+def _bind(
+    image: Image, account_id: bytes, handle: str, public_token: bytes | None, kept_until_ms: int = 0
+) -> None:
     had = image.handles.get(handle)
-    unbind(image, account_id, then=handle)
+    image.kept_handles.pop(handle, None)
+    unbind(image, account_id, then=handle, kept_until_ms=kept_until_ms, owner_id=account_id)
     image.handles[handle] = HandleBinding(handle, account_id, public_token)
     if had is None:
         append_handle(image, handle, account_id)
@@ -128,7 +142,7 @@ class MemoryAccounts:
                 role = good_invite(image, registration.invite_hash, now_ms).role
             _check_free(image, manifest.devices)
             if registration.handle is not None:
-                _check_handle(image, account_id, registration.handle)
+                _check_handle(image, account_id, registration.handle, now_ms)
             if registration.invite_hash is not None:
                 spend_invite(image, registration.invite_hash, now_ms)
             image.accounts[account_id] = AccountRow(role, now_ms, manifest.hash, [signed])
@@ -210,20 +224,26 @@ class MemoryAccounts:
         return () if row is None else tuple(row.manifests[start : start + limit])
 
     async def set_handle(
-        self, account_id: bytes, handle: str, public_token: bytes | None, *, now_ms: int
+        self,
+        account_id: bytes,
+        handle: str,
+        public_token: bytes | None,
+        *,
+        now_ms: int,
+        kept_until_ms: int = 0,
     ) -> None:
         """Bind the handle and its public token."""
 
         def change() -> None:
             self._row(account_id)
-            _check_handle(self._image, account_id, handle)
+            _check_handle(self._image, account_id, handle, now_ms)
             if public_token is not None:
                 old = next(
                     (each for each in self._image.handles.values() if each.account_id == account_id), None
                 )
                 if old is None or old.public_token is None:
                     check_room(self._image, account_id, sha256(public_token).digest(), now_ms)
-            _bind(self._image, account_id, handle, public_token)
+            _bind(self._image, account_id, handle, public_token, kept_until_ms)
 
         await self._gate.commit(change)
 
@@ -232,9 +252,23 @@ class MemoryAccounts:
         self._gate.check()
         return self._image.handles.get(handle)
 
-    async def release_handle(self, account_id: bytes) -> None:
+    async def release_handle(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
         """The account has no handle any more."""
-        await self._gate.commit(lambda: unbind(self._image, account_id))
+        await self._gate.commit(
+            lambda: unbind(self._image, account_id, kept_until_ms=kept_until_ms, owner_id=account_id)
+        )
+
+    async def free_handles(self, *, now_ms: int, limit: int) -> int:
+        """Those that were kept long enough."""
+
+        def change() -> int:
+            kept = self._image.kept_handles
+            freed = [handle for handle, (_, until_ms) in kept.items() if until_ms <= now_ms][:limit]
+            for handle in freed:
+                del kept[handle]
+            return len(freed)
+
+        return await self._gate.commit(change)
 
     async def set_suspended(
         self, account_id: bytes, suspended: bool, *, owner: str, audited: AuditEntry | None = None

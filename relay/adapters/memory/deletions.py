@@ -37,7 +37,7 @@ class MemoryDeletions:
         self._gate.check()
         return tuple(sorted(self._image.deletions)[:limit])
 
-    async def finish(self, account_id: bytes) -> None:
+    async def finish(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
         """Forget it."""
         image = self._image
 
@@ -45,7 +45,10 @@ class MemoryDeletions:
             if account_id not in image.deletions:
                 return
             account = account_of(image, account_id)
-            unbind(image, account_id)
+            unbind(image, account_id, kept_until_ms=kept_until_ms)
+            for handle, (owner_id, until_ms) in image.kept_handles.items():
+                if owner_id == account_id:
+                    image.kept_handles[handle] = None, until_ms
             for device in account.devices:
                 remove_device(image, device.device_id)
             for nonce in [each for each in image.nonces if each[0] == account_id]:

@@ -115,6 +115,8 @@ class Image:
     account_logs: dict[tuple[bytes, str], AccountLog] = field(default_factory=dict)
     deletions: set[bytes] = field(default_factory=set)
     group_logs: dict[bytes, GroupLog] = field(default_factory=dict)
+    kept_handles: dict[str, tuple[bytes | None, int]] = field(default_factory=dict)
+    """Handle → who may take it again, and until when (ms) nobody else may."""
     log_id: bytes = b""
     handle_key: bytes = b""
     head_time_ms: int = 0

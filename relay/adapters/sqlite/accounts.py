@@ -15,7 +15,7 @@ from .audit import append_entry
 from .delivery_tokens import add_token
 from .invites import spend_invite
 from .reader import Reader
-from .transparency import append_handle, append_leaf, has_leaf
+from .transparency import append_handle, append_leaf, has_leaf, subject_of
 from .writer import Row, Transaction, Writer
 
 _ACCOUNT = """SELECT a.role, a.suspended, h.handle, a.created_at_ms, a.manifest_version, a.manifest_hash
@@ -149,14 +149,20 @@ class SqliteAccounts:
         return tuple(SignedManifest(*row) for row in rows)
 
     async def set_handle(
-        self, account_id: bytes, handle: str, public_token: bytes | None, *, now_ms: int
+        self,
+        account_id: bytes,
+        handle: str,
+        public_token: bytes | None,
+        *,
+        now_ms: int,
+        kept_until_ms: int = 0,
     ) -> None:
         """Bind the handle and its public token."""
 
         async def operation(transaction: Transaction) -> None:
             if not await transaction.rows("SELECT 1 FROM accounts WHERE account_id = ?", (account_id,)):
                 raise NotFound("there is no such account")
-            await _bind_handle(transaction, account_id, handle, public_token, now_ms)
+            await _bind_handle(transaction, account_id, handle, public_token, now_ms, kept_until_ms)
 
         await self._writer.run(operation)
 
@@ -167,15 +173,29 @@ class SqliteAccounts:
         )
         return None if row is None else HandleBinding(*row)
 
-    async def release_handle(self, account_id: bytes) -> None:
+    async def release_handle(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
         """The account has no handle any more."""
 
         async def operation(transaction: Transaction) -> None:
             released = await unbind_handle(transaction, account_id)
             if released is not None:
                 await append_handle(transaction, released, None)
+                await keep_handle(transaction, released, account_id, kept_until_ms)
 
         await self._writer.run(operation, frees=True)
+
+    async def free_handles(self, *, now_ms: int, limit: int) -> int:
+        """Those that were kept long enough."""
+
+        async def operation(transaction: Transaction) -> int:
+            freed = await transaction.rows(
+                """DELETE FROM kept_handles WHERE subject IN (
+                       SELECT subject FROM kept_handles WHERE until_ms <= ? LIMIT ?) RETURNING 1""",
+                (now_ms, limit),
+            )
+            return len(freed)
+
+        return await self._writer.run(operation, frees=True, single=True)
 
     async def set_suspended(
         self, account_id: bytes, suspended: bool, *, owner: str, audited: AuditEntry | None = None
@@ -278,16 +298,23 @@ async def _keep_manifest(transaction: Transaction, manifest: Manifest, signed: S
 
 
 async def _bind_handle(
-    transaction: Transaction, account_id: bytes, handle: str, public_token: bytes | None, now_ms: int
+    transaction: Transaction,
+    account_id: bytes,
+    handle: str,
+    public_token: bytes | None,
+    now_ms: int,
+    kept_until_ms: int = 0,
 ) -> None:
     owner = await transaction.rows("SELECT account_id FROM handles WHERE handle = ?", (handle,))
     if owner and owner[0][0] != account_id:
         raise HandleTaken
+    await _take_back(transaction, handle, account_id, now_ms)
     released = await unbind_handle(transaction, account_id)
     await transaction.rows("INSERT INTO handles VALUES (?, ?, ?)", (handle, account_id, public_token))
     if released != handle:
         if released is not None:
             await append_handle(transaction, released, None)
+            await keep_handle(transaction, released, account_id, kept_until_ms)
         await append_handle(transaction, handle, account_id)
     if public_token is not None:
         token = DeliveryToken(sha256(public_token).digest(), TokenClass.PUBLIC)
@@ -308,3 +335,25 @@ async def unbind_handle(transaction: Transaction, account_id: bytes) -> str | No
             (account_id, sha256(public_token).digest()),
         )
     return str(handle)
+
+
+async def keep_handle(transaction: Transaction, handle: str, owner_id: bytes | None, until_ms: int) -> None:
+    """Nobody but the owner gets the handle until then."""
+    if until_ms:
+        await transaction.rows(
+            "INSERT OR REPLACE INTO kept_handles VALUES (?, ?, ?)",
+            (await subject_of(transaction, handle), owner_id, until_ms),
+        )
+
+
+async def _take_back(transaction: Transaction, handle: str, account_id: bytes, now_ms: int) -> None:
+    """The handle is kept for nobody any more; raises HandleTaken if it is kept from this account."""
+    subject = await subject_of(transaction, handle)
+    kept = await transaction.rows(
+        "SELECT owner_id IS NOT ?, until_ms > ? FROM kept_handles WHERE subject = ?",
+        (account_id, now_ms, subject),
+    )
+    if kept == [(1, 1)]:
+        raise HandleTaken
+    if kept:
+        await transaction.rows("DELETE FROM kept_handles WHERE subject = ?", (subject,))

@@ -8,7 +8,7 @@ from relay.ports.audit import AuditEntry
 from relay.wire.errors import LastOwner, NotFound
 from relay.wire.log_leaves import account_gone_leaf
 
-from .accounts import AN_OWNER, STANDING, read_account, unbind_handle
+from .accounts import AN_OWNER, STANDING, keep_handle, read_account, unbind_handle
 from .audit import append_entry
 from .reader import Reader
 from .transparency import append_handle, append_leaf
@@ -52,7 +52,7 @@ class SqliteDeletions:
         rows = await self._reader.rows("SELECT account_id FROM account_deletions LIMIT ?", (limit,))
         return tuple(row[0] for row in rows)
 
-    async def finish(self, account_id: bytes) -> None:
+    async def finish(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
         """Forget it."""
 
         async def operation(transaction: Transaction) -> None:
@@ -62,6 +62,7 @@ class SqliteDeletions:
             handle = await unbind_handle(transaction, account_id)
             if handle is not None:
                 await append_handle(transaction, handle, None)
+                await keep_handle(transaction, handle, None, kept_until_ms)
             devices = await transaction.rows(
                 "SELECT device_number, device_id FROM devices WHERE account_id = ?", (account_id,)
             )

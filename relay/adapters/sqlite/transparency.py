@@ -79,10 +79,15 @@ async def has_leaf(transaction: Transaction, kind: LeafKind, subject: bytes) -> 
     return bool(await transaction.rows(_FIND + " LIMIT 1", (kind, subject)))
 
 
+async def subject_of(transaction: Transaction, handle: str) -> bytes:
+    """32 B: the salted hash by which the log knows the handle."""
+    ((key,),) = await transaction.rows("SELECT handle_key FROM transparency_log")
+    return handle_subject(handle_salt(key, handle), handle)
+
+
 async def append_handle(transaction: Transaction, handle: str, account_id: bytes | None) -> None:
     """Enter whom a handle names from now on; None: nobody."""
-    ((key,),) = await transaction.rows("SELECT handle_key FROM transparency_log")
-    subject = handle_subject(handle_salt(key, handle), handle)
+    subject = await subject_of(transaction, handle)
     newest = await transaction.rows(
         f"SELECT version FROM ({_FIND}{_NEWEST})",  # noqa: S608
         (LeafKind.HANDLE, subject),
