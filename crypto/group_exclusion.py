@@ -17,7 +17,7 @@ from .group_state import GroupState, Member
 from .manifest_chain import VerifiedManifest
 from .primitives import ed25519_verify
 
-__all__ = ["exclusion"]
+__all__ = ["exclusion", "may_take_out"]
 
 
 def exclusion(
@@ -38,6 +38,14 @@ def exclusion(
         except CryptoError:  # of another format, or signed by nobody who is known
             return None
     return None
+
+
+def may_take_out(state: GroupState, committer: bytes, account: bytes) -> bool:
+    """Whether the committer could remove or ban the account in this state; both 32 B ids."""
+    able, own = state.by_account.get(committer), state.by_account.get(account)
+    if able is None or own is None:
+        return False
+    return _is_within_rights(Remove(account), able, own) or _is_within_rights(Ban(account), able, own)
 
 
 def _secrets(view: GroupView) -> Iterator[EpochKeys]:

@@ -28,6 +28,7 @@ from client.store.groups import (
 )
 from crypto.errors import CopiedState, InvalidEncoding, NotEntitled
 from crypto.group_epoch import EpochHandOut
+from crypto.group_exclusion import may_take_out
 from crypto.group_log import Welcome, join
 from crypto.group_state import parse_state
 from crypto.sender_chains import ChainHandOut, SenderChains, accept_hand_out
@@ -172,8 +173,8 @@ def _commit(tx: Transaction, batch: Batch, told: Parked) -> None:
         return
     if body.entry and body.index == row.view.next_entry:
         apply_entries(tx, body.group_id, [(body.index, body.entry)], batch.system)
-    elif body.entry and told.account_id in row.view.state.by_account:
-        # It may take this account out, and then the log tells no more what came before it.
+    elif body.entry and may_take_out(row.view.state, told.account_id, batch.account.account_id):
+        # If it takes this account out, the log tells no more what came before it. Who may not do that writes over nothing.
         note_told_entry(tx, body.group_id, body.index, told.account_id, body.entry)
     make_due(tx, body.group_id)
     batch.errands = True

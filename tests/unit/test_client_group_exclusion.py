@@ -87,3 +87,22 @@ async def test_who_may_is_believed_only_if_the_log_is_shut(tmp_path):
     assert await status_after_a_told_removal(tmp_path / "shut", Role.ADMIN, Role.MEMBER) is Status.OUT
     told = await status_after_a_told_removal(tmp_path / "open", Role.ADMIN, Role.MEMBER, shut=False)
     assert told is Status.MEMBER
+
+
+async def test_who_may_take_nobody_out_writes_over_nothing_that_was_told(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "mallory") as (town, (alice, bob, mallory)):
+        group = await town.group_of(alice, bob, mallory)
+        town.offline = {"bob"}
+        await alice.want(group, ChangeSetting(Setting("about", b"new")))
+        await town.settle()
+        await remove(town, alice, bob, group)
+        # After that a member tells bob of an entry that means nothing.
+        account, system = mallory.person.account, mallory.person.system
+        junk = encode(CommitBody(group, 1_000, bytes(512)))
+        await mallory.do(
+            lambda tx: draft_signal(tx, account, [bob.id], ContentType.GROUP_COMMIT, junk, system)
+        )
+        await town.settle()
+        town.offline.clear()
+        await town.settle()
+        assert (await bob.row(group)).status is Status.OUT
