@@ -171,9 +171,9 @@ class Identity:
         signed = request.manifest.signed_manifest()
         manifest = parse_manifest(signed.body)
         verify_first(manifest, signed)
-        if request.invite is None and not await self._is_registered(manifest):
+        by_work = request.invite is None and not await self._is_registered(manifest)
+        if by_work:
             self._work.check(request.work, manifest)
-            self._work.count()
         account = await self._accounts.register(
             Registration(
                 manifest=manifest,
@@ -186,6 +186,9 @@ class Identity:
             now_ms=self._clock.now_ms(),
             audited=self._audit.by_account(Action.ACCOUNT_REGISTER, manifest.account_id),
         )
+        if by_work:
+            # Only now: one proof is good for minutes, and what is refused each time must not make it dearer for everybody.
+            self._work.count()
         self._devices.forget(device.device_id for device in account.devices)
         self._reach.forget(account.account_id)
         if account.role == Role.OWNER:

@@ -48,7 +48,7 @@ class WorkForAccounts:
         return min(self._base_bits + more, limits.MAX_REGISTRATION_WORK_BITS)
 
     def check(self, work: RegistrationWork | None, manifest: Manifest) -> None:
-        """Raise WorkRequired unless it is enough for the account of this manifest, and new."""
+        """Raise WorkRequired unless it is enough for the account of this manifest, and recent."""
         bits = self.bits()
         if not bits:
             return

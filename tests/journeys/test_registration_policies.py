@@ -108,6 +108,20 @@ async def test_an_answer_that_was_lost_is_given_again_without_new_work(tmp_path:
         assert (other.status, other.code) == (403, "work_required")
 
 
+async def test_a_registration_that_is_refused_makes_the_next_no_dearer(tmp_path: Path):
+    limits = {"registration_work_bits": 4}
+    async with open_world(registration="open", limits=limits, registrations_an_hour=1) as world:
+        identity = world.relay.services.identity
+        for name in ("alice", "bob"):  # somewhat less than two, by the time that they fade
+            await Client.register(tmp_path / name, world.relay.url, handle=name)
+        assert identity.registration_work_bits == 5
+        for number in range(3):
+            with pytest.raises(Refused) as refused:
+                await Client.register(tmp_path / str(number), world.relay.url, handle="alice")
+            assert refused.value.reason == "handle_taken"
+            assert identity.registration_work_bits == 5
+
+
 async def test_an_operator_opens_and_closes_a_relay_while_it_runs(tmp_path: Path):
     data, file = tmp_path / "data", tmp_path / "relay.toml"
     limits = "[limits]\nregistration_work_bits = 4\n"
