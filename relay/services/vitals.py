@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from relay.observe.figures import Figures
+from relay.observe.recent import EVERY_SECONDS, Recent
 from relay.ports.clock import Clock
 from relay.ports.store import Store
 from relay.services.connections import Connections
@@ -29,6 +30,7 @@ class Vitals:
     """Looks at the store, the connections and the event loop."""
 
     def __init__(self, store: Store, connections: Connections, figures: Figures, clock: Clock) -> None:
+        self.recent: Final = Recent(figures)
         self._store = store
         self._connections = connections
         self._figures = figures
@@ -69,6 +71,13 @@ class Vitals:
         ):
             self._figures.set(name, value)
 
+    async def sample(self) -> None:
+        """Keep a sample every EVERY_SECONDS, until cancelled."""
+        while True:
+            await self.look()
+            self.recent.sample(now_ms=self._clock.now_ms(), at=self._clock.monotonic_seconds())
+            await self._clock.sleep(EVERY_SECONDS)
+
     async def feel_the_loop(self) -> None:
         """Note once a second how late the event loop is, until cancelled."""
         while True:
@@ -81,6 +90,25 @@ class Vitals:
 async def open_vitals(vitals: Vitals) -> AsyncIterator[None]:
     """The event loop is felt until the block ends."""
     task = asyncio.create_task(vitals.feel_the_loop(), name="vitals")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def open_samples(vitals: Vitals, failed: Callable[[BaseException], None]) -> AsyncIterator[None]:
+    """Samples are kept until the block ends; `failed` is told what ends them before."""
+
+    async def keep() -> None:
+        try:
+            await vitals.sample()
+        except Exception as error:  # noqa: BLE001  (a bug of ours: charts stand still, the relay goes on)
+            failed(error)
+
+    task = asyncio.create_task(keep(), name="samples")
     try:
         yield
     finally:
