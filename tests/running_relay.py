@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from relay.adapters.system_clock import SystemClock
-from relay.app import Machine
+from relay.composition import Machine
 from relay.testing import TestRelay, open_test_relay
 from tests.raw_device import RawDevice
 

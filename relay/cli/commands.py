@@ -8,6 +8,7 @@ from .account import account, role
 from .audit import audit
 from .backup import backup, restore
 from .config import config_group
+from .dashboard import dashboard
 from .doctor import doctor
 from .invite import invite
 from .options import Commands
@@ -21,5 +22,17 @@ def main() -> None:
     """An instant-messaging relay that cannot read what it carries."""
 
 
-for _command in (serve, account, role, invite, audit, transparency, config_group, backup, restore, doctor):
+for _command in (
+    serve,
+    dashboard,
+    account,
+    role,
+    invite,
+    audit,
+    transparency,
+    config_group,
+    backup,
+    restore,
+    doctor,
+):
     main.add_command(_command)

@@ -25,9 +25,10 @@ def run_command(
 
     async def here(folder: "DataFolder") -> dict[str, Any]:
         from relay.app import open_commands  # all of a relay; the running one has it loaded already
+        from relay.services.roles import Authority
 
         async with open_commands(settings, folder) as commands:
-            return await commands.run(command, arguments, uid=os.getuid())
+            return await commands.run(command, arguments, by=Authority.of_machine(os.getuid()))
 
     try:
         try:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @data_option
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
 @click.option(
-    "--admin-listen", metavar="HOST:PORT", help="Where to serve figures to who runs the relay; off without."
+    "--admin-listen",
+    metavar="HOST:PORT",
+    help="Where to serve the dashboard and figures to who runs the relay; off without.",
 )
 @config_option
 def serve(data: Path | None, listen: str | None, admin_listen: str | None, config: Path | None) -> None:
@@ -45,6 +47,7 @@ def serve(data: Path | None, listen: str | None, admin_listen: str | None, confi
 
 async def _serve(settings: "Settings", folder: "DataFolder", load: Callable[[], "Settings"]) -> None:
     from relay.app import open_relay
+    from relay.services.roles import Authority
 
     stop, hang_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,6 +62,11 @@ async def _serve(settings: "Settings", folder: "DataFolder", load: Callable[[], 
             click.echo(f"admin {relay.admin_url}")
         click.echo(f"ready {relay.url}")
         if sys.stdout.isatty():
+            if relay.admin_url is not None:
+                made = await relay.commands.run("dashboard.link", {}, by=Authority.of_machine(os.getuid()))
+                click.echo(
+                    f"\nThe dashboard, for one browser, once, within ten minutes:\n\n  {made['link']}\n"
+                )
             click.echo(f"Data is in {folder.path}. Ctrl-C stops the relay.")
         sys.stdout.flush()
         gc.collect()

@@ -53,13 +53,14 @@ class AuditSettings(BaseModel):
 
 
 class AdminSettings(BaseModel):
-    """The second listener, for who runs the relay: `/metrics`, `/health`, `/ready`."""
+    """The second listener, for who runs the relay: the dashboard, `/metrics`, `/health`, `/ready`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: str | None = setting(
         None,
-        "HOST:PORT of the second listener, best on loopback: who reaches it reads the relay's figures; default: there is none",
+        "HOST:PORT of the second listener, best on loopback: the dashboard, for who logs in, and the relay's figures, "
+        "for whoever reaches it; default: there is none",
     )
 
     @field_validator("listen")

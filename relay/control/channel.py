@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from relay.commands.operators import Commands
 from relay.observe.logs import EventLog
+from relay.services.roles import Authority
 from relay.wire.errors import MalformedRequest, RelayError
-
-from .commands import Commands
 
 NAME: Final = "control.sock"
 _LINE_BYTES: Final = 65_536
@@ -101,7 +101,7 @@ async def _reply(reader: asyncio.StreamReader, commands: Commands, log: EventLog
             raise MalformedRequest("a command is one line of JSON with `command` and `arguments`") from error
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise MalformedRequest("a command is a name with a table of arguments")
-        return {"ok": await commands.run(name, arguments, uid=uid)}
+        return {"ok": await commands.run(name, arguments, by=Authority.of_machine(uid))}
     except RelayError as error:
         return {"error": {"code": error.code, "detail": str(error)}}
     except Exception as error:  # noqa: BLE001  (a bug, told to the log; the command line gets a code)

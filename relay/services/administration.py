@@ -1,4 +1,7 @@
-"""What operators do with accounts: find and list them, suspend and resume, give roles. Each change is recorded in its commit."""
+"""What operators do with accounts: find and list them, suspend and resume, give roles. Each change is recorded in its commit.
+
+Nobody changes an account that may do more than itself.
+"""
 
 import base64
 from typing import Final
@@ -62,7 +65,10 @@ class Administration:
         return await self._directory.page(wanted, after=after, limit=limit)
 
     async def suspend(self, named: str, *, act: Act) -> Account:
-        """It gets nothing any more, and its connections end; what it has waits. Raises what `find` raises, LastOwner."""
+        """It gets nothing any more, and its connections end; what it has waits.
+
+        Raises what `find` raises, NotAllowed, LastOwner.
+        """
         return await self._set_suspended(named, True, act)
 
     async def resume(self, named: str, *, act: Act) -> Account:
@@ -70,7 +76,10 @@ class Administration:
         return await self._set_suspended(named, False, act)
 
     async def delete(self, named: str, *, act: Act) -> Account:
-        """It is gone for ever, and all that was its own; the account as it was. Raises what `find` raises, LastOwner."""
+        """It is gone for ever, and all that was its own; the account as it was.
+
+        Raises what `find` raises, NotAllowed, LastOwner.
+        """
         account_id = await self._meant(named, act)
         return await self._deletion.delete(account_id, audited=act.done())
 
@@ -82,17 +91,26 @@ class Administration:
         return self._changed(account)
 
     async def grant(self, named: str, role: str, *, act: Act) -> Account:
-        """It has this role from now on. Raises what `find` raises, MalformedRequest for a role that there is not, LastOwner."""
+        """It has this role from now on.
+
+        Raises what `find` raises, NotAllowed, MalformedRequest for a role that there is not, LastOwner.
+        """
         if role not in [*Role]:
             raise MalformedRequest(f"there is no role {role!r}: {', '.join(Role)}")
         account_id = await self._meant(named, act, detail=role)
+        act.by.require_all_of(role)
         return self._changed(
             await self._accounts.set_role(account_id, role, owner=Role.OWNER, audited=act.done())
         )
 
     async def _meant(self, named: str, act: Act, *, detail: str = "") -> bytes:
+        """The account, if who asks may do all that it may: a moderator shuts no admin out. Raises NotAllowed."""
         account_id = await self.find(named)
         act.about(Party.account(account_id), detail=detail)
+        account = await self._accounts.account(account_id)
+        if account is None:
+            raise NotFound("there is no such account")
+        act.by.require_all_of(account.role)
         return account_id
 
     def _changed(self, account: Account) -> Account:

@@ -9,6 +9,7 @@ from typing import Final
 
 from relay.ports.audit import AuditEntry, AuditStore
 from relay.ports.clock import Clock, Randomness
+from relay.services.roles import Authority
 from relay.session.proof import RelayKey, verify_signature
 from relay.wire import limits
 from relay.wire.audit_rows import (
@@ -40,6 +41,8 @@ class Action(StrEnum):
     INVITE_CREATE = "invite.create"
     INVITE_REVOKE = "invite.revoke"
     CONFIG_RELOAD = "config.reload"
+    DASHBOARD_LINK = "dashboard.link"
+    DASHBOARD_LOG_IN = "dashboard.log_in"
     BACKUP = "backup"
     RESTORE = "restore"
     AUDIT_ERASE = "audit.erase"
@@ -106,9 +109,9 @@ class Audit:
         """What the relay does by itself."""
         return self.entry(action, actor=RELAY, subject=subject, detail=detail)
 
-    def act(self, action: Action, actor: Party) -> "Act":
+    def act(self, action: Action, by: Authority) -> "Act":
         """Something that was asked for and will be recorded, whatever comes of it."""
-        return Act(self, action, actor)
+        return Act(self, action, by)
 
     async def record(self, entry: AuditEntry) -> None:
         """Append it in a commit of its own: for what is no commit of another store."""
@@ -140,10 +143,10 @@ class Audit:
 class Act:
     """One row to be: in the commit of what it records, if `done` is given to a store, and else in one of its own."""
 
-    def __init__(self, audit: Audit, action: Action, actor: Party) -> None:
+    def __init__(self, audit: Audit, action: Action, by: Authority) -> None:
+        self.by: Final = by
         self._audit = audit
         self._action = action
-        self._actor = actor
         self._subject = NOBODY
         self._detail = ""
         self._handed = False
@@ -155,7 +158,9 @@ class Act:
     def done(self) -> AuditEntry:
         """The row for the commit that does it."""
         self._handed = True
-        return self._audit.entry(self._action, actor=self._actor, subject=self._subject, detail=self._detail)
+        return self._audit.entry(
+            self._action, actor=self.by.party, subject=self._subject, detail=self._detail
+        )
 
     async def finish(self) -> None:
         """It was done; recorded now, unless a store has it."""
@@ -165,6 +170,6 @@ class Act:
     async def refused(self, code: str) -> None:
         """It was not done, and why."""
         entry = self._audit.entry(
-            self._action, actor=self._actor, subject=self._subject, outcome=code, detail=self._detail
+            self._action, actor=self.by.party, subject=self._subject, outcome=code, detail=self._detail
         )
         await self._audit.record(entry)

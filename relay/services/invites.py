@@ -43,13 +43,18 @@ class Invites:
         return InviteLink(self._origin, self._signing_key, secret)
 
     async def create(self, *, role: str, uses: int, ttl_seconds: int | None, act: Act) -> InviteLink:
-        """A new invite, recorded as what `act` is; raises MalformedRequest for a role or a number of uses that there is not."""
+        """A new invite, recorded as what `act` is.
+
+        Raises MalformedRequest for a role or a number of uses that there is not, NotAllowed for a role that may do more than
+        who asks.
+        """
         if role not in [*Role]:
             raise MalformedRequest(f"there is no role {role!r}: {', '.join(Role)}")
         if not 1 <= uses <= limits.MAX_INVITE_USES:
             raise MalformedRequest(f"an invite has 1 to {limits.MAX_INVITE_USES} uses")
         if ttl_seconds is not None and not 1 <= ttl_seconds <= 10**9:
             raise MalformedRequest("an invite lives at least one second")
+        act.by.require_all_of(role)
         secret = self._randomness(limits.INVITE_SECRET_BYTES)
         invite = self._invite(secret, role, uses, ttl_seconds)
         act.about(Party.invite(invite_name(invite)), detail=role)
@@ -73,7 +78,7 @@ class Invites:
     async def revoke(self, name: str, *, act: Act) -> Invite:
         """The invite of this name can no longer be spent, recorded as what `act` is.
 
-        Raises NotFound, or MalformedRequest if two could be meant.
+        Raises NotFound, MalformedRequest if two could be meant, NotAllowed as for `create`.
         """
         meant = [invite for invite in await self.list() if encode_id(invite.secret_hash).startswith(name)]
         if not name or not meant:
@@ -81,6 +86,7 @@ class Invites:
         if len(meant) > 1:
             raise MalformedRequest("several invites begin like this: give more of the name")
         act.about(Party.invite(invite_name(meant[0])), detail=meant[0].role)
+        act.by.require_all_of(meant[0].role)
         await self._store.revoke(meant[0].secret_hash, audited=act.done())
         return meant[0]
 

@@ -14,6 +14,7 @@ from .administration import Administration
 from .audit import Audit
 from .blobs import Blobs
 from .connections import Connections
+from .dashboard_logins import DashboardLogins
 from .deletion import Deletion
 from .devices import Devices
 from .identity import Identity
@@ -54,6 +55,7 @@ class Services:
     links: LinkMailboxes
     administration: Administration
     deletion: Deletion
+    logins: DashboardLogins
     invites: Invites
     prekeys: Prekeys
     blobs: Blobs

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from relay.adapters.data_folder import open_data_folder
-from relay.app import Machine, OpenState, Relay, open_memory_state, open_relay, open_sqlite_state
+from relay.app import OpenState, Relay, open_memory_state, open_relay, open_sqlite_state
+from relay.composition import Machine
 from relay.config import load_settings
 from relay.services.audit import Action
+from relay.services.roles import THE_RELAY
 from relay.services.services import Services
-from relay.wire.audit_rows import RELAY
 
 LENIENT: Final = {"stranger_burst": 1_000_000, "stranger_mailbox_percent": 1_000_000, "public_work_bits": 6}
 """Limits for tests in which people who never met write a great deal."""
@@ -32,16 +33,17 @@ class TestRelay:
     folder: Path
     services: Services = field(repr=False)
     log: io.StringIO = field(repr=False)
+    admin_url: str | None = None
 
     async def invite(self, *, role: str = "member", uses: int = 1) -> str:
         """A new invite link."""
-        act = self.services.audit.act(Action.INVITE_CREATE, RELAY)
+        act = self.services.audit.act(Action.INVITE_CREATE, THE_RELAY)
         return str(await self.services.invites.create(role=role, uses=uses, ttl_seconds=None, act=act))
 
 
 def _told(relay: Relay, folder: Path, log: io.StringIO) -> TestRelay:
     invite = None if relay.owner_invite is None else str(relay.owner_invite)
-    return TestRelay(relay.url, invite, folder, relay.services, log)
+    return TestRelay(relay.url, invite, folder, relay.services, log, relay.admin_url)
 
 
 @asynccontextmanager

@@ -1,18 +1,24 @@
-"""The listener for who runs the relay: figures for Prometheus, and the health checks. Users never need it."""
+"""The listener for who runs the relay: the dashboard, the commands of `tokenim-relay` over HTTP, figures for Prometheus.
+
+Users never need it. Web pages of other origins have no business here, whatever `web_origins` says.
+"""
 
 from typing import Final
 
 from aiohttp import web
 
 from relay import __version__
+from relay.commands.operators import Commands
 from relay.observe.exposition import CONTENT_TYPE, Exposition
 from relay.services.services import Services
 from relay.wire import limits
 
 from . import health
 from .call import SERVICES, Call, Route, Signing, serve
+from .dashboard import DASHBOARD_ROUTES, add_page
 from .middleware import around, complete_headers
 from .openers import OPENERS, Openers
+from .operators import COMMANDS, OPERATOR_ROUTES
 
 EXPOSITION: Final = web.AppKey("EXPOSITION", Exposition)
 
@@ -28,16 +34,20 @@ ADMIN_ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/metrics", metrics, Signing.NONE, "figures, for Prometheus", answer_media="text/plain"),
     Route("GET", "/health", health.health, Signing.NONE, "the process lives"),
     Route("GET", "/ready", health.ready, Signing.NONE, "the relay can take work, or 503"),
+    *DASHBOARD_ROUTES,
+    *OPERATOR_ROUTES,
 )
 
 
-def make_admin_application(services: Services) -> web.Application:
+def make_admin_application(services: Services, commands: Commands) -> web.Application:
     """The application of the second listener."""
     app = web.Application(middlewares=[around], client_max_size=limits.MAX_REQUEST_BODY_BYTES)
     app[SERVICES] = services
+    app[COMMANDS] = commands
     app[OPENERS] = Openers(services.clock)
     app[EXPOSITION] = Exposition(services.figures, __version__)
     app.on_response_prepare.append(complete_headers)
+    add_page(app)
     for route in ADMIN_ROUTES:
         app.router.add_route(route.method, route.path, serve(route))
     return app

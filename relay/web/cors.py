@@ -31,8 +31,12 @@ ALLOWED: Final = ", ".join(
 """Of a request, what a page may set."""
 
 
+OPEN_TO_PAGES: Final = web.AppKey("open_to_pages", bool)
+"""Set for the public listener alone: pages of `web_origins` have no business on the other one."""
+
+
 def _allowed_origin(request: web.Request, services: Services) -> str | None:
-    origin = request.headers.get(hdrs.ORIGIN)
+    origin = request.headers.get(hdrs.ORIGIN) if request.app.get(OPEN_TO_PAGES) else None
     return origin if origin in services.settings.web_origins else None
 
 

@@ -17,6 +17,7 @@ from relay.services.services import Services
 from relay.wire import limits
 
 from .call import SERVICES
+from .cors import OPEN_TO_PAGES
 from .middleware import around, complete_headers
 from .openers import OPENERS, Openers
 from .routes import add_routes
@@ -30,15 +31,15 @@ class CannotListen(Exception):
 
 
 @contextlib.contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens on host and port (0 picks one); raises CannotListen."""
+def listening(host: str, port: int, *, option: str = "--listen") -> Iterator[socket.socket]:
+    """A socket that listens on host and port (0 picks one), as `option` says; raises CannotListen."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        raise CannotListen(f"cannot listen on {where}: there is no such host: correct --listen") from error
+        raise CannotListen(f"cannot listen on {where}: there is no such host: correct {option}") from error
     with socket.socket(family, kind) as listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -47,11 +48,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.listen(BACKLOG)
         except OSError as error:
             hints = {
-                errno.EADDRINUSE: "another process has this port: stop it, or choose another by --listen (port 0 picks one)",
-                errno.EACCES: "this user may not use this port: choose one above 1023 by --listen",
-                errno.EADDRNOTAVAIL: "this machine does not have this address: correct --listen",
+                errno.EADDRINUSE: f"another process has this port: stop it, or choose another by {option} (port 0 picks one)",
+                errno.EACCES: f"this user may not use this port: choose one above 1023 by {option}",
+                errno.EADDRNOTAVAIL: f"this machine does not have this address: correct {option}",
             }
-            hint = hints.get(error.errno or 0, "correct --listen")
+            hint = hints.get(error.errno or 0, f"correct {option}")
             raise CannotListen(
                 f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}"
             ) from error
@@ -76,6 +77,7 @@ def make_application(services: Services, flow: Flow) -> web.Application:
     app = web.Application(middlewares=[around], client_max_size=limits.MAX_REQUEST_BODY_BYTES)
     app[SERVICES] = services
     app[FLOW] = flow
+    app[OPEN_TO_PAGES] = True
     app[OPENERS] = Openers(services.clock)
     app.on_response_prepare.append(complete_headers)
     app.on_shutdown.append(_close_connections)

@@ -25,12 +25,19 @@ ROOMS: dict[str, set[str]] = {
     "session": {"ports", "wire", "observe"},
     # Services hold settings, and let relay.session.proof say whether a signature proves its device.
     "services": {"config", "session", "ports", "wire", "observe"},
+    "commands": {"config", "services", "ports", "wire", "observe"},
     "flow": {"session", "services", "ports", "wire", "observe"},
     "adapters": {"ports", "wire", "observe"},
     "config": {"wire"},
-    "web": {"config", "flow", "session", "services", "ports", "wire", "observe"},
-    "control": {"config", "services", "ports", "wire", "observe"},
+    "web": {"config", "commands", "flow", "session", "services", "ports", "wire", "observe"},
+    "control": {"commands", "services", "wire", "observe"},
+    "composition": {
+        *("adapters", "commands", "config", "flow"),
+        *("services", "session", "ports", "wire", "observe"),
+    },
     "app": {
+        "composition",
+        "commands",
         "web",
         "adapters",
         "flow",
@@ -46,6 +53,7 @@ ROOMS: dict[str, set[str]] = {
     "upkeep": {"adapters", "services", "session", "ports", "config", "wire", "observe"},
     "testing": {
         "app",
+        "composition",
         "web",
         "adapters",
         "flow",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.architecture.source import PACKAGES, ROOT, name_of, product_files, python_files
+from tests.architecture.source import PACKAGES, ROOT, name_of, product_files, python_files, tracked_files
 
 MAX_LINES = 400
 NAMES_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "stuff"}
@@ -12,7 +12,14 @@ def lines_of(text: str) -> int:
     return len(text.splitlines())
 
 
-@pytest.mark.parametrize("path", python_files(), ids=name_of)
+PAGE_FILES = [
+    path
+    for path in tracked_files()
+    if path.suffix in {".js", ".css", ".html"} and path.parent.name != "vendor"
+]
+
+
+@pytest.mark.parametrize("path", [*python_files(), *PAGE_FILES], ids=name_of)
 def test_no_file_is_longer_than_the_hard_limit(path):
     assert lines_of(path.read_text(encoding="utf-8")) <= MAX_LINES, "split it: one file, one noun"
 

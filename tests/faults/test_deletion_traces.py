@@ -12,8 +12,8 @@ from relay.ports.accounts import Account
 from relay.ports.blobs import Blob
 from relay.ports.mailboxes import Submission
 from relay.services.audit import Act, Action
+from relay.services.roles import Authority
 from relay.testing import TestRelay, open_test_relay
-from relay.wire.audit_rows import Party
 from relay.wire.errors import RelayError, Unavailable
 from relay.wire.links import encode_id
 from tests.contract.people import NOW_MS, bytes_of, registration
@@ -54,7 +54,7 @@ async def a_full_account(relay: TestRelay) -> Account:
 
 
 def act(relay: TestRelay, action: Action) -> Act:
-    return relay.services.audit.act(action, Party.operator(1))
+    return relay.services.audit.act(action, Authority.of_machine(1))
 
 
 def occurrences(folder: Path, wanted: bytes) -> dict[str, int]:

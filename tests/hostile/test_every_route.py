@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from relay.app import flow_of
+from relay.composition import flow_of
 from relay.testing import open_test_relay
 from relay.web.call import Signing
 from relay.web.routes import ROUTES

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 
 from relay.adapters.system_clock import SystemClock
-from relay.app import Machine
+from relay.composition import Machine
 from relay.testing import open_test_relay
 from relay.wire import limits
 from relay.wire.codec import SUBPROTOCOL

@@ -25,7 +25,7 @@ from client.system import this_machine
 from client.transport import Transport
 from client.work import Piece, find_work
 from crypto.prekeys import KeyKind
-from relay.app import Machine
+from relay.composition import Machine
 from relay.testing import open_test_relay
 from relay.wire.frames import Accepted, EnvelopeClass, Grant, Outcome, Submit, Target
 from relay.wire.limits import ENVELOPE_ID_BYTES, MAX_TTL_SECONDS

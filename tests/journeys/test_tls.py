@@ -14,7 +14,7 @@ from yarl import URL
 
 from client.client import Client
 from relay.adapters.system_clock import SystemClock
-from relay.app import Machine
+from relay.composition import Machine
 from relay.control.channel import ask
 from relay.testing import open_test_relay
 from relay.wire.codec import SUBPROTOCOL, decode_from_relay

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from relay.app import commands_of
-from relay.control.commands import Commands
+from relay.commands.operators import Commands
+from relay.composition import commands_of
 from relay.services.administration import ids_that_begin
+from relay.services.roles import Authority
 from relay.wire.errors import LastOwner, MalformedRequest, NotFound
 from relay.wire.links import encode_id
 from tests.contract.people import bytes_of
@@ -31,7 +32,7 @@ def test_what_begins_no_id_has_no_bounds(text: str) -> None:
 
 async def ask(world: World, command: str, **arguments: object) -> dict:
     commands: Commands = commands_of(world.relay.services)
-    return await commands.run(command, arguments, uid=0)
+    return await commands.run(command, arguments, by=Authority.of_machine(0))
 
 
 async def test_an_account_is_named_by_handle_id_or_the_beginning_of_it() -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.app import commands_of
-from relay.control.commands import TABLE, Commands
-from relay.control.table import Arguments, CommandTable
+from relay.commands.operators import TABLE, Commands
+from relay.commands.table import Arguments, CommandTable
+from relay.composition import commands_of
 from relay.services.audit import Act
 from relay.services.audit_records import told_row
+from relay.services.roles import Authority, Operation
 from relay.testing import TestRelay, open_test_relay
 from relay.wire.audit_rows import Party
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
@@ -21,19 +22,20 @@ from tests.contract.people import NOW_MS, registration
 from tests.raw_device import RawDevice
 
 UID = 4711
+BY = Authority.of_machine(UID)
 
 
 async def an_invite(commands: Commands) -> dict[str, Any]:
     """Arguments that name an invite which is there."""
-    await commands.run("invite.create", {}, uid=0)
-    listed = await commands.run("invite.list", {}, uid=0)
+    await commands.run("invite.create", {}, by=Authority.of_machine(0))
+    listed = await commands.run("invite.list", {}, by=Authority.of_machine(0))
     return {"name": listed["invites"][-1]["name"]}
 
 
 async def an_account(commands: Commands) -> dict[str, Any]:
     """Arguments that name an account which is there."""
     await commands.administration._accounts.register(registration("anna"), now_ms=NOW_MS)
-    listed = await commands.run("account.list", {}, uid=0)
+    listed = await commands.run("account.list", {}, by=Authority.of_machine(0))
     return {"account": listed["accounts"][-1]["account"]}
 
 
@@ -63,6 +65,10 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "transparency.head": nothing,
     "audit.head": nothing,
     "audit.list": nothing,
+    "dashboard.link": nothing,
+    "figures.now": nothing,
+    "figures.recent": nothing,
+    "settings.show": nothing,
 }
 """Arguments with which a command does what it is for; a command that is not here fails the tests below."""
 
@@ -91,7 +97,7 @@ class Asked:
 @pytest.fixture
 async def asked() -> AsyncIterator[Asked]:
     async with open_test_relay(store="sqlite") as relay:
-        yield Asked(relay, commands_of(relay.services))
+        yield Asked(relay, commands_of(relay.services, "http://127.0.0.1:1"))
 
 
 def test_every_command_has_a_sample() -> None:
@@ -104,7 +110,7 @@ def test_every_command_has_a_sample() -> None:
 async def test_e4_a_command_that_changes_something_leaves_one_row(asked: Asked, command: Any) -> None:
     arguments = await SAMPLES[command.name](asked.commands)
     before = len(await asked.rows())
-    await asked.commands.run(command.name, arguments, uid=UID)
+    await asked.commands.run(command.name, arguments, by=BY)
     # What the relay does because of it, such as erasing an id from this very log, is told as the relay's.
     (row,) = [row for row in (await asked.rows())[before:] if row["actor"] != "relay"]
     assert (row["action"], row["actor"], row["outcome"]) == (command.name, f"operator:{UID}", "done")
@@ -114,7 +120,7 @@ async def test_e4_a_command_that_changes_something_leaves_one_row(asked: Asked, 
 async def test_e4_a_refused_one_leaves_a_row_with_the_reason(asked: Asked, command: Any) -> None:
     before = len(await asked.rows())
     with pytest.raises(MalformedRequest):
-        await asked.commands.run(command.name, {"nobody": "knows this"}, uid=UID)
+        await asked.commands.run(command.name, {"nobody": "knows this"}, by=BY)
     (row,) = (await asked.rows())[before:]
     assert (row["action"], row["actor"]) == (command.name, f"operator:{UID}")
     assert (row["outcome"], row["subject"]) == ("malformed_request", "")
@@ -125,55 +131,55 @@ async def test_e4_a_refused_one_leaves_a_row_with_the_reason(asked: Asked, comma
 async def test_a_command_that_says_it_changes_nothing_changes_nothing(asked: Asked, command: Any) -> None:
     arguments = await SAMPLES[command.name](asked.commands)
     before = asked.dump()
-    await asked.commands.run(command.name, arguments, uid=UID)
+    await asked.commands.run(command.name, arguments, by=BY)
     assert asked.dump() == before
 
 
 async def test_an_unknown_command_is_not_found_and_not_recorded(asked: Asked) -> None:
     before = len(await asked.rows())
     with pytest.raises(NotFound):
-        await asked.commands.run("account.crown", {}, uid=UID)
+        await asked.commands.run("account.crown", {}, by=BY)
     assert len(await asked.rows()) == before
 
 
 async def test_what_was_done_to_what_is_told(asked: Asked) -> None:
     (owner,) = await asked.rows()  # the relay's own first invite
     assert (owner["actor"], owner["action"], owner["detail"]) == ("relay", "invite.create", "owner")
-    made = await asked.commands.run("invite.create", {"role": "auditor"}, uid=UID)
-    name = (await asked.commands.run("invite.list", {}, uid=UID))["invites"][-1]["name"]
+    made = await asked.commands.run("invite.create", {"role": "auditor"}, by=BY)
+    name = (await asked.commands.run("invite.list", {}, by=BY))["invites"][-1]["name"]
     with pytest.raises(NotFound):
-        await asked.commands.run("invite.revoke", {"name": "zzzz"}, uid=UID)
-    listed = (await asked.commands.run("audit.list", {"limit": 2}, uid=UID))["rows"]
+        await asked.commands.run("invite.revoke", {"name": "zzzz"}, by=BY)
+    listed = (await asked.commands.run("audit.list", {"limit": 2}, by=BY))["rows"]
     assert [(row["subject"], row["detail"], row["outcome"]) for row in listed] == [
         ("", "", "not_found"),
         (f"invite:{name}", "auditor", "done"),
     ]
     assert made["link"] not in repr(listed)
-    page = await asked.commands.run("audit.list", {"limit": 2, "before": listed[-1]["row"]}, uid=UID)
+    page = await asked.commands.run("audit.list", {"limit": 2, "before": listed[-1]["row"]}, by=BY)
     assert [row["row"] for row in page["rows"]] == [0]
 
 
 OWN: CommandTable[None] = CommandTable()
 
 
-@OWN.changes("config.reload", Arguments)
+@OWN.changes("config.reload", Arguments, Operation.RUN_THE_MACHINE)
 async def _bare(_services: None, _given: Arguments, act: Act) -> dict[str, Any]:
     act.about(Party.account(bytes(32)), detail="7")  # and gives it to no store
     return {}
 
 
-@OWN.changes("restore", Arguments)
+@OWN.changes("restore", Arguments, Operation.RUN_THE_MACHINE)
 async def _broken(_services: None, _given: Arguments, _act: Act) -> dict[str, Any]:
     raise LookupError("a bug")
 
 
 async def test_what_no_store_was_given_is_recorded_all_the_same(asked: Asked) -> None:
     audit = asked.relay.services.audit
-    await OWN.run(None, audit, "config.reload", {}, actor=Party.operator(UID))
+    await OWN.run(None, audit, "config.reload", {}, by=BY)
     row = (await asked.rows())[-1]
     assert (row["action"], row["detail"], row["outcome"]) == ("config.reload", "7", "done")
     with pytest.raises(LookupError):
-        await OWN.run(None, audit, "restore", {}, actor=Party.operator(UID))
+        await OWN.run(None, audit, "restore", {}, by=BY)
     row = (await asked.rows())[-1]
     assert (row["action"], row["outcome"]) == ("restore", RelayError.code)
 
@@ -181,9 +187,9 @@ async def test_what_no_store_was_given_is_recorded_all_the_same(asked: Asked) ->
 def test_a_command_that_the_log_has_no_word_for_cannot_be_declared() -> None:
     table: CommandTable[None] = CommandTable()
     with pytest.raises(ValueError, match=r"account\.crown"):
-        table.changes("account.crown", Arguments)(_bare)
+        table.changes("account.crown", Arguments, Operation.GRANT_ROLES)(_bare)
     with pytest.raises(ValueError, match="two commands"):
-        OWN.changes("config.reload", Arguments)(_bare)
+        OWN.changes("config.reload", Arguments, Operation.RUN_THE_MACHINE)(_bare)
 
 
 async def test_accounts_leave_rows_of_their_own(asked: Asked) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from relay.app import commands_of
-from relay.control.commands import Commands
-from relay.services.roles import Role
+from relay.commands.operators import Commands
+from relay.composition import commands_of
+from relay.services.roles import Authority, Role
+from relay.web.admin import ADMIN_ROUTES
 from relay.web.call import Route, Signing
+from relay.web.login import COOKIE, CSRF_HEADER
+from relay.web.operators import OPERATOR_ROUTES
 from relay.web.routes import ROUTES
 from relay.wire.frames import Anonymous, Authenticate, Challenge, Ready
 from relay.wire.links import encode_bytes, encode_id
@@ -42,7 +45,9 @@ EXPECTED = expected()
 
 
 def test_e3_the_matrix_has_every_route_and_no_other() -> None:
-    routes = {(route.method, route.path) for route in ROUTES} | {("FRAME", frame) for frame in FRAMES}
+    routes = {(route.method, route.path) for route in (*ROUTES, *ADMIN_ROUTES)} | {
+        ("FRAME", frame) for frame in FRAMES
+    }
     assert routes - EXPECTED.keys() == set(), "a new route: say in role_matrix.txt who is let in"
     assert EXPECTED.keys() - routes == set(), "no such route any more"
 
@@ -63,10 +68,10 @@ class Town:
             "handle": "friend",
             "token_hash": encode_bytes(bytes(32)),
             "blob_id": encode_id(os.urandom(32)),
-            "name": "notes",
             "log_id": encode_id(self.log_id),
             "link_id": encode_id(os.urandom(32)),
             "slot": "1",
+            "name": "notes" if route in ROUTES else "index.html",
         }
         path = route.path.format(**places)
         queries = {"before": "0", "wait_seconds": "0"}
@@ -101,17 +106,19 @@ class Town:
             headers["Authorization"] = self.devices[who].authorization(
                 route.method, target, body_hash, upload_offset=0 if streamed else None
             )
-        url = self.friend.url(target)
+        url = f"{self.world.relay.admin_url}{target}" if route in ADMIN_ROUTES else self.friend.url(target)
         return await send(self.world.session, route.method, url, data=data or None, headers=headers)
 
 
 @pytest.fixture
 async def town() -> AsyncIterator[Town]:
-    async with open_world() as world:
+    async with open_world(admin={"listen": "127.0.0.1:0"}) as world:
         devices = {role.value: await world.member(role=role) for role in Role}
         devices["suspended"] = await world.member()
         commands: Commands = commands_of(world.relay.services)
-        await commands.run("account.suspend", {"account": devices["suspended"].account}, uid=0)
+        await commands.run(
+            "account.suspend", {"account": devices["suspended"].account}, by=Authority.of_machine(0)
+        )
         friend = world.device()
         await friend.register(await world.relay.invite(), handle="friend", public_token=TOKEN)
         await friend.add_token(TOKEN)
@@ -137,13 +144,31 @@ def outcome(answered: Answered, *, method: str) -> str:
     return "n"
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("route", [*ROUTES, *ADMIN_ROUTES], ids=lambda route: f"{route.method} {route.path}")
 async def test_e3_each_role_gets_what_the_matrix_says(town: Town, route: Route) -> None:
     answers = {who: await town.ask(who, route) for who in WHO}
     found = {who: outcome(answered, method=route.method) for who, answered in answers.items()}
     assert found == EXPECTED.get((route.method, route.path), "the route is missing in role_matrix.txt"), {
         who: answered.body[:100] for who, answered in answers.items()
     }
+
+
+async def log_in(town: Town, who: str) -> dict[str, str]:
+    """The headers of a browser that logged in for this account."""
+    logins = town.world.relay.services.logins
+    cookie, session = await logins.log_in(logins.link(uid=0, account_id=town.devices[who].account_id))
+    return {"Cookie": f"{COOKIE}={encode_bytes(cookie)}", CSRF_HEADER: encode_bytes(session.csrf)}
+
+
+@pytest.mark.parametrize("route", OPERATOR_ROUTES, ids=lambda route: route.path)
+async def test_e3_a_browser_gets_what_the_account_s_role_gets(town: Town, route: Route) -> None:
+    found = {"nobody": "n"}
+    for who in WHO[1:]:
+        headers = {**await log_in(town, who), "Content-Type": "application/json"}
+        url = f"{town.world.relay.admin_url}{route.path}"
+        answered = await send(town.world.session, "POST", url, data=b"{}", headers=headers)
+        found[who] = outcome(answered, method="POST")
+    assert found == EXPECTED["POST", route.path]
 
 
 @pytest.mark.parametrize("who", WHO)

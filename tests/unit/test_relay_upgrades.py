@@ -17,7 +17,8 @@ from relay.adapters.memory_clock import ManualClock
 from relay.adapters.sqlite.log_audit import audit_log
 from relay.adapters.sqlite.migrate import shipped_migrations
 from relay.adapters.system_clock import system_randomness
-from relay.app import Machine, open_relay
+from relay.app import open_relay
+from relay.composition import Machine
 from relay.config import Settings
 from relay.ports.mailboxes import StoredEnvelope
 

@@ -1,23 +1,32 @@
-"""What the command line can ask of a relay: names, arguments, answers. The same whether over the socket or in process."""
+"""What can be asked of a relay: names, arguments, rights, answers.
 
-from collections.abc import Mapping
+The same over the socket, in process on a stopped relay, and, but for what belongs to the machine alone, over HTTP.
+"""
+
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from relay.config import Settings, options_of, toml
+from relay.observe.figures import Figures
+from relay.observe.recent import told_now
 from relay.ports.accounts import Account
 from relay.ports.directory import ListedAccount, Wanted
 from relay.ports.invites import Invite
 from relay.services.administration import Administration
 from relay.services.audit import Act, Audit
 from relay.services.audit_records import told_head, told_row
+from relay.services.dashboard_logins import LINK_SECONDS, DashboardLogins
 from relay.services.invites import Invites, invite_name
-from relay.services.roles import Role
+from relay.services.roles import Authority, Operation, Role
 from relay.services.transparency import Head, Transparency
+from relay.services.vitals import Vitals
 from relay.wire import limits
 from relay.wire.audit_rows import NOBODY, Party
-from relay.wire.errors import MalformedRequest
+from relay.wire.errors import MalformedRequest, Unavailable
 from relay.wire.links import decode_id, encode_bytes, encode_id
 
 from .table import Answer, Arguments, CommandTable
@@ -73,6 +82,24 @@ class AuditList(Arguments):
     limit: Annotated[int, Field(ge=1, le=1_000)] = 100
 
 
+class DashboardLink(Arguments):
+    """Arguments of `dashboard.link`: the account that it speaks for; empty: who asks."""
+
+    account: Annotated[str, Field(max_length=64)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What only a relay that runs has. `admin_url`: of the second listener, None without one."""
+
+    settings: Callable[[], Settings]
+    figures: Figures
+    vitals: Vitals
+    logins: DashboardLogins
+    version: str
+    admin_url: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """Runs a command by its name."""
@@ -82,15 +109,24 @@ class Commands:
     invites: Invites
     transparency: Transparency
 
-    async def run(self, name: str, arguments: Mapping[str, Any], *, uid: int) -> Answer:
-        """The answer, fit for JSON, to this user of the machine; raises RelayError."""
-        return await TABLE.run(self, self.audit, name, arguments, actor=Party.operator(uid))
+    live: Live | None = None
+
+    async def run(self, name: str, arguments: Mapping[str, Any], *, by: Authority) -> Answer:
+        """The answer, fit for JSON, to whoever this is; raises RelayError."""
+        return await TABLE.run(self, self.audit, name, arguments, by=by)
+
+    @property
+    def of_running(self) -> Live:
+        """What a relay that runs has; raises Unavailable for one that does not."""
+        if self.live is None:
+            raise Unavailable("no relay runs on this data folder: start it first")
+        return self.live
 
 
 TABLE: Final[CommandTable[Commands]] = CommandTable()
 
 
-@TABLE.changes("invite.create", InviteCreate)
+@TABLE.changes("invite.create", InviteCreate, Operation.MANAGE_INVITES)
 async def _invite_create(commands: Commands, given: InviteCreate, act: Act) -> Answer:
     link = await commands.invites.create(
         role=given.role, uses=given.uses, ttl_seconds=given.ttl_seconds, act=act
@@ -98,17 +134,17 @@ async def _invite_create(commands: Commands, given: InviteCreate, act: Act) -> A
     return {"link": str(link), "role": given.role, "uses": given.uses}
 
 
-@TABLE.changes_nothing("invite.list", Arguments)
+@TABLE.changes_nothing("invite.list", Arguments, Operation.MANAGE_INVITES)
 async def _invite_list(commands: Commands, _given: Arguments) -> Answer:
     return {"invites": [_told_invite(invite) for invite in await commands.invites.list()]}
 
 
-@TABLE.changes("invite.revoke", InviteRevoke)
+@TABLE.changes("invite.revoke", InviteRevoke, Operation.MANAGE_INVITES)
 async def _invite_revoke(commands: Commands, given: InviteRevoke, act: Act) -> Answer:
     return _told_invite(await commands.invites.revoke(given.name, act=act))
 
 
-@TABLE.changes_nothing("account.list", AccountList)
+@TABLE.changes_nothing("account.list", AccountList, Operation.LIST_ACCOUNTS)
 async def _account_list(commands: Commands, given: AccountList) -> Answer:
     try:
         after = decode_id(given.after, limits.ACCOUNT_ID_BYTES) if given.after else b""
@@ -119,52 +155,95 @@ async def _account_list(commands: Commands, given: AccountList) -> Answer:
     return {"accounts": [_told_listed(account) for account in page]}
 
 
-@TABLE.changes("account.suspend", AccountNamed)
+@TABLE.changes("account.suspend", AccountNamed, Operation.SUSPEND_ACCOUNTS)
 async def _account_suspend(commands: Commands, given: AccountNamed, act: Act) -> Answer:
     return _told_account(await commands.administration.suspend(given.account, act=act))
 
 
-@TABLE.changes("account.resume", AccountNamed)
+@TABLE.changes("account.resume", AccountNamed, Operation.SUSPEND_ACCOUNTS)
 async def _account_resume(commands: Commands, given: AccountNamed, act: Act) -> Answer:
     return _told_account(await commands.administration.resume(given.account, act=act))
 
 
-@TABLE.changes("account.delete", AccountNamed)
+@TABLE.changes("account.delete", AccountNamed, Operation.REMOVE_ACCOUNTS)
 async def _account_delete(commands: Commands, given: AccountNamed, act: Act) -> Answer:
     return _told_account(await commands.administration.delete(given.account, act=act))
 
 
-@TABLE.changes("role.grant", RoleGrant)
+@TABLE.changes("role.grant", RoleGrant, Operation.GRANT_ROLES)
 async def _role_grant(commands: Commands, given: RoleGrant, act: Act) -> Answer:
     return _told_account(await commands.administration.grant(given.account, given.role, act=act))
 
 
-@TABLE.changes("role.revoke", AccountNamed)
+@TABLE.changes("role.revoke", AccountNamed, Operation.GRANT_ROLES)
 async def _role_revoke(commands: Commands, given: AccountNamed, act: Act) -> Answer:
     return _told_account(await commands.administration.grant(given.account, Role.MEMBER, act=act))
 
 
-@TABLE.changes("backup", BackupMade)
+@TABLE.changes("backup", BackupMade, Operation.RUN_THE_MACHINE)
 async def _backup(_commands: Commands, given: BackupMade, act: Act) -> Answer:
     """Made by who has the data folder's files, beside the relay: what is asked of it is a row about that."""
     act.about(NOBODY, detail=str(given.bytes))
     return {}
 
 
-@TABLE.changes_nothing("transparency.head", Arguments)
+@TABLE.changes_nothing("transparency.head", Arguments, Operation.READ_AUDIT)
 async def _transparency_head(commands: Commands, _given: Arguments) -> Answer:
     return _told_transparency_head(await commands.transparency.head())
 
 
-@TABLE.changes_nothing("audit.head", Arguments)
+@TABLE.changes_nothing("audit.head", Arguments, Operation.READ_AUDIT)
 async def _audit_head(commands: Commands, _given: Arguments) -> Answer:
     return told_head(await commands.audit.head())
 
 
-@TABLE.changes_nothing("audit.list", AuditList)
+@TABLE.changes_nothing("audit.list", AuditList, Operation.READ_AUDIT)
 async def _audit_list(commands: Commands, given: AuditList) -> Answer:
     rows = await commands.audit.newest(since_ms=given.since_ms, before=given.before, limit=given.limit)
     return {"rows": [told_row(row) for row in rows]}
+
+
+@TABLE.changes("dashboard.link", DashboardLink, Operation.RUN_THE_MACHINE)
+async def _dashboard_link(commands: Commands, given: DashboardLink, act: Act) -> Answer:
+    live = commands.of_running
+    if live.admin_url is None:
+        raise Unavailable("there is no second listener: start the relay with --admin-listen 127.0.0.1:8081")
+    account_id = await commands.administration.find(given.account) if given.account else None
+    if account_id is not None:
+        act.about(Party.account(account_id))
+    uid = int.from_bytes(act.by.party.id, "big")
+    secret = live.logins.link(uid=uid, account_id=account_id)
+    return {
+        "link": f"{live.admin_url}/#login={encode_bytes(secret)}",
+        "seconds": LINK_SECONDS,
+    }
+
+
+@TABLE.changes_nothing("figures.now", Arguments, Operation.READ_FIGURES)
+async def _figures_now(commands: Commands, _given: Arguments) -> Answer:
+    live = commands.of_running
+    await live.vitals.look()
+    return {"version": live.version, **told_now(live.figures)}
+
+
+@TABLE.changes_nothing("figures.recent", Arguments, Operation.READ_FIGURES)
+async def _figures_recent(commands: Commands, _given: Arguments) -> Answer:
+    return commands.of_running.vitals.recent.told()
+
+
+@TABLE.changes_nothing("settings.show", Arguments, Operation.READ_SETTINGS)
+async def _settings_show(commands: Commands, _given: Arguments) -> Answer:
+    return {
+        "settings": [
+            {
+                "name": option.name,
+                "value": None if option.value is None else json.loads(toml(option.value)),
+                "description": option.description,
+                "reload": option.reload,
+            }
+            for option in options_of(commands.of_running.settings())
+        ]
+    }
 
 
 def _told_account(account: Account) -> Answer:

@@ -1,4 +1,4 @@
-"""How a command is declared: its name, its arguments, and what the audit log calls it.
+"""How a command is declared: its name, its arguments, the right that it takes, and what the audit log calls it.
 
 A command is recorded under its own name, done or refused, unless it says that it changes nothing: there is no third way.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from relay.services.audit import Act, Action, Audit
-from relay.wire.audit_rows import Party
+from relay.services.roles import Authority, Operation
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
 
 Answer: TypeAlias = dict[str, Any]
@@ -26,10 +26,11 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[S]):
-    """One command over services of type S. `action` is None for one that changes nothing."""
+    """One command over services of type S: the right that it takes; `action` is None for one that changes nothing."""
 
     name: str
     arguments: type[Arguments]
+    operation: Operation
     action: Action | None
     run: Callable[[S, Any, Act | None], Awaitable[Answer]]
 
@@ -41,7 +42,7 @@ class CommandTable(Generic[S]):
         self._commands: Final[dict[str, Command[S]]] = {}
 
     def changes(
-        self, name: str, arguments: type[A]
+        self, name: str, arguments: type[A], operation: Operation
     ) -> Callable[[Callable[[S, A, Act], Awaitable[Answer]]], Callable[[S, A, Act], Awaitable[Answer]]]:
         """Declare a command. It gives `act.done()` to the store that commits it, or else is recorded once it is done.
 
@@ -56,13 +57,13 @@ class CommandTable(Generic[S]):
                     raise TypeError(f"{name} is recorded")
                 return await run(services, given, act)
 
-            self._add(Command(name, arguments, Action(name), with_act))
+            self._add(Command(name, arguments, operation, Action(name), with_act))
             return run
 
         return declare
 
     def changes_nothing(
-        self, name: str, arguments: type[A]
+        self, name: str, arguments: type[A], operation: Operation
     ) -> Callable[[Callable[[S, A], Awaitable[Answer]]], Callable[[S, A], Awaitable[Answer]]]:
         """Declare a command that only tells something: it is not recorded."""
 
@@ -70,7 +71,7 @@ class CommandTable(Generic[S]):
             async def without_act(services: S, given: Any, _act: Act | None) -> Answer:
                 return await run(services, given)
 
-            self._add(Command(name, arguments, None, without_act))
+            self._add(Command(name, arguments, operation, None, without_act))
             return run
 
         return declare
@@ -86,16 +87,18 @@ class CommandTable(Generic[S]):
         return tuple(self._commands.values())
 
     async def run(
-        self, services: S, audit: Audit, name: str, arguments: Mapping[str, Any], *, actor: Party
+        self, services: S, audit: Audit, name: str, arguments: Mapping[str, Any], *, by: Authority
     ) -> Answer:
-        """Run it and record it; raises RelayError."""
+        """Run it and record it; raises RelayError, NotAllowed for who lacks the right."""
         command = self._commands.get(name)
         if command is None:
             raise NotFound("this relay does not know the command: it may be of another version")
         if command.action is None:
+            by.require(command.operation)
             return await command.run(services, _parse(command, arguments), None)
-        act = audit.act(command.action, actor)
+        act = audit.act(command.action, by)
         try:
+            by.require(command.operation)
             answer = await command.run(services, _parse(command, arguments), act)
         except Exception as error:  # recorded and passed on: a bug is no way to do something unseen
             await act.refused(error.code if isinstance(error, RelayError) else RelayError.code)

@@ -1,0 +1,195 @@
+"""Every service of a relay, made over the ports that `app` opened. Opens nothing but what it keeps in memory."""
+
+import sys
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from relay import __version__
+from relay.adapters.data_folder import DataFolder
+from relay.adapters.heads_file import DiskHeadsFile
+from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.commands.operators import Commands, Live
+from relay.config import Current, Settings
+from relay.flow import Flow
+from relay.observe.figures import Figures
+from relay.observe.logs import EventLog
+from relay.ports.blob_files import BlobFiles
+from relay.ports.bus import Bus
+from relay.ports.clock import Clock, Randomness
+from relay.ports.store import Store
+from relay.services.administration import Administration
+from relay.services.audit import Audit
+from relay.services.audit_watch import AuditWatch
+from relay.services.blobs import Blobs
+from relay.services.connections import Connections
+from relay.services.dashboard_logins import DashboardLogins
+from relay.services.deletion import Deletion
+from relay.services.devices import Devices
+from relay.services.identity import Identity
+from relay.services.invites import Invites
+from relay.services.link_mailbox import LinkMailboxes
+from relay.services.long_poll import LongPoll
+from relay.services.mailbox import Mailboxes
+from relay.services.prekeys import Prekeys
+from relay.services.rate_limit import Rates
+from relay.services.reach import Reach
+from relay.services.recovery import Recovery
+from relay.services.registration_work import WorkForAccounts
+from relay.services.reload import digest_of
+from relay.services.running import Running
+from relay.services.sealed_logs import SealedLogs
+from relay.services.services import Services
+from relay.services.strangers import Strangers
+from relay.services.transparency import Transparency
+from relay.services.vitals import Vitals
+from relay.services.wakeup import Wakeup
+from relay.session.proof import RelayKey
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a relay takes from the machine that it runs on."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    randomness: Randomness = system_randomness
+    log_stream: TextIO = field(default_factory=lambda: sys.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a relay keeps."""
+
+    store: Store
+    files: BlobFiles
+
+
+def compose(
+    settings: Settings,
+    machine: Machine,
+    state: State,
+    bus: Bus,
+    key: RelayKey,
+    origin: str,
+    folder: DataFolder,
+) -> Services:
+    """Every service, over these ports."""
+    clock, randomness, store = machine.clock, machine.randomness, state.store
+    log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
+    figures = Figures()
+    running = Running(lambda error: log.failure("work_failed", error))
+    devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
+    reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
+    audit = Audit(store.audit, key=key, clock=clock, randomness=randomness)
+    identity = Identity(
+        store.accounts,
+        audit,
+        devices=devices,
+        reach=reach,
+        bus=bus,
+        clock=clock,
+        work=WorkForAccounts(
+            origin=origin,
+            clock=clock,
+            base_bits=settings.limits.registration_work_bits,
+            an_hour=settings.registrations_an_hour,
+        ),
+        policy=settings.registration,
+        handle_kept_seconds=settings.limits.handle_kept_seconds,
+        owner_joined=folder.forget_owner_invite,
+    )
+    wakeup = Wakeup(bus)
+    connections = Connections(
+        devices=devices,
+        store=store.mailboxes,
+        wakeup=wakeup,
+        running=running,
+        clock=clock,
+        randomness=randomness,
+        figures=figures,
+        limits_digest=digest_of(settings),
+    )
+    deletion = Deletion(store, state.files, audit, bus=bus, kept_until_ms=identity.handles_kept_until_ms)
+    return Services(
+        current=Current(settings),
+        origin=origin,
+        key=key,
+        clock=clock,
+        randomness=randomness,
+        log=log,
+        figures=figures,
+        bus=bus,
+        store=store,
+        audit=audit,
+        rates=Rates(settings.rates, monotonic_ms=clock.monotonic_ms, randomness=randomness),
+        devices=devices,
+        reach=reach,
+        identity=identity,
+        recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
+        links=LinkMailboxes(clock),
+        administration=Administration(store.accounts, store.directory, deletion, bus=bus),
+        deletion=deletion,
+        logins=DashboardLogins(store.accounts, audit, clock=clock, randomness=randomness),
+        invites=Invites(
+            store.invites, audit, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
+        ),
+        prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
+        blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
+        logs=SealedLogs(store.account_logs, store.group_logs, bus=bus, clock=clock, settings=settings.limits),
+        running=running,
+        wakeup=wakeup,
+        mailboxes=Mailboxes(
+            store.mailboxes,
+            reach,
+            Strangers(settings.limits, settings.rates.token, clock=clock),
+            bus=bus,
+            clock=clock,
+            figures=figures,
+            max_ttl_seconds=settings.limits.max_ttl_seconds,
+            anonymous_submit=settings.anonymous_submit,
+        ),
+        long_poll=LongPoll(store.mailboxes, wakeup, clock=clock, randomness=randomness),
+        connections=connections,
+        vitals=Vitals(store, connections, figures, clock),
+        transparency=Transparency(store.transparency, key=key, clock=clock),
+    )
+
+
+def flow_of(services: Services) -> Flow:
+    """The way of each message, over these services."""
+    return Flow(
+        connections=services.connections,
+        mailboxes=services.mailboxes,
+        wakeup=services.wakeup,
+        running=services.running,
+        clock=services.clock,
+        figures=services.figures,
+    )
+
+
+def commands_of(services: Services, admin_url: str | None = None) -> Commands:
+    """What operators may ask of these services, of a relay that runs."""
+    live = Live(
+        settings=lambda: services.settings,
+        figures=services.figures,
+        vitals=services.vitals,
+        logins=services.logins,
+        version=__version__,
+        admin_url=admin_url,
+    )
+    return Commands(services.audit, services.administration, services.invites, services.transparency, live)
+
+
+def audit_watch_of(services: Services) -> AuditWatch:
+    """Who verifies the audit log while the relay runs."""
+    settings = services.settings.audit
+    path = settings.heads_file
+    return AuditWatch(
+        services.store.audit,
+        services.audit,
+        clock=services.clock,
+        log=services.log,
+        figures=services.figures,
+        every_seconds=settings.verify_seconds,
+        keep_days=settings.keep_days,
+        heads=None if path is None else DiskHeadsFile(path.expanduser().absolute()),
+    )
