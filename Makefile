@@ -9,10 +9,11 @@ UV := .tools/bin/uv
 
 DATA ?= data
 PORT ?= 8080
+ADMIN_PORT ?= $(if $(filter-out 0,$(PORT)),$(shell expr $(PORT) + 1),0)
 N ?= 500
-RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)'
+RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)' --admin-listen '127.0.0.1:$(ADMIN_PORT)'
 
-.PHONY: help install dev run test check demo many broadcast bench conversations hostile kills power lock audit wheel dist debian clean
+.PHONY: help install dev run test check demo many broadcast bench conversations hostile kills power lock audit wheel dist debian browser clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,7 +32,7 @@ $(VENV)/.dev-installed: requirements-dev.lock $(VENV)/.runtime-installed
 
 # On Ctrl-C make reports an error of its own, whatever the relay says. So make steps aside: $(exec …) of
 # .ci/exec.c replaces it by the relay. Where make cannot load that, the second line starts the relay as a child.
-run: install .tools/exec.so ## start a relay on this machine: [DATA=data] [PORT=8080], Ctrl-C stops it
+run: install .tools/exec.so ## start a relay on this machine: [DATA=data] [PORT=8080] [ADMIN_PORT=8081], Ctrl-C stops it
 	@$(if $(findstring n,$(firstword -$(MAKEFLAGS))),,$(eval -load .tools/exec.so)$(exec $(RELAY)))
 	@exec $(RELAY)
 
@@ -80,6 +81,9 @@ wheel: dev ## build the wheel, install it into an empty environment, start the r
 
 debian: dev ## deploy/ against nginx, Caddy, systemd and Prometheus of Debian, and the commands of the Containerfile (`.ci/debian` installs them)
 	@$(BIN)/python -m pytest -q tests/debian
+
+browser: dev ## the dashboard in Debian's Chromium (`.ci/debian chromium` installs it); pictures of it in build/browser
+	@$(BIN)/python -m pytest -q tests/browser
 
 dist: dev ## wheel, source, bill of materials and checksums, in dist/
 	@.ci/dist $(BIN) dist

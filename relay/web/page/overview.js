@@ -1,0 +1,135 @@
+// How the relay stands: figures as they are now, charts of the last hour, refusals by reason.
+
+import { Component } from "./preact.mjs";
+import { Chart } from "./chart.js";
+import { count, duration, rate, size } from "./format.js";
+import { Figure, Panel, Repeated, Table, html } from "./parts.js";
+import { ask } from "./relay.js";
+
+const FIGURES_SECONDS = 2;
+const CHARTS_SECONDS = 5;
+
+/** All values of one figure, and their sum. */
+export class Figures {
+  constructor(told) {
+    this.told = told;
+  }
+
+  of(name) {
+    return this.told.figures.filter((figure) => figure.name === name);
+  }
+
+  /** The sum over its labels, or of one; null for what was never told, but 0 for what is counted. */
+  value(name, label) {
+    const found = this.of(name).filter((figure) => label === undefined || figure.label === label);
+    if (!found.length) return name.endsWith("_total") ? 0 : null;
+    return found.reduce((sum, figure) => sum + figure.value, 0);
+  }
+
+  took(name) {
+    return this.told.durations.find((figure) => figure.name === name);
+  }
+}
+
+/** What somebody has to look after, in words. */
+function alarms(figures) {
+  const found = [];
+  if (figures.value("store_failed")) found.push("The store has failed. Nothing is accepted until the relay is started again.");
+  if (figures.value("storage_full")) found.push("The disk is full. Envelopes are refused until there is room.");
+  if (figures.value("audit_faults")) found.push("The audit log was changed by hand: `tokenim-relay audit verify` names the rows.");
+  if (figures.value("audit_heads_unkept")) found.push("Heads of the audit log cannot be written to their second place.");
+  return found;
+}
+
+const last = (values) => (values.length ? values.at(-1) : null);
+
+export class Overview extends Component {
+  state = { now: null, recent: null };
+
+  componentDidMount() {
+    this.polls = [
+      new Repeated(FIGURES_SECONDS, () => this.take("now", "figures.now")),
+      new Repeated(CHARTS_SECONDS, () => this.take("recent", "figures.recent")),
+    ];
+  }
+
+  componentWillUnmount() {
+    for (const poll of this.polls) poll.stop();
+  }
+
+  async take(name, command) {
+    try {
+      this.setState({ [name]: await ask(command), failed: null });
+      this.props.told(null);
+    } catch (error) {
+      this.props.told(error);
+    }
+  }
+
+  render({ theme }, { now, recent }) {
+    if (!now) return html`<p class="waiting">Asking the relay …</p>`;
+    const figures = new Figures(now);
+    return html`
+      ${alarms(figures).map((text) => html`<p class="alarm" role="alert">${text}</p>`)}
+      <${Now} figures=${figures} recent=${recent} />
+      ${recent && html`<${Charts} recent=${recent} theme=${theme} />`}
+      <${Refusals} figures=${figures} />`;
+  }
+}
+
+const Now = ({ figures, recent }) => {
+  const free = figures.value("disk_free_bytes");
+  const disk = figures.value("disk_bytes");
+  const series = recent?.series;
+  const stock = figures.value("one_time_prekeys");
+  const oldest = figures.value("oldest_waiting_seconds");
+  const commit = figures.took("store_seconds");
+  const figure = (name, key, shown, note, state) => html`
+    <${Figure} name=${name} figure=${key} value=${figures.value(key)} shown=${shown(figures.value(key))} note=${note} state=${state} />`;
+  return html`
+    <dl class="figures">
+      ${figure("Connections", "connections", count, `${count(figures.value("connections", "mailbox"))} with a mailbox`)}
+      ${figure("Accepted", "accepted_total", count, series && `${rate(last(series.accepted_total))} a second`)}
+      ${figure("Delivered", "acknowledged_total", count, series && `${rate(last(series.acknowledged_total))} a second`)}
+      <${Figure} name="Commit" figure="store_seconds" value=${commit.count} shown=${duration(commit.p50_seconds)} note=${`p99 ${duration(commit.p99_seconds)}`} />
+      ${figure("Waiting", "waiting_envelopes", count, oldest ? `the oldest for ${duration(oldest)}` : "nothing is late")}
+      ${figure("Accounts", "accounts", count)}
+      ${stock === null ? null : figure("One-time prekeys", "one_time_prekeys", count, "in stock")}
+      ${figure("Free disk", "disk_free_bytes", size, `of ${size(disk)}`, disk && free / disk < 0.1 ? "low" : "")}
+    </dl>`;
+};
+
+const Charts = ({ recent, theme }) => {
+  const lines = (...named) => named.map(([name, key]) => ({ name, values: recent.series[key] }));
+  const chart = (title, format, ...named) => html`
+    <${Chart} title=${title} format=${format} whole=${format === count} at=${recent.at_ms} lines=${lines(...named)} theme=${theme} />`;
+  return html`
+    <${Panel} title="The last hour">
+      <div class="charts">
+        ${chart("Envelopes a second", rate, ["accepted", "accepted_total"], ["delivered", "acknowledged_total"])}
+        ${chart("Commit", duration, ["p50", "store_seconds_p50"], ["p99", "store_seconds_p99"])}
+        ${chart("Connections", count, ["connections", "connections"])}
+        ${chart("Waiting envelopes", count, ["waiting", "waiting_envelopes"])}
+        ${chart("Oldest that waits", duration, ["age", "oldest_waiting_seconds"])}
+        ${chart("Requests a second", rate, ["answered", "requests_total"], ["refused", "refused_total"])}
+        ${chart("Event loop late", duration, ["p50", "loop_late_seconds_p50"], ["p99", "loop_late_seconds_p99"])}
+        ${chart("Database", size, ["size", "database_bytes"])}
+      </div>
+    </${Panel}>`;
+};
+
+const Refusals = ({ figures }) => {
+  const refused = [
+    ...figures.of("refused_total").map((figure) => ({ ...figure, what: "request or connection" })),
+    ...figures.of("outcomes_total").map((figure) => ({ ...figure, what: "target of a submit" })),
+  ].sort((one, other) => other.value - one.value);
+  return html`
+    <${Panel} title="Refused, by reason" note="Since the relay was started. The protocol document says when each is answered.">
+      ${refused.length
+        ? html`<${Table} caption="Refusals by reason" heads=${["Reason", "What was refused", { name: "How often", number: true }]}>
+            ${refused.map((figure) => html`
+              <tr><th scope="row"><code>${figure.label}</code></th><td>${figure.what}</td><td class="number" data-refused=${figure.label}>${count(figure.value)}</td></tr>`)}
+          </${Table}>`
+        : html`<p>Nothing yet.</p>`}
+    </${Panel}>`;
+};
