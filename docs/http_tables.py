@@ -25,7 +25,7 @@ SIGNED: Final = {
     Signing.REQUIRED: "yes",
     Signing.STREAMED: "yes, `streamed`",
 }
-PLAIN: Final = {str: "string", int: "integer", bool: "true or false"}
+PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "true or false"}
 
 
 def routes_table() -> str:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from aiohttp import web
 
 from relay.wire.links import encode_bytes
-from relay.wire.resources import RelayDocument
+from relay.wire.resources import RateObject, RelayDocument
 from relay.wire.transcripts import relay_document_transcript
 
 from .call import Call
@@ -24,6 +24,10 @@ async def relay_document(call: Call) -> web.StreamResponse:
             anonymous_submit=services.settings.anonymous_submit,
             signing_key=services.key.public,
             limits=services.settings.limits.advertised(),
+            rates={
+                name: RateObject(burst=rate.burst, per_second=rate.per_second)
+                for name, rate in services.settings.rates.advertised().items()
+            },
             time_ms=services.clock.now_ms(),
         )
         .model_dump_json()

@@ -340,6 +340,13 @@ class QuarantineAnswer(Answer):
     envelopes: list[EnvelopeObject]
 
 
+class RateObject(Answer):
+    """So much at once, then so much a second (the generic cell rate algorithm)."""
+
+    burst: Annotated[int, Field(ge=1, le=1_000_000)]
+    per_second: Annotated[float, Field(gt=0, le=1_000_000)]
+
+
 class RelayDocument(Answer):
     """GET /.well-known/tokenim; the header `TokenIM-Signature` signs the exact bytes with `signing_key`."""
 
@@ -353,6 +360,8 @@ class RelayDocument(Answer):
     """Whether submits to others come on connections without identity; if not, they come on authenticated ones alone."""
     signing_key: Bytes32
     limits: dict[str, int]
+    rates: dict[str, RateObject] = {}
+    """By the names of `rates` in the relay's settings; who takes more gets `rate_limited` with the time to wait."""
     time_ms: Counter
 
 
