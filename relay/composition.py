@@ -7,6 +7,7 @@ from typing import TextIO
 from relay import __version__
 from relay.adapters.data_folder import DataFolder
 from relay.adapters.heads_file import DiskHeadsFile
+from relay.adapters.process import ProcessReader, memory_bytes, most_connections
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.commands.operators import Commands, Live
 from relay.config import Current, Settings
@@ -16,11 +17,13 @@ from relay.observe.logs import EventLog
 from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
+from relay.ports.machine import MachineReader
 from relay.ports.store import Store
 from relay.services.administration import Administration
 from relay.services.audit import Audit
 from relay.services.audit_watch import AuditWatch
 from relay.services.blobs import Blobs
+from relay.services.connection_caps import ConnectionCaps
 from relay.services.connections import Connections
 from relay.services.dashboard_logins import DashboardLogins
 from relay.services.deletion import Deletion
@@ -28,6 +31,7 @@ from relay.services.devices import Devices
 from relay.services.identity import Identity
 from relay.services.invites import Invites
 from relay.services.link_mailbox import LinkMailboxes
+from relay.services.load import Load
 from relay.services.long_poll import LongPoll
 from relay.services.mailbox import Mailboxes
 from relay.services.prekeys import Prekeys
@@ -53,6 +57,9 @@ class Machine:
     clock: Clock = field(default_factory=SystemClock)
     randomness: Randomness = system_randomness
     log_stream: TextIO = field(default_factory=lambda: sys.stderr)
+    most_connections: int = field(default_factory=most_connections)
+    reader: MachineReader | None = None
+    """Of memory and disk; None: of this process, and of the disk of its data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,14 @@ def compose(
         randomness=randomness,
         figures=figures,
         limits_digest=digest_of(settings),
+        caps=ConnectionCaps(settings.limits, most=machine.most_connections),
+    )
+    load = Load(
+        machine.reader or ProcessReader(folder.path, memory_bytes()),
+        figures,
+        clock,
+        settings.shed,
+        told=lambda level: log.warning("load_level", count=int(level)),
     )
     deletion = Deletion(store, state.files, audit, bus=bus, kept_until_ms=identity.handles_kept_until_ms)
     return Services(
@@ -149,7 +164,8 @@ def compose(
         ),
         long_poll=LongPoll(store.mailboxes, wakeup, clock=clock, randomness=randomness),
         connections=connections,
-        vitals=Vitals(store, connections, figures, clock),
+        vitals=Vitals(store, connections, figures, clock, load),
+        load=load,
         transparency=Transparency(store.transparency, key=key, clock=clock),
     )
 

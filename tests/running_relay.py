@@ -68,11 +68,13 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(**options: Any) -> AsyncIterator[World]:
+async def open_world(
+    *, clock: ShiftedClock | None = None, machine: Machine | None = None, **options: Any
+) -> AsyncIterator[World]:
     """A relay of `relay.testing` with these options."""
-    clock = ShiftedClock()
+    clock = clock or ShiftedClock()
     async with (
-        open_test_relay(machine=Machine(clock=clock), **options) as relay,
+        open_test_relay(machine=machine or Machine(clock=clock), **options) as relay,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         yield World(relay, session, clock)

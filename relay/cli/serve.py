@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 def serve(data: Path | None, listen: str | None, admin_listen: str | None, config: Path | None) -> None:
     """Run the relay until SIGTERM or Ctrl-C; SIGHUP reads the settings again."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
+    from relay.adapters.process import raise_descriptors
 
     command_line: dict[str, Any] = {"data": data, "listen": listen}
     if admin_listen is not None:
         command_line["admin"] = {"listen": admin_listen}
     settings = settings_of(config, command_line)
+    raise_descriptors()
     os.umask(0o077)  # the database, its WAL and blobs are nobody else's business
     try:
         with open_data_folder(settings.data_folder) as folder:

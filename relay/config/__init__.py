@@ -4,7 +4,7 @@ from .addresses import Network, Networks, SecretFile, is_loopback, split_listen
 from .changes import Changes, Current, changes_between
 from .documents import commented_file, table_of, toml
 from .fields import Option, options_of
-from .limits import LimitSettings, Rate, RateSettings
+from .limits import LimitSettings, Rate, RateSettings, ShedSettings
 from .settings import Settings
 from .sources import (
     FILE_NAME,
@@ -32,6 +32,7 @@ __all__ = [
     "RateSettings",
     "SecretFile",
     "Settings",
+    "ShedSettings",
     "Source",
     "changes_between",
     "commented_file",

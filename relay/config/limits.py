@@ -66,6 +66,17 @@ class LimitSettings(BaseModel):
         limits.GROUP_LOG_IDLE_SECONDS,
         description="a group's log is removed after this time without a read or an append",
     )
+    connections: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        limits.CONNECTIONS, description="WebSockets at once, of everybody"
+    )
+    connections_of_address: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        limits.CONNECTIONS_OF_ADDRESS,
+        description="WebSockets at once from one address prefix (IPv4 /24, IPv6 /48); those from loopback do not count",
+    )
+    connections_of_device: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        limits.CONNECTIONS_OF_DEVICE,
+        description="signed WebSockets at once of one device; for one more the oldest ends",
+    )
 
     def advertised(self) -> dict[str, int]:
         """All limits of the wire, with these in their places."""
@@ -85,7 +96,10 @@ class Rate(BaseModel):
 
 
 class RateSettings(BaseModel):
-    """Requests over HTTP, and envelopes. Addresses count by prefix (IPv4 /24, IPv6 /48), in memory only; loopback does not."""
+    """How much in how short a time; told in `/.well-known/tokenim`.
+
+    Requests over HTTP, and envelopes. Addresses count by prefix (IPv4 /24, IPv6 /48), in memory only; loopback does not.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -115,4 +129,28 @@ class RateSettings(BaseModel):
     submit_address: Rate = Field(
         Rate(burst=200_000, per_second=8_000),
         description="targets of submits from one address prefix, by all its connections",
+    )
+
+    def advertised(self) -> dict[str, Rate]:
+        """All of them, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class ShedSettings(BaseModel):
+    """From when on new accounts are refused; a little further uploads, and then new connections: who is here comes first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loop_late_ms: Annotated[int, Field(ge=10, le=60_000)] = Field(
+        200,
+        description="new accounts are refused while the event loop is late by so many milliseconds, over some seconds",
+    )
+    memory_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        85,
+        description="new accounts are refused while the process has so much of the memory that it may have "
+        "(of its control group, or of the machine); 100: however much it has",
+    )
+    disk_free_bytes: Annotated[int, Field(ge=0, le=2**50)] = Field(
+        1_073_741_824,
+        description="uploads are refused while the disk of the data folder has less room, new accounts already at twice that",
     )

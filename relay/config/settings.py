@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .addresses import Networks, SecretFile, WebOrigins, check_origin, split_listen
 from .fields import setting
-from .limits import LimitSettings, RateSettings
+from .limits import LimitSettings, RateSettings, ShedSettings
 
 
 class TlsSettings(BaseModel):
@@ -129,6 +129,9 @@ class Settings(BaseModel):
     audit: AuditSettings = setting(AuditSettings.model_validate({}), "the audit log")
     limits: LimitSettings = setting(LimitSettings.model_validate({}), "quotas and times", reload=True)
     rates: RateSettings = setting(RateSettings.model_validate({}), "rate limits", reload=True)
+    shed: ShedSettings = setting(
+        ShedSettings.model_validate({}), "what is refused when there is too much to do", reload=True
+    )
 
     @field_validator("listen")
     @classmethod

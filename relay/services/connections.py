@@ -8,6 +8,7 @@ from typing import Final
 from relay.observe.figures import Figures
 from relay.ports.clock import Clock, Randomness
 from relay.ports.mailboxes import MailboxStore
+from relay.services.connection_caps import ConnectionCaps
 from relay.services.delivery import Delivery
 from relay.services.devices import Devices
 from relay.services.running import Running
@@ -16,7 +17,7 @@ from relay.session.machine import State
 from relay.session.session import Line, Meter, Session
 from relay.wire import limits
 from relay.wire.codec import encode_frame
-from relay.wire.errors import NotAllowed, ShuttingDown, Unauthenticated
+from relay.wire.errors import NotAllowed, RateLimited, ShuttingDown, Unauthenticated
 from relay.wire.frames import Authenticate, Challenge, Notice, NoticeKind, Ready, Resume
 
 FINISH_WITHIN_SECONDS: Final = 5
@@ -37,6 +38,7 @@ class Connections:
         randomness: Randomness,
         figures: Figures,
         limits_digest: bytes,
+        caps: ConnectionCaps,
     ) -> None:
         self._devices = devices
         self._store = store
@@ -46,6 +48,7 @@ class Connections:
         self._randomness = randomness
         self._figures = figures
         self._limits_digest = limits_digest
+        self.caps: Final = caps
         self._sessions: set[Session] = set()
         self.stopping = False
 
@@ -69,6 +72,7 @@ class Connections:
         self._sessions.discard(session)
         if session.signer is not None:
             self._wakeup.leave(session)
+            self.caps.leave(session)
         if session.delivery is not None:
             session.delivery.stop()
             self._wakeup.release(session.device_id, session.delivery)
@@ -93,6 +97,9 @@ class Connections:
         if session.state is not State.CLOSED:
             session.signer = device
             self._wakeup.enter(session)
+            if (oldest := self.caps.join(session)) is not None:
+                self._figures.add("refused_total", label=RateLimited.code)
+                oldest.end(RateLimited.code)
             session.send(Ready(self._limits_digest, mailbox.next_sequence))
 
     def tell_limits(self, digest: bytes) -> None:

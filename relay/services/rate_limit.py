@@ -144,18 +144,18 @@ class Rates:
             raise RateLimited(retry_after_ms=wait_ms)
 
     def _take_address(self, limit: Gcra, address: str | None) -> None:
-        prefix = self._prefix(address)
+        prefix = self.prefix(address)
         if prefix is not None:
             self._take(limit, prefix)
 
-    def _prefix(self, address: str | None) -> bytes | None:
-        """Under a key of this process: a memory dump of the limits names nobody's network."""
+    def prefix(self, address: str | None) -> bytes | None:
+        """16 B of an address's prefix, None for loopback. Under a key of this process: a memory dump names nobody's network."""
         prefix = address_prefix(address) if address else None
         return None if prefix is None else hashlib.blake2b(prefix, key=self._key, digest_size=16).digest()
 
     def submit_meter(self, address: str | None) -> SubmitMeter:
         """For a new WebSocket from this address."""
-        return SubmitMeter(self, self._new_submit, self._prefix(address))
+        return SubmitMeter(self, self._new_submit, self.prefix(address))
 
     def take_submit(self, prefix: bytes, targets: int) -> None:
         """Submitted from this address prefix, as a meter has it."""
@@ -164,7 +164,7 @@ class Rates:
 
     def take_http_submit(self, address: str | None, targets: int) -> None:
         """A submit by a request from this address."""
-        prefix = self._prefix(address)
+        prefix = self.prefix(address)
         if prefix is not None:
             self.take_submit(prefix, targets)
 

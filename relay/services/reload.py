@@ -31,4 +31,6 @@ def apply(services: Services, settings: Settings) -> None:
     services.store.mailboxes.change_quotas(quotas_of(settings))
     services.blobs.change(settings.limits)
     services.logs.change(settings.limits)
+    services.connections.caps.change(settings.limits)
+    services.load.change(settings.shed)
     services.connections.tell_limits(digest_of(settings))

@@ -20,6 +20,7 @@ from .devices import Devices
 from .identity import Identity
 from .invites import Invites
 from .link_mailbox import LinkMailboxes
+from .load import Load
 from .long_poll import LongPoll
 from .mailbox import Mailboxes
 from .prekeys import Prekeys
@@ -66,6 +67,7 @@ class Services:
     long_poll: LongPoll
     connections: Connections
     vitals: Vitals
+    load: Load
     transparency: Transparency
 
     @property

@@ -11,6 +11,7 @@ from relay.observe.recent import EVERY_SECONDS, Recent
 from relay.ports.clock import Clock
 from relay.ports.store import Store
 from relay.services.connections import Connections
+from relay.services.load import Load
 from relay.session.session import Session
 from relay.wire.errors import RelayError
 
@@ -29,12 +30,15 @@ def _kind(session: Session) -> str:
 class Vitals:
     """Looks at the store, the connections and the event loop."""
 
-    def __init__(self, store: Store, connections: Connections, figures: Figures, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, connections: Connections, figures: Figures, clock: Clock, load: Load
+    ) -> None:
         self.recent: Final = Recent(figures)
         self._store = store
         self._connections = connections
         self._figures = figures
         self._clock = clock
+        self._load = load
         self._looking = asyncio.Lock()
         self._looked_at: float | None = None
 
@@ -79,11 +83,13 @@ class Vitals:
             await self._clock.sleep(EVERY_SECONDS)
 
     async def feel_the_loop(self) -> None:
-        """Note once a second how late the event loop is, until cancelled."""
+        """Note once a second how late the event loop is, and what that means for the load, until cancelled."""
         while True:
             due = self._clock.monotonic_seconds() + TICK_SECONDS
             await self._clock.sleep(TICK_SECONDS)
-            self._figures.took("loop_late_seconds", max(self._clock.monotonic_seconds() - due, 0.0))
+            late = max(self._clock.monotonic_seconds() - due, 0.0)
+            self._figures.took("loop_late_seconds", late)
+            await self._load.look(late)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from aiohttp import web
 from relay.ports.accounts import Account
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.services.identity import Chain
+from relay.services.load import Shed
 from relay.services.roles import Operation, require
 from relay.wire import limits
 from relay.wire import resources as models
@@ -56,6 +57,7 @@ async def register(call: Call) -> web.StreamResponse:
     services = call.services
     address = client_address(call.request, services.settings.proxy.trusted)
     services.rates.take_registration(address)
+    services.load.admit(Shed.ACCOUNTS)
     account = await services.identity.register(call.read(RegisterRequest))
     services.figures.add("registered_total")
     return answer(told_account(account), status=_CREATED)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from relay.ports.blobs import Blob
 from relay.services.blobs import Piece
+from relay.services.load import Shed
 from relay.services.roles import Operation, require
 from relay.wire import limits
 from relay.wire.errors import (
@@ -93,6 +94,7 @@ async def create(call: Call) -> web.StreamResponse:
     sha256 = _named_hash(call.request.headers.get("Upload-Metadata", ""))
     length = _length(call)
     call.services.rates.take_upload(call.signer.device_id)
+    call.services.load.admit(Shed.UPLOADS)
     blob = await call.services.blobs.create(call.signer, length=length, sha256=sha256)
     headers = {**_headers(blob), "Location": f"/v1/blobs/{encode_id(blob.blob_id)}"}
     return web.Response(status=201, headers=headers)
@@ -138,6 +140,7 @@ async def append(call: Call) -> web.StreamResponse:
         raise UnsupportedMedia("the bytes of an upload are application/offset+octet-stream")
     if (call.request.content_length or 0) > limits.MAX_BLOB_CHUNK_BYTES:
         raise TooLarge
+    call.services.load.admit(Shed.UPLOADS)
     offset = upload_offset(call.request)
     if offset is None:
         raise MalformedRequest("Upload-Offset says where these bytes begin")

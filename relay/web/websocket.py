@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 
 from relay.flow import Flow
 from relay.ports.clock import Clock, Timer
+from relay.services.load import Shed
 from relay.session.session import Session
 from relay.wire import limits
 from relay.wire.codec import SUBPROTOCOL
@@ -139,12 +140,20 @@ class WebSocketLine:
 
 async def connect(call: Call) -> web.WebSocketResponse:
     """Serve one connection until it ends."""
-    request, services = call.request, call.services
-    clock, connections, flow = services.clock, services.connections, request.app[FLOW]
+    request, services, connections = call.request, call.services, call.services.connections
     refuse_page(request, services)
     asked = request.headers.get("Sec-WebSocket-Protocol", "")
     if SUBPROTOCOL not in (word.strip() for word in asked.split(",")):
         raise MalformedRequest(f"connect by WebSocket with the subprotocol {SUBPROTOCOL}")
+    address = client_address(request, services.settings.proxy.trusted)
+    services.load.admit(Shed.CONNECTIONS)
+    with connections.caps.place(services.rates.prefix(address)):
+        return await _serve(call, address)
+
+
+async def _serve(call: Call, address: str | None) -> web.WebSocketResponse:
+    request, services = call.request, call.services
+    clock, connections, flow = services.clock, services.connections, request.app[FLOW]
     response = web.WebSocketResponse(
         timeout=CLOSE_WITHIN_SECONDS,
         heartbeat=limits.PING_SECONDS,
@@ -158,7 +167,6 @@ async def connect(call: Call) -> web.WebSocketResponse:
     if transport is None:
         return response
     line = WebSocketLine(response, transport, clock=clock)
-    address = client_address(request, services.settings.proxy.trusted)
     session = connections.open(line, services.rates.submit_meter(address))
     line.carry(session)
     deadline = clock.call_later(limits.AUTHENTICATE_WITHIN_SECONDS, lambda: connections.expire(session))

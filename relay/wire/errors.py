@@ -31,7 +31,8 @@ RelayError
 ├── RateLimited
 ├── Replaced                      a newer connection has the mailbox (close code 4001)
 ├── ShuttingDown
-└── Unavailable                   the store cannot commit
+├── Unavailable                   the store cannot commit
+└── Overloaded                    there is too much to do: those who are here already come first
 
 Anything else that is raised is a bug: it is logged with a request id and answered as `internal`, without detail.
 """
@@ -267,6 +268,13 @@ class Unavailable(RelayError):
 
     code, http_status, retryable = "unavailable", 503, True
     detail = "the relay cannot store at the moment: nothing was accepted, try again"
+
+
+class Overloaded(RelayError):
+    """The relay has too much to do, or too little room, for this; who is here already comes first. `Retry-After` says when."""
+
+    code, http_status, retryable = "overloaded", 503, True
+    detail = "the relay takes no more of this at the moment: try again later"
 
 
 CLOSE_CODES: Final[dict[str, int]] = {

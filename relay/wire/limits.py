@@ -125,6 +125,11 @@ MAX_LINK_MAILBOXES: Final = 10_000  # of one relay, in memory
 MAX_LINK_BYTES: Final = 67_108_864  # of all of them together
 MAX_LINK_READERS: Final = 8  # that wait at one mailbox
 
+# Connections.
+CONNECTIONS: Final = 50_000
+CONNECTIONS_OF_ADDRESS: Final = 2_000  # of an address prefix: IPv4 /24, IPv6 /48
+CONNECTIONS_OF_DEVICE: Final = 8
+
 # HTTP.
 MAX_REQUEST_BODY_BYTES: Final = 1_048_576
 

@@ -118,7 +118,7 @@ def check_listen(host: str, port: int, *, is_running: bool) -> Finding:
 def check_descriptors(limit: Callable[[], int] | None = None) -> Finding:
     """How many files and connections the process may have open."""
     soft = (limit or _descriptors)()
-    mend = "raise it: `ulimit -n 65536`, or LimitNOFILE=65536 in the systemd unit"
+    mend = "raise it: `ulimit -Hn 65536`, or LimitNOFILE=65536 in the systemd unit"
     found = "no limit" if soft < 0 else f"{soft} files and connections"
     if 0 <= soft < LEAST_DESCRIPTORS:
         return failed("descriptors", found, mend)
@@ -128,8 +128,8 @@ def check_descriptors(limit: Callable[[], int] | None = None) -> Finding:
 
 
 def _descriptors() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return -1 if soft == resource.RLIM_INFINITY else soft
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # `serve` raises what it has to that
+    return -1 if hard == resource.RLIM_INFINITY else hard
 
 
 def nearest_folder(path: Path) -> Path:
