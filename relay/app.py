@@ -29,6 +29,7 @@ from relay.services.housekeeping import open_housekeeping
 from relay.services.identity import kept_until_ms
 from relay.services.invites import Invites
 from relay.services.reload import apply, quotas_of
+from relay.services.roles import Roles
 from relay.services.services import Services
 from relay.services.transparency import Transparency
 from relay.services.vitals import open_samples, open_vitals
@@ -194,6 +195,7 @@ async def open_commands(
         scheme = "https" if settings.speaks_tls else "http"
         origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
         audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
+        roles = Roles(settings.roles)
         yield Commands(
             audit,
             Administration(
@@ -206,11 +208,13 @@ async def open_commands(
                     bus=bus,
                     kept_until_ms=partial(kept_until_ms, machine.clock, settings.limits.handle_kept_seconds),
                 ),
+                roles,
                 bus=bus,
             ),
             Invites(
                 state.store.invites,
                 audit,
+                roles,
                 clock=machine.clock,
                 randomness=machine.randomness,
                 origin=origin,

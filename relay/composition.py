@@ -40,6 +40,7 @@ from relay.services.reach import Reach
 from relay.services.recovery import Recovery
 from relay.services.registration_work import WorkForAccounts
 from relay.services.reload import digest_of
+from relay.services.roles import Roles
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
@@ -104,9 +105,10 @@ def compose(
         handle_kept_seconds=settings.limits.handle_kept_seconds,
         owner_joined=folder.forget_owner_invite,
     )
-    wakeup = Wakeup(bus)
+    wakeup, roles = Wakeup(bus), Roles(settings.roles)
     connections = Connections(
         devices=devices,
+        roles=roles,
         store=store.mailboxes,
         wakeup=wakeup,
         running=running,
@@ -136,16 +138,23 @@ def compose(
         store=store,
         audit=audit,
         rates=Rates(settings.rates, monotonic_ms=clock.monotonic_ms, randomness=randomness),
+        roles=roles,
         devices=devices,
         reach=reach,
         identity=identity,
         recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
         links=LinkMailboxes(clock),
-        administration=Administration(store.accounts, store.directory, deletion, bus=bus),
+        administration=Administration(store.accounts, store.directory, deletion, roles, bus=bus),
         deletion=deletion,
-        logins=DashboardLogins(store.accounts, audit, clock=clock, randomness=randomness),
+        logins=DashboardLogins(store.accounts, audit, roles, clock=clock, randomness=randomness),
         invites=Invites(
-            store.invites, audit, clock=clock, randomness=randomness, origin=origin, signing_key=key.public
+            store.invites,
+            audit,
+            roles,
+            clock=clock,
+            randomness=randomness,
+            origin=origin,
+            signing_key=key.public,
         ),
         prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
         blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
@@ -156,6 +165,7 @@ def compose(
             store.mailboxes,
             reach,
             Strangers(settings.limits, settings.rates.token, clock=clock),
+            roles,
             bus=bus,
             clock=clock,
             figures=figures,

@@ -18,6 +18,7 @@ from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.config import Settings, split_listen
 from relay.ports.clock import Clock
 from relay.services.audit import Action, Audit
+from relay.services.roles import Roles
 from relay.session.proof import RelayKey
 from relay.wire.audit_rows import Party
 
@@ -69,4 +70,5 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield folder_checks.check_disk(place)
     yield folder_checks.check_clock(folder, (clock or SystemClock()).now_ms())
     yield folder_checks.check_database(folder)
+    yield folder_checks.check_roles(folder, Roles(settings.roles).names)
     yield folder_checks.check_blobs(folder)

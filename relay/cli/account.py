@@ -124,17 +124,27 @@ def account_delete(named: str, yes: bool, data: Path | None, config: Path | None
 
 
 @role.command("list")
+@click.option("--permissions", is_flag=True, help="Print the roles themselves, and what each may.")
 @data_option
 @config_option
 @json_option
-def role_list(data: Path | None, config: Path | None, as_json: bool) -> None:
-    """Print every account whose role is another than member."""
+def role_list(permissions: bool, data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Print every account whose role is another than member; a role that is defined no more is marked."""
     from relay.services.roles import Role
 
-    for one in (each for each in Role if each is not Role.MEMBER):
-        for found in _pages(data, config, {"role": one.value}):
+    roles = run_command(data, config, "role.list", {})["roles"]
+    if permissions:
+        for one in roles:
+            words = ", ".join(one["permissions"]) or "no permissions"
+            plain = f"{one['role']:9}  {one['accounts']:,} accounts  {words}"
+            click.echo(json.dumps(one) if as_json else plain)
+        return
+    for one in (each for each in roles if each["role"] != Role.MEMBER and each["accounts"]):
+        for found in _pages(data, config, {"role": one["role"]}):
             told = {key: found[key] for key in ("account", "handle", "role", "suspended")}
-            plain = f"{found['role']:9}  {found['handle'] or _NOTHING:32}  {found['account']}"
+            told["defined"] = one["defined"]
+            gone = "" if one["defined"] else "  NOT DEFINED: it may do nothing"
+            plain = f"{found['role']:9}  {found['handle'] or _NOTHING:32}  {found['account']}{gone}"
             click.echo(json.dumps(told) if as_json else plain)
 
 

@@ -64,11 +64,15 @@ def config_show(data: Path | None, config: Path | None, as_json: bool) -> None:
 
 
 def _row(option: "Option", source: "Source", *, as_json: bool) -> str:
-    from relay.config import toml
+    from relay.config import plain, toml
 
     if as_json:
-        value = None if option.value is None else json.loads(toml(option.value))
-        told = {"name": option.name, "value": value, "source": source.kind, "where": source.where or None}
+        told = {
+            "name": option.name,
+            "value": plain(option.value),
+            "source": source.kind,
+            "where": source.where or None,
+        }
         more = {"description": option.description, "takes": option.allowed or None, "reload": option.reload}
         return json.dumps({**told, **more})
     set_to = (
@@ -86,7 +90,10 @@ def config_check(data: Path | None, config: Path | None) -> None:
     from relay.app import tls_of
 
     try:
-        tls_of(settings_of(config, {"data": data}))
+        settings = settings_of(config, {"data": data})
+        tls_of(settings)
     except StartRefused as error:
         fail(str(error), error.exit_code)
+    for name, permissions in (settings.roles or {}).items():
+        click.echo(f"role {name}: {', '.join(permissions) or 'no permissions'}")
     click.echo("the settings are in order")

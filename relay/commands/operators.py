@@ -3,14 +3,13 @@
 The same over the socket, in process on a stopped relay, and, but for what belongs to the machine alone, over HTTP.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from relay.config import Settings, options_of, toml
+from relay.config import Settings, options_of, plain
 from relay.observe.figures import Figures
 from relay.observe.recent import told_now
 from relay.ports.accounts import Account
@@ -170,6 +169,21 @@ async def _account_delete(commands: Commands, given: AccountNamed, act: Act) -> 
     return _told_account(await commands.administration.delete(given.account, act=act))
 
 
+@TABLE.changes_nothing("role.list", Arguments, Operation.LIST_ACCOUNTS)
+async def _role_list(commands: Commands, _given: Arguments) -> Answer:
+    return {
+        "roles": [
+            {
+                "role": role.name,
+                "defined": role.defined,
+                "permissions": [one.value for one in Operation if one in role.permissions],
+                "accounts": role.accounts,
+            }
+            for role in await commands.administration.roles()
+        ]
+    }
+
+
 @TABLE.changes("role.grant", RoleGrant, Operation.GRANT_ROLES)
 async def _role_grant(commands: Commands, given: RoleGrant, act: Act) -> Answer:
     return _told_account(await commands.administration.grant(given.account, given.role, act=act))
@@ -237,7 +251,7 @@ async def _settings_show(commands: Commands, _given: Arguments) -> Answer:
         "settings": [
             {
                 "name": option.name,
-                "value": None if option.value is None else json.loads(toml(option.value)),
+                "value": plain(option.value),
                 "description": option.description,
                 "reload": option.reload,
             }

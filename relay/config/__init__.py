@@ -2,7 +2,7 @@
 
 from .addresses import Network, Networks, SecretFile, is_loopback, split_listen
 from .changes import Changes, Current, changes_between
-from .documents import commented_file, table_of, toml
+from .documents import commented_file, plain, table_of, toml
 from .fields import Option, options_of
 from .limits import LimitSettings, Rate, RateSettings, ShedSettings
 from .settings import Settings
@@ -41,6 +41,7 @@ __all__ = [
     "load",
     "load_settings",
     "options_of",
+    "plain",
     "process_environment",
     "split_listen",
     "table_of",

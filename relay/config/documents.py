@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections.abc import Mapping
 from itertools import groupby
 
 from .fields import Option, options_of
@@ -16,6 +17,7 @@ _HEAD = """\
 """
 _EXAMPLES = {
     "origin": "https://chat.example",
+    "roles": {"helpdesk": ("list_accounts", "suspend_accounts")},
     "admin.listen": "127.0.0.1:8081",
     "tls.certificate": "/etc/tokenim/fullchain.pem",
     "tls.key": "/etc/tokenim/privkey.pem",
@@ -26,11 +28,24 @@ _EXAMPLES = {
 
 def toml(value: object) -> str:
     """A value as TOML has it. (What JSON writes of strings, numbers, booleans and lists of them is TOML, too.)"""
+    if isinstance(value, Mapping):
+        return (
+            "{ " + ", ".join(f"{json.dumps(str(key))} = {toml(each)}" for key, each in value.items()) + " }"
+        )
     if isinstance(value, tuple):
         return json.dumps([str(each) for each in value], ensure_ascii=False)
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     return json.dumps(str(value), ensure_ascii=False)
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it: None, strings, numbers, booleans, lists and objects of them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [str(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def table_of(option: Option) -> str:

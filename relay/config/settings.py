@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from .addresses import Networks, SecretFile, WebOrigins, check_origin, split_listen
 from .fields import setting
 from .limits import LimitSettings, RateSettings, ShedSettings
+from .permissions import DefinedRoles
 
 
 class TlsSettings(BaseModel):
@@ -108,6 +109,12 @@ class Settings(BaseModel):
         60,
         'with `registration = "open"`: from so many accounts without an invite in an hour on the proof of work grows by a bit, '
         "and by another each time that they double",
+        reload=True,
+    )
+    roles: DefinedRoles = setting(
+        None,
+        "roles beside those that are there: for each name the permissions that it has, and no other; "
+        "an account with a role that is defined no more may do nothing",
         reload=True,
     )
     anonymous_submit: bool = setting(

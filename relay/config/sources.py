@@ -3,7 +3,6 @@
 `TOKENIM_RELAY_LIMITS__MAILBOX_BYTES` is `limits.mailbox_bytes`. An unknown name is refused together with the nearest known one.
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from .fields import options_of, put
+from .permissions import nearest
 from .rules import broken_rules
 from .settings import RETIRED, Settings
 
@@ -21,6 +21,9 @@ ENVIRONMENT_PREFIX: Final = "TOKENIM_RELAY_"
 FILE_NAME: Final = "config.toml"
 """In the data folder: read if no other file is named."""
 _NESTED: Final = "__"
+
+_WHOLE: Final = frozenset({"roles"})
+"""Settings that are a table themselves: it has one source."""
 
 SourceKind: TypeAlias = Literal["default", "file", "environment", "command line"]
 
@@ -174,8 +177,7 @@ def _names() -> list[str]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else "; `tokenim-relay config show` prints all there are"
+    return nearest(name, known) or "; `tokenim-relay config show` prints all there are"
 
 
 def _retired(name: str, setting: str) -> str:
@@ -205,7 +207,7 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and prefix + name not in _WHOLE:
             yield from _leaves(value, f"{prefix}{name}.")
         elif isinstance(value, BaseModel):
             yield from (option.name for option in options_of(value, f"{prefix}{name}."))

@@ -1,5 +1,6 @@
 """Accounts as their operator sees them: listed page by page, found by what is written of them. Changes nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +37,9 @@ class AccountDirectory(Protocol):
 
     async def page(self, wanted: Wanted, *, after: bytes, limit: int) -> tuple[ListedAccount, ...]:
         """At most `limit` accounts with ids above `after` (empty: from the first)."""
+
+    async def roles_in_use(self) -> Mapping[str, int]:
+        """How many accounts have each role that at least one has."""
 
     async def ids_between(self, low: bytes, high: bytes, *, limit: int) -> tuple[bytes, ...]:
         """At most `limit` ids of accounts from `low` to `high` (32 B each), both included, ascending."""

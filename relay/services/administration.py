@@ -4,6 +4,7 @@ Nobody changes an account that may do more than itself.
 """
 
 import base64
+from dataclasses import dataclass
 from typing import Final
 
 from relay.ports.accounts import Account, AccountStore
@@ -12,7 +13,7 @@ from relay.ports.directory import AccountDirectory, ListedAccount, Wanted
 from relay.services.audit import Act
 from relay.services.deletion import Deletion
 from relay.services.identity import is_handle
-from relay.services.roles import Role
+from relay.services.roles import ON_A_SOCKET, Operation, Role, Roles
 from relay.wire import limits
 from relay.wire.audit_rows import Party
 from relay.wire.errors import MalformedRequest, NotFound
@@ -37,15 +38,32 @@ def ids_that_begin(text: str) -> tuple[bytes, bytes] | None:
     return tuple((low | rest).to_bytes(limits.ACCOUNT_ID_BYTES, "big") for rest in (0, (1 << open_bits) - 1))  # type: ignore[return-value]
 
 
+@dataclass(frozen=True, slots=True)
+class RoleInUse:
+    """A role, what it may, how many accounts have it; `defined` is False for one that is in no table any more."""
+
+    name: str
+    defined: bool
+    permissions: frozenset[Operation]
+    accounts: int
+
+
 class Administration:
     """The accounts of a relay, for who runs it."""
 
     def __init__(
-        self, accounts: AccountStore, directory: AccountDirectory, deletion: Deletion, *, bus: Bus
+        self,
+        accounts: AccountStore,
+        directory: AccountDirectory,
+        deletion: Deletion,
+        roles: Roles,
+        *,
+        bus: Bus,
     ) -> None:
         self._accounts = accounts
         self._directory = directory
         self._deletion = deletion
+        self._roles = roles
         self._bus = bus
 
     async def find(self, named: str) -> bytes:
@@ -63,6 +81,15 @@ class Administration:
     async def page(self, wanted: Wanted, *, after: bytes, limit: int) -> tuple[ListedAccount, ...]:
         """As of the port."""
         return await self._directory.page(wanted, after=after, limit=limit)
+
+    async def roles(self) -> tuple[RoleInUse, ...]:
+        """Every role there is, and after them those that an account still has though they are defined no more."""
+        counted = await self._directory.roles_in_use()
+        gone = sorted(role for role in counted if role not in self._roles.names)
+        return tuple(
+            RoleInUse(name, name not in gone, self._roles.permissions_of(name), counted.get(name, 0))
+            for name in (*self._roles.names, *gone)
+        )
 
     async def suspend(self, named: str, *, act: Act) -> Account:
         """It gets nothing any more, and its connections end; what it has waits.
@@ -95,10 +122,9 @@ class Administration:
 
         Raises what `find` raises, NotAllowed, MalformedRequest for a role that there is not, LastOwner.
         """
-        if role not in [*Role]:
-            raise MalformedRequest(f"there is no role {role!r}: {', '.join(Role)}")
+        self._roles.check_known(role)
         account_id = await self._meant(named, act, detail=role)
-        act.by.require_all_of(role)
+        self._roles.require_all_of(role, by=act.by)
         return self._changed(
             await self._accounts.set_role(account_id, role, owner=Role.OWNER, audited=act.done())
         )
@@ -110,10 +136,11 @@ class Administration:
         account = await self._accounts.account(account_id)
         if account is None:
             raise NotFound("there is no such account")
-        act.by.require_all_of(account.role)
+        self._roles.require_all_of(account.role, by=act.by)
         return account_id
 
     def _changed(self, account: Account) -> Account:
-        """What is remembered of it is stale; a suspended one is cut off."""
-        self._bus.publish(AccountChanged(account.account_id, suspended=account.suspended))
+        """What is remembered of it is stale; one that is suspended, or whose role is for no connection, is cut off."""
+        shut_out = account.suspended or not self._roles.permissions_of(account.role) >= ON_A_SOCKET
+        self._bus.publish(AccountChanged(account.account_id, suspended=shut_out))
         return account

@@ -11,6 +11,7 @@ from relay.ports.mailboxes import MailboxStore
 from relay.services.connection_caps import ConnectionCaps
 from relay.services.delivery import Delivery
 from relay.services.devices import Devices
+from relay.services.roles import ON_A_SOCKET, Operation, Roles
 from relay.services.running import Running
 from relay.services.wakeup import Wakeup
 from relay.session.machine import State
@@ -31,6 +32,7 @@ class Connections:
         self,
         *,
         devices: Devices,
+        roles: Roles,
         store: MailboxStore,
         wakeup: Wakeup,
         running: Running,
@@ -41,6 +43,7 @@ class Connections:
         caps: ConnectionCaps,
     ) -> None:
         self._devices = devices
+        self._roles = roles
         self._store = store
         self._wakeup = wakeup
         self._running = running
@@ -87,12 +90,11 @@ class Connections:
         session.send(Ready(self._limits_digest, 0))
 
     async def authenticate(self, session: Session, frame: Authenticate) -> None:
-        """A device, if it signed this connection's challenge; raises Unauthenticated, NotAllowed if suspended."""
+        """A device, if it signed this connection's challenge; raises Unauthenticated, NotAllowed."""
         device = await self._devices.prove_socket(
             frame.device_id, challenge=session.challenge, signature=frame.signature
         )
-        if device.suspended:
-            raise NotAllowed
+        self._roles.require(device, Operation.READ_MAILBOX)
         mailbox = await self._store.state(device.device_id)
         if session.state is not State.CLOSED:
             session.signer = device
@@ -109,6 +111,14 @@ class Connections:
             notice = encode_frame(Notice(NoticeKind.LIMITS_CHANGED, (digest,)))
             for session in self.sessions():
                 session.notify(notice)
+
+    def end_without_rights(self) -> None:
+        """Roles have changed: who is connected and may no longer be has to come anew, and is judged then."""
+        for session in self.sessions():
+            if session.signer is not None and not all(
+                self._roles.allows(session.signer, operation) for operation in ON_A_SOCKET
+            ):
+                session.end(NotAllowed.code)
 
     async def note_present(self) -> None:
         """Whoever is connected is here today too, if the connection is older than the day."""

@@ -12,7 +12,7 @@ from typing import Final
 from relay.ports.accounts import AccountStore
 from relay.ports.clock import Clock, Randomness
 from relay.services.audit import Action, Audit
-from relay.services.roles import Authority
+from relay.services.roles import Authority, Roles
 from relay.wire.errors import NotAllowed, Unauthenticated
 
 SECRET_BYTES: Final = 32
@@ -48,9 +48,12 @@ class _Link:
 class DashboardLogins:
     """Links and sessions of one relay."""
 
-    def __init__(self, accounts: AccountStore, audit: Audit, *, clock: Clock, randomness: Randomness) -> None:
+    def __init__(
+        self, accounts: AccountStore, audit: Audit, roles: Roles, *, clock: Clock, randomness: Randomness
+    ) -> None:
         self._accounts = accounts
         self._audit = audit
+        self._roles = roles
         self._clock = clock
         self._randomness = randomness
         self._links: dict[bytes, _Link] = {}
@@ -104,7 +107,7 @@ class DashboardLogins:
         account = await self._accounts.account(session.account_id)
         if account is None:
             raise Unauthenticated("the account of this session is gone")
-        return Authority.of_account(account.account_id, account.role, suspended=account.suspended)
+        return self._roles.authority(account.account_id, account.role, suspended=account.suspended)
 
     def log_out(self, cookie: bytes) -> None:
         """The session is over; without effect if there is none."""

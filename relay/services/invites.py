@@ -6,7 +6,7 @@ from hashlib import sha256
 from relay.ports.clock import Clock
 from relay.ports.invites import Invite, InviteStore
 from relay.services.audit import Act, Action, Audit
-from relay.services.roles import Role
+from relay.services.roles import Role, Roles
 from relay.wire import limits
 from relay.wire.audit_rows import Party
 from relay.wire.errors import Conflict, InviteInvalid, MalformedRequest, NotFound
@@ -25,6 +25,7 @@ class Invites:
         self,
         store: InviteStore,
         audit: Audit,
+        roles: Roles,
         *,
         clock: Clock,
         randomness: Callable[[int], bytes],
@@ -33,6 +34,7 @@ class Invites:
     ) -> None:
         self._store = store
         self._audit = audit
+        self._roles = roles
         self._clock = clock
         self._randomness = randomness
         self._origin = origin
@@ -48,13 +50,12 @@ class Invites:
         Raises MalformedRequest for a role or a number of uses that there is not, NotAllowed for a role that may do more than
         who asks.
         """
-        if role not in [*Role]:
-            raise MalformedRequest(f"there is no role {role!r}: {', '.join(Role)}")
+        self._roles.check_known(role)
         if not 1 <= uses <= limits.MAX_INVITE_USES:
             raise MalformedRequest(f"an invite has 1 to {limits.MAX_INVITE_USES} uses")
         if ttl_seconds is not None and not 1 <= ttl_seconds <= 10**9:
             raise MalformedRequest("an invite lives at least one second")
-        act.by.require_all_of(role)
+        self._roles.require_all_of(role, by=act.by)
         secret = self._randomness(limits.INVITE_SECRET_BYTES)
         invite = self._invite(secret, role, uses, ttl_seconds)
         act.about(Party.invite(invite_name(invite)), detail=role)
@@ -86,7 +87,7 @@ class Invites:
         if len(meant) > 1:
             raise MalformedRequest("several invites begin like this: give more of the name")
         act.about(Party.invite(invite_name(meant[0])), detail=meant[0].role)
-        act.by.require_all_of(meant[0].role)
+        self._roles.require_all_of(meant[0].role, by=act.by)
         await self._store.revoke(meant[0].secret_hash, audited=act.done())
         return meant[0]
 

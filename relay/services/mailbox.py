@@ -16,6 +16,7 @@ from relay.ports.clock import Clock
 from relay.ports.mailboxes import Appended, MailboxStore, Submission
 from relay.services.devices import KnownDevice
 from relay.services.reach import Reach, Reachable
+from relay.services.roles import Operation, Roles
 from relay.services.strangers import STRANGE, Strangers
 from relay.session.session import Meter
 from relay.wire.errors import MalformedRequest, NotAllowed, RelayError
@@ -80,6 +81,7 @@ class Mailboxes:
         store: MailboxStore,
         reach: Reach,
         strangers: Strangers,
+        roles: Roles,
         *,
         bus: Bus,
         clock: Clock,
@@ -91,6 +93,7 @@ class Mailboxes:
         self._store = store
         self._reach = reach
         self._strangers = strangers
+        self._roles = roles
         self._bus = bus
         self._clock = clock
         self._figures = figures
@@ -141,7 +144,9 @@ class Mailboxes:
         if not self._anonymous_submit:
             if signer is None or signer.suspended:
                 raise NotAllowed("this relay takes submits on authenticated connections only")
+            self._roles.require(signer, Operation.SUBMIT)
         elif signer is not None:
+            self._roles.require(signer, Operation.SUBMIT)
             for grant in submit.grants:
                 if grant.token or grant.account_id != signer.account_id:
                     raise NotAllowed(

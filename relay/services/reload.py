@@ -26,6 +26,8 @@ def apply(services: Services, settings: Settings) -> None:
     services.current.settings = settings
     services.log.set_level(settings.log_level)
     services.identity.change(settings)
+    services.roles.change(settings.roles)
+    services.connections.end_without_rights()
     services.rates.change(settings.rates)
     services.mailboxes.change(settings.limits, settings.rates.token)
     services.store.mailboxes.change_quotas(quotas_of(settings))

@@ -27,6 +27,7 @@ from .prekeys import Prekeys
 from .rate_limit import Rates
 from .reach import Reach
 from .recovery import Recovery
+from .roles import Roles
 from .running import Running
 from .sealed_logs import SealedLogs
 from .transparency import Transparency
@@ -49,6 +50,7 @@ class Services:
     store: Store
     audit: Audit
     rates: Rates
+    roles: Roles
     devices: Devices
     reach: Reach
     identity: Identity

@@ -8,7 +8,7 @@ from relay.ports.accounts import Account
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.services.identity import Chain
 from relay.services.load import Shed
-from relay.services.roles import Operation, require
+from relay.services.roles import Operation
 from relay.wire import limits
 from relay.wire import resources as models
 from relay.wire.resources import (
@@ -70,7 +70,7 @@ async def own_account(call: Call) -> web.StreamResponse:
 
 async def delete_own_account(call: Call) -> web.StreamResponse:
     """DELETE /v1/accounts/self."""
-    require(call.signer, Operation.DELETE_ACCOUNT)
+    call.require(Operation.DELETE_ACCOUNT)
     await call.services.deletion.delete_own(call.signer)
     return nothing()
 
@@ -90,7 +90,7 @@ async def own_devices(call: Call) -> web.StreamResponse:
 
 async def advance_manifest(call: Call) -> web.StreamResponse:
     """POST /v1/accounts/self/manifests."""
-    require(call.signer, Operation.CHANGE_MANIFEST)
+    call.require(Operation.CHANGE_MANIFEST)
     signed = call.read(ManifestRequest).manifest.signed_manifest()
     return answer(told_account(await call.services.identity.advance(call.signer.account_id, signed)))
 
@@ -108,7 +108,7 @@ async def manifests(call: Call) -> web.StreamResponse:
 
 async def set_handle(call: Call) -> web.StreamResponse:
     """PUT /v1/handle."""
-    require(call.signer, Operation.SET_HANDLE)
+    call.require(Operation.SET_HANDLE)
     request = call.read(HandleRequest)
     await call.services.identity.set_handle(call.signer, request.handle, request.public_token)
     return nothing()
@@ -116,14 +116,14 @@ async def set_handle(call: Call) -> web.StreamResponse:
 
 async def release_handle(call: Call) -> web.StreamResponse:
     """DELETE /v1/handle."""
-    require(call.signer, Operation.SET_HANDLE)
+    call.require(Operation.SET_HANDLE)
     await call.services.identity.release_handle(call.signer)
     return nothing()
 
 
 async def find_handle(call: Call) -> web.StreamResponse:
     """GET /v1/handles/{handle}."""
-    require(call.signer, Operation.LOOK_UP_HANDLE)
+    call.require(Operation.LOOK_UP_HANDLE)
     call.services.rates.take_lookup(call.signer.device_id)
     handle = call.request.match_info["handle"]
     account_id, public_token = await call.services.identity.find(handle)
@@ -141,7 +141,7 @@ async def find_handle(call: Call) -> web.StreamResponse:
 
 async def add_delivery_token(call: Call) -> web.StreamResponse:
     """POST /v1/delivery-tokens."""
-    require(call.signer, Operation.MANAGE_TOKENS)
+    call.require(Operation.MANAGE_TOKENS)
     request = call.read(DeliveryTokenRequest)
     token = DeliveryToken(request.token_hash, TokenClass[request.token_class.upper()], request.expires_at_ms)
     await call.services.reach.add_token(call.signer, token)
@@ -150,7 +150,7 @@ async def add_delivery_token(call: Call) -> web.StreamResponse:
 
 async def list_delivery_tokens(call: Call) -> web.StreamResponse:
     """GET /v1/delivery-tokens."""
-    require(call.signer, Operation.MANAGE_TOKENS)
+    call.require(Operation.MANAGE_TOKENS)
     tokens = await call.services.reach.list_tokens(call.signer.account_id)
     return answer(
         DeliveryTokensAnswer(
@@ -168,6 +168,6 @@ async def list_delivery_tokens(call: Call) -> web.StreamResponse:
 
 async def remove_delivery_token(call: Call) -> web.StreamResponse:
     """DELETE /v1/delivery-tokens/{token_hash}."""
-    require(call.signer, Operation.MANAGE_TOKENS)
+    call.require(Operation.MANAGE_TOKENS)
     await call.services.reach.remove_token(call.signer, call.path_bytes("token_hash", limits.HASH_BYTES))
     return nothing()

@@ -15,7 +15,7 @@ from aiohttp import web
 from relay.ports.blobs import Blob
 from relay.services.blobs import Piece
 from relay.services.load import Shed
-from relay.services.roles import Operation, require
+from relay.services.roles import Operation
 from relay.wire import limits
 from relay.wire.errors import (
     MalformedRequest,
@@ -87,7 +87,7 @@ async def options(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     """POST /v1/blobs."""
-    require(call.signer, Operation.UPLOAD_BLOB)
+    call.require(Operation.UPLOAD_BLOB)
     _tus(call)
     if call.body:
         raise MalformedRequest("an upload is begun without a body: send the bytes by PATCH")
@@ -134,7 +134,7 @@ def _claimed_hash(call: Call) -> bytes | None:
 
 async def append(call: Call) -> web.StreamResponse:
     """PATCH /v1/blobs/{blob_id}."""
-    require(call.signer, Operation.UPLOAD_BLOB)
+    call.require(Operation.UPLOAD_BLOB)
     _tus(call)
     if call.request.content_type != "application/offset+octet-stream":
         raise UnsupportedMedia("the bytes of an upload are application/offset+octet-stream")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from relay.ports.clock import Clock
 from relay.services.devices import KnownDevice
+from relay.services.roles import Operation
 from relay.services.services import Services
 from relay.session.proof import parse_authorization
 from relay.wire import limits
@@ -56,6 +57,10 @@ class Call:
         if self.device is None:
             raise Unauthenticated
         return self.device
+
+    def require(self, operation: Operation) -> None:
+        """Raise NotAllowed unless who signed may do this."""
+        self.services.roles.require(self.signer, operation)
 
     def read(self, model: type[Model]) -> Model:
         """The body as `model`; raises MalformedRequest that names the fields, never their values."""

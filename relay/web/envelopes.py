@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from relay.services.roles import Operation, require
+from relay.services.roles import Operation
 from relay.wire.frames import Grant, Submit, Target
 from relay.wire.resources import ManifestBehind, SubmitAnswer, SubmitRequest
 
@@ -14,7 +14,7 @@ from .websocket import FLOW
 async def submit(call: Call) -> web.StreamResponse:
     """Answered after the commit."""
     if call.device is not None:
-        require(call.device, Operation.SUBMIT)
+        call.require(Operation.SUBMIT)
     asked = call.read(SubmitRequest)
     services = call.services
     address = client_address(call.request, services.settings.proxy.trusted)

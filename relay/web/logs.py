@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from relay.ports.sealed_logs import LogPage
-from relay.services.roles import Operation, require
+from relay.services.roles import Operation
 from relay.wire import limits
 from relay.wire.log_resources import (
     GroupLogAppendRequest,
@@ -31,14 +31,14 @@ def _told(page: LogPage) -> LogAnswer:
 
 async def read(call: Call) -> web.StreamResponse:
     """GET /v1/logs/{name}?from=."""
-    require(call.signer, Operation.KEEP_LOGS)
+    call.require(Operation.KEEP_LOGS)
     name = call.request.match_info["name"]
     return answer(_told(await call.services.logs.read(call.signer, name, call.query_int("from", 0))))
 
 
 async def append(call: Call) -> web.StreamResponse:
     """POST /v1/logs/{name}."""
-    require(call.signer, Operation.KEEP_LOGS)
+    call.require(Operation.KEEP_LOGS)
     asked = call.read(LogAppendRequest)
     name = call.request.match_info["name"]
     appended = await call.services.logs.append(call.signer, name, asked.index, asked.entry)
@@ -47,7 +47,7 @@ async def append(call: Call) -> web.StreamResponse:
 
 async def trim(call: Call) -> web.StreamResponse:
     """DELETE /v1/logs/{name}?before=."""
-    require(call.signer, Operation.KEEP_LOGS)
+    call.require(Operation.KEEP_LOGS)
     name = call.request.match_info["name"]
     await call.services.logs.trim(call.signer, name, call.query_int("before", 0))
     return nothing()
@@ -55,7 +55,7 @@ async def trim(call: Call) -> web.StreamResponse:
 
 async def create_group(call: Call) -> web.StreamResponse:
     """POST /v1/group-logs: who asks is counted in memory, and not told to the logs."""
-    require(call.signer, Operation.CREATE_GROUP_LOG)
+    call.require(Operation.CREATE_GROUP_LOG)
     asked = call.read(GroupLogRequest)
     call.services.rates.take_group_log(call.signer.account_id)
     appended = await call.services.logs.create_group(asked)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from relay.ports.mailboxes import MailboxItem, StoredEnvelope
-from relay.services.roles import Operation, require
+from relay.services.roles import Operation
 from relay.wire import limits
 from relay.wire.frames import EnvelopeClass
 from relay.wire.resources import AckRequest, EnvelopeObject, MailboxAnswer, MissedObject, QuarantineAnswer
@@ -31,7 +31,7 @@ def _missed(items: tuple[MailboxItem, ...]) -> list[MissedObject]:
 
 async def poll(call: Call) -> web.StreamResponse:
     """GET /v1/mailbox?after=&wait_seconds=."""
-    require(call.signer, Operation.READ_MAILBOX)
+    call.require(Operation.READ_MAILBOX)
     polled = await call.services.long_poll.poll(
         call.signer.device_id,
         after=call.query_int("after", 0, most=limits.MAX_SEQUENCE),
@@ -49,7 +49,7 @@ async def poll(call: Call) -> web.StreamResponse:
 
 async def acknowledge(call: Call) -> web.StreamResponse:
     """POST /v1/mailbox/ack. Durable when it is answered."""
-    require(call.signer, Operation.READ_MAILBOX)
+    call.require(Operation.READ_MAILBOX)
     asked = call.read(AckRequest)
     await call.services.store.mailboxes.ack(call.signer.device_id, up_to=asked.up_to, also=asked.also)
     return nothing()
@@ -57,7 +57,7 @@ async def acknowledge(call: Call) -> web.StreamResponse:
 
 async def quarantine(call: Call) -> web.StreamResponse:
     """GET /v1/mailbox/quarantine?after=: the quarantined envelopes, as many as fit into one answer."""
-    require(call.signer, Operation.READ_MAILBOX)
+    call.require(Operation.READ_MAILBOX)
     device_id = call.signer.device_id
     after = call.query_int("after", 0, most=limits.MAX_SEQUENCE)
     mailboxes = call.services.store.mailboxes

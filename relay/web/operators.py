@@ -24,7 +24,7 @@ PREFIX: Final = "/admin/v1/"
 async def authority_of(call: Call) -> Authority:
     """Who asks, and what it may do; raises Unauthenticated, NotAllowed."""
     if (device := call.device) is not None:
-        return Authority.of_account(device.account_id, device.role, suspended=device.suspended)
+        return call.services.roles.authority(device.account_id, device.role, suspended=device.suspended)
     logins = call.services.logins
     return await logins.authority(session_of(call.request, logins))
 

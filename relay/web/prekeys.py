@@ -4,7 +4,7 @@ from aiohttp import web
 
 from relay.ports.prekeys import ClaimedPrekeys
 from relay.ports.prekeys import PrekeyStock as Stock
-from relay.services.roles import Operation, require
+from relay.services.roles import Operation
 from relay.wire import limits
 from relay.wire.prekeys import PrekeyKind
 from relay.wire.resources import (
@@ -43,19 +43,19 @@ def _bundle(claimed: ClaimedPrekeys) -> Bundle:
 
 async def append(call: Call) -> web.StreamResponse:
     """POST /v1/prekeys."""
-    require(call.signer, Operation.PUBLISH_PREKEYS)
+    call.require(Operation.PUBLISH_PREKEYS)
     return answer(_told(await call.services.prekeys.append(call.signer, call.read(PrekeysRequest).keys)))
 
 
 async def stock(call: Call) -> web.StreamResponse:
     """GET /v1/prekeys."""
-    require(call.signer, Operation.PUBLISH_PREKEYS)
+    call.require(Operation.PUBLISH_PREKEYS)
     return answer(_told(await call.services.prekeys.stock(call.signer)))
 
 
 async def claim(call: Call) -> web.StreamResponse:
     """POST /v1/accounts/{account_id}/bundles: signed, and with a delivery token unless the account is the own one."""
-    require(call.signer, Operation.FETCH_BUNDLES)
+    call.require(Operation.FETCH_BUNDLES)
     request = call.read(ClaimRequest)
     account_id = call.path_id("account_id", limits.ACCOUNT_ID_BYTES)
     account = await call.services.reach.require(account_id, request.token, call.signer)

@@ -72,6 +72,13 @@ async def test_lists_have_only_what_is_wanted(store: Store) -> None:
     assert await names(Wanted(handle_begins="%")) == set()
 
 
+async def test_roles_in_use_are_counted(store: Store) -> None:
+    assert await store.directory.roles_in_use() == {}
+    for name, role in (("anna", "owner"), ("anton", "helpdesk"), ("bert", "helpdesk")):
+        await make(store, name, role)
+    assert await store.directory.roles_in_use() == {"owner": 1, "helpdesk": 2}
+
+
 async def test_ids_are_found_by_their_bounds(store: Store) -> None:
     ids = sorted([(await make(store, f"person {number}")).account_id for number in range(5)])
     assert await store.directory.ids_between(bytes(32), b"\xff" * 32, limit=3) == tuple(ids[:3])

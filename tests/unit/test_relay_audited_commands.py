@@ -53,6 +53,7 @@ async def nothing(_commands: Commands) -> dict[str, Any]:
 
 SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "account.list": nothing,
+    "role.list": nothing,
     "account.suspend": an_account,
     "account.resume": an_account,
     "account.delete": an_account,

@@ -12,7 +12,7 @@ from relay.services.dashboard_logins import (
     SESSION_SECONDS,
     require_csrf,
 )
-from relay.services.roles import EVERYTHING, Authority, Operation, permissions_of
+from relay.services.roles import EVERYTHING, Authority, Operation, Roles
 from relay.wire.audit_rows import Party
 from relay.wire.errors import NotAllowed, Unauthenticated
 from tests.running_relay import World, open_world
@@ -98,7 +98,7 @@ async def test_e3_a_session_of_an_account_may_what_its_role_says_at_that_moment(
     services = world.relay.services
     _, session = await services.logins.log_in(services.logins.link(uid=0, account_id=anna.account_id))
     authority = await services.logins.authority(session)
-    assert authority == Authority(Party.account(anna.account_id), permissions_of("auditor"))
+    assert authority == Authority(Party.account(anna.account_id), Roles().permissions_of("auditor"))
     act = services.audit.act  # the changes below are an operator's
     by = Authority.of_machine(0)
     await services.administration.grant("anna", "moderator", act=act("role.grant", by))  # type: ignore[arg-type]

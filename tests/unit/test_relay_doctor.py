@@ -126,7 +126,7 @@ def replace_by_a_file(data: Path) -> None:
         (cut_restore_off, {"folder": "failed"}),
         (replace_by_a_file, {"folder": "failed"}),
         (damage, {"database": "failed"}),
-        (overwrite, {"database": "failed", "blobs": "failed"}),
+        (overwrite, {"database": "failed", "roles": "failed", "blobs": "failed"}),
         (from_the_future, {"database": "failed"}),
         (from_the_past, {"database": "warning"}),
         (lose_a_blob, {"blobs": "warning"}),
@@ -138,6 +138,17 @@ def test_what_is_wrong_with_a_folder_is_told_with_its_mend(
 ):
     spoil(data)
     assert wrong(found(data)) == lines
+
+
+def test_e3_who_has_a_role_that_is_defined_no_more_is_named(data: Path) -> None:
+    with closing(sqlite3.connect(data / "relay.sqlite3")) as database, database:
+        database.execute("UPDATE accounts SET role = 'helpdesk'")
+    lines = found(data)
+    assert wrong(lines) == {"roles": "warning"}
+    assert "(helpdesk)" in lines["roles"].found
+    assert "tokenim-relay role grant" in (lines["roles"].mend or "")
+    defined = Settings(data=data, listen="127.0.0.1:0", roles={"helpdesk": ("list_accounts",)})
+    assert {one.check: one.state for one in examine(defined)}["roles"] == "ok"
 
 
 def test_a_clock_that_is_behind_what_was_written_is_told(data: Path):
@@ -194,7 +205,7 @@ def test_too_old_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     arguments = ["doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
     well = CliRunner().invoke(main, arguments)
-    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 11)
+    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 12)
     loosen_key(data)
     ill = CliRunner().invoke(main, [*arguments, "--json"])
     lines = [json.loads(line) for line in ill.stdout.splitlines()]
@@ -205,7 +216,7 @@ def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     unusable = CliRunner().invoke(main, ["doctor", "--data", str(data), "--listen", "nowhere", "--json"])
     lines = [json.loads(line) for line in unusable.stdout.splitlines()]
     assert (unusable.exit_code, lines[0]["check"], lines[0]["state"]) == (1, "config", "failed")
-    assert len(lines) == 11
+    assert len(lines) == 12
 
 
 def test_the_settings_in_the_data_folder_are_looked_at(data: Path):

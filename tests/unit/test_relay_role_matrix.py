@@ -25,7 +25,9 @@ from tests.raw_socket import open_socket
 from tests.running_relay import World, open_world
 
 FILE = Path(__file__).with_name("role_matrix.txt")
-WHO = ("nobody", "suspended", *Role)
+DEFINED = {"helpdesk": ["read_mailbox", "submit", "list_accounts", "suspend_accounts"]}
+"""A role of the settings: it may this, and nothing that every member may."""
+WHO = ("nobody", "suspended", *Role, *DEFINED)
 FRAMES = ("anonymous", "authenticate")
 TOKEN = b"t" * 16
 
@@ -112,8 +114,8 @@ class Town:
 
 @pytest.fixture
 async def town() -> AsyncIterator[Town]:
-    async with open_world(admin={"listen": "127.0.0.1:0"}) as world:
-        devices = {role.value: await world.member(role=role) for role in Role}
+    async with open_world(admin={"listen": "127.0.0.1:0"}, roles=DEFINED) as world:
+        devices = {role: await world.member(role=role) for role in WHO[2:]}
         devices["suspended"] = await world.member()
         commands: Commands = commands_of(world.relay.services)
         await commands.run(

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from relay.adapters.disk_blobs import blob_path
 from relay.adapters.sqlite import snapshot
 from relay.adapters.sqlite.connection import StoreUnusable
 from relay.adapters.sqlite.migrate import shipped_migrations
+from relay.wire.links import encode_id
 
 from .findings import Finding, failed, ok, warning
 
@@ -20,6 +22,7 @@ LEAST_FREE_FILES: Final = 1_000
 EARLIEST_MS: Final = 1_767_225_600_000  # 2026-01-01, before this version was made
 SKEW_MS: Final = 120_000
 MOST_BLOBS: Final = 100_000
+MOST_NAMED: Final = 10
 _MIB: Final = 1 << 20
 
 
@@ -107,6 +110,25 @@ def check_database(folder: DataFolder) -> Finding:
             "the next start brings it up to date: make a backup before",
         )
     return ok("database", f"schema {schema}, whole")
+
+
+def check_roles(folder: DataFolder, roles: Collection[str]) -> Finding:
+    """Every account has a role that there is; `roles`: their names, those that the settings define too."""
+    if not folder.database.exists():
+        return ok("roles", "no accounts yet")
+    try:
+        lost = snapshot.accounts_of_other_roles(folder.database, roles, limit=MOST_NAMED)
+    except StoreUnusable as error:
+        return failed("roles", str(error), "see the line of the database")
+    if not lost:
+        return ok("roles", "every account has one that is defined")
+    named = ", ".join(f"{handle or encode_id(account)} ({role})" for role, account, handle in lost)
+    more = " and maybe others" if len(lost) == MOST_NAMED else ""
+    return warning(
+        "roles",
+        f"defined no more, so these may do nothing: {named}{more}",
+        "define the role again under [roles], or give another: `tokenim-relay role grant ACCOUNT ROLE`",
+    )
 
 
 def check_blobs(folder: DataFolder) -> Finding:

@@ -1,5 +1,8 @@
 """Accounts listed, in memory."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from relay.ports.directory import ListedAccount, Wanted
 
 from .image import Gate
@@ -38,6 +41,11 @@ class MemoryDirectory:
             envelope_bytes=sum(len(one.ciphertext) for one in waiting),
             blob_bytes=sum(one.length for one in image.blobs.values() if one.owner_id == account_id),
         )
+
+    async def roles_in_use(self) -> Mapping[str, int]:
+        """Each role with its number of accounts."""
+        self._gate.check()
+        return Counter(one.role for one in self._image.accounts.values())
 
     async def ids_between(self, low: bytes, high: bytes, *, limit: int) -> tuple[bytes, ...]:
         """Ids from `low` to `high`."""

@@ -1,5 +1,6 @@
 """Accounts listed, from SQLite. What is counted of each is counted by indices alone: no ciphertext is read."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from relay.ports.directory import ListedAccount, Wanted
@@ -40,6 +41,12 @@ class SqliteDirectory:
         return tuple(
             ListedAccount(account_id, role, bool(is_suspended), *rest)
             for account_id, role, is_suspended, *rest in rows
+        )
+
+    async def roles_in_use(self) -> Mapping[str, int]:
+        """Each role with its number of accounts."""
+        return dict(
+            await self._reader.rows("SELECT role, count(*) FROM accounts GROUP BY role ORDER BY role")
         )
 
     async def ids_between(self, low: bytes, high: bytes, *, limit: int) -> tuple[bytes, ...]:

@@ -3,8 +3,9 @@
 The source is held at its moment by a read transaction: the writer is not stopped, only its log is not cut off meanwhile.
 """
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,19 @@ def complete_blobs(database: Path) -> Iterator[CompleteBlob]:
             "SELECT blob_id, length, sha256 FROM blobs WHERE complete = 1 ORDER BY blob_id"
         ):
             yield CompleteBlob(*row)
+
+
+def accounts_of_other_roles(
+    database: Path, roles: Collection[str], *, limit: int
+) -> list[tuple[str, bytes, str | None]]:
+    """(Role, 32 B account id, handle) of accounts whose role is none of these, at most `limit`."""
+    with _opened(database) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        return connection.execute(
+            "SELECT a.role, a.account_id, h.handle FROM accounts AS a LEFT JOIN handles AS h USING (account_id)"
+            " WHERE a.role NOT IN (SELECT value FROM json_each(?)) ORDER BY a.role, a.account_id LIMIT ?",
+            (json.dumps(list(roles)), limit),
+        ).fetchall()
 
 
 def blob_total(database: Path) -> tuple[int, int]:
