@@ -28,6 +28,7 @@ from relay.services.deletion import Deletion
 from relay.services.housekeeping import open_housekeeping
 from relay.services.identity import kept_until_ms
 from relay.services.invites import Invites
+from relay.services.key_rotation import KeyRotation
 from relay.services.reload import apply, quotas_of
 from relay.services.roles import Roles
 from relay.services.services import Services
@@ -79,7 +80,9 @@ async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
-                open_sqlite_store(folder.database, quotas=quotas_of(settings))
+                open_sqlite_store(
+                    folder.database, quotas=quotas_of(settings), keys_file=settings.column_keys_file
+                )
             )
             files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
         except StoreUnusable as error:
@@ -221,6 +224,7 @@ async def open_commands(
                 signing_key=key.public,
             ),
             Transparency(state.store.transparency, key=key, clock=machine.clock),
+            KeyRotation(state.store.sealing, machine.clock),
         )
 
 

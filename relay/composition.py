@@ -30,6 +30,7 @@ from relay.services.deletion import Deletion
 from relay.services.devices import Devices
 from relay.services.identity import Identity
 from relay.services.invites import Invites
+from relay.services.key_rotation import KeyRotation
 from relay.services.link_mailbox import LinkMailboxes
 from relay.services.load import Load
 from relay.services.long_poll import LongPoll
@@ -147,6 +148,7 @@ def compose(
         administration=Administration(store.accounts, store.directory, deletion, roles, bus=bus),
         deletion=deletion,
         logins=DashboardLogins(store.accounts, audit, roles, clock=clock, randomness=randomness),
+        key_rotation=KeyRotation(store.sealing, clock),
         invites=Invites(
             store.invites,
             audit,
@@ -202,7 +204,14 @@ def commands_of(services: Services, admin_url: str | None = None) -> Commands:
         version=__version__,
         admin_url=admin_url,
     )
-    return Commands(services.audit, services.administration, services.invites, services.transparency, live)
+    return Commands(
+        services.audit,
+        services.administration,
+        services.invites,
+        services.transparency,
+        services.key_rotation,
+        live,
+    )
 
 
 def audit_watch_of(services: Services) -> AuditWatch:

@@ -29,7 +29,9 @@ def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
     Raises StartRefused, MalformedRequest for what is no head of this relay.
     """
     with _files_of(settings) as (database, public):
-        return audit_log(database, [open_head(head, public) for head in heads])
+        return audit_log(
+            database, [open_head(head, public) for head in heads], keys_file=settings.column_keys_file
+        )
 
 
 def verify_audit(settings: Settings, heads: Sequence[bytes]) -> AuditVerdict:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from relay import __version__
@@ -45,12 +46,13 @@ def back_up(
 def put_back(settings: Settings, file: Path, *, told: Callable[[int, int], None]) -> Manifest:
     """Restore the backup into the empty data folder of the settings. Raises StartRefused."""
     with open_data_folder(settings.data_folder, restoring=True) as folder:
-        return asyncio.run(restore_backup(folder, file.absolute(), bring_up=_bring_up, told=told))
+        bring_up = partial(_bring_up, settings)
+        return asyncio.run(restore_backup(folder, file.absolute(), bring_up=bring_up, told=told))
 
 
-async def _bring_up(folder: DataFolder) -> None:
+async def _bring_up(settings: Settings, folder: DataFolder) -> None:
     """Of an older version or this one, the database becomes this version's; clients are told that it came back."""
-    async with open_sqlite_store(folder.database) as store:
+    async with open_sqlite_store(folder.database, keys_file=settings.column_keys_file) as store:
         key = RelayKey(folder.signing_seed(system_randomness))
         audit = Audit(store.audit, key=key, clock=SystemClock(), randomness=system_randomness)
         await store.mark_restored(audited=audit.entry(Action.RESTORE, actor=Party.operator(os.getuid())))
@@ -71,4 +73,5 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield folder_checks.check_clock(folder, (clock or SystemClock()).now_ms())
     yield folder_checks.check_database(folder)
     yield folder_checks.check_roles(folder, Roles(settings.roles).names)
+    yield folder_checks.check_keys(folder, settings.column_keys_file or folder.column_keys_file)
     yield folder_checks.check_blobs(folder)

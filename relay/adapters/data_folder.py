@@ -78,6 +78,11 @@ class DataFolder:
         return self.path / "relay.key"
 
     @property
+    def column_keys_file(self) -> Path:
+        """The keys of sealed columns, unless the settings name another file."""
+        return self.path / "column.keys"
+
+    @property
     def owner_invite_file(self) -> Path:
         """The owner invite's secret, until it is used."""
         return self.path / "owner-invite"
@@ -112,7 +117,7 @@ class DataFolder:
     def _secret(self, path: Path, mark: str, length: int, random: Callable[[int], bytes]) -> bytes:
         with refusals(path):
             if not path.exists():
-                _write_secret(path, mark + encode_bytes(random(length)) + "\n")
+                write_secret(path, mark + encode_bytes(random(length)) + "\n")
             try:
                 refuse_exposed(path)
             except SecretExposed as error:
@@ -127,7 +132,7 @@ class DataFolder:
         return secret
 
 
-def _write_secret(path: Path, text: str) -> None:
+def write_secret(path: Path, text: str) -> None:
     """Durable, complete or absent, readable by its owner only."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from .config import config_group
 from .dashboard import dashboard
 from .doctor import doctor
 from .invite import invite
+from .keys import keys
 from .options import Commands
 from .serve import serve
 from .transparency import transparency
@@ -31,6 +32,7 @@ for _command in (
     audit,
     transparency,
     config_group,
+    keys,
     backup,
     restore,
     doctor,

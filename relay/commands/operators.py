@@ -20,6 +20,7 @@ from relay.services.audit import Act, Audit
 from relay.services.audit_records import told_head, told_row
 from relay.services.dashboard_logins import LINK_SECONDS, DashboardLogins
 from relay.services.invites import Invites, invite_name
+from relay.services.key_rotation import KeyRotation
 from relay.services.roles import Authority, Operation, Role
 from relay.services.transparency import Head, Transparency
 from relay.services.vitals import Vitals
@@ -67,6 +68,12 @@ class RoleGrant(AccountNamed):
     role: Annotated[str, Field(min_length=1, max_length=64)]
 
 
+class KeysRotate(Arguments):
+    """Arguments of `keys.rotate`; `begin` false: go on with what the last call did not get to the end of."""
+
+    begin: bool = True
+
+
 class BackupMade(Arguments):
     """Arguments of `backup`: what the command has written."""
 
@@ -107,7 +114,7 @@ class Commands:
     administration: Administration
     invites: Invites
     transparency: Transparency
-
+    key_rotation: KeyRotation
     live: Live | None = None
 
     async def run(self, name: str, arguments: Mapping[str, Any], *, by: Authority) -> Answer:
@@ -192,6 +199,24 @@ async def _role_grant(commands: Commands, given: RoleGrant, act: Act) -> Answer:
 @TABLE.changes("role.revoke", AccountNamed, Operation.GRANT_ROLES)
 async def _role_revoke(commands: Commands, given: AccountNamed, act: Act) -> Answer:
     return _told_account(await commands.administration.grant(given.account, Role.MEMBER, act=act))
+
+
+@TABLE.changes_nothing("keys.show", Arguments, Operation.RUN_THE_MACHINE)
+async def _keys_show(commands: Commands, _given: Arguments) -> Answer:
+    return {
+        "keys": [
+            {"key": use.key_id, "current": use.current, "values": use.values}
+            for use in await commands.key_rotation.keys()
+        ]
+    }
+
+
+@TABLE.changes("keys.rotate", KeysRotate, Operation.RUN_THE_MACHINE)
+async def _keys_rotate(commands: Commands, given: KeysRotate, act: Act) -> Answer:
+    done = await commands.key_rotation.rotate(begin=given.begin)
+    act.about(NOBODY, detail=str(done.values))
+    newest = max((use.key_id for use in await commands.key_rotation.keys()), default=0)
+    return {"values": done.values, "forgotten": list(done.forgotten), "done": done.done, "key": newest}
 
 
 @TABLE.changes("backup", BackupMade, Operation.RUN_THE_MACHINE)

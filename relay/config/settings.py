@@ -126,6 +126,11 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "least level that is logged", reload=True
     )
+    keys_file: Path | None = setting(
+        None,
+        "file with the keys of sealed columns of the database, mode 0600, best on another disk than its backups; "
+        "default: column.keys in the data folder, and then in backups, too",
+    )
     tls: TlsSettings = setting(TlsSettings.model_validate({}), "the relay's own TLS")
     proxy: ProxySettings = setting(
         ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True
@@ -155,6 +160,11 @@ class Settings(BaseModel):
     def data_folder(self) -> Path:
         """The data folder as an absolute path."""
         return self.data.expanduser().absolute()
+
+    @property
+    def column_keys_file(self) -> Path | None:
+        """The file of keys as an absolute path; None: the one in the data folder."""
+        return None if self.keys_file is None else self.keys_file.expanduser().absolute()
 
     @property
     def speaks_tls(self) -> bool:

@@ -14,6 +14,7 @@ from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
 from .sealed_logs import AccountLogStore, GroupLogStore
+from .sealing import Sealing
 from .transparency import LogStore
 
 
@@ -85,6 +86,10 @@ class Store(Protocol):
     @property
     def audit(self) -> AuditStore:
         """The audit log."""
+
+    @property
+    def sealing(self) -> Sealing:
+        """What is sealed under keys of a file of their own."""
 
     @property
     def failed(self) -> asyncio.Event:

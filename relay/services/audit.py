@@ -43,6 +43,7 @@ class Action(StrEnum):
     CONFIG_RELOAD = "config.reload"
     DASHBOARD_LINK = "dashboard.link"
     DASHBOARD_LOG_IN = "dashboard.log_in"
+    KEYS_ROTATE = "keys.rotate"
     BACKUP = "backup"
     RESTORE = "restore"
     AUDIT_ERASE = "audit.erase"

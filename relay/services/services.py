@@ -19,6 +19,7 @@ from .deletion import Deletion
 from .devices import Devices
 from .identity import Identity
 from .invites import Invites
+from .key_rotation import KeyRotation
 from .link_mailbox import LinkMailboxes
 from .load import Load
 from .long_poll import LongPoll
@@ -58,6 +59,7 @@ class Services:
     links: LinkMailboxes
     administration: Administration
     deletion: Deletion
+    key_rotation: KeyRotation
     logins: DashboardLogins
     invites: Invites
     prekeys: Prekeys

@@ -158,8 +158,9 @@ def sweep(folder: Path, what: str, steps: list[int]) -> None:
             own = folder / str(step)
             own.mkdir()
             (own / "control").symlink_to(folder / "control")
-            if (folder / "relay.db").exists():
-                shutil.copyfile(folder / "relay.db", own / "relay.db")
+            for name in ("relay.db", "column.keys"):
+                if (folder / name).exists():
+                    shutil.copy(folder / name, own / name)
             control[: CONTROL.size] = CONTROL.pack(0, 0, step, step // 10 % 2, 0, -1)
             child = os.fork()
             if not child:

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
+from relay.adapters.column_keys import ColumnKeys
 from relay.adapters.sqlite.connection import StoreUnusable, open_writer
 from relay.adapters.sqlite.log_audit import audit_log
 from relay.adapters.sqlite.migrate import Migration, migrate, schema_version, shipped_migrations
@@ -18,6 +19,8 @@ from tests.contract.people import new_account
 from tests.faults.disk_shim import Disk
 from tests.faults.store_driver import NEXT_MIGRATION
 from tests.old_database import make_old
+
+KEYS = ColumnKeys({1: bytes(32)})
 
 
 @pytest.fixture
@@ -34,8 +37,8 @@ def tables(database: Path) -> set[str]:
 async def test_the_shipped_migrations_make_the_schema_once(writer: aiosqlite.Connection) -> None:
     steps = shipped_migrations()
     assert await schema_version(writer) == 0
-    assert await migrate(writer, steps, system_randomness) == len(steps) >= 1
-    assert await migrate(writer, steps, system_randomness) == 0
+    assert await migrate(writer, steps, system_randomness, KEYS) == len(steps) >= 1
+    assert await migrate(writer, steps, system_randomness, KEYS) == 0
     assert await schema_version(writer) == len(steps)
 
 
@@ -76,9 +79,11 @@ async def sweep(tmp_path: Path, what: str, prepared: Path | None, *, stride: int
     """Kill `what` at each write and sync, or each third one; the folders it leaves."""
     whole = tmp_path / "whole"
     whole.mkdir()
-    if prepared is not None:
-        shutil.copyfile(prepared, whole / "relay.db")
-        shutil.copyfile(prepared, tmp_path / "relay.db")
+    for folder in (whole, tmp_path):
+        if prepared is not None:
+            shutil.copyfile(prepared, folder / "relay.db")
+            if prepared.with_name("column.keys").exists() and folder != prepared.parent:
+                shutil.copy(prepared.with_name("column.keys"), folder / "column.keys")
     steps = range(1, Disk(whole).run(what).steps + 1, stride)
     swept = Disk(tmp_path).run(f"sweep-{what}", *map(str, steps))
     assert swept.exit_code == 0
@@ -106,7 +111,7 @@ async def tables_after(tmp_path: Path, count: int) -> set[str]:
     """Of a database at which that many steps were made."""
     path = tmp_path / f"after-{count}.db"
     async with open_writer(path) as connection:
-        await migrate(connection, shipped_migrations()[:count], system_randomness)
+        await migrate(connection, shipped_migrations()[:count], system_randomness, KEYS)
     return tables(path)
 
 

@@ -67,6 +67,8 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "audit.head": nothing,
     "audit.list": nothing,
     "dashboard.link": nothing,
+    "keys.show": nothing,
+    "keys.rotate": nothing,
     "figures.now": nothing,
     "figures.recent": nothing,
     "settings.show": nothing,

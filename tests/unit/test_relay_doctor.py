@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from relay.adapters.column_keys import read_keys, write_keys
 from relay.adapters.data_folder import open_data_folder
 from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine
@@ -109,6 +110,15 @@ def from_the_past(data: Path) -> None:
     (data / "relay.sqlite3").chmod(0o600)
 
 
+def lose_the_keys(data: Path) -> None:
+    (data / "column.keys").unlink()
+
+
+def leave_a_rotation(data: Path) -> None:
+    keys = read_keys(data / "column.keys")
+    write_keys(data / "column.keys", {**keys, 2: bytes(32)})
+
+
 def lose_a_blob(data: Path) -> None:
     file_of(data, "two").unlink()
 
@@ -126,7 +136,9 @@ def replace_by_a_file(data: Path) -> None:
         (cut_restore_off, {"folder": "failed"}),
         (replace_by_a_file, {"folder": "failed"}),
         (damage, {"database": "failed"}),
-        (overwrite, {"database": "failed", "roles": "failed", "blobs": "failed"}),
+        (overwrite, {"database": "failed", "roles": "failed", "keys": "failed", "blobs": "failed"}),
+        (lose_the_keys, {"keys": "failed"}),
+        (leave_a_rotation, {"keys": "warning"}),
         (from_the_future, {"database": "failed"}),
         (from_the_past, {"database": "warning"}),
         (lose_a_blob, {"blobs": "warning"}),
@@ -205,7 +217,7 @@ def test_too_old_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     arguments = ["doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
     well = CliRunner().invoke(main, arguments)
-    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 12)
+    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 13)
     loosen_key(data)
     ill = CliRunner().invoke(main, [*arguments, "--json"])
     lines = [json.loads(line) for line in ill.stdout.splitlines()]
@@ -216,7 +228,7 @@ def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     unusable = CliRunner().invoke(main, ["doctor", "--data", str(data), "--listen", "nowhere", "--json"])
     lines = [json.loads(line) for line in unusable.stdout.splitlines()]
     assert (unusable.exit_code, lines[0]["check"], lines[0]["state"]) == (1, "config", "failed")
-    assert len(lines) == 12
+    assert len(lines) == 13
 
 
 def test_the_settings_in_the_data_folder_are_looked_at(data: Path):

@@ -44,8 +44,8 @@ async def test_every_manifest_and_handle_is_entered_in_order(
 async def test_f21_a_fault_while_entering_leaves_the_old_database(tmp_path: Path) -> None:
     make_old(tmp_path / "relay.db")
 
-    async def fails(connection, randomness) -> None:
-        await enter_log.enter_existing(connection, randomness)
+    async def fails(connection, randomness, keys) -> None:
+        await enter_log.enter_existing(connection, randomness, keys)
         raise sqlite3.OperationalError("the disk")
 
     broken = Migration(LOG.number, LOG.name, LOG.sql, fails)

@@ -24,7 +24,8 @@ KEY: Final = "relay.key"
 CONFIG: Final = "config.toml"
 SETTINGS: Final = "settings.toml"
 """The settings file from elsewhere that was named for the backup; put back, it is in effect only if it is named again."""
-FILES: Final = (KEY, "origin", "owner-invite", CONFIG, SETTINGS, DATABASE)
+COLUMN_KEYS: Final = "column.keys"
+FILES: Final = (KEY, COLUMN_KEYS, "origin", "owner-invite", CONFIG, SETTINGS, DATABASE)
 _BLOBS: Final = "blobs/"
 _MAX_MANIFEST_BYTES: Final = 65_536
 _READ_BYTES: Final = 1_048_576

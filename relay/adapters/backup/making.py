@@ -15,12 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from relay.adapters.column_keys import read_keys
 from relay.adapters.data_folder import DataFolder, refusals
 from relay.adapters.disk_blobs import blob_path, sync_folder
 from relay.adapters.sqlite import snapshot
 
 from .checking import check_archive
-from .layout import CONFIG, DATABASE, MANIFEST, SETTINGS, BackupRefused, Hashing, Manifest, Part, blob_name
+from .layout import (
+    COLUMN_KEYS,
+    CONFIG,
+    DATABASE,
+    MANIFEST,
+    SETTINGS,
+    BackupRefused,
+    Hashing,
+    Manifest,
+    Part,
+    blob_name,
+)
 
 Told = Callable[[str, int, int], None]
 """Progress: what is being done, bytes done, bytes in all."""
@@ -127,6 +139,11 @@ def _write(
                 hashed = Hashing(stream)
                 _add(archive, name, path.stat().st_size, hashed)
                 parts[name] = hashed.part
+        if (
+            COLUMN_KEYS in parts
+            and not snapshot.sealing_keys(copy) <= read_keys(folder.column_keys_file).keys()
+        ):
+            raise BackupRefused("the keys of sealed columns were changed meanwhile: make the backup again")
         manifest = _manifest(origin, schema, parts, copy)
         text = manifest.model_dump_json(indent=1).encode() + b"\n"
         _add(archive, MANIFEST, len(text), io.BytesIO(text))
@@ -148,7 +165,7 @@ def _manifest(origin: Origin, schema: int, parts: dict[str, Part], copy: Path) -
 
 def _files(folder: DataFolder, copy: Path, config: Path | None) -> Iterator[tuple[str, Path]]:
     own = folder.path / CONFIG
-    for path in (folder.key_file, folder.origin_file, folder.owner_invite_file, own):
+    for path in (folder.key_file, folder.column_keys_file, folder.origin_file, folder.owner_invite_file, own):
         if path.exists():
             yield path.name, path
     if config is not None and config.absolute() != own:

@@ -7,7 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from relay.adapters.data_folder import RESTORING, DataFolder
+from relay.adapters.column_keys import read_keys
+from relay.adapters.data_folder import RESTORING, DataFolder, StartRefused
 from relay.adapters.disk_blobs import blob_path
 from relay.adapters.sqlite import snapshot
 from relay.adapters.sqlite.connection import StoreUnusable
@@ -129,6 +130,24 @@ def check_roles(folder: DataFolder, roles: Collection[str]) -> Finding:
         f"defined no more, so these may do nothing: {named}{more}",
         "define the role again under [roles], or give another: `tokenim-relay role grant ACCOUNT ROLE`",
     )
+
+
+def check_keys(folder: DataFolder, keys_file: Path) -> Finding:
+    """The file with the keys of sealed columns has each that the database needs, and is its owner's alone."""
+    if not keys_file.exists() and not folder.database.exists():
+        return ok("keys", f"{keys_file} is made at the first start")
+    try:
+        needed = snapshot.sealing_keys(folder.database) if folder.database.exists() else frozenset()
+        there = read_keys(keys_file).keys() if keys_file.exists() else frozenset()
+    except (StartRefused, StoreUnusable) as error:
+        return failed("keys", str(error), "see that only its owner reads it, or put it back from a copy")
+    if missing := sorted(needed - there):
+        mend = "put it back from a copy, or restore a backup: without it what it sealed is lost"
+        return failed("keys", f"{keys_file}: key {missing[0]} of the database is missing", mend)
+    if len(there) > 1:
+        mend = "run `tokenim-relay keys rotate`: it goes on where it was cut off"
+        return warning("keys", f"{len(there)} keys: a rotation is under way, or was cut off", mend)
+    return ok("keys", f"key {max(there)}" if there else f"{keys_file} is made at the next start")
 
 
 def check_blobs(folder: DataFolder) -> Finding:

@@ -23,6 +23,7 @@ from .image import Gate, Image
 from .invites import MemoryInvites
 from .mailboxes import MemoryMailboxes, jump
 from .prekeys import MemoryPrekeys, drop_one_time_keys
+from .sealing import MemorySealing
 from .transparency import MemoryLog
 
 
@@ -49,6 +50,7 @@ class MemoryStore:
         self.group_logs = MemoryGroupLogs(gate)
         self.transparency = MemoryLog(gate)
         self.audit = MemoryAudit(gate)
+        self.sealing = MemorySealing()
 
     async def levels(self) -> Levels:
         """Counted as it stands; there is no file."""

@@ -15,6 +15,7 @@ from .audit import append_entry
 from .delivery_tokens import add_token
 from .invites import spend_invite
 from .reader import Reader
+from .sealing import PUBLIC_TOKEN
 from .transparency import append_handle, append_leaf, has_leaf, subject_of
 from .writer import Row, Transaction, Writer
 
@@ -168,10 +169,13 @@ class SqliteAccounts:
 
     async def find_handle(self, handle: str) -> HandleBinding | None:
         """Who has this handle, or None."""
-        row = await self._reader.one(
-            "SELECT handle, account_id, public_token FROM handles WHERE handle = ?", (handle,)
-        )
-        return None if row is None else HandleBinding(*row)
+        statement = "SELECT account_id, public_token FROM handles WHERE handle = ?"
+        row = await self._reader.one(statement, (handle,))
+        if row is None:
+            return None
+        account_id, sealed = row
+        token = None if sealed is None else self._reader.keys.open(PUBLIC_TOKEN, account_id, sealed)
+        return HandleBinding(handle, account_id, token)
 
     async def release_handle(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
         """The account has no handle any more."""
@@ -310,7 +314,8 @@ async def _bind_handle(
         raise HandleTaken
     await _take_back(transaction, handle, account_id, now_ms)
     released = await unbind_handle(transaction, account_id)
-    await transaction.rows("INSERT INTO handles VALUES (?, ?, ?)", (handle, account_id, public_token))
+    sealed = None if public_token is None else transaction.keys.seal(PUBLIC_TOKEN, account_id, public_token)
+    await transaction.rows("INSERT INTO handles VALUES (?, ?, ?)", (handle, account_id, sealed))
     if released != handle:
         if released is not None:
             await append_handle(transaction, released, None)
@@ -328,8 +333,9 @@ async def unbind_handle(transaction: Transaction, account_id: bytes) -> str | No
     )
     if not released:
         return None
-    handle, public_token = released[0]
-    if public_token is not None:
+    handle, sealed = released[0]
+    if sealed is not None:
+        public_token = transaction.keys.open(PUBLIC_TOKEN, account_id, sealed)
         await transaction.rows(
             "DELETE FROM delivery_tokens WHERE account_id = ? AND token_hash = ?",
             (account_id, sha256(public_token).digest()),

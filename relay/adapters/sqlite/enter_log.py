@@ -21,7 +21,7 @@ _MANIFESTS: Final = "SELECT rowid, body FROM manifests WHERE rowid > ? ORDER BY 
 _HANDLES: Final = "SELECT rowid, handle, account_id FROM handles WHERE rowid > ? ORDER BY rowid LIMIT ?"
 
 
-async def enter_existing(connection: aiosqlite.Connection, randomness: Randomness) -> None:
+async def enter_existing(connection: aiosqlite.Connection, randomness: Randomness, _keys: object) -> None:
     """Give the log its id and key, then enter all there is; within the migration's transaction."""
     log_id, handle_key = randomness(32), randomness(32)
     await connection.execute_fetchall(

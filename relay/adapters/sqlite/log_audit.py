@@ -13,6 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from relay.adapters.column_keys import NAME as KEYS_NAME
+from relay.adapters.column_keys import ColumnKeys, NotOpened, read_keys
+from relay.adapters.data_folder import StartRefused
 from relay.ports.transparency import KnownRoot
 from relay.wire.errors import ManifestInvalid
 from relay.wire.links import encode_id
@@ -21,6 +24,7 @@ from relay.wire.manifests import parse_manifest
 from relay.wire.merkle import EMPTY_ROOT, leaf_hash, left_of, node_hash, nodes_before, root_over
 
 from .connection import StoreUnusable
+from .sealing import HANDLE_KEY, ONLY_ROW
 from .writer import Row
 
 MOST_FAULTS: Final = 1_000  # told one by one; a file with more is not to be mended by hand
@@ -43,14 +47,19 @@ class LogVerdict:
     faults: tuple[LogFault, ...]
 
 
-def audit_log(database: Path, heads: Sequence[KnownRoot] = ()) -> LogVerdict:
-    """The verdict; `heads` are earlier heads that this relay signed. Raises StoreUnusable."""
+def audit_log(
+    database: Path, heads: Sequence[KnownRoot] = (), *, keys_file: Path | None = None
+) -> LogVerdict:
+    """The verdict; `heads` are earlier heads that this relay signed. Raises StoreUnusable.
+
+    `keys_file`: of sealed columns; None: beside the database.
+    """
     try:
         # Not mode=ro: where no relay runs, a log that was left over has to be joined with the file to be read.
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
-            return _Audit(connection).run(heads)
+            return _Audit(connection, keys_file or database.with_name(KEYS_NAME)).run(heads)
     except sqlite3.DatabaseError as error:
         raise StoreUnusable(f"cannot read {database}: {error}") from error
 
@@ -58,6 +67,7 @@ def audit_log(database: Path, heads: Sequence[KnownRoot] = ()) -> LogVerdict:
 @dataclass(slots=True)
 class _Audit:
     connection: sqlite3.Connection
+    keys_file: Path
     faults: list[LogFault] = field(default_factory=list)
 
     def run(self, heads: Sequence[KnownRoot]) -> LogVerdict:
@@ -70,13 +80,22 @@ class _Audit:
             raise StoreUnusable(
                 "the transparency log has lost its id and key: restore the database from a backup"
             )
-        log_id, handle_key = row
+        log_id, handle_key = row[0], self._handle_key(row[1])
         size, root = self._tree([head for head in heads if head.log_id == log_id])
         self._heads(heads, log_id, size)
         self._manifests()
         self._accounts()
         self._handles(handle_key)
         return LogVerdict(size, root, tuple(self.faults))
+
+    def _handle_key(self, kept: bytes) -> bytes:
+        """With which handles are salted: sealed, since there are sealed columns."""
+        if not self.connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'column_keys'").fetchone():
+            return kept
+        try:
+            return ColumnKeys(read_keys(self.keys_file)).open(HANDLE_KEY, ONLY_ROW, kept)
+        except (StartRefused, NotOpened) as error:
+            raise StoreUnusable(str(error)) from error
 
     def _fault(self, leaf: int | None, told: str) -> None:
         if len(self.faults) < MOST_FAULTS:

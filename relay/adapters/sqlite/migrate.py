@@ -9,14 +9,18 @@ from typing import Final, TypeAlias
 
 import aiosqlite
 
+from relay.adapters.column_keys import ColumnKeys
 from relay.ports.clock import Randomness
 
 from .connection import StoreUnusable
 from .enter_log import enter_existing
+from .sealing import seal_existing
 
-Filling: TypeAlias = Callable[[aiosqlite.Connection, Randomness], Awaitable[None]]
+Filling: TypeAlias = Callable[[aiosqlite.Connection, Randomness, ColumnKeys], Awaitable[None]]
 """What SQL cannot say; runs after the step's statements and in their transaction."""
-_FILLINGS: Final[Mapping[str, Filling]] = MappingProxyType({"transparency.sql": enter_existing})
+_FILLINGS: Final[Mapping[str, Filling]] = MappingProxyType(
+    {"transparency.sql": enter_existing, "sealed_columns.sql": seal_existing}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,10 @@ async def schema_version(connection: aiosqlite.Connection) -> int:
 
 
 async def migrate(
-    connection: aiosqlite.Connection, migrations: Sequence[Migration], randomness: Randomness
+    connection: aiosqlite.Connection,
+    migrations: Sequence[Migration],
+    randomness: Randomness,
+    keys: ColumnKeys,
 ) -> int:
     """Apply what is missing; the number of steps done. Raises StoreUnusable for a schema newer than `migrations`."""
     version = await schema_version(connection)
@@ -77,11 +84,13 @@ async def migrate(
         )
     missing = [step for step in migrations if step.number > version]
     for step in missing:
-        await _apply(connection, step, randomness)
+        await _apply(connection, step, randomness, keys)
     return len(missing)
 
 
-async def _apply(connection: aiosqlite.Connection, step: Migration, randomness: Randomness) -> None:
+async def _apply(
+    connection: aiosqlite.Connection, step: Migration, randomness: Randomness, keys: ColumnKeys
+) -> None:
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     try:
         await connection.execute_fetchall(
@@ -90,7 +99,7 @@ async def _apply(connection: aiosqlite.Connection, step: Migration, randomness: 
         for statement in step.statements():
             await connection.execute_fetchall(statement)
         if step.fill is not None:
-            await step.fill(connection, randomness)
+            await step.fill(connection, randomness, keys)
         await connection.execute_fetchall(
             "INSERT INTO schema_version VALUES (?, ?)", (step.number, step.name)
         )

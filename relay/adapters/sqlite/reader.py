@@ -2,17 +2,19 @@
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import aiosqlite
 
+from relay.adapters.column_keys import ColumnKeys
 from relay.wire.errors import Unavailable
 
 
 class Reader:
     """Statements on the reading connection; each is a snapshot of its own."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, keys: ColumnKeys) -> None:
+        self.keys: Final = keys
         self._connection = connection
 
     async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:

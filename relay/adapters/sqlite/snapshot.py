@@ -97,6 +97,14 @@ def database_faults(database: Path, *, quick: bool = False) -> list[str]:
     return found[:MOST_FAULTS]
 
 
+def sealing_keys(database: Path) -> frozenset[int]:
+    """The ids of the keys that sealed something in it; raises StoreUnusable."""
+    with _opened(database) as connection:
+        there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'column_keys'").fetchone()
+        rows = connection.execute("SELECT key_id FROM column_keys") if there else ()
+        return frozenset(key_id for (key_id,) in rows)
+
+
 def complete_blobs(database: Path) -> Iterator[CompleteBlob]:
     """The finished blobs, ascending by id."""
     with _opened(database) as connection:

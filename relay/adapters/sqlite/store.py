@@ -7,6 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import aiosqlite
+
+from relay.adapters.column_keys import NAME as KEYS_NAME
+from relay.adapters.column_keys import ColumnKeys, open_keys
+from relay.adapters.data_folder import StartRefused
 from relay.adapters.system_clock import system_randomness
 from relay.ports.audit import AuditEntry
 from relay.ports.clock import Randomness
@@ -26,10 +31,11 @@ from .directory import SqliteDirectory
 from .group_logs import SqliteGroupLogs
 from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
-from .migrate import Migration, migrate, shipped_migrations
+from .migrate import Migration, migrate, schema_version, shipped_migrations
 from .prekeys import SqlitePrekeys, drop_one_time_keys
 from .reader import Reader
 from .reserve import Reserve
+from .sealing import SqliteSealing, check_keys
 from .transparency import SqliteLog, start_new_log
 from .writer import Transaction, Writer, WriterCounts, open_group_writer
 
@@ -37,6 +43,7 @@ RESERVE_BYTES: Final = 16_777_216  # twice the log of CHECKPOINT_PAGES: it can b
 DEFAULT_QUOTAS: Final = Quotas(
     limits.MAILBOX_ENVELOPES, limits.MAILBOX_BYTES, limits.MAILBOX_NEARLY_FULL_PERCENT
 )
+SEALED_SINCE_SCHEMA: Final = 6
 _RECLAIM_PAGES: Final = 1_000  # 2 to 12 ms
 
 __all__ = ["DEFAULT_QUOTAS", "SqliteStore", "StoreUnusable", "open_sqlite_store"]
@@ -53,6 +60,7 @@ class SqliteStore:
         reserve: Reserve,
         quotas: Quotas,
         randomness: Randomness,
+        keys_file: Path,
     ) -> None:
         self._database = database
         self._writer = writer
@@ -71,6 +79,7 @@ class SqliteStore:
         self.group_logs = SqliteGroupLogs(writer, reader)
         self.transparency = SqliteLog(writer, reader)
         self.audit = SqliteAudit(writer, reader)
+        self.sealing = SqliteSealing(writer, reader, keys_file, randomness)
 
     @property
     def failed(self) -> asyncio.Event:
@@ -136,6 +145,19 @@ def _sizes(database: Path, log: Path) -> tuple[int, int, int, int]:
     return sizes[0], sizes[1], disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
 
 
+async def _keys_of(connection: aiosqlite.Connection, path: Path, randomness: Randomness) -> ColumnKeys:
+    """Those of the file; a new one is made only for a database that has sealed nothing yet. Raises StoreUnusable."""
+    if await schema_version(connection) >= SEALED_SINCE_SCHEMA and not path.exists():  # noqa: ASYNC240  (at the start)
+        raise StoreUnusable(
+            f"{path}: the key file of this database is missing: put it back, or name it by keys_file; "
+            "without it what it sealed is lost"
+        )
+    try:
+        return open_keys(path, randomness)
+    except StartRefused as error:
+        raise StoreUnusable(str(error)) from error
+
+
 @asynccontextmanager
 async def open_sqlite_store(
     database: Path,
@@ -144,8 +166,9 @@ async def open_sqlite_store(
     reserve_bytes: int = RESERVE_BYTES,
     migrations: Sequence[Migration] | None = None,
     randomness: Randomness = system_randomness,
+    keys_file: Path | None = None,
 ) -> AsyncIterator[SqliteStore]:
-    """The store in the file `database`, made if it is not there.
+    """The store in the file `database`, made if it is not there. `keys_file`: of sealed columns; None: beside the database.
 
     Raises StoreUnusable with one line for the operator: another process has it, it is newer, damaged, or not to be
     written.
@@ -153,11 +176,15 @@ async def open_sqlite_store(
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(database))
         writing = await stack.enter_async_context(open_writer(database))
-        await migrate(writing, shipped_migrations() if migrations is None else migrations, randomness)
+        keys_file = keys_file or database.with_name(KEYS_NAME)
+        keys = await _keys_of(writing, keys_file, randomness)
+        steps = shipped_migrations() if migrations is None else migrations
+        await migrate(writing, steps, randomness, keys)
+        await check_keys(writing, keys, keys_file)
         reading = await stack.enter_async_context(open_reader(database))
         reserve = Reserve(database.with_name(database.name + ".reserve"), reserve_bytes)
-        writer = await stack.enter_async_context(open_group_writer(writing, reserve))
-        store = SqliteStore(database, writer, Reader(reading), reserve, quotas, randomness)
+        writer = await stack.enter_async_context(open_group_writer(writing, reserve, keys))
+        store = SqliteStore(database, writer, Reader(reading, keys), reserve, quotas, randomness, keys_file)
         await store.mailboxes.open()
         reserve.restore()
         yield store

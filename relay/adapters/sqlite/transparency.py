@@ -7,6 +7,7 @@ from relay.wire.log_leaves import Leaf, LeafKind, handle_leaf, handle_salt, hand
 from relay.wire.merkle import completed_by, leaf_hash, left_of, nodes_before
 
 from .reader import Reader
+from .sealing import HANDLE_KEY, ONLY_ROW
 from .writer import Transaction, Writer
 
 _STATE = """SELECT log_id, (SELECT coalesce(max(leaf_index) + 1, 0) FROM transparency_leaves), head_time_ms
@@ -56,8 +57,8 @@ class SqliteLog:
 
     async def handle_salt(self, handle: str) -> bytes:
         """What this log hashes the handle with."""
-        ((key,),) = await self._reader.rows("SELECT handle_key FROM transparency_log")
-        return handle_salt(key, handle)
+        ((sealed,),) = await self._reader.rows("SELECT handle_key FROM transparency_log")
+        return handle_salt(self._reader.keys.open(HANDLE_KEY, ONLY_ROW, sealed), handle)
 
 
 async def append_leaf(transaction: Transaction, leaf: Leaf) -> None:
@@ -81,7 +82,8 @@ async def has_leaf(transaction: Transaction, kind: LeafKind, subject: bytes) -> 
 
 async def subject_of(transaction: Transaction, handle: str) -> bytes:
     """32 B: the salted hash by which the log knows the handle."""
-    ((key,),) = await transaction.rows("SELECT handle_key FROM transparency_log")
+    ((sealed,),) = await transaction.rows("SELECT handle_key FROM transparency_log")
+    key = transaction.keys.open(HANDLE_KEY, ONLY_ROW, sealed)
     return handle_subject(handle_salt(key, handle), handle)
 
 

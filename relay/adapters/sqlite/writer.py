@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import aiosqlite
 
+from relay.adapters.column_keys import ColumnKeys
 from relay.wire.errors import RelayError, StorageFull, Unavailable
 
 from .connection import BATCH
@@ -43,7 +44,10 @@ class WriterCounts:
 class Transaction:
     """What an operation may do inside its group's transaction. `freeing_only`: the disk is full, only shrink."""
 
-    def __init__(self, connection: aiosqlite.Connection, counts: WriterCounts, *, freeing_only: bool) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, counts: WriterCounts, keys: ColumnKeys, *, freeing_only: bool
+    ) -> None:
+        self.keys: Final = keys
         self._connection = connection
         self._counts = counts
         self.freeing_only = freeing_only
@@ -142,6 +146,7 @@ class Writer:
 
     connection: aiosqlite.Connection
     reserve: Reserve
+    keys: ColumnKeys
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     counts: WriterCounts = field(default_factory=WriterCounts)
     on_rollback: list[Callable[[], None]] = field(default_factory=list)
@@ -253,7 +258,7 @@ class Writer:
 
     async def _attempt(self, group: list[_Waiting]) -> RelayError | None:
         """Run the group in a transaction of its own and tell the results; or nothing of it happened, and why."""
-        transaction = Transaction(self.connection, self.counts, freeing_only=self._full)
+        transaction = Transaction(self.connection, self.counts, self.keys, freeing_only=self._full)
         try:
             transaction.later("BEGIN IMMEDIATE")
             for waiting in sorted(group, key=lambda each: each.defers):
@@ -354,9 +359,11 @@ class Writer:
 
 
 @asynccontextmanager
-async def open_group_writer(connection: aiosqlite.Connection, reserve: Reserve) -> AsyncIterator[Writer]:
+async def open_group_writer(
+    connection: aiosqlite.Connection, reserve: Reserve, keys: ColumnKeys
+) -> AsyncIterator[Writer]:
     """A writer at work; at the end what is queued is committed, and its task is over."""
-    writer = Writer(connection, reserve)
+    writer = Writer(connection, reserve, keys)
     task = asyncio.create_task(writer.work(), name="store-writer")
     try:
         yield writer
