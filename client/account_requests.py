@@ -3,8 +3,11 @@
 Answers are not judged here: a chain is believed by `trust`. docs/protocol.md, "Recovery requests".
 """
 
+import asyncio
+import os
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 from crypto.manifest import SignedManifest
 from crypto.primitives import RandomBytes, ed25519_keypair, ed25519_sign
@@ -22,10 +25,13 @@ from relay.wire.resources import (
 )
 from relay.wire.transcripts import recovery_request_transcript
 
-from .errors import RelayMisbehaved
+from .errors import RelayMisbehaved, UsageError
 from .transport import Transport
 
 DAY_MS: Final = 86_400_000
+MAX_EXPORT_BYTES: Final = 1 << 30
+EXPORT_END: Final = b'"complete": true\n}\n'
+"""How a whole export ends; docs/protocol.md, "Own data"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,40 @@ async def delete_account(transport: Transport) -> None:
     Raises Refused (`not_allowed`: this device does not manage the account, `last_owner`), RelayUnreachable.
     """
     await transport.ask("DELETE", "/v1/accounts/self", signed=True)
+
+
+async def export_account(transport: Transport, file: Path) -> int:
+    """All that the relay holds about the own account, as JSON in a new file (mode 0600); its length in bytes. Signed.
+
+    Raises UsageError if the file cannot be made, Refused (`rate_limited`), RelayUnreachable, RelayMisbehaved for a document
+    that has no end or does not end as a whole one; then there is no file.
+    """
+    try:
+        written = await asyncio.to_thread(_new_file, file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written ({error.strerror}): name a new file") from error
+    size, end = 0, b""
+    try:
+        with written:
+            async with transport.stream("GET", "/v1/accounts/self/export", signed=True) as response:
+                async for chunk in response.content.iter_chunked(65_536):
+                    size += len(chunk)
+                    if size > MAX_EXPORT_BYTES:
+                        raise RelayMisbehaved("the relay's answer has no end")
+                    end = (end + chunk)[-len(EXPORT_END) :]
+                    await asyncio.to_thread(written.write, chunk)
+        if end != EXPORT_END:
+            raise RelayMisbehaved("the relay's answer is cut off: try again")
+    except BaseException as error:
+        await asyncio.to_thread(file.unlink)
+        if isinstance(error, OSError):
+            raise UsageError(f"{file} cannot be written ({error.strerror})") from error
+        raise
+    return size
+
+
+def _new_file(file: Path) -> BinaryIO:
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 async def request_recovery(

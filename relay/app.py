@@ -25,6 +25,7 @@ from relay.services.administration import Administration
 from relay.services.audit import Action, Audit
 from relay.services.audit_watch import open_audit_watch
 from relay.services.deletion import Deletion
+from relay.services.exports import Exports
 from relay.services.housekeeping import open_housekeeping
 from relay.services.identity import kept_until_ms
 from relay.services.invites import Invites
@@ -225,6 +226,7 @@ async def open_commands(
             ),
             Transparency(state.store.transparency, key=key, clock=machine.clock),
             KeyRotation(state.store.sealing, machine.clock),
+            Exports(state.store.exports, clock=machine.clock, origin=origin, limits=lambda: settings.limits),
         )
 
 

@@ -28,6 +28,7 @@ from relay.services.connections import Connections
 from relay.services.dashboard_logins import DashboardLogins
 from relay.services.deletion import Deletion
 from relay.services.devices import Devices
+from relay.services.exports import Exports
 from relay.services.identity import Identity
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
@@ -106,6 +107,7 @@ def compose(
         handle_kept_seconds=settings.limits.handle_kept_seconds,
         owner_joined=folder.forget_owner_invite,
     )
+    current = Current(settings)
     wakeup, roles = Wakeup(bus), Roles(settings.roles)
     connections = Connections(
         devices=devices,
@@ -128,7 +130,7 @@ def compose(
     )
     deletion = Deletion(store, state.files, audit, bus=bus, kept_until_ms=identity.handles_kept_until_ms)
     return Services(
-        current=Current(settings),
+        current=current,
         origin=origin,
         key=key,
         clock=clock,
@@ -147,6 +149,7 @@ def compose(
         links=LinkMailboxes(clock),
         administration=Administration(store.accounts, store.directory, deletion, roles, bus=bus),
         deletion=deletion,
+        exports=Exports(store.exports, clock=clock, origin=origin, limits=lambda: current.settings.limits),
         logins=DashboardLogins(store.accounts, audit, roles, clock=clock, randomness=randomness),
         key_rotation=KeyRotation(store.sealing, clock),
         invites=Invites(
@@ -210,6 +213,7 @@ def commands_of(services: Services, admin_url: str | None = None) -> Commands:
         services.invites,
         services.transparency,
         services.key_rotation,
+        services.exports,
         live,
     )
 

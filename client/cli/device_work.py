@@ -1,5 +1,7 @@
 """What `tokenim link …` and `tokenim device …` do with the library. Lets every ClientError pass."""
 
+from pathlib import Path
+
 from client.client import Client
 from client.devices.accepting import Wishes
 from client.devices.device_list import OwnDevice
@@ -101,6 +103,14 @@ async def delete_account(place: Place, out: Output, *, yes: bool) -> None:
         await client.devices.delete_account()
     plain = f"deleted; what is in {place.home} stays until you remove that folder"
     out.result(plain, {"type": "deleted"})
+
+
+async def export_account(place: Place, out: Output, file: Path) -> None:
+    """Write what the relay holds about the account into a new file."""
+    async with open_client(place) as client:
+        size = await client.devices.export_account(file)
+    told = {"type": "exported", "file": str(file), "bytes": size}
+    out.result(f"wrote {one_line(str(file))}: {size:,} bytes", told)
 
 
 async def rename(place: Place, out: Output, wanted: str, name: str) -> None:

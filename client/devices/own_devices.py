@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from client.account import Account, load_account
-from client.account_requests import delete_account, own_devices
+from client.account_requests import delete_account, export_account, own_devices
 from client.errors import DeviceRevoked, Refused, RelayUnreachable, UsageError
 from client.outbox import Outbox
 from client.store import facts
@@ -52,6 +53,13 @@ class OwnDevices:
         await self._refresh()
         seen = {one.device_id: one.seen_day for one in await own_devices(self._transport)}
         return await self._database.read(lambda tx: list_devices(tx, seen))
+
+    async def export_account(self, file: Path) -> int:
+        """Write all that the relay holds about the account into a new file, as JSON; its length in bytes.
+
+        Raises UsageError if the file cannot be made, Refused, RelayUnreachable, RelayMisbehaved.
+        """
+        return await export_account(self._transport, file)
 
     async def delete_account(self) -> None:
         """Delete the account at the relay for ever, with all its devices; what is kept here stays.

@@ -1,6 +1,7 @@
 """`tokenim-relay account …` and `role …`: who is on this relay, who may do what, who is shut out for a while."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from .options import Commands, config_option, data_option, json_option
+from .options import REFUSED, Commands, config_option, data_option, fail, json_option
 from .reach import run_command
 
 _PAGE: Final = 500
@@ -121,6 +122,52 @@ def account_delete(named: str, yes: bool, data: Path | None, config: Path | None
         )
     done = run_command(data, config, "account.delete", {"account": named})
     _tell(done, "deleted", as_json)
+
+
+@account.command("export")
+@click.argument("named", metavar="ACCOUNT")
+@click.argument("file", type=click.Path(path_type=Path))
+@data_option
+@config_option
+@json_option
+def account_export(named: str, file: Path, data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Write all that the relay holds about an account into the new FILE, as JSON. Nothing in it can be read as a message."""
+    from relay.ports.exports import Section
+    from relay.services.exports import Document
+
+    begun = run_command(data, config, "account.export", {"account": named})
+    document, count = Document(), 0
+    after: str | None = ""
+
+    def pieces() -> Iterator[str]:
+        nonlocal count, after
+        yield document.begin(begun["head"])
+        while after is not None:
+            asked = {"account": begun["account"], "after": after, "limit": _PAGE}
+            page = run_command(data, config, "account.export_page", asked)
+            count, after = count + len(page["rows"]), page["after"]
+            yield document.rows((Section(section), row) for section, row in page["rows"])
+        yield document.end()
+
+    size = _write_new(file, pieces())
+    done = {"account": begun["account"], "file": str(file), "bytes": size, "rows": count}
+    click.echo(json.dumps(done) if as_json else f"wrote {file}: {count:,} rows, {_size(size)}")
+
+
+def _write_new(file: Path, pieces: Iterator[str]) -> int:
+    """How many bytes are in it now. What was begun and failed does not stay."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        fail(f"{file}: cannot be written ({error.strerror}): name a new file", REFUSED)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as written:  # noqa: PTH123  (a descriptor, not a path)
+            return sum(written.write(piece) for piece in pieces)  # JSON as it is written here is ASCII
+    except BaseException as error:
+        file.unlink()
+        if isinstance(error, OSError):
+            fail(f"{file}: cannot be written ({error.strerror})", REFUSED)
+        raise
 
 
 @role.command("list")

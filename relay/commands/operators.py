@@ -19,6 +19,7 @@ from relay.services.administration import Administration
 from relay.services.audit import Act, Audit
 from relay.services.audit_records import told_head, told_row
 from relay.services.dashboard_logins import LINK_SECONDS, DashboardLogins
+from relay.services.exports import Exports
 from relay.services.invites import Invites, invite_name
 from relay.services.key_rotation import KeyRotation
 from relay.services.roles import Authority, Operation, Role
@@ -60,6 +61,13 @@ class AccountNamed(Arguments):
     """Arguments of commands about one account: its handle, its id, or the beginning of that (8 characters or more)."""
 
     account: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class AccountExportPage(AccountNamed):
+    """Arguments of `account.export_page`: rows from where the last page ended; empty: from the first."""
+
+    after: Annotated[str, Field(max_length=512)] = ""
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
 class RoleGrant(AccountNamed):
@@ -115,6 +123,8 @@ class Commands:
     invites: Invites
     transparency: Transparency
     key_rotation: KeyRotation
+    exports: Exports
+
     live: Live | None = None
 
     async def run(self, name: str, arguments: Mapping[str, Any], *, by: Authority) -> Answer:
@@ -174,6 +184,21 @@ async def _account_resume(commands: Commands, given: AccountNamed, act: Act) -> 
 @TABLE.changes("account.delete", AccountNamed, Operation.REMOVE_ACCOUNTS)
 async def _account_delete(commands: Commands, given: AccountNamed, act: Act) -> Answer:
     return _told_account(await commands.administration.delete(given.account, act=act))
+
+
+@TABLE.changes("account.export", AccountNamed, Operation.RUN_THE_MACHINE)
+async def _account_export(commands: Commands, given: AccountNamed, act: Act) -> Answer:
+    """That somebody reads what there is about an account is a row; the pages are asked for after it."""
+    account_id = await commands.administration.find(given.account)
+    act.about(Party.account(account_id))
+    return {"account": encode_id(account_id), "head": commands.exports.head()}
+
+
+@TABLE.changes_nothing("account.export_page", AccountExportPage, Operation.RUN_THE_MACHINE)
+async def _account_export_page(commands: Commands, given: AccountExportPage) -> Answer:
+    account_id = await commands.administration.find(given.account)
+    page = await commands.exports.page(account_id, after=given.after, limit=given.limit)
+    return {"rows": [[section.value, row] for section, row in page.rows], "after": page.after}
 
 
 @TABLE.changes_nothing("role.list", Arguments, Operation.LIST_ACCOUNTS)

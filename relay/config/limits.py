@@ -119,6 +119,9 @@ class RateSettings(BaseModel):
     group_log: Rate = Field(
         Rate(burst=100, per_second=0.02), description="sealed logs of groups made by one account"
     )
+    export: Rate = Field(
+        Rate(burst=5, per_second=0.001), description="times that an account reads all that there is about it"
+    )
     token: Rate = Field(
         Rate(burst=50_000, per_second=2_000),
         description="envelopes that come by one contact or group token",

@@ -10,6 +10,7 @@ from .blobs import BlobStore
 from .deletions import DeletionStore
 from .delivery_tokens import DeliveryTokenStore
 from .directory import AccountDirectory
+from .exports import ExportStore
 from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
@@ -50,6 +51,10 @@ class Store(Protocol):
     @property
     def directory(self) -> AccountDirectory:
         """Accounts as their operator sees them."""
+
+    @property
+    def exports(self) -> ExportStore:
+        """All that is kept about one account."""
 
     @property
     def invites(self) -> InviteStore:

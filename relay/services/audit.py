@@ -35,6 +35,7 @@ class Action(StrEnum):
     ACCOUNT_SUSPEND = "account.suspend"
     ACCOUNT_RESUME = "account.resume"
     ACCOUNT_DELETE = "account.delete"
+    ACCOUNT_EXPORT = "account.export"
     MANIFEST_CHANGE = "manifest.change"
     ROLE_GRANT = "role.grant"
     ROLE_REVOKE = "role.revoke"

@@ -17,6 +17,7 @@ from .connections import Connections
 from .dashboard_logins import DashboardLogins
 from .deletion import Deletion
 from .devices import Devices
+from .exports import Exports
 from .identity import Identity
 from .invites import Invites
 from .key_rotation import KeyRotation
@@ -60,6 +61,7 @@ class Services:
     administration: Administration
     deletion: Deletion
     key_rotation: KeyRotation
+    exports: Exports
     logins: DashboardLogins
     invites: Invites
     prekeys: Prekeys

@@ -12,6 +12,7 @@ from . import (
     accounts,
     blobs,
     envelopes,
+    exports,
     health,
     links,
     logs,
@@ -79,6 +80,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         Signing.REQUIRED,
         "delete the own account for ever; signed by a device that manages it",
         status=204,
+    ),
+    Route(
+        "GET",
+        "/v1/accounts/self/export",
+        exports.own_export,
+        Signing.REQUIRED,
+        "all that the relay holds about the own account",
+        answer_media="application/json",
     ),
     Route(
         "GET",

@@ -54,6 +54,8 @@ async def nothing(_commands: Commands) -> dict[str, Any]:
 SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "account.list": nothing,
     "role.list": nothing,
+    "account.export_page": an_account,
+    "account.export": an_account,
     "account.suspend": an_account,
     "account.resume": an_account,
     "account.delete": an_account,

@@ -18,6 +18,7 @@ from .blobs import MemoryBlobs
 from .deletions import MemoryDeletions
 from .delivery_tokens import MemoryDeliveryTokens
 from .directory import MemoryDirectory
+from .exports import MemoryExports
 from .group_logs import MemoryGroupLogs
 from .image import Gate, Image
 from .invites import MemoryInvites
@@ -41,6 +42,7 @@ class MemoryStore:
         self.accounts = MemoryAccounts(gate)
         self.deletions = MemoryDeletions(gate)
         self.directory = MemoryDirectory(gate)
+        self.exports = MemoryExports(gate)
         self.invites = MemoryInvites(gate)
         self.delivery_tokens = MemoryDeliveryTokens(gate)
         self.prekeys = MemoryPrekeys(gate)

@@ -28,6 +28,7 @@ from .connection import StoreUnusable, only_process, open_reader, open_writer
 from .deletions import SqliteDeletions
 from .delivery_tokens import SqliteDeliveryTokens
 from .directory import SqliteDirectory
+from .exports import SqliteExports
 from .group_logs import SqliteGroupLogs
 from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
@@ -71,6 +72,7 @@ class SqliteStore:
         self.accounts = SqliteAccounts(writer, reader, self.mailboxes.forget)
         self.deletions = SqliteDeletions(writer, reader, self.mailboxes.forget)
         self.directory = SqliteDirectory(reader)
+        self.exports = SqliteExports(reader)
         self.invites = SqliteInvites(writer, reader)
         self.delivery_tokens = SqliteDeliveryTokens(writer, reader)
         self.prekeys = SqlitePrekeys(writer, reader)

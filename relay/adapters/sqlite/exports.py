@@ -1,0 +1,222 @@
+"""All that is kept about one account, from SQLite. Each page reads as many rows as it has, by an index."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from relay.ports.exports import Cursor, Row, Section
+from relay.wire.log_leaves import LeafKind, handle_salt, handle_subject
+
+from .reader import Reader
+from .sealing import HANDLE_KEY, ONLY_ROW
+
+_FLAGS: Final = frozenset({"suspended", "being_deleted", "findable", "complete"})
+_NO_SUBJECT: Final = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """`columns` as `select` has them; the first `first` of them are what pages are ordered by, from above these values.
+
+    Parameters: ?1 account id, ?2 limit, ?3 the handle's subject in the transparency log, from ?4 on where the page begins.
+    """
+
+    columns: tuple[str, ...]
+    select: str
+    first: Cursor = ()
+
+
+_OF_DEVICES: Final = "device_number IN (SELECT device_number FROM devices WHERE account_id = ?1)"
+_QUERIES: Final[Mapping[Section, _Query]] = MappingProxyType(
+    {
+        Section.ACCOUNT: _Query(
+            (
+                *("account_id", "role", "suspended", "being_deleted", "created_at_ms", "manifest_version"),
+                *("manifest_hash", "envelopes", "envelope_bytes", "blobs", "blob_bytes", "log_bytes"),
+            ),
+            f"""SELECT account_id, role, suspended,
+                  EXISTS (SELECT 1 FROM account_deletions AS g WHERE g.account_id = ?1),
+                  created_at_ms, manifest_version, manifest_hash,
+                  (SELECT count(*) FROM envelopes WHERE {_OF_DEVICES}),
+                  (SELECT coalesce(sum(bytes), 0) FROM envelopes WHERE {_OF_DEVICES}),
+                  (SELECT count(*) FROM blobs WHERE owner_id = ?1),
+                  (SELECT coalesce(sum(length), 0) FROM blobs WHERE owner_id = ?1),
+                  (SELECT coalesce(sum(bytes), 0) FROM account_logs AS l WHERE l.account_id = ?1)
+                FROM accounts WHERE account_id = ?1 LIMIT ?2""",  # noqa: S608
+        ),
+        Section.HANDLES: _Query(
+            ("handle", "findable"),
+            "SELECT handle, public_token IS NOT NULL FROM handles WHERE account_id = ?1 LIMIT ?2",
+        ),
+        Section.KEPT_HANDLES: _Query(
+            ("subject", "until_ms"),
+            """SELECT subject, until_ms FROM kept_handles WHERE owner_id = ?1 AND (subject) > (?4)
+               ORDER BY subject LIMIT ?2""",
+            (b"",),
+        ),
+        Section.DEVICES: _Query(
+            ("device_id", "signing_key", "identity_key", "flags", "added_at_ms", "seen_day", "nonces"),
+            """SELECT device_id, signing_key, identity_key, flags, added_at_ms, seen_day,
+                  (SELECT count(*) FROM nonces AS n WHERE n.device_id = d.device_id)
+               FROM devices AS d WHERE account_id = ?1 AND device_id > ?4 ORDER BY device_id LIMIT ?2""",
+            (b"",),
+        ),
+        Section.MANIFESTS: _Query(
+            ("version", "body", "signer", "signature"),
+            """SELECT version, body, signer, signature FROM manifests WHERE account_id = ?1 AND version > ?4
+               ORDER BY version LIMIT ?2""",
+            (0,),
+        ),
+        Section.DELIVERY_TOKENS: _Query(
+            ("token_hash", "token_class", "expires_at_ms"),
+            """SELECT token_hash, token_class, expires_at_ms FROM delivery_tokens
+               WHERE account_id = ?1 AND token_hash > ?4 ORDER BY token_hash LIMIT ?2""",
+            (b"",),
+        ),
+        Section.PREKEYS: _Query(
+            ("device_id", "kind", "key_class", "keys", "highest_id"),
+            """SELECT device_id, p.kind, key_class, count(*), h.highest FROM devices AS d
+               JOIN prekeys AS p USING (device_number)
+               LEFT JOIN prekey_heights AS h ON h.device_number = d.device_number AND h.kind = p.kind
+               WHERE account_id = ?1 AND (device_id, p.kind, key_class) > (?4, ?5, ?6)
+               GROUP BY device_id, p.kind, key_class ORDER BY device_id, p.kind, key_class LIMIT ?2""",
+            (b"", 0, 0),
+        ),
+        Section.MAILBOXES: _Query(
+            (
+                *("device_id", "given_up_to", "envelopes", "envelope_bytes", "quarantined"),
+                *("oldest_received_at_ms", "missed_ranges"),
+            ),
+            """SELECT device_id, coalesce(m.given_up_to, 0), count(e.envelope_number), coalesce(sum(e.bytes), 0),
+                  coalesce(sum(e.quarantined), 0), min(e.received_at_ms),
+                  (SELECT count(*) FROM missed AS s WHERE s.device_number = d.device_number)
+               FROM devices AS d LEFT JOIN mailboxes AS m USING (device_number) LEFT JOIN envelopes AS e USING (device_number)
+               WHERE account_id = ?1 AND device_id > ?4 GROUP BY device_id ORDER BY device_id LIMIT ?2""",
+            (b"",),
+        ),
+        Section.BLOBS: _Query(
+            ("length", "row", "sha256", "received", "complete", "created_at_ms", "expires_at_ms"),
+            """SELECT length, rowid, sha256, offset, complete, created_at_ms, expires_at_ms FROM blobs
+               WHERE owner_id = ?1 AND (length, rowid) > (?4, ?5) ORDER BY length, rowid LIMIT ?2""",
+            (-1, 0),
+        ),
+        Section.LOGS: _Query(
+            ("name", "first_index", "next_index", "bytes"),
+            """SELECT name, first_index, next_index, bytes FROM account_logs WHERE account_id = ?1 AND name > ?4
+               ORDER BY name LIMIT ?2""",
+            ("",),
+        ),
+        Section.LOG_ENTRIES: _Query(
+            ("name", "index", "at_ms", "bytes"),
+            """SELECT name, entry_index, at_ms, length(entry) FROM account_logs JOIN account_log_entries USING (log_number)
+               WHERE account_id = ?1 AND (name, entry_index) > (?4, ?5) ORDER BY name, entry_index LIMIT ?2""",
+            ("", -1),
+        ),
+        Section.TRANSPARENCY_LEAVES: _Query(
+            ("kind", "version", "leaf_index", "value_hash"),
+            f"""SELECT kind, version, leaf_index, value_hash FROM transparency_leaves
+               WHERE ((kind = {LeafKind.MANIFEST} AND subject = ?1) OR (kind = {LeafKind.HANDLE} AND subject = ?3))
+                 AND (kind, version) > (?4, ?5) ORDER BY kind, version LIMIT ?2""",  # noqa: S608
+            (0, 0),
+        ),
+        Section.AUDIT_ROWS: _Query(
+            ("row", "at_ms", "action", "as", "outcome", "detail"),
+            """SELECT row_index, at_ms, action, CASE WHEN actor_id = ?1 THEN 'actor' ELSE 'subject' END, outcome, detail
+               FROM audit_rows WHERE (actor_id = ?1 OR subject_id = ?1) AND row_index > ?4
+               ORDER BY row_index LIMIT ?2""",
+            (-1,),
+        ),
+    }
+)
+
+TABLES: Final[Mapping[str, Section]] = MappingProxyType(
+    {
+        "accounts": Section.ACCOUNT,
+        "account_deletions": Section.ACCOUNT,
+        "handles": Section.HANDLES,
+        "kept_handles": Section.KEPT_HANDLES,
+        "devices": Section.DEVICES,
+        "nonces": Section.DEVICES,
+        "manifests": Section.MANIFESTS,
+        "delivery_tokens": Section.DELIVERY_TOKENS,
+        "prekeys": Section.PREKEYS,
+        "prekey_heights": Section.PREKEYS,
+        "mailboxes": Section.MAILBOXES,
+        "envelopes": Section.MAILBOXES,
+        "missed": Section.MAILBOXES,
+        "blobs": Section.BLOBS,
+        "account_logs": Section.LOGS,
+        "account_log_entries": Section.LOG_ENTRIES,
+        "transparency_leaves": Section.TRANSPARENCY_LEAVES,
+        "audit_rows": Section.AUDIT_ROWS,
+    }
+)
+"""Which section tells of each table that has something about an account."""
+NOT_OF_ACCOUNTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "invites": "no account is named in them",
+        "shared_ciphertexts": "the ciphertexts of envelopes, which mailboxes counts",
+        "shared_waiting": "how many envelopes wait for each of those",
+        "recent_records": "by which an envelope that is sent twice is stored once; kept for days",
+        "records": "the same, of older ones",
+        "settled_marks": "until when those are needed",
+        "group_logs": "of groups: the relay does not know whose they are",
+        "group_log_entries": "likewise",
+        "transparency_log": "of the log as a whole",
+        "transparency_nodes": "hashes of the tree over all leaves",
+        "audit_log": "of the log as a whole",
+        "deletion_traces": "one mark for all",
+        "column_keys": "ids of the keys of sealed columns",
+        "schema_version": "of the database",
+    }
+)
+"""Why a table has no section."""
+
+
+class SqliteExports:
+    """ExportStore on one file."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def page(
+        self, section: Section, account_id: bytes, *, after: Cursor | None, limit: int
+    ) -> tuple[tuple[Row, ...], Cursor | None]:
+        """One page."""
+        query = _QUERIES[section]
+        subject = (
+            await self._handle_subject(account_id) if section is Section.TRANSPARENCY_LEAVES else _NO_SUBJECT
+        )
+        begins = query.first if after is None else after
+        found = await self._reader.rows(
+            query.select, _bound(query.select, account_id, limit, subject, begins)
+        )
+        rows = tuple(
+            {
+                name: bool(value) if name in _FLAGS else value
+                for name, value in zip(query.columns, row, strict=True)
+                if not (section is Section.BLOBS and name == "row")
+            }
+            for row in found
+        )
+        keys = len(query.first)
+        return rows, tuple(found[-1][:keys]) if keys and len(found) == limit else None
+
+    async def _handle_subject(self, account_id: bytes) -> bytes:
+        row = await self._reader.one(
+            "SELECT handle, handle_key FROM handles, transparency_log WHERE account_id = ?", (account_id,)
+        )
+        if row is None:
+            return _NO_SUBJECT
+        handle, sealed = row
+        key = self._reader.keys.open(HANDLE_KEY, ONLY_ROW, sealed)
+        return handle_subject(handle_salt(key, handle), handle)
+
+
+def _bound(
+    select: str, account_id: bytes, limit: int, subject: bytes, begins: Cursor
+) -> tuple[int | str | bytes, ...]:
+    """As many parameters as the statement has: SQLite takes no more."""
+    given = (account_id, limit, subject, *begins)
+    return given[: max(number for number in range(1, len(given) + 1) if f"?{number}" in select)]
