@@ -11,6 +11,7 @@ from relay.wire.resources import HandleRequest
 
 from .account import Account
 from .contact_tokens import tell_contact_token
+from .devices.revoking import change_due_tokens
 from .errors import ClientError, RelayUnreachable
 from .own_tokens import OLD_TOKEN_MS, drop_token, hash_of, put_token
 from .reconnect import Backoff
@@ -67,6 +68,7 @@ class TokenCare:
 
     async def work(self) -> None:
         """All that can be done now. Raises RelayUnreachable, Refused."""
+        await self._database.run(partial(change_due_tokens, system=self._system))
         for token_class, token in await self._database.read(token_changes.next_tokens):
             await self._register(token_class, token)
             self._system.reached(Step.REACH_REGISTERED)

@@ -23,8 +23,17 @@ def tell_news(tx: Transaction, account: Account, known: VerifiedManifest, newest
         return
     for before, after in pairwise((signed, *newest.since(known.version))):
         _tell_step(tx, account, before, after)
+        if after.signer == account.device_id and _gone(before, after):
+            # In the transaction that learns it: whatever ends the client afterwards, what they knew is changed.
+            facts.set_number(tx, facts.OWN_TOKENS_DUE, 1)
     if all(entry.device_id != account.device_id for entry in newest.manifest.devices):
         facts.set_number(tx, facts.REVOKED, 1)
+
+
+def _gone(before: SignedManifest, after: SignedManifest) -> set[bytes]:
+    """The ids of devices that are listed no more."""
+    listed = {entry.device_id for entry in after.manifest.devices}
+    return {entry.device_id for entry in before.manifest.devices} - listed
 
 
 def _tell_step(tx: Transaction, account: Account, before: SignedManifest, after: SignedManifest) -> None:

@@ -10,7 +10,7 @@ from client.account import Account, load_account
 from client.account_requests import own_devices
 from client.errors import Refused, RelayUnreachable
 from client.message import Warned
-from client.store import notices
+from client.store import facts, notices
 from client.store.database import Database, Transaction
 from client.store.facts import known_token
 from client.store.group_tokens import rotate_all_now
@@ -36,14 +36,22 @@ async def revoke_devices(
 ) -> None:
     """Take these out of the list, and change what they knew: the account's delivery tokens.
 
-    Safe to call again. Raises what `change_devices` raises.
+    Cut off after the list was changed, the tokens are changed once the client runs again. Raises what `change_devices`
+    raises.
     """
     await change_devices(transport, database, account, system, DeviceChange(remove=device_ids))
-    await database.run(lambda tx: change_own_tokens(tx, system))
+    await database.run(lambda tx: change_due_tokens(tx, system))
     try:
         await settle_tokens()
     except (RelayUnreachable, Refused):
         return  # begun and kept: it goes on while the client listens
+
+
+def change_due_tokens(tx: Transaction, system: System) -> None:
+    """Begin to change them, if this device took another one out and has not done so yet."""
+    if facts.number(tx, facts.OWN_TOKENS_DUE):
+        change_own_tokens(tx, system)
+        facts.set_number(tx, facts.OWN_TOKENS_DUE, 0)
 
 
 def change_own_tokens(tx: Transaction, system: System) -> None:

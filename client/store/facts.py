@@ -25,6 +25,7 @@ LOGS_OWED_UNTIL_MS = (
     "logs_owed_until_ms"  # so long are logs of groups given back to a relay that lost entries
 )
 REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
+OWN_TOKENS_DUE = "own_tokens_due"  # 1: this device took another one out, which knows the own tokens still
 HISTORY_REWRITE_DUE = "history_rewrite_due"  # 1: a device that had the history's key is out
 
 

@@ -95,6 +95,45 @@ async def test_the_tokens_that_a_revoked_device_knew_are_changed(tmp_path):
         assert await texts(alice) == ["still here"]
 
 
+class Killed(BaseException):
+    """As by SIGKILL: nothing after it happens."""
+
+
+async def test_d6_killed_after_the_list_was_changed_the_tokens_are_changed_later(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_people(tmp_path, "alice", "bob") as people:
+        bob = await people.enter("bob")
+        async with people.client("alice") as alice:
+            await bob.send("alice", "hello")
+            (hello,) = await waiting(alice)
+            await hello.reply("hello to you")
+            await texts(bob)
+            database = alice._account._database
+            old, _ = await database.read(lambda tx: facts.token_row(tx, "contact"))
+            await link_device(alice, tmp_path / "laptop")
+
+            def kill(*_: object) -> None:
+                raise Killed
+
+            with monkeypatch.context() as patched:
+                patched.setattr("client.devices.revoking.change_due_tokens", kill)
+                with pytest.raises(Killed):
+                    await alice.devices.revoke("laptop")
+            kept, _ = await database.read(lambda tx: facts.token_row(tx, "contact"))
+            assert kept == old
+        async with people.client("alice") as alice:
+            database = alice._account._database
+            await texts(alice)
+            async with asyncio.timeout(30):
+                while (await database.read(lambda tx: facts.token_row(tx, "contact")))[0] == old:
+                    await texts(alice)
+            await alice.flush()
+            await texts(bob)
+            await bob.send("alice", "still here")
+            assert await texts(alice) == ["still here"]
+
+
 async def test_a_device_does_not_revoke_itself(tmp_path):
     async with open_people(tmp_path, "alice") as people:
         alice = await people.enter("alice")
