@@ -3,7 +3,7 @@
 Functions of a Transaction; asking the relay is for `care`. docs/protocol.md, "Groups", "The log".
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, replace
 
 from client.account import Account, load_account
@@ -11,6 +11,7 @@ from client.message import Warned
 from client.store import notices
 from client.store.database import Transaction
 from client.store.group_added import forget_added, note_added
+from client.store.group_doors import forget_uses, shut_to
 from client.store.group_senders import forget_chains
 from client.store.group_sending import drop_sending
 from client.store.group_tokens import note_gone, rotate_within_a_day
@@ -39,7 +40,7 @@ from client.store.groups import (
 )
 from client.system import System
 from crypto.errors import ChainMissing, GroupTooNew, ManifestGap
-from crypto.group_changes import Add
+from crypto.group_changes import Add, Answer, RequestKind
 from crypto.group_commits import CommitHead, CommitKind, SignedCommit
 from crypto.group_epoch import EpochHandOut
 from crypto.group_exclusion import exclusion
@@ -48,6 +49,7 @@ from crypto.group_rules import still_needed
 from crypto.group_state import GroupState
 
 from .changed import tell_changes
+from .invitations import let_returning_in
 from .lists import KnownLists
 
 
@@ -225,6 +227,7 @@ class _Reading:
         removed = before.by_account.keys() - after.by_account.keys()
         forget_chains(self.tx, group_id, removed)
         note_gone(self.tx, group_id, removed)
+        self._mind_doors(removed, signed)
         is_cut = signed.commit.kind is CommitKind.CUT
         if is_cut:
             note_cut(self.tx, group_id, now_ms, is_own=own is not None)
@@ -237,6 +240,17 @@ class _Reading:
         added = [change.account for change in signed.commit.changes if isinstance(change, Add)]
         note_added(self.tx, group_id, added, signed.head.account, signed.head.device)
         tell_changes(self.tx, self.account, before, after, signed)
+
+    def _mind_doors(self, removed: Set[bytes], signed: SignedCommit) -> None:
+        """Who was taken out does not come back by what it came by; who left, by a further use alone."""
+        left = {
+            change.signed.request.account
+            for change in signed.commit.changes
+            if isinstance(change, Answer) and change.signed.request.kind is RequestKind.LEAVE
+        }
+        shut_to(self.tx, self.row.group_id, removed - left)
+        forget_uses(self.tx, self.row.group_id, removed & left)
+        let_returning_in(self.tx, self.row.group_id, self.view.state)
 
     def _is_listed(self, head: CommitHead) -> bool:
         """Whether the committing device is in its account still, as far as is known here."""

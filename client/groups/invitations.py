@@ -5,6 +5,7 @@ Nobody is put into a group: a client takes a welcome only for a group that it as
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Annotated, Final
 
 import msgspec
@@ -19,12 +20,13 @@ from client.signals import draft_signal
 from client.store import group_doors, notices
 from client.store.database import Transaction
 from client.store.group_doors import Invite, Join, JoinState, Waiting
-from client.store.group_tokens import known_own_token, learn_group_token
-from client.store.groups import find_group
+from client.store.group_tokens import known_own_token, learn_group_token, note_back
+from client.store.group_wants import hurry_wants, wants
+from client.store.groups import Status, find_group, make_due
 from client.store.peers import ensure_peer, find_peer
 from client.system import System
 from crypto.errors import InvalidEncoding
-from crypto.group_changes import Add
+from crypto.group_changes import Add, Answer, RequestKind
 from crypto.group_rights import EVERY_RIGHT, ROLE_RIGHTS, Right, Role
 from crypto.group_state import NAME, GroupState
 from crypto.limits import DAY_MS, GROUP_ID_BYTES, MAX_MANIFEST_VERSION
@@ -117,7 +119,7 @@ def take_invitation(incoming: Incoming) -> None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidEncoding("not the body of a group invitation") from error
     tx = incoming.tx
-    if incoming.is_own or _is_member(tx, incoming.account, body.group_id):
+    if incoming.is_own or is_in(tx, incoming.account, body.group_id):
         return
     before = group_doors.find_join(tx, body.group_id)
     if before is not None and (before.secret == body.secret or before.state is not JoinState.INVITED):
@@ -136,9 +138,12 @@ def take_invitation(incoming: Incoming) -> None:
     )
 
 
-def _is_member(tx: Transaction, account: Account, group_id: bytes) -> bool:
+def is_in(tx: Transaction, account: Account, group_id: bytes) -> bool:
+    """Whether this account is in the group. What was read last of one that it left may list it still."""
     row = find_group(tx, group_id)
-    return row is not None and account.account_id in row.view.state.by_account
+    return (
+        row is not None and row.status is not Status.OUT and account.account_id in row.view.state.by_account
+    )
 
 
 def accept_invitation(tx: Transaction, group_id: bytes) -> None:
@@ -188,9 +193,12 @@ def take_join_request(incoming: Incoming) -> None:
     if state.is_banned(asker) or not group_doors.use_invite(tx, invite, asker):
         return
     learn_group_token(tx, body.group_id, asker, body.token)
-    if asker in state.by_account:
-        return
     waiting = Waiting(body.group_id, asker, body.manifest_version, body.wants, invite.role, batch.now_ms)
+    if asker in state.by_account:
+        if not invite.asks and _hurry_leave(tx, body.group_id, asker):
+            group_doors.keep_waiting(tx, replace(waiting, returning=True))
+            batch.errands = True
+        return
     batch.errands = True
     if not invite.asks:
         _let_in(tx, waiting)
@@ -198,6 +206,29 @@ def take_join_request(incoming: Incoming) -> None:
         peer = find_peer(tx, asker)
         name = encode_id(asker) if peer is None else peer.name
         notices.tell(tx, JoinAsked(encode_id(body.group_id), encode_id(asker), name))
+
+
+def _hurry_leave(tx: Transaction, group_id: bytes, account_id: bytes) -> bool:
+    """Whether this account asked to leave, and is in the group only until that is committed: now, since it is back."""
+    leaves = [
+        one.n
+        for one in wants(tx, group_id)
+        if isinstance(one.change, Answer)
+        and one.change.signed.request.account == account_id
+        and one.change.signed.request.kind is RequestKind.LEAVE
+    ]
+    hurry_wants(tx, leaves)
+    make_due(tx, group_id)
+    return bool(leaves)
+
+
+def let_returning_in(tx: Transaction, group_id: bytes, state: GroupState) -> None:
+    """Whose leave is committed now, and who asked to come back since."""
+    for one in group_doors.returning_to(tx, group_id):
+        if one.account_id not in state.by_account:
+            group_doors.stop_waiting(tx, group_id, one.account_id)
+            note_back(tx, group_id, one.account_id)
+            _let_in(tx, one)
 
 
 def _let_in(tx: Transaction, one: Waiting) -> None:

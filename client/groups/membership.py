@@ -14,7 +14,6 @@ from client.own_tokens import drop_token, hash_of, put_token
 from client.store import group_doors
 from client.store.database import Database, Transaction
 from client.store.group_doors import Invite, JoinState
-from client.store.groups import Status, find_group
 from client.system import System
 from client.transport import Transport
 from crypto.group_changes import Ban, Change, ChangeSetting, Give, Remove, RequestKind, SetRole, Unban
@@ -164,8 +163,7 @@ class Membership:
             raise UsageError("this link is your own: it is for others")
 
         def want_in(tx: Transaction) -> None:
-            row = find_group(tx, link.group_id)
-            if row is not None and self._account.account_id in row.view.state.by_account:
+            if invitations.is_in(tx, self._account, link.group_id):
                 raise UsageError("you are in this group already")
             invitations.want_in(tx, link.group_id, link.inviter, link.token, link.secret)
 
@@ -178,7 +176,7 @@ class Membership:
             self._listen()  # the welcome comes by the mailbox
         while True:
             await self._settle(max(1.0, until - self._system.monotonic_seconds()))
-            if await self._database.read(lambda tx: _is_in(tx, self._account, group_id)):
+            if await self._database.read(lambda tx: invitations.is_in(tx, self._account, group_id)):
                 return await self._groups.info(group_id)
             if self._system.monotonic_seconds() >= until:
                 return None
@@ -315,13 +313,6 @@ class Membership:
         if member is None:
             raise UnknownRecipient(f"{who} is not in this group")
         return member
-
-
-def _is_in(tx: Transaction, account: Account, group_id: bytes) -> bool:
-    row = find_group(tx, group_id)
-    return (
-        row is not None and row.status is not Status.OUT and account.account_id in row.view.state.by_account
-    )
 
 
 def _setting(text: str) -> bytes:

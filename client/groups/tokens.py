@@ -4,6 +4,7 @@ from typing import Final
 
 from client.own_tokens import drop_token, hash_of, put_token
 from client.store.database import Database
+from client.store.group_doors import is_on_way_in
 from client.store.group_tokens import (
     known_own_token,
     own_group_token,
@@ -43,8 +44,13 @@ async def remove_group_token(transport: Transport, database: Database, group_id:
 async def care_for_token(
     transport: Transport, database: Database, system: System, group_id: bytes, status: Status
 ) -> None:
-    """The token is at the relay if, and only if, this account is in the group. Raises RelayUnreachable, Refused."""
+    """The token is at the relay if, and only if, this account is in the group, or on its way in.
+
+    On the way in it was told with the request: who lets this account in again reaches it by that one. Raises
+    RelayUnreachable, Refused.
+    """
     if status is Status.OUT:
-        await remove_group_token(transport, database, group_id)
+        if not await database.read(lambda tx: is_on_way_in(tx, group_id)):
+            await remove_group_token(transport, database, group_id)
     else:
         await register_group_token(transport, database, system, group_id)

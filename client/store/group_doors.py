@@ -1,5 +1,6 @@
 """Ways into groups: those that this device gave out, who waits to be let in, and where this account wants in itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -57,6 +58,8 @@ class Waiting:
     wants: int
     role: Role
     asked_at_ms: int
+    returning: bool = False
+    """It is in the group until its leave is committed, and let in then: nobody is asked."""
 
 
 _INVITE = "secret_hash, group_id, token, role, uses_left, expires_at_ms, for_account, asks"
@@ -95,7 +98,17 @@ def invites_of(tx: Transaction, group_id: bytes) -> list[Invite]:
 
 
 def use_invite(tx: Transaction, invite: Invite, account_id: bytes) -> bool:
-    """Let one account in by it, each once; False if it is used up. Again for the same account costs no further use."""
+    """Let one account in by it, each once; False if it is used up, or shut to this one.
+
+    Again for the same account costs no further use: its request may have come twice.
+    """
+    row = tx.one(
+        "SELECT shut FROM group_invite_uses WHERE secret_hash = ? AND account_id = ?",
+        invite.secret_hash,
+        account_id,
+    )
+    if row is not None and row[0]:
+        return False
     is_new = tx.run(
         "INSERT INTO group_invite_uses (secret_hash, account_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
         invite.secret_hash,
@@ -116,6 +129,29 @@ def use_invite(tx: Transaction, invite: Invite, account_id: bytes) -> bool:
     return bool(used)
 
 
+def shut_to(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
+    """These were taken out of the group: no way in that was given out before lets them in again."""
+    tx.many(
+        "INSERT INTO group_invite_uses (secret_hash, account_id, shut)"
+        " SELECT secret_hash, ?, 1 FROM group_invites WHERE group_id = ?"
+        " ON CONFLICT (secret_hash, account_id) DO UPDATE SET shut = 1",
+        [(account_id, group_id) for account_id in accounts],
+    )
+    tx.many(
+        "DELETE FROM group_waiting WHERE group_id = ? AND account_id = ?",
+        [(group_id, account_id) for account_id in accounts],
+    )
+
+
+def forget_uses(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
+    """These left by themselves: to come back costs a further use of a way in."""
+    tx.many(
+        "DELETE FROM group_invite_uses WHERE account_id = ? AND shut = 0"
+        " AND secret_hash IN (SELECT secret_hash FROM group_invites WHERE group_id = ?)",
+        [(account_id, group_id) for account_id in accounts],
+    )
+
+
 def remove_invite(tx: Transaction, secret_hash: bytes) -> None:
     """It lets nobody in any more."""
     tx.run("DELETE FROM group_invites WHERE secret_hash = ?", secret_hash)
@@ -129,26 +165,37 @@ def keep_waiting(tx: Transaction, one: Waiting) -> bool:
         return False
     return bool(
         tx.run(
-            "INSERT INTO group_waiting (group_id, account_id, manifest_version, wants, role, asked_at_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO group_waiting (group_id, account_id, manifest_version, wants, role, asked_at_ms, comes_back)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             one.group_id,
             one.account_id,
             one.manifest_version,
             one.wants,
             int(one.role),
             one.asked_at_ms,
+            one.returning,
         )
     )
 
 
 def waiting_in(tx: Transaction, group_id: bytes) -> list[Waiting]:
-    """Who waits to be let into a group, longest first."""
+    """Who waits for somebody's yes, longest first."""
+    return _waiting(tx, group_id, returning=False)
+
+
+def returning_to(tx: Transaction, group_id: bytes) -> list[Waiting]:
+    """Who is let in as soon as its leave is committed."""
+    return _waiting(tx, group_id, returning=True)
+
+
+def _waiting(tx: Transaction, group_id: bytes, *, returning: bool) -> list[Waiting]:
     return [
-        Waiting(group, account, version, wants, Role(role), at_ms)
+        Waiting(group, account, version, wants, Role(role), at_ms, returning)
         for group, account, version, wants, role, at_ms in tx.all(
             "SELECT group_id, account_id, manifest_version, wants, role, asked_at_ms FROM group_waiting"
-            " WHERE group_id = ? ORDER BY asked_at_ms, account_id",
+            " WHERE group_id = ? AND comes_back = ? ORDER BY asked_at_ms, account_id",
             group_id,
+            returning,
         )
     ]
 
@@ -188,6 +235,12 @@ def find_join(tx: Transaction, group_id: bytes) -> Join | None:
         "SELECT group_id, inviter, secret, name, state FROM group_joins WHERE group_id = ?", group_id
     )
     return None if row is None else _join(row)
+
+
+def is_on_way_in(tx: Transaction, group_id: bytes) -> bool:
+    """Whether the user wants into this group, and it is not decided yet."""
+    join = find_join(tx, group_id)
+    return join is not None and join.state is not JoinState.INVITED
 
 
 def joins(tx: Transaction, state: JoinState) -> list[Join]:

@@ -49,6 +49,11 @@ def note_gone(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> No
     )
 
 
+def note_back(tx: Transaction, group_id: bytes, account_id: bytes) -> None:
+    """It comes back in: the token that it told with its request is its token still."""
+    tx.run("UPDATE group_tokens SET is_gone = 0 WHERE group_id = ? AND account_id = ?", group_id, account_id)
+
+
 def forget_gone(tx: Transaction, group_id: bytes) -> None:
     """Forget the tokens of who is out, and to whom nothing is on its way any more."""
     gone = tx.all(

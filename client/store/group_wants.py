@@ -92,6 +92,11 @@ def find_want(tx: Transaction, group_id: bytes, change: Change | None) -> int | 
     return None if row is None else int(row[0])
 
 
+def hurry_wants(tx: Transaction, numbers: Iterable[int]) -> None:
+    """These wait for nothing any more."""
+    tx.many("UPDATE group_wants SET not_before_ms = 0 WHERE n = ?", [(n,) for n in numbers])
+
+
 def remove_wants(tx: Transaction, numbers: Iterable[int]) -> None:
     """They are committed, by whomever, or nobody needs them."""
     tx.many("DELETE FROM group_wants WHERE n = ?", [(n,) for n in numbers])
