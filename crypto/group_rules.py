@@ -195,7 +195,9 @@ def _add(draft: Draft, change: Any, manifests: Manifests) -> None:
     ):
         raise CommitRefused("who is added has impossible rights or an impossible manifest version")
     added = change.account, change.manifest_version, change.role, change.wants, change.given
-    draft.put(Member(*added, since=draft.epoch))
+    member = Member(*added, since=draft.epoch)
+    _require_list(member, manifests)
+    draft.put(member)
 
 
 def _remove(draft: Draft, change: Any, manifests: Manifests) -> None:
@@ -208,14 +210,18 @@ def _set_role(draft: Draft, change: Any, manifests: Manifests) -> None:
     member = draft.target(change.account) if is_own else draft.outranked(change.account)
     if not draft.may_appoint(change.role) or (is_own and change.role > member.role):
         raise CommitRefused("the committer may not give this role")
-    draft.put(replace(member, role=change.role, given=int(ROLE_RIGHTS[change.role])))
+    promoted = replace(member, role=change.role, given=int(ROLE_RIGHTS[change.role]))
+    _require_list(promoted, manifests)
+    draft.put(promoted)
 
 
 def _give(draft: Draft, change: Any, manifests: Manifests) -> None:
     member = draft.outranked(change.account)
     if change.given & ~ROLE_RIGHTS[member.role]:
         raise CommitRefused("more rights than the role can have")
-    draft.put(replace(member, given=change.given))
+    given = replace(member, given=change.given)
+    _require_list(given, manifests)
+    draft.put(given)
 
 
 def _ban(draft: Draft, change: Any, manifests: Manifests) -> None:
@@ -245,7 +251,9 @@ def _new_manifest(draft: Draft, change: Any, manifests: Manifests) -> None:
     member = draft.target(change.account)
     if not member.manifest_version < change.version <= limits.MAX_MANIFEST_VERSION:
         raise CommitRefused("a manifest version of a member only rises")
-    draft.members[change.account] = replace(member, manifest_version=change.version)
+    renewed = replace(member, manifest_version=change.version)
+    _require_list(renewed, manifests)
+    draft.members[change.account] = renewed
     draft.must_cut = draft.must_cut or change.device_left
     draft.joined = draft.joined or bool(member.rights & Right.HEAR)
 
@@ -276,6 +284,19 @@ _RULES: Final[dict[type[Change], Callable[[Draft, Any, Manifests], None]]] = {
     NewManifest: _new_manifest,
     Answer: _answer,
 }
+
+
+def _require_list(member: Member, manifests: Manifests) -> None:
+    """ManifestGap unless the version of a member that may commit is there.
+
+    Versions only rise: one that there is not would shut out who could take back whatever the committer did.
+    """
+    known = manifests.get(member.account)
+    if member.may_commit and (known is None or known.signed(member.manifest_version) is None):
+        raise ManifestGap(
+            f"version {member.manifest_version} of a member's manifest is needed",
+            known.version if known else 0,
+        )
 
 
 def _signing_key(manifests: Manifests, account: bytes, version: int, device: bytes) -> bytes:

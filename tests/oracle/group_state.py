@@ -147,6 +147,14 @@ class Draft:
         require(kind in NEEDED and rights(self.committer) & NEEDED[kind] == NEEDED[kind], "right")
         getattr(self, f"change_{kind}")(body)
 
+    def listed(self, account: bytes) -> None:
+        """Waiting unless the version of who may commit is there."""
+        member = self.members[account]
+        if may_commit(member) and all(
+            one.version != member["version"] for one in self.chains.get(account, [])
+        ):
+            raise Waiting("a manifest")
+
     def change_1(self, body: bytes) -> None:
         account, version, role, wants, given = split(body, 32, 8, 1, 4, 4)
         require(account not in self.members and account not in self.banned, "is there")
@@ -160,6 +168,7 @@ class Draft:
             "given": number(given),
         }
         self.put(account, **numbers, since=self.epoch, asked=0)
+        self.listed(account)
 
     def change_2(self, account: bytes) -> None:
         require(self.outranks(account), "rank")
@@ -171,11 +180,13 @@ class Draft:
         own = account == self.me and role <= self.members[account]["role"]
         require(own or (account != self.me and self.outranks(account)), "rank")
         self.put(account, role=role, given=ROLE_RIGHTS[role])
+        self.listed(account)
 
     def change_4(self, body: bytes) -> None:
         account, given = body[:32], number(body[32:])
         require(self.outranks(account) and not given & ~ROLE_RIGHTS[self.members[account]["role"]], "rank")
         self.put(account, given=given)
+        self.listed(account)
 
     def change_5(self, account: bytes) -> None:
         require(account not in self.banned, "banned")
@@ -199,6 +210,7 @@ class Draft:
         account, version = body[:32], number(body[32:40])
         require(account in self.members and self.members[account]["version"] < version, "version")
         self.members[account]["version"] = version
+        self.listed(account)
         self.needs_cut |= bool(body[40])
         self.joined |= bool(rights(self.members[account]) & HEAR)
 

@@ -219,7 +219,7 @@ def life() -> dict[str, Any]:
         "ann", [wants, SetRole(dee.account, Role.MODERATOR)], "a request, a role; a right goes: a cut"
     )
     told.say("dee", b"in the second epoch")
-    changes = [ChangeSetting(Setting("polls", b"\x01")), NewManifest(bob.account, 2, device_left=False)]
+    changes = [ChangeSetting(Setting("polls", b"\x01")), NewManifest(eve.account, 2, device_left=False)]
     told.commit("ann", changes, "an unknown optional setting, a newer manifest")
     late = bob.account
     told.commit(
