@@ -29,6 +29,7 @@ from .errors import RelayMisbehaved, UsageError
 from .transport import Transport
 
 DAY_MS: Final = 86_400_000
+_ACCEPTED: Final = 202
 MAX_EXPORT_BYTES: Final = 1 << 30
 EXPORT_END: Final = b'"complete": true\n}\n'
 """How a whole export ends; docs/protocol.md, "Own data"."""
@@ -56,12 +57,13 @@ async def own_devices(transport: Transport) -> tuple[SeenDevice, ...]:
     )
 
 
-async def delete_account(transport: Transport) -> None:
-    """The own account and all that the relay has of it is gone for ever; signed.
+async def delete_account(transport: Transport) -> bool:
+    """The own account and all that the relay has of it is gone for ever; signed. False: shut out, and gone when a hold ends.
 
     Raises Refused (`not_allowed`: this device does not manage the account, `last_owner`), RelayUnreachable.
     """
-    await transport.ask("DELETE", "/v1/accounts/self", signed=True)
+    answered = await transport.ask("DELETE", "/v1/accounts/self", signed=True)
+    return answered.status != _ACCEPTED
 
 
 async def export_account(transport: Transport, file: Path) -> int:

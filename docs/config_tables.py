@@ -5,6 +5,7 @@ from itertools import groupby
 from docs.markdown import table
 from relay.config import Option, Settings, options_of, table_of, toml, variable_of
 from relay.observe.figures import FIGURES
+from relay.services.retention import KEPT
 from relay.services.roles import PERMISSIONS, SUSPENDED, Operation, Role
 
 
@@ -44,6 +45,20 @@ def figures_table() -> str:
         for figure in FIGURES.values()
     ]
     return table(["figure", "kind", "label", ""], rows)
+
+
+def retention_table() -> str:
+    """What is kept how long, and what a hold keeps longer."""
+    rows = [
+        [
+            f"`{kept.kind}`",
+            kept.told,
+            f"`{kept.setting}`" if kept.setting else (f"{kept.seconds:,} seconds" if kept.seconds else "–"),
+            "yes" if kept.held else "–",
+        ]
+        for kept in KEPT
+    ]
+    return table(["kind", "", "how long", "held"], rows)
 
 
 def account_roles_table() -> str:

@@ -16,7 +16,13 @@ from typing import Final
 import msgspec.inspect as shapes
 
 from docs.command_tables import commands_table, exits_table
-from docs.config_tables import account_roles_table, figures_table, settings_table, variables_table
+from docs.config_tables import (
+    account_roles_table,
+    figures_table,
+    retention_table,
+    settings_table,
+    variables_table,
+)
 from docs.content_tables import archive_table, contents_table, shared_items_table
 from docs.crypto_tables import (
     account_limits_table,
@@ -171,6 +177,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "variables": variables_table,
     "account_roles": account_roles_table,
     "figures": figures_table,
+    "retention": retention_table,
 }
 
 

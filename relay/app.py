@@ -26,11 +26,12 @@ from relay.services.audit import Action, Audit
 from relay.services.audit_watch import open_audit_watch
 from relay.services.deletion import Deletion
 from relay.services.exports import Exports
-from relay.services.housekeeping import open_housekeeping
+from relay.services.housekeeping import Housekeeping, open_housekeeping
 from relay.services.identity import kept_until_ms
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
 from relay.services.reload import apply, quotas_of
+from relay.services.retention import Retention
 from relay.services.roles import Roles
 from relay.services.services import Services
 from relay.services.transparency import Transparency
@@ -172,6 +173,7 @@ async def open_relay(
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
                 note_present=services.connections.note_present,
                 delete_accounts=services.deletion.resume,
+                end_holds=services.retention.end_lapsed,
             )
         )
         if tls is not None:
@@ -200,21 +202,12 @@ async def open_commands(
         origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
         audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
         roles = Roles(settings.roles)
+        kept_until = partial(kept_until_ms, machine.clock, settings.limits.handle_kept_seconds)
+        deletion = Deletion(state.store, state.files, audit, bus=bus, kept_until_ms=kept_until)
+        administration = Administration(state.store.accounts, state.store.directory, deletion, roles, bus=bus)
         yield Commands(
             audit,
-            Administration(
-                state.store.accounts,
-                state.store.directory,
-                Deletion(
-                    state.store,
-                    state.files,
-                    audit,
-                    bus=bus,
-                    kept_until_ms=partial(kept_until_ms, machine.clock, settings.limits.handle_kept_seconds),
-                ),
-                roles,
-                bus=bus,
-            ),
+            administration,
             Invites(
                 state.store.invites,
                 audit,
@@ -227,6 +220,20 @@ async def open_commands(
             Transparency(state.store.transparency, key=key, clock=machine.clock),
             KeyRotation(state.store.sealing, machine.clock),
             Exports(state.store.exports, clock=machine.clock, origin=origin, limits=lambda: settings.limits),
+            Retention(
+                state.store.holds,
+                audit,
+                administration,
+                Housekeeping(
+                    state.store,
+                    state.files,
+                    clock=machine.clock,
+                    failed=lambda error: None,
+                    group_log_idle_seconds=lambda: settings.limits.group_log_idle_seconds,
+                ),
+                clock=machine.clock,
+                settings=lambda: settings,
+            ),
         )
 
 

@@ -29,6 +29,7 @@ from relay.services.dashboard_logins import DashboardLogins
 from relay.services.deletion import Deletion
 from relay.services.devices import Devices
 from relay.services.exports import Exports
+from relay.services.housekeeping import Housekeeping
 from relay.services.identity import Identity
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
@@ -42,6 +43,7 @@ from relay.services.reach import Reach
 from relay.services.recovery import Recovery
 from relay.services.registration_work import WorkForAccounts
 from relay.services.reload import digest_of
+from relay.services.retention import Retention
 from relay.services.roles import Roles
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
@@ -129,6 +131,7 @@ def compose(
         told=lambda level: log.warning("load_level", count=int(level)),
     )
     deletion = Deletion(store, state.files, audit, bus=bus, kept_until_ms=identity.handles_kept_until_ms)
+    administration = Administration(store.accounts, store.directory, deletion, roles, bus=bus)
     return Services(
         current=current,
         origin=origin,
@@ -147,7 +150,21 @@ def compose(
         identity=identity,
         recovery=Recovery(store.accounts, identity, clock=clock, origin=origin),
         links=LinkMailboxes(clock),
-        administration=Administration(store.accounts, store.directory, deletion, roles, bus=bus),
+        administration=administration,
+        retention=Retention(
+            store.holds,
+            audit,
+            administration,
+            Housekeeping(
+                store,
+                state.files,
+                clock=clock,
+                failed=lambda error: log.failure("housekeeping_failed", error),
+                group_log_idle_seconds=lambda: current.settings.limits.group_log_idle_seconds,
+            ),
+            clock=clock,
+            settings=lambda: current.settings,
+        ),
         deletion=deletion,
         exports=Exports(store.exports, clock=clock, origin=origin, limits=lambda: current.settings.limits),
         logins=DashboardLogins(store.accounts, audit, roles, clock=clock, randomness=randomness),
@@ -214,6 +231,7 @@ def commands_of(services: Services, admin_url: str | None = None) -> Commands:
         services.transparency,
         services.key_rotation,
         services.exports,
+        services.retention,
         live,
     )
 
@@ -231,4 +249,5 @@ def audit_watch_of(services: Services) -> AuditWatch:
         every_seconds=settings.verify_seconds,
         keep_days=settings.keep_days,
         heads=None if path is None else DiskHeadsFile(path.expanduser().absolute()),
+        held_from_ms=services.store.holds.audited_from_ms,
     )

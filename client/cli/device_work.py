@@ -100,9 +100,14 @@ async def delete_account(place: Place, out: Output, *, yes: bool) -> None:
     if not yes and not await says_yes(question):
         raise UsageError("nothing was deleted: say yes, or give --yes")
     async with open_client(place) as client:
-        await client.devices.delete_account()
-    plain = f"deleted; what is in {place.home} stays until you remove that folder"
-    out.result(plain, {"type": "deleted"})
+        is_gone = await client.devices.delete_account()
+    done = (
+        "deleted"
+        if is_gone
+        else "shut out for good; the relay's operator has to keep what it has for a while"
+    )
+    plain = f"{done}; what is in {place.home} stays until you remove that folder"
+    out.result(plain, {"type": "deleted", "held": not is_gone})
 
 
 async def export_account(place: Place, out: Output, file: Path) -> None:

@@ -61,12 +61,14 @@ class OwnDevices:
         """
         return await export_account(self._transport, file)
 
-    async def delete_account(self) -> None:
+    async def delete_account(self) -> bool:
         """Delete the account at the relay for ever, with all its devices; what is kept here stays.
+
+        False: an operator's hold keeps it for a while; it is shut out at once.
 
         Raises Refused (`not_allowed`: this device does not manage it, `last_owner`), RelayUnreachable.
         """
-        await delete_account(self._transport)
+        return await delete_account(self._transport)
 
     async def _refresh(self) -> None:
         try:

@@ -121,7 +121,9 @@ def account_delete(named: str, yes: bool, data: Path | None, config: Path | None
             f"Delete {named} and all that waits for it? This cannot be undone", abort=True, err=True
         )
     done = run_command(data, config, "account.delete", {"account": named})
-    _tell(done, "deleted", as_json)
+    held = done["held_until_ms"]
+    words = "deleted" if held is None else "shut out; a hold keeps it, and it goes when that ends"
+    _tell(done, words, as_json)
 
 
 @account.command("export")

@@ -13,6 +13,7 @@ from .doctor import doctor
 from .invite import invite
 from .keys import keys
 from .options import Commands
+from .retention import retention
 from .serve import serve
 from .transparency import transparency
 
@@ -32,6 +33,7 @@ for _command in (
     audit,
     transparency,
     config_group,
+    retention,
     keys,
     backup,
     restore,

@@ -12,18 +12,17 @@ from pydantic import Field
 from relay.config import Settings, options_of, plain
 from relay.observe.figures import Figures
 from relay.observe.recent import told_now
-from relay.ports.accounts import Account
-from relay.ports.directory import ListedAccount, Wanted
-from relay.ports.invites import Invite
+from relay.ports.directory import Wanted
 from relay.services.administration import Administration
 from relay.services.audit import Act, Audit
 from relay.services.audit_records import told_head, told_row
 from relay.services.dashboard_logins import LINK_SECONDS, DashboardLogins
 from relay.services.exports import Exports
-from relay.services.invites import Invites, invite_name
+from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
+from relay.services.retention import KEPT, MAX_HOLD_DAYS, Retention
 from relay.services.roles import Authority, Operation, Role
-from relay.services.transparency import Head, Transparency
+from relay.services.transparency import Transparency
 from relay.services.vitals import Vitals
 from relay.wire import limits
 from relay.wire.audit_rows import NOBODY, Party
@@ -31,6 +30,7 @@ from relay.wire.errors import MalformedRequest, Unavailable
 from relay.wire.links import decode_id, encode_bytes, encode_id
 
 from .table import Answer, Arguments, CommandTable
+from .told import told_account, told_hold, told_invite, told_listed, told_transparency_head
 
 
 class InviteCreate(Arguments):
@@ -68,6 +68,13 @@ class AccountExportPage(AccountNamed):
 
     after: Annotated[str, Field(max_length=512)] = ""
     limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class RetentionHold(AccountNamed):
+    """Arguments of `retention.hold`: a word that says why, and for how many days."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=64)]
+    days: Annotated[int, Field(ge=1, le=MAX_HOLD_DAYS)]
 
 
 class RoleGrant(AccountNamed):
@@ -124,6 +131,7 @@ class Commands:
     transparency: Transparency
     key_rotation: KeyRotation
     exports: Exports
+    retention: Retention
 
     live: Live | None = None
 
@@ -152,12 +160,12 @@ async def _invite_create(commands: Commands, given: InviteCreate, act: Act) -> A
 
 @TABLE.changes_nothing("invite.list", Arguments, Operation.MANAGE_INVITES)
 async def _invite_list(commands: Commands, _given: Arguments) -> Answer:
-    return {"invites": [_told_invite(invite) for invite in await commands.invites.list()]}
+    return {"invites": [told_invite(invite) for invite in await commands.invites.list()]}
 
 
 @TABLE.changes("invite.revoke", InviteRevoke, Operation.MANAGE_INVITES)
 async def _invite_revoke(commands: Commands, given: InviteRevoke, act: Act) -> Answer:
-    return _told_invite(await commands.invites.revoke(given.name, act=act))
+    return told_invite(await commands.invites.revoke(given.name, act=act))
 
 
 @TABLE.changes_nothing("account.list", AccountList, Operation.LIST_ACCOUNTS)
@@ -168,22 +176,65 @@ async def _account_list(commands: Commands, given: AccountList) -> Answer:
         raise MalformedRequest("after: not the id of an account") from error
     wanted = Wanted(given.role, given.suspended, given.handle_begins)
     page = await commands.administration.page(wanted, after=after, limit=given.limit)
-    return {"accounts": [_told_listed(account) for account in page]}
+    return {"accounts": [told_listed(account) for account in page]}
 
 
 @TABLE.changes("account.suspend", AccountNamed, Operation.SUSPEND_ACCOUNTS)
 async def _account_suspend(commands: Commands, given: AccountNamed, act: Act) -> Answer:
-    return _told_account(await commands.administration.suspend(given.account, act=act))
+    return told_account(await commands.administration.suspend(given.account, act=act))
 
 
 @TABLE.changes("account.resume", AccountNamed, Operation.SUSPEND_ACCOUNTS)
 async def _account_resume(commands: Commands, given: AccountNamed, act: Act) -> Answer:
-    return _told_account(await commands.administration.resume(given.account, act=act))
+    return told_account(await commands.administration.resume(given.account, act=act))
 
 
 @TABLE.changes("account.delete", AccountNamed, Operation.REMOVE_ACCOUNTS)
 async def _account_delete(commands: Commands, given: AccountNamed, act: Act) -> Answer:
-    return _told_account(await commands.administration.delete(given.account, act=act))
+    account = await commands.administration.delete(given.account, act=act)
+    return {
+        **told_account(account),
+        "held_until_ms": await commands.administration.held_until_ms(account.account_id),
+    }
+
+
+@TABLE.changes_nothing("retention.show", Arguments, Operation.READ_SETTINGS)
+async def _retention_show(commands: Commands, _given: Arguments) -> Answer:
+    seconds = commands.retention.kept_seconds()
+    return {
+        "kinds": [
+            {
+                "kind": kept.kind,
+                "told": kept.told,
+                "setting": kept.setting,
+                "seconds": seconds[kept.kind],
+                "held": kept.held,
+            }
+            for kept in KEPT
+        ]
+    }
+
+
+@TABLE.changes_nothing("retention.holds", Arguments, Operation.MANAGE_RETENTION)
+async def _retention_holds(commands: Commands, _given: Arguments) -> Answer:
+    return {"holds": [told_hold(hold) for hold in await commands.retention.holds()]}
+
+
+@TABLE.changes("retention.hold", RetentionHold, Operation.MANAGE_RETENTION)
+async def _retention_hold(commands: Commands, given: RetentionHold, act: Act) -> Answer:
+    return told_hold(await commands.retention.hold(given.account, given.reason, given.days, act=act))
+
+
+@TABLE.changes("retention.release", AccountNamed, Operation.MANAGE_RETENTION)
+async def _retention_release(commands: Commands, given: AccountNamed, act: Act) -> Answer:
+    return told_hold(await commands.retention.release(given.account, act=act))
+
+
+@TABLE.changes("retention.run", Arguments, Operation.MANAGE_RETENTION)
+async def _retention_run(commands: Commands, _given: Arguments, act: Act) -> Answer:
+    counts = await commands.retention.run()
+    act.about(NOBODY, detail=str(sum(counts.values())))
+    return {"removed": counts}
 
 
 @TABLE.changes("account.export", AccountNamed, Operation.RUN_THE_MACHINE)
@@ -218,12 +269,12 @@ async def _role_list(commands: Commands, _given: Arguments) -> Answer:
 
 @TABLE.changes("role.grant", RoleGrant, Operation.GRANT_ROLES)
 async def _role_grant(commands: Commands, given: RoleGrant, act: Act) -> Answer:
-    return _told_account(await commands.administration.grant(given.account, given.role, act=act))
+    return told_account(await commands.administration.grant(given.account, given.role, act=act))
 
 
 @TABLE.changes("role.revoke", AccountNamed, Operation.GRANT_ROLES)
 async def _role_revoke(commands: Commands, given: AccountNamed, act: Act) -> Answer:
-    return _told_account(await commands.administration.grant(given.account, Role.MEMBER, act=act))
+    return told_account(await commands.administration.grant(given.account, Role.MEMBER, act=act))
 
 
 @TABLE.changes_nothing("keys.show", Arguments, Operation.RUN_THE_MACHINE)
@@ -253,7 +304,7 @@ async def _backup(_commands: Commands, given: BackupMade, act: Act) -> Answer:
 
 @TABLE.changes_nothing("transparency.head", Arguments, Operation.READ_AUDIT)
 async def _transparency_head(commands: Commands, _given: Arguments) -> Answer:
-    return _told_transparency_head(await commands.transparency.head())
+    return told_transparency_head(await commands.transparency.head())
 
 
 @TABLE.changes_nothing("audit.head", Arguments, Operation.READ_AUDIT)
@@ -307,48 +358,4 @@ async def _settings_show(commands: Commands, _given: Arguments) -> Answer:
             }
             for option in options_of(commands.of_running.settings())
         ]
-    }
-
-
-def _told_account(account: Account) -> Answer:
-    return {
-        "account": encode_id(account.account_id),
-        "handle": account.handle,
-        "role": account.role,
-        "suspended": account.suspended,
-    }
-
-
-def _told_listed(account: ListedAccount) -> Answer:
-    return {
-        "account": encode_id(account.account_id),
-        "handle": account.handle,
-        "role": account.role,
-        "suspended": account.suspended,
-        "created_at_ms": account.created_at_ms,
-        "devices": account.devices,
-        "seen_day": account.seen_day,
-        "envelopes": account.envelopes,
-        "envelope_bytes": account.envelope_bytes,
-        "blob_bytes": account.blob_bytes,
-    }
-
-
-def _told_invite(invite: Invite) -> Answer:
-    return {
-        "name": invite_name(invite),
-        "role": invite.role,
-        "uses_left": invite.uses_left,
-        "created_at_ms": invite.created_at_ms,
-        "expires_at_ms": invite.expires_at_ms,
-    }
-
-
-def _told_transparency_head(head: Head) -> Answer:
-    return {
-        "log_id": encode_bytes(head.log_id),
-        "size": head.size,
-        "root": encode_bytes(head.root),
-        "time_ms": head.time_ms,
-        "head": encode_bytes(head.signed),
     }

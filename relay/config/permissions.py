@@ -45,6 +45,7 @@ class Operation(StrEnum):
     LIST_ACCOUNTS = "list_accounts"
     SUSPEND_ACCOUNTS = "suspend_accounts"
     REMOVE_ACCOUNTS = "remove_accounts"
+    MANAGE_RETENTION = "manage_retention"
     GRANT_ROLES = "grant_roles"
     MANAGE_INVITES = "manage_invites"
     READ_AUDIT = "read_audit"
@@ -59,6 +60,7 @@ _ADMINISTRATION: Final = frozenset(
         Operation.LIST_ACCOUNTS,
         Operation.SUSPEND_ACCOUNTS,
         Operation.REMOVE_ACCOUNTS,
+        Operation.MANAGE_RETENTION,
         Operation.GRANT_ROLES,
         Operation.MANAGE_INVITES,
         Operation.READ_AUDIT,

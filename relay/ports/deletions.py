@@ -17,14 +17,14 @@ class DeletionStore(Protocol):
         """
 
     async def begun(self, *, limit: int) -> tuple[bytes, ...]:
-        """At most `limit` 32 B ids of accounts whose deletion has begun and is not finished."""
+        """At most `limit` 32 B ids of accounts whose deletion has begun and is not finished, nor held up by a hold."""
 
     async def finish(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
         """Forget a marked account and all that hangs on it; a last leaf of the transparency log says that it is gone.
 
         Its handle is kept from everybody until then.
 
-        Its blobs are the caller's to remove before. Without effect on an account that is not marked.
+        Its blobs are the caller's to remove before. Without effect on an account that is not marked, and on one that is held.
         """
 
     async def erase_traces(self) -> bool:

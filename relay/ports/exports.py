@@ -25,6 +25,7 @@ class Section(StrEnum):
     LOGS = "logs"  # sealed logs
     LOG_ENTRIES = "log_entries"  # place, time and length of each
     TRANSPARENCY_LEAVES = "transparency_leaves"  # about the account, and about the handle that it has
+    HOLDS = "holds"  # that keep it, and what they have kept
     AUDIT_ROWS = "audit_rows"  # that name it, without who else is in them
 
 

@@ -11,6 +11,7 @@ from .deletions import DeletionStore
 from .delivery_tokens import DeliveryTokenStore
 from .directory import AccountDirectory
 from .exports import ExportStore
+from .holds import HoldStore
 from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
@@ -55,6 +56,10 @@ class Store(Protocol):
     @property
     def exports(self) -> ExportStore:
         """All that is kept about one account."""
+
+    @property
+    def holds(self) -> HoldStore:
+        """Accounts of which nothing is deleted for a while."""
 
     @property
     def invites(self) -> InviteStore:

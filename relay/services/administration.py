@@ -16,7 +16,7 @@ from relay.services.identity import is_handle
 from relay.services.roles import ON_A_SOCKET, Operation, Role, Roles
 from relay.wire import limits
 from relay.wire.audit_rows import Party
-from relay.wire.errors import MalformedRequest, NotFound
+from relay.wire.errors import Conflict, MalformedRequest, NotFound
 
 SHORTEST_BEGINNING: Final = 8
 _ID_CHARACTERS: Final = 52
@@ -99,7 +99,9 @@ class Administration:
         return await self._set_suspended(named, True, act)
 
     async def resume(self, named: str, *, act: Act) -> Account:
-        """As before."""
+        """As before; Conflict for one that is deleted and kept by a hold alone."""
+        if await self._deletion.is_waiting(await self.find(named)):
+            raise Conflict("this account is deleted, and goes when the hold on it ends")
         return await self._set_suspended(named, False, act)
 
     async def delete(self, named: str, *, act: Act) -> Account:
@@ -107,11 +109,15 @@ class Administration:
 
         Raises what `find` raises, NotAllowed, LastOwner.
         """
-        account_id = await self._meant(named, act)
+        account_id = await self.meant(named, act)
         return await self._deletion.delete(account_id, audited=act.done())
 
+    async def held_until_ms(self, account_id: bytes) -> int | None:
+        """When the hold ends that keeps a deleted account; None: there is none."""
+        return await self._deletion.held_until_ms(account_id)
+
     async def _set_suspended(self, named: str, suspended: bool, act: Act) -> Account:
-        account_id = await self._meant(named, act)
+        account_id = await self.meant(named, act)
         account = await self._accounts.set_suspended(
             account_id, suspended, owner=Role.OWNER, audited=act.done()
         )
@@ -123,13 +129,13 @@ class Administration:
         Raises what `find` raises, NotAllowed, MalformedRequest for a role that there is not, LastOwner.
         """
         self._roles.check_known(role)
-        account_id = await self._meant(named, act, detail=role)
+        account_id = await self.meant(named, act, detail=role)
         self._roles.require_all_of(role, by=act.by)
         return self._changed(
             await self._accounts.set_role(account_id, role, owner=Role.OWNER, audited=act.done())
         )
 
-    async def _meant(self, named: str, act: Act, *, detail: str = "") -> bytes:
+    async def meant(self, named: str, act: Act, *, detail: str = "") -> bytes:
         """The account, if who asks may do all that it may: a moderator shuts no admin out. Raises NotAllowed."""
         account_id = await self.find(named)
         act.about(Party.account(account_id), detail=detail)

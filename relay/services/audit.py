@@ -47,6 +47,9 @@ class Action(StrEnum):
     KEYS_ROTATE = "keys.rotate"
     BACKUP = "backup"
     RESTORE = "restore"
+    RETENTION_HOLD = "retention.hold"
+    RETENTION_RELEASE = "retention.release"
+    RETENTION_RUN = "retention.run"
     AUDIT_ERASE = "audit.erase"
     AUDIT_DROP = "audit.drop"
 

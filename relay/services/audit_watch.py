@@ -6,7 +6,7 @@ Small pieces, with pauses: however long the log is, others have their turn. What
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -18,6 +18,7 @@ from relay.ports.clock import Clock
 from relay.services.audit import Audit
 from relay.services.audit_check import AuditCheck, AuditFault, AuditVerdict, open_heads
 from relay.services.audit_records import read_head, told_head
+from relay.services.retention import bounded_by_holds, drop_before_ms
 from relay.wire.audit_rows import AuditHead
 from relay.wire.errors import MalformedRequest
 
@@ -25,7 +26,6 @@ STEP_ROWS: Final = 100  # one to two milliseconds
 STEP_HEADS: Final = 20
 PAUSE_SECONDS: Final = 0.005
 MIN_INDEX: Final = -(2**63)
-_DAY_MS: Final = 86_400_000
 
 
 class AuditWatch:
@@ -42,8 +42,11 @@ class AuditWatch:
         every_seconds: float,
         keep_days: int,
         heads: HeadsFile | None,
+        held_from_ms: Callable[[], Awaitable[int | None]],
     ) -> None:
-        """`keep_days` 0: what rows say is kept for ever. `heads`: where heads are kept, beside what this process remembers."""
+        """`keep_days` 0: what rows say is kept for ever. `heads`: where heads are kept, beside what this process remembers.
+
+        `held_from_ms`: time of the first row that a hold keeps."""
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -52,6 +55,7 @@ class AuditWatch:
         self._every_seconds = every_seconds
         self._keep_days = keep_days
         self._heads = heads
+        self._held_from_ms = held_from_ms
         self._seen: AuditHead | None = None  # the log as it fitted last
         self._kept_rows = -1  # of the longest log whose head is in the second place
 
@@ -84,10 +88,11 @@ class AuditWatch:
 
     async def drop_old(self) -> None:
         """Drop what rows of days before the last `keep_days` say."""
-        if not self._keep_days:
+        before_ms = drop_before_ms(self._clock.now_ms(), self._keep_days)
+        if before_ms is None:
             return
-        today_ms = self._clock.now_ms() // _DAY_MS * _DAY_MS
-        while await self._audit.drop_details(before_ms=today_ms - self._keep_days * _DAY_MS):
+        before_ms = await bounded_by_holds(before_ms, self._held_from_ms)
+        while await self._audit.drop_details(before_ms=before_ms):
             await self._clock.sleep(PAUSE_SECONDS)
 
     async def _verify(self) -> AuditVerdict:

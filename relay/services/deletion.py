@@ -34,19 +34,38 @@ class Deletion:
         self._kept_until_ms = kept_until_ms
 
     async def delete(self, account_id: bytes, *, audited: AuditEntry) -> Account:
-        """It is gone when this returns, with its files; the account as it was. Raises NotFound, LastOwner."""
+        """It is gone when this returns, with its files; the account as it was. Raises NotFound, LastOwner.
+
+        One that is held is shut out, and goes when the hold ends (`held_until_ms`).
+        """
         account = await self._store.deletions.begin(account_id, owner=Role.OWNER, audited=audited)
+        if await self._store.holds.find(account_id) is not None:
+            self._tell(account)
+            return account
         await self._rest(account)
         await self._store.deletions.erase_traces()
         return account
 
-    async def delete_own(self, signer: KnownDevice) -> None:
-        """The signer's account is gone when this returns. Raises NotAllowed unless its device may manage it, LastOwner."""
+    async def held_until_ms(self, account_id: bytes) -> int | None:
+        """When the hold ends that keeps this account from going; None: there is none."""
+        hold = await self._store.holds.find(account_id)
+        return None if hold is None else hold.until_ms
+
+    async def is_waiting(self, account_id: bytes) -> bool:
+        """Whether it is deleted, and a hold alone keeps it from going."""
+        hold = await self._store.holds.find(account_id)
+        return hold is not None and hold.is_deleted
+
+    async def delete_own(self, signer: KnownDevice) -> bool:
+        """The signer's account is gone when this returns True; False: a hold keeps it.
+
+        Raises NotAllowed unless its device may manage it, LastOwner."""
         device = await self._store.accounts.device(signer.device_id)
         if device is None or not device.flags & FLAG_MANAGER:
             raise NotAllowed("only a device that manages the account can delete it")
         audited = self._audit.by_account(Action.ACCOUNT_DELETE, signer.account_id)
         await self.delete(signer.account_id, audited=audited)
+        return await self.held_until_ms(signer.account_id) is None
 
     async def resume(self) -> int:
         """Finish what was begun, and what is left on the disk; 0 once there is nothing more to do now."""

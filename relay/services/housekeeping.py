@@ -21,6 +21,7 @@ RECLAIM_SECONDS: Final = (
 PAUSE_SECONDS: Final = 0.02  # between two steps: others write in the meantime
 STEP_ROWS: Final = 1_000
 STEP_LOG_ENTRIES: Final = 100  # of up to 256 KiB
+STEP_RELEASED: Final = 100  # envelopes of up to 256 KiB
 STEPS_A_ROUND: Final = 20
 
 
@@ -37,10 +38,12 @@ class Housekeeping:
         group_log_idle_seconds: Callable[[], int] = lambda: limits.GROUP_LOG_IDLE_SECONDS,
         note_present: Callable[[], Awaitable[None]] | None = None,
         delete_accounts: Callable[[], Awaitable[int]] | None = None,
+        end_holds: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         """`failed` is told what a chore raises; the chore is tried again in the next round.
 
-        `note_present` is called each round, to note who is connected; `delete_accounts` as a chore, to finish what was begun.
+        `note_present` is called each round, to note who is connected; `delete_accounts` as a chore, to finish what was begun;
+        `end_holds` too, before all others.
         """
         self._store = store
         self._files = files
@@ -49,17 +52,19 @@ class Housekeeping:
         self._listed = b""
         self._note_present = note_present
         self._group_log_idle_seconds = group_log_idle_seconds
-        self._chores: tuple[Callable[[], Awaitable[int]], ...] = (
-            self._nonces,
-            self._records,
-            self._tokens,
-            self._invites,
-            self._handles,
-            self._blobs,
-            self._group_logs,
-            self._orphans,
-            *([] if delete_accounts is None else [delete_accounts]),
-        )
+        self._chores: dict[str, Callable[[], Awaitable[int]]] = {
+            **({} if end_holds is None else {"holds": end_holds}),
+            "nonces": self._nonces,
+            "idempotency_records": self._records,
+            "delivery_tokens": self._tokens,
+            "invites": self._invites,
+            "handles": self._handles,
+            "blobs": self._blobs,
+            "group_logs": self._group_logs,
+            "orphaned_files": self._orphans,
+            "held_envelopes": self._released,
+            **({} if delete_accounts is None else {"accounts": delete_accounts}),
+        }
 
     async def run(self) -> None:
         """Round after round, until it is cancelled."""
@@ -74,26 +79,44 @@ class Housekeeping:
         await self._careful(self._sweep)
         if self._note_present is not None:
             await self._careful(self._note_present)
-        for chore in self._chores:
+        for chore in self._chores.values():
             await self._careful(lambda chore=chore: self._repeat(chore))  # type: ignore[misc]
 
-    async def _careful(self, chore: Callable[[], Awaitable[None]]) -> None:
+    async def run_once(self) -> dict[str, int]:
+        """Each chore up to its steps, now; kind → how many were removed. What one raises is passed on."""
+        return {"envelopes": await self._sweep()} | {
+            kind: await self._repeat(chore)
+            for kind, chore in self._chores.items()
+            if kind != "orphaned_files"  # which says how many it looked at
+        }
+
+    async def _careful(self, chore: Callable[[], Awaitable[object]]) -> None:
         try:
             await chore()
         except Exception as error:  # noqa: BLE001  # whatever it is: the other chores go on, and this one later
             self._failed(error)
 
-    async def _repeat(self, chore: Callable[[], Awaitable[int]]) -> None:
+    async def _repeat(self, chore: Callable[[], Awaitable[int]]) -> int:
+        """What its steps said, together."""
+        total = 0
         for _ in range(STEPS_A_ROUND):
-            if not await chore():
-                return
+            count = await chore()
+            if not count:
+                break
+            total += count
             await self._clock.sleep(PAUSE_SECONDS)
+        return total
 
-    async def _sweep(self) -> None:
+    async def _sweep(self) -> int:
         """Envelopes are looked at in turns: a step that finds none says nothing of the next."""
+        total = 0
         for _ in range(STEPS_A_ROUND):
-            await self._store.mailboxes.expire(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
+            total += await self._store.mailboxes.expire(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
             await self._clock.sleep(PAUSE_SECONDS)
+        return total
+
+    async def _released(self) -> int:
+        return await self._store.holds.remove_released(limit=STEP_RELEASED)
 
     async def _nonces(self) -> int:
         return await self._store.accounts.remove_expired_nonces(now_ms=self._clock.now_ms(), limit=STEP_ROWS)
@@ -140,6 +163,7 @@ async def open_housekeeping(
     group_log_idle_seconds: Callable[[], int] = lambda: limits.GROUP_LOG_IDLE_SECONDS,
     note_present: Callable[[], Awaitable[None]] | None = None,
     delete_accounts: Callable[[], Awaitable[int]] | None = None,
+    end_holds: Callable[[], Awaitable[int]] | None = None,
 ) -> AsyncIterator[Housekeeping]:
     """Housekeeping at work until the block ends."""
     housekeeping = Housekeeping(
@@ -150,6 +174,7 @@ async def open_housekeeping(
         group_log_idle_seconds=group_log_idle_seconds,
         note_present=note_present,
         delete_accounts=delete_accounts,
+        end_holds=end_holds,
     )
     task = asyncio.create_task(housekeeping.run(), name="housekeeping")
     try:

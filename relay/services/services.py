@@ -29,6 +29,7 @@ from .prekeys import Prekeys
 from .rate_limit import Rates
 from .reach import Reach
 from .recovery import Recovery
+from .retention import Retention
 from .roles import Roles
 from .running import Running
 from .sealed_logs import SealedLogs
@@ -62,6 +63,7 @@ class Services:
     deletion: Deletion
     key_rotation: KeyRotation
     exports: Exports
+    retention: Retention
     logins: DashboardLogins
     invites: Invites
     prekeys: Prekeys

@@ -30,6 +30,7 @@ from .forwarded import client_address
 from .transparency import told_inclusion
 
 _CREATED: Final = 201
+_ACCEPTED: Final = 202
 
 
 def told_account(account: Account) -> AccountAnswer:
@@ -71,8 +72,8 @@ async def own_account(call: Call) -> web.StreamResponse:
 async def delete_own_account(call: Call) -> web.StreamResponse:
     """DELETE /v1/accounts/self."""
     call.require(Operation.DELETE_ACCOUNT)
-    await call.services.deletion.delete_own(call.signer)
-    return nothing()
+    is_gone = await call.services.deletion.delete_own(call.signer)
+    return nothing() if is_gone else web.Response(status=_ACCEPTED)
 
 
 async def own_devices(call: Call) -> web.StreamResponse:

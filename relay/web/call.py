@@ -136,6 +136,7 @@ class Route:
     request: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     status: int = 200
+    also: tuple[int, ...] = ()  # other good answers, without a body
     query: tuple[str, ...] = ()
     request_headers: tuple[str, ...] = ()
     request_media: str | None = None

@@ -68,7 +68,12 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": f"{route.method.lower()}_{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
         "summary": route.summary,
         "security": _security(route.signing),
-        "responses": {str(route.status): good, "4XX": refused, "5XX": refused},
+        "responses": {
+            str(route.status): good,
+            **{str(status): {"description": route.summary} for status in route.also},
+            "4XX": refused,
+            "5XX": refused,
+        },
     }
     if parameters := _parameters(route):
         operation["parameters"] = parameters

@@ -78,8 +78,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/v1/accounts/self",
         accounts.delete_own_account,
         Signing.REQUIRED,
-        "delete the own account for ever; signed by a device that manages it",
+        "delete the own account for ever; signed by a device that manages it; 202: shut out, and gone when a hold ends",
         status=204,
+        also=(202,),
     ),
     Route(
         "GET",

@@ -12,6 +12,7 @@ from relay.ports.audit import AuditEntry
 from relay.ports.blobs import Blob
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.ports.exports import Cursor, Section
+from relay.ports.holds import Hold
 from relay.ports.mailboxes import Submission
 from relay.ports.sealed_logs import LogQuota
 from relay.ports.store import Store
@@ -48,6 +49,7 @@ async def fill(store: Store, name: str) -> Account:
             now_ms=NOW_MS + number,
         )
         await store.audit.append(audited)
+    await store.holds.put(Hold(whose, "case-7", NOW_MS, NOW_MS + 9))
     keys = [*standing_prekeys(), *one_time_prekeys(PrekeyKind.ONE_TIME, 7, 4)]
     await store.prekeys.append(devices[0], keys)
     await store.accounts.spend_nonce(devices[0], bytes(16), expires_at_ms=NOW_MS + 1)

@@ -73,7 +73,7 @@ async def test_c2_no_column_can_hold_a_sender_or_an_address(tmp_path: Path) -> N
             "blobs",
             "account_logs",
         ),
-        *("account_deletions", "kept_handles"),
+        *("account_deletions", "kept_handles", "holds", "held_envelopes"),
     }
 
 
@@ -307,7 +307,9 @@ async def test_a_fan_out_gives_others_their_turn_while_it_is_placed(tmp_path: Pa
                 turns += 1
 
         waiting = asyncio.create_task(others())
-        transaction = Transaction(store._writer.connection, store.counts, freeing_only=False)
+        transaction = Transaction(
+            store._writer.connection, store.counts, store._writer.keys, freeing_only=False
+        )
         submission = Submission(bytes_of("id", 16), 60, (b"x",), targets)
         answer = await group._place(transaction, submission, (b"",), NOW_MS, rows, {})
         waiting.cancel()

@@ -290,8 +290,8 @@ class SqliteMachine(MailboxMachine):
     async def crash(self) -> None:
         taken = Path(tempfile.mkdtemp(prefix="mailbox-machine-"))
         # The log last: whatever it misses was not committed, and checkpoints come far later than a run is long.
-        for name in ("relay.db", "relay.db-wal"):
-            shutil.copyfile(self.folders[-1] / name, taken / name)
+        for name in ("column.keys", "relay.db", "relay.db-wal"):
+            shutil.copy(self.folders[-1] / name, taken / name)
         await self.stack.aclose()
         self.folders.append(taken)
         await self.open()

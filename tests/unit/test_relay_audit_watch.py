@@ -10,6 +10,7 @@ import pytest
 
 from relay.adapters.heads_file import DiskHeadsFile
 from relay.adapters.memory.audit import MemoryAudit
+from relay.adapters.memory.holds import MemoryHolds
 from relay.adapters.memory.image import Gate, Image
 from relay.adapters.memory_clock import ManualClock
 from relay.observe.figures import Figures
@@ -78,6 +79,7 @@ class Scene:
             every_seconds=3_600,
             keep_days=keep_days,
             heads=self.heads if heads is None else heads,
+            held_from_ms=MemoryHolds(Gate(self.image)).audited_from_ms,
         )
 
     async def add(self, count: int = 1) -> None:

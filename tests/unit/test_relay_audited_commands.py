@@ -43,6 +43,16 @@ async def a_role(commands: Commands) -> dict[str, Any]:
     return {**await an_account(commands), "role": "auditor"}
 
 
+async def a_hold(commands: Commands) -> dict[str, Any]:
+    return {**await an_account(commands), "reason": "case-7", "days": 3}
+
+
+async def a_held_account(commands: Commands) -> dict[str, Any]:
+    hold = await a_hold(commands)
+    await commands.run("retention.hold", hold, by=Authority.of_machine(0))
+    return {"account": hold["account"]}
+
+
 async def a_size(_commands: Commands) -> dict[str, Any]:
     return {"bytes": 4_711}
 
@@ -61,6 +71,11 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "account.delete": an_account,
     "role.grant": a_role,
     "role.revoke": an_account,
+    "retention.show": nothing,
+    "retention.holds": nothing,
+    "retention.hold": a_hold,
+    "retention.release": a_held_account,
+    "retention.run": nothing,
     "backup": a_size,
     "invite.create": nothing,
     "invite.list": nothing,

@@ -15,9 +15,20 @@ class MemoryBlobs:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._blobs = gate.image.blobs
+        self._holds = gate.image.holds
 
     def _used(self, owner_id: bytes) -> int:
         return sum(blob.length for blob in self._blobs.values() if blob.owner_id == owner_id)
+
+    def _gone_but_held(self, owner_id: bytes, now_ms: int) -> int:
+        """Bytes of what has expired and is kept by a hold alone: that is not on the owner's quota."""
+        if owner_id not in self._holds:
+            return 0
+        return sum(
+            blob.length
+            for blob in self._blobs.values()
+            if blob.owner_id == owner_id and blob.expires_at_ms <= now_ms
+        )
 
     async def create(self, blob: Blob, *, quota_bytes: int) -> None:
         """Reserve its length."""
@@ -25,7 +36,8 @@ class MemoryBlobs:
         def change() -> None:
             if blob.blob_id in self._blobs:
                 raise Conflict("there is a blob with this id")
-            if self._used(blob.owner_id) + blob.length > quota_bytes:
+            gone = self._gone_but_held(blob.owner_id, blob.created_at_ms)
+            if self._used(blob.owner_id) - gone + blob.length > quota_bytes:
                 raise QuotaExceeded(
                     "the account's blobs have no room for this one: delete some, or wait until they expire"
                 )
@@ -84,7 +96,7 @@ class MemoryBlobs:
         old = sorted(
             (blob.expires_at_ms, blob.blob_id)
             for blob in self._blobs.values()
-            if blob.expires_at_ms <= now_ms
+            if blob.expires_at_ms <= now_ms and blob.owner_id not in self._holds
         )
         return tuple(blob_id for _, blob_id in old[:limit])
 

@@ -35,14 +35,14 @@ class MemoryDeletions:
     async def begun(self, *, limit: int) -> tuple[bytes, ...]:
         """Those that are marked."""
         self._gate.check()
-        return tuple(sorted(self._image.deletions)[:limit])
+        return tuple(sorted(self._image.deletions - self._image.holds.keys())[:limit])
 
     async def finish(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
         """Forget it."""
         image = self._image
 
         def change() -> None:
-            if account_id not in image.deletions:
+            if account_id not in image.deletions or account_id in image.holds:
                 return
             account = account_of(image, account_id)
             unbind(image, account_id, kept_until_ms=kept_until_ms)
@@ -57,6 +57,7 @@ class MemoryDeletions:
                 del image.blobs[blob.blob_id]
             for log in [each for each in image.account_logs if each[0] == account_id]:
                 del image.account_logs[log]
+            image.held_envelopes[:] = [one for one in image.held_envelopes if one.account_id != account_id]
             image.tokens.pop(account_id, None)
             append_leaf(image, account_gone_leaf(account_id, account.manifest_version + 1))
             image.deletions.discard(account_id)

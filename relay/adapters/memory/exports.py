@@ -192,6 +192,19 @@ def _leaves(image: Image, account_id: bytes) -> Iterator[Row]:
             }
 
 
+def _holds(image: Image, account_id: bytes) -> Iterator[Row]:
+    hold = image.holds.get(account_id)
+    if hold is not None:
+        kept = [one for one in image.held_envelopes if one.account_id == account_id]
+        yield {
+            "reason": hold.reason,
+            "made_at_ms": hold.made_at_ms,
+            "until_ms": hold.until_ms,
+            "envelopes": len(kept),
+            "envelope_bytes": sum(len(one.ciphertext) for one in kept),
+        }
+
+
 def _audit(image: Image, account_id: bytes) -> Iterator[Row]:
     for row in image.audit_rows:
         said = row.details
@@ -227,5 +240,6 @@ _ROWS: Final[Mapping[Section, Callable[[Image, bytes], Iterator[Row]]]] = {
     Section.LOGS: _logs,
     Section.LOG_ENTRIES: _log_entries,
     Section.TRANSPARENCY_LEAVES: _leaves,
+    Section.HOLDS: _holds,
     Section.AUDIT_ROWS: _audit,
 }

@@ -8,6 +8,7 @@ from typing import TypeVar
 from relay.ports.accounts import Device, HandleBinding
 from relay.ports.blobs import Blob
 from relay.ports.delivery_tokens import DeliveryToken
+from relay.ports.holds import Hold
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, StoredEnvelope
 from relay.ports.sealed_logs import LogEntry
@@ -98,6 +99,17 @@ class GroupLog:
     used_day: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class HeldEnvelope:
+    """One that expired while its account was held."""
+
+    account_id: bytes
+    device_id: bytes
+    received_at_ms: int
+    expired_at_ms: int
+    ciphertext: bytes
+
+
 @dataclass(slots=True, eq=False)
 class Image:
     """Everything that is committed."""
@@ -117,6 +129,8 @@ class Image:
     group_logs: dict[bytes, GroupLog] = field(default_factory=dict)
     kept_handles: dict[str, tuple[bytes | None, int]] = field(default_factory=dict)
     """Handle → who may take it again, and until when (ms) nobody else may."""
+    holds: dict[bytes, Hold] = field(default_factory=dict)
+    held_envelopes: list[HeldEnvelope] = field(default_factory=list)
     log_id: bytes = b""
     handle_key: bytes = b""
     head_time_ms: int = 0

@@ -21,7 +21,7 @@ from relay.wire import limits
 from relay.wire.errors import NotFound, SequenceAhead
 from relay.wire.frames import MissedReason, Outcome
 
-from .image import Gate, Image, Mailbox, Record, Waiting
+from .image import Gate, HeldEnvelope, Image, Mailbox, Record, Waiting
 
 
 def jump(image: Image) -> None:
@@ -59,7 +59,16 @@ def _replace_by_missed(
     return len(sequences)
 
 
-def _expire(mailbox: Mailbox, now_ms: int) -> int:
+def _expire(image: Image, device_id: bytes, now_ms: int) -> int:
+    mailbox, account_id = image.mailboxes[device_id], image.devices[device_id].account_id
+    if account_id in image.holds:
+        image.held_envelopes += [
+            HeldEnvelope(
+                account_id, device_id, one.envelope.received_at_ms, one.expires_at_ms, one.envelope.ciphertext
+            )
+            for one in mailbox.waiting.values()
+            if one.expires_at_ms <= now_ms
+        ]
     return _replace_by_missed(
         mailbox, lambda waiting: waiting.expires_at_ms <= now_ms, MissedReason.EXPIRED, now_ms
     )
@@ -126,7 +135,7 @@ class MemoryMailboxes:
         if record is not None:
             return (Outcome.STORED if record.digest == digest else Outcome.CONFLICT), 0
         if self._is_full(mailbox, ciphertext):
-            _expire(mailbox, now_ms)
+            _expire(self._image, device_id, now_ms)
         if self._is_full(mailbox, ciphertext):
             levels[device_id] = MailboxLevel(device_id, len(mailbox.waiting), _bytes(mailbox), full=True)
             return Outcome.MAILBOX_FULL, 0
@@ -159,7 +168,7 @@ class MemoryMailboxes:
         self._gate.check()
         mailbox = self._mailbox(device_id)
         if any(each.expires_at_ms <= now_ms for each in mailbox.waiting.values()):
-            await self._gate.commit(lambda: _expire(mailbox, now_ms))
+            await self._gate.commit(lambda: _expire(self._image, device_id, now_ms))
         standing: list[tuple[int, MailboxItem]] = [
             (sequence, each.envelope) for sequence, each in mailbox.waiting.items() if not each.quarantined
         ]
@@ -270,7 +279,7 @@ class MemoryMailboxes:
     async def expire(self, *, now_ms: int, limit: int) -> int:
         """Replace expired envelopes; memory looks at all of them each time."""
         return await self._gate.commit(
-            lambda: sum(_expire(mailbox, now_ms) for mailbox in self._image.mailboxes.values())
+            lambda: sum(_expire(self._image, device_id, now_ms) for device_id in self._image.mailboxes)
         )
 
     async def remove_old_records(self, *, now_ms: int, limit: int) -> int:

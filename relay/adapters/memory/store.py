@@ -20,6 +20,7 @@ from .delivery_tokens import MemoryDeliveryTokens
 from .directory import MemoryDirectory
 from .exports import MemoryExports
 from .group_logs import MemoryGroupLogs
+from .holds import MemoryHolds
 from .image import Gate, Image
 from .invites import MemoryInvites
 from .mailboxes import MemoryMailboxes, jump
@@ -43,6 +44,7 @@ class MemoryStore:
         self.deletions = MemoryDeletions(gate)
         self.directory = MemoryDirectory(gate)
         self.exports = MemoryExports(gate)
+        self.holds = MemoryHolds(gate)
         self.invites = MemoryInvites(gate)
         self.delivery_tokens = MemoryDeliveryTokens(gate)
         self.prekeys = MemoryPrekeys(gate)

@@ -27,9 +27,10 @@ class SqliteBlobs:
 
         async def operation(transaction: Transaction) -> None:
             ((taken, used),) = await transaction.rows(
-                """SELECT EXISTS (SELECT 1 FROM blobs WHERE blob_id = ?),
-                          (SELECT coalesce(sum(length), 0) FROM blobs WHERE owner_id = ?)""",
-                (blob.blob_id, blob.owner_id),
+                """SELECT EXISTS (SELECT 1 FROM blobs WHERE blob_id = ?1),
+                          (SELECT coalesce(sum(length), 0) FROM blobs WHERE owner_id = ?2 AND (
+                               expires_at_ms > ?3 OR NOT EXISTS (SELECT 1 FROM holds WHERE account_id = ?2)))""",
+                (blob.blob_id, blob.owner_id, blob.created_at_ms),
             )
             if taken:
                 raise Conflict("there is a blob with this id")
@@ -108,7 +109,8 @@ class SqliteBlobs:
     async def expired(self, *, now_ms: int, limit: int) -> tuple[bytes, ...]:
         """Ids of expired blobs."""
         rows = await self._reader.rows(
-            "SELECT blob_id FROM blobs WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?",
+            """SELECT blob_id FROM blobs WHERE expires_at_ms <= ? AND owner_id NOT IN (SELECT account_id FROM holds)
+               ORDER BY expires_at_ms LIMIT ?""",
             (now_ms, limit),
         )
         return tuple(row[0] for row in rows)

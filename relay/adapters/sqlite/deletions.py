@@ -17,7 +17,7 @@ from .writer import Transaction, Writer
 _VACUUM_PAGES: Final = 1_000  # 2 to 12 ms
 _MARK: Final = "INSERT OR IGNORE INTO account_deletions VALUES (?)"
 _MARKED: Final = """SELECT a.manifest_version FROM account_deletions JOIN accounts AS a USING (account_id)
-    WHERE account_id = ?"""
+    WHERE account_id = ? AND account_id NOT IN (SELECT account_id FROM holds)"""
 _PENDING: Final = "SELECT pending FROM deletion_traces"
 
 
@@ -49,7 +49,10 @@ class SqliteDeletions:
 
     async def begun(self, *, limit: int) -> tuple[bytes, ...]:
         """Those that are marked."""
-        rows = await self._reader.rows("SELECT account_id FROM account_deletions LIMIT ?", (limit,))
+        rows = await self._reader.rows(
+            "SELECT account_id FROM account_deletions WHERE account_id NOT IN (SELECT account_id FROM holds) LIMIT ?",
+            (limit,),
+        )
         return tuple(row[0] for row in rows)
 
     async def finish(self, account_id: bytes, *, kept_until_ms: int = 0) -> None:
@@ -71,6 +74,7 @@ class SqliteDeletions:
                 await transaction.rows("DELETE FROM records WHERE device_number = ?", (number,))
                 await transaction.rows("DELETE FROM nonces WHERE device_id = ?", (device_id,))
             await transaction.rows("DELETE FROM nonces WHERE device_id = ?", (account_id,))
+            await transaction.rows("DELETE FROM held_envelopes WHERE account_id = ?", (account_id,))
             await transaction.rows("DELETE FROM blobs WHERE owner_id = ?", (account_id,))
             await append_leaf(transaction, account_gone_leaf(account_id, marked[0][0] + 1))
             await transaction.rows("UPDATE deletion_traces SET pending = 1")

@@ -120,6 +120,13 @@ _QUERIES: Final[Mapping[Section, _Query]] = MappingProxyType(
                  AND (kind, version) > (?4, ?5) ORDER BY kind, version LIMIT ?2""",  # noqa: S608
             (0, 0),
         ),
+        Section.HOLDS: _Query(
+            ("reason", "made_at_ms", "until_ms", "envelopes", "envelope_bytes"),
+            """SELECT reason, made_at_ms, until_ms,
+                  (SELECT count(*) FROM held_envelopes AS e WHERE e.account_id = ?1),
+                  (SELECT coalesce(sum(bytes), 0) FROM held_envelopes AS e WHERE e.account_id = ?1)
+               FROM holds WHERE account_id = ?1 LIMIT ?2""",
+        ),
         Section.AUDIT_ROWS: _Query(
             ("row", "at_ms", "action", "as", "outcome", "detail"),
             """SELECT row_index, at_ms, action, CASE WHEN actor_id = ?1 THEN 'actor' ELSE 'subject' END, outcome, detail
@@ -149,6 +156,8 @@ TABLES: Final[Mapping[str, Section]] = MappingProxyType(
         "account_logs": Section.LOGS,
         "account_log_entries": Section.LOG_ENTRIES,
         "transparency_leaves": Section.TRANSPARENCY_LEAVES,
+        "holds": Section.HOLDS,
+        "held_envelopes": Section.HOLDS,
         "audit_rows": Section.AUDIT_ROWS,
     }
 )

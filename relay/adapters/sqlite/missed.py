@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from relay.wire.frames import MissedReason
 
 from . import multi_row
+from .holds import KEEP_EXPIRED
 from .mailbox_counters import Counters
 from .writer import Row, Transaction
 
@@ -130,7 +131,8 @@ async def replace_by_missed(
 
 
 async def expire(transaction: Transaction, counters: Counters, now_ms: int) -> int:
-    """Replace what has expired in this mailbox; how many it were."""
+    """Replace what has expired in this mailbox; how many it were. Of a held account copies stay."""
+    await transaction.rows(KEEP_EXPIRED, (counters.number, now_ms))
     return await replace_by_missed(
         transaction, counters, "expires_at_ms <= ?", (now_ms,), MissedReason.EXPIRED
     )

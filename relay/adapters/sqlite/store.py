@@ -30,6 +30,7 @@ from .delivery_tokens import SqliteDeliveryTokens
 from .directory import SqliteDirectory
 from .exports import SqliteExports
 from .group_logs import SqliteGroupLogs
+from .holds import SqliteHolds
 from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
 from .migrate import Migration, migrate, schema_version, shipped_migrations
@@ -73,6 +74,7 @@ class SqliteStore:
         self.deletions = SqliteDeletions(writer, reader, self.mailboxes.forget)
         self.directory = SqliteDirectory(reader)
         self.exports = SqliteExports(reader)
+        self.holds = SqliteHolds(writer, reader)
         self.invites = SqliteInvites(writer, reader)
         self.delivery_tokens = SqliteDeliveryTokens(writer, reader)
         self.prekeys = SqlitePrekeys(writer, reader)

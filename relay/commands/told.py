@@ -1,0 +1,72 @@
+"""What commands answer of accounts, invites, holds and heads: fit for JSON, ids in base32."""
+
+from relay.ports.accounts import Account
+from relay.ports.directory import ListedAccount
+from relay.ports.holds import Hold
+from relay.ports.invites import Invite
+from relay.services.invites import invite_name
+from relay.services.transparency import Head
+from relay.wire.links import encode_bytes, encode_id
+
+from .table import Answer
+
+
+def told_account(account: Account) -> Answer:
+    """An account after a change."""
+    return {
+        "account": encode_id(account.account_id),
+        "handle": account.handle,
+        "role": account.role,
+        "suspended": account.suspended,
+    }
+
+
+def told_listed(account: ListedAccount) -> Answer:
+    """One of a list, in figures."""
+    return {
+        "account": encode_id(account.account_id),
+        "handle": account.handle,
+        "role": account.role,
+        "suspended": account.suspended,
+        "created_at_ms": account.created_at_ms,
+        "devices": account.devices,
+        "seen_day": account.seen_day,
+        "envelopes": account.envelopes,
+        "envelope_bytes": account.envelope_bytes,
+        "blob_bytes": account.blob_bytes,
+    }
+
+
+def told_hold(hold: Hold) -> Answer:
+    """A hold and what it keeps."""
+    return {
+        "account": encode_id(hold.account_id),
+        "reason": hold.reason,
+        "made_at_ms": hold.made_at_ms,
+        "until_ms": hold.until_ms,
+        "envelopes": hold.envelopes,
+        "envelope_bytes": hold.envelope_bytes,
+        "is_deleted": hold.is_deleted,
+    }
+
+
+def told_invite(invite: Invite) -> Answer:
+    """An invite by its name: the secret is told once, by its link."""
+    return {
+        "name": invite_name(invite),
+        "role": invite.role,
+        "uses_left": invite.uses_left,
+        "created_at_ms": invite.created_at_ms,
+        "expires_at_ms": invite.expires_at_ms,
+    }
+
+
+def told_transparency_head(head: Head) -> Answer:
+    """The head of the transparency log, signed."""
+    return {
+        "log_id": encode_bytes(head.log_id),
+        "size": head.size,
+        "root": encode_bytes(head.root),
+        "time_ms": head.time_ms,
+        "head": encode_bytes(head.signed),
+    }
