@@ -58,6 +58,10 @@ HISTORY_KEY_ID: Final = b"tokenim/v1 history key id\x00"
 HISTORY_ENTRY: Final = b"tokenim/v1 history entry\x00"
 HISTORY_KEYS: Final = b"tokenim/v1 history keys\x00"
 
+# Profiles (HKDF info; first field of what is signed)
+PROFILE: Final = b"tokenim/v1 profile\x00"
+PROFILE_SIGNATURE: Final = b"tokenim/v1 profile signature\x00"
+
 # Transparency
 LOG_HEAD: Final = b"tokenim/v1 log head\x00"
 LOG_LEAF: Final = b"tokenim/v1 log leaf\x00"

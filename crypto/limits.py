@@ -109,6 +109,13 @@ HISTORY_COMMITMENT_BYTES: Final = 32
 MAX_HISTORY_KEYS: Final = 64  # kept by a device; the oldest are forgotten first
 MAX_HISTORY_CONTENT_BYTES: Final = 250_000  # of one entry before padding: with all around it 256 KiB
 
+# Profiles
+PROFILE_KEY_BYTES: Final = 32
+PROFILE_SALT_BYTES: Final = 32
+PROFILE_COMMITMENT_BYTES: Final = 32
+LEAST_PROFILE_BYTES: Final = 1_024  # padded: how long a name is does not show
+MAX_PROFILE_CONTENT_BYTES: Final = 16_000  # before padding
+
 # Transparency
 LOG_ID_BYTES: Final = 32
 MAX_LOG_SIZE: Final = 2**53 - 1

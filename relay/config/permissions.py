@@ -34,6 +34,7 @@ class Operation(StrEnum):
     DELETE_ACCOUNT = "delete_account"
     SET_HANDLE = "set_handle"
     LOOK_UP_HANDLE = "look_up_handle"
+    SET_PROFILE = "set_profile"
     MANAGE_TOKENS = "manage_tokens"
     PUBLISH_PREKEYS = "publish_prekeys"
     FETCH_BUNDLES = "fetch_bundles"

@@ -21,6 +21,7 @@ class Section(StrEnum):
     DELIVERY_TOKENS = "delivery_tokens"  # their hashes
     PREKEYS = "prekeys"  # how many of each kind
     MAILBOXES = "mailboxes"  # what waits, in figures
+    PROFILES = "profiles"  # version and length
     BLOBS = "blobs"  # lengths and hashes of ciphertexts; not the ids, which open them
     LOGS = "logs"  # sealed logs
     LOG_ENTRIES = "log_entries"  # place, time and length of each

@@ -15,6 +15,7 @@ from .holds import HoldStore
 from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
+from .profiles import ProfileStore
 from .sealed_logs import AccountLogStore, GroupLogStore
 from .sealing import Sealing
 from .transparency import LogStore
@@ -60,6 +61,10 @@ class Store(Protocol):
     @property
     def holds(self) -> HoldStore:
         """Accounts of which nothing is deleted for a while."""
+
+    @property
+    def profiles(self) -> ProfileStore:
+        """What accounts say of themselves, sealed."""
 
     @property
     def invites(self) -> InviteStore:

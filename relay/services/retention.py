@@ -39,6 +39,7 @@ class Kept:
 
 KEPT: Final = (
     Kept("accounts", "an account with its devices and manifests, until it is deleted", held=True),
+    Kept("profiles", "the newest version of what an account says of itself, sealed", held=True),
     Kept("envelopes", "envelopes that wait for a device", "limits.max_ttl_seconds", held=True),
     Kept("blobs", "files whose upload was finished", "limits.blob_ttl_seconds", held=True),
     Kept("uploads", "files whose upload makes no progress", "limits.blob_upload_seconds", held=True),

@@ -1,10 +1,12 @@
 """GET /v1/accounts/self/export: what the relay holds about the own account, streamed; docs/protocol.md, "Own data"."""
 
+from typing import Final
+
 from aiohttp import web
 
 from relay.wire.errors import RelayError
 
-from .call import REQUEST_ID, Call
+from .call import REQUEST_ID, Call, Route, Signing
 
 
 async def own_export(call: Call) -> web.StreamResponse:
@@ -28,3 +30,15 @@ async def own_export(call: Call) -> web.StreamResponse:
         return response
     await response.write_eof()
     return response
+
+
+EXPORT_ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        "GET",
+        "/v1/accounts/self/export",
+        own_export,
+        Signing.REQUIRED,
+        "all that the relay holds about the own account",
+        answer_media="application/json",
+    ),
+)

@@ -18,6 +18,7 @@ from . import (
     logs,
     mailbox,
     prekeys,
+    profiles,
     recovery,
     transparency,
     websocket,
@@ -82,14 +83,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         status=204,
         also=(202,),
     ),
-    Route(
-        "GET",
-        "/v1/accounts/self/export",
-        exports.own_export,
-        Signing.REQUIRED,
-        "all that the relay holds about the own account",
-        answer_media="application/json",
-    ),
+    *exports.EXPORT_ROUTES,
     Route(
         "GET",
         "/v1/accounts/self/devices",
@@ -107,6 +101,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         request=models.ManifestRequest,
         answer=models.AccountAnswer,
     ),
+    *profiles.PROFILE_ROUTES,
     Route(
         "GET",
         "/v1/accounts/{account_id}/manifests",

@@ -62,6 +62,7 @@ PING_SECONDS: Final = 30  # a connection that answers no ping for two of them is
 MAX_DEVICES: Final = 16
 MAX_MANIFEST_BYTES: Final = 8_192
 MAX_MANIFESTS_PER_ANSWER: Final = 100
+MAX_PROFILE_BYTES: Final = 16_640  # sealed
 MIN_HANDLE_CHARACTERS: Final = 2
 MAX_HANDLE_CHARACTERS: Final = 32
 MAX_DELIVERY_TOKENS: Final = 1_024

@@ -14,6 +14,7 @@ from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.ports.exports import Cursor, Section
 from relay.ports.holds import Hold
 from relay.ports.mailboxes import Submission
+from relay.ports.profiles import Profile
 from relay.ports.sealed_logs import LogQuota
 from relay.ports.store import Store
 from relay.wire.audit_rows import RELAY, Party
@@ -50,6 +51,7 @@ async def fill(store: Store, name: str) -> Account:
         )
         await store.audit.append(audited)
     await store.holds.put(Hold(whose, "case-7", NOW_MS, NOW_MS + 9))
+    await store.profiles.put(whose, Profile(1, bytes(9)))
     keys = [*standing_prekeys(), *one_time_prekeys(PrekeyKind.ONE_TIME, 7, 4)]
     await store.prekeys.append(devices[0], keys)
     await store.accounts.spend_nonce(devices[0], bytes(16), expires_at_ms=NOW_MS + 1)

@@ -4,7 +4,7 @@ reads the whole of its file.
 
 import pytest
 
-from tests.oracle import ed25519, history, hpke, linking, manifests, recovery, transparency, x25519
+from tests.oracle import ed25519, history, hpke, linking, manifests, profiles, recovery, transparency, x25519
 from tests.oracle.manifests import Manifest
 from tests.oracle.refusals import Refused
 from tests.oracle.transcripts import sha256, u64
@@ -133,6 +133,25 @@ def check_history(file: Part) -> None:
         history.open_keys(file.data("sealed_keys"), sealing, bytes(32))
 
 
+def check_profiles(file: Part) -> None:
+    account, key, device, seed = file.data("account", "key", "device", "signing_seed")
+    listed = {device: ed25519.public_of(seed)}
+    for part in file["profiles"]:
+        content, salt, profile = part.data("content", "salt", "profile")
+        assert profiles.derive(key, salt, account, part["version"])[2] == part.data("commitment")
+        assert profiles.seal(content, key, account, part["version"], salt, device, seed) == profile
+        assert profiles.unseal(profile, key, account, part["version"], listed) == content
+    small = file["profiles"][1].data("profile")
+    for case in file["must_fail"]:
+        changed = bytearray(bytes.fromhex(case.get("profile") or small.hex()))[: case.get("keep")]
+        if (at := case.get("at")) is not None:
+            changed[at] ^= 1
+        opener = bytes.fromhex(case.get("key") or key.hex())
+        of = bytes.fromhex(case.get("account") or account.hex())
+        with pytest.raises(Refused):
+            profiles.unseal(bytes(changed), opener, of, case.get("version") or 2, listed)
+
+
 def check_bip39(file: Part) -> None:
     for part in file["vectors"]:
         assert recovery.words_of(part.data("entropy")) == part["words"]
@@ -175,6 +194,7 @@ CHECKS = {
     "linking.json": check_linking,
     "recovery.json": check_recovery,
     "history.json": check_history,
+    "profiles.json": check_profiles,
     "bip39.json": check_bip39,
     "transparency.json": check_transparency,
 }

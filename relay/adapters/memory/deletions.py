@@ -58,6 +58,7 @@ class MemoryDeletions:
             for log in [each for each in image.account_logs if each[0] == account_id]:
                 del image.account_logs[log]
             image.held_envelopes[:] = [one for one in image.held_envelopes if one.account_id != account_id]
+            image.profiles.pop(account_id, None)
             image.tokens.pop(account_id, None)
             append_leaf(image, account_gone_leaf(account_id, account.manifest_version + 1))
             image.deletions.discard(account_id)

@@ -145,6 +145,12 @@ def _mailboxes(image: Image, account_id: bytes) -> Iterator[Row]:
         }
 
 
+def _profiles(image: Image, account_id: bytes) -> Iterator[Row]:
+    profile = image.profiles.get(account_id)
+    if profile is not None:
+        yield {"version": profile.version, "bytes": len(profile.sealed)}
+
+
 def _blobs(image: Image, account_id: bytes) -> Iterator[Row]:
     owned = (one for one in image.blobs.values() if one.owner_id == account_id)
     for blob in sorted(owned, key=lambda one: one.length):
@@ -236,6 +242,7 @@ _ROWS: Final[Mapping[Section, Callable[[Image, bytes], Iterator[Row]]]] = {
     Section.DELIVERY_TOKENS: _tokens,
     Section.PREKEYS: _prekeys,
     Section.MAILBOXES: _mailboxes,
+    Section.PROFILES: _profiles,
     Section.BLOBS: _blobs,
     Section.LOGS: _logs,
     Section.LOG_ENTRIES: _log_entries,

@@ -11,6 +11,7 @@ from relay.ports.delivery_tokens import DeliveryToken
 from relay.ports.holds import Hold
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, StoredEnvelope
+from relay.ports.profiles import Profile
 from relay.ports.sealed_logs import LogEntry
 from relay.wire.audit_rows import AuditRow, Tip
 from relay.wire.errors import Unavailable
@@ -129,6 +130,7 @@ class Image:
     group_logs: dict[bytes, GroupLog] = field(default_factory=dict)
     kept_handles: dict[str, tuple[bytes | None, int]] = field(default_factory=dict)
     """Handle → who may take it again, and until when (ms) nobody else may."""
+    profiles: dict[bytes, Profile] = field(default_factory=dict)
     holds: dict[bytes, Hold] = field(default_factory=dict)
     held_envelopes: list[HeldEnvelope] = field(default_factory=list)
     log_id: bytes = b""

@@ -25,6 +25,7 @@ from .image import Gate, Image
 from .invites import MemoryInvites
 from .mailboxes import MemoryMailboxes, jump
 from .prekeys import MemoryPrekeys, drop_one_time_keys
+from .profiles import MemoryProfiles
 from .sealing import MemorySealing
 from .transparency import MemoryLog
 
@@ -45,6 +46,7 @@ class MemoryStore:
         self.directory = MemoryDirectory(gate)
         self.exports = MemoryExports(gate)
         self.holds = MemoryHolds(gate)
+        self.profiles = MemoryProfiles(gate)
         self.invites = MemoryInvites(gate)
         self.delivery_tokens = MemoryDeliveryTokens(gate)
         self.prekeys = MemoryPrekeys(gate)

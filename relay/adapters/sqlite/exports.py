@@ -95,6 +95,10 @@ _QUERIES: Final[Mapping[Section, _Query]] = MappingProxyType(
                WHERE account_id = ?1 AND device_id > ?4 GROUP BY device_id ORDER BY device_id LIMIT ?2""",
             (b"",),
         ),
+        Section.PROFILES: _Query(
+            ("version", "bytes"),
+            "SELECT version, length(sealed) FROM profiles WHERE account_id = ?1 LIMIT ?2",
+        ),
         Section.BLOBS: _Query(
             ("length", "row", "sha256", "received", "complete", "created_at_ms", "expires_at_ms"),
             """SELECT length, rowid, sha256, offset, complete, created_at_ms, expires_at_ms FROM blobs
@@ -152,6 +156,7 @@ TABLES: Final[Mapping[str, Section]] = MappingProxyType(
         "mailboxes": Section.MAILBOXES,
         "envelopes": Section.MAILBOXES,
         "missed": Section.MAILBOXES,
+        "profiles": Section.PROFILES,
         "blobs": Section.BLOBS,
         "account_logs": Section.LOGS,
         "account_log_entries": Section.LOG_ENTRIES,

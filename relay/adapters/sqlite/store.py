@@ -35,6 +35,7 @@ from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
 from .migrate import Migration, migrate, schema_version, shipped_migrations
 from .prekeys import SqlitePrekeys, drop_one_time_keys
+from .profiles import SqliteProfiles
 from .reader import Reader
 from .reserve import Reserve
 from .sealing import SqliteSealing, check_keys
@@ -75,6 +76,7 @@ class SqliteStore:
         self.directory = SqliteDirectory(reader)
         self.exports = SqliteExports(reader)
         self.holds = SqliteHolds(writer, reader)
+        self.profiles = SqliteProfiles(writer, reader)
         self.invites = SqliteInvites(writer, reader)
         self.delivery_tokens = SqliteDeliveryTokens(writer, reader)
         self.prekeys = SqlitePrekeys(writer, reader)
