@@ -36,6 +36,7 @@ from .message_calls import MessageCalls
 from .message_groups import GroupInfo
 from .open_account import OpenAccount
 from .outbox import Sending, text_message
+from .profiles import Profiles, ShownProfile
 from .recovery.words import Recovery
 from .registration import parse_entrance, prepare_home, register_account
 from .store.database import Database
@@ -301,6 +302,15 @@ class Client(Entrances, MessageCalls):
         return await self._account.groups.commit(group_id_of(group), changes, patience_seconds, cut=cut)
 
     # Contacts.
+
+    @property
+    def profiles(self) -> Profiles:
+        """What this account says of itself to its contacts."""
+        return self._account.contact_book.profiles
+
+    async def profile(self, who: str | None = None) -> ShownProfile | None:
+        """What a contact says of itself now; of nobody: the own profile, None for none. Raises what `Profiles.show` does."""
+        return await self._account.contact_book.profile(who)
 
     async def contacts(self) -> list[Contact]:
         """Accepted contacts, contact requests, and who is blocked; needs no relay."""

@@ -10,8 +10,9 @@ from .contacts import Contact, accept, block, list_contacts, unblock
 from .errors import UnknownRecipient
 from .message import SafetyNumber
 from .outbox import Outbox
+from .profiles import Profiles, ShownProfile, tell_contacts
 from .recipients import look_up, parse_recipient, remembered
-from .store.database import Database
+from .store.database import Database, Transaction
 from .store.peers import Peer
 from .system import Step, System
 from .token_care import TokenCare
@@ -29,6 +30,7 @@ class ContactBook:
         self._database = database
         self._system = system
         self._outbox = outbox
+        self.profiles: Final = Profiles(account, transport, database, system, outbox)
         self.token_care: Final = TokenCare(transport, database, account, system, on_drafted=outbox.wake)
 
     async def safety_number(self, with_: str) -> SafetyNumber:
@@ -37,6 +39,10 @@ class ContactBook:
         digits = safety_number(self._account.account_id, peer.account_id)
         return SafetyNumber(encode_id(peer.account_id), peer.name, digits, digits.encode())
 
+    async def profile(self, who: str | None) -> ShownProfile | None:
+        """See `Client.profile`."""
+        return await (self.profiles.own() if who is None else self.profiles.show(await self.find(who)))
+
     async def everybody(self) -> list[Contact]:
         """See `Client.contacts`."""
         return await self._database.read(lambda tx: list_contacts(tx, self._account))
@@ -44,7 +50,13 @@ class ContactBook:
     async def accept(self, who: str, patience_seconds: float) -> Contact:
         """See `Client.accept`."""
         account_id = (await self.find(who)).account_id
-        accepted = await self._database.run(lambda tx: accept(tx, self._account, account_id, self._system))
+
+        def accept_and_tell(tx: Transaction) -> Contact:
+            accepted = accept(tx, self._account, account_id, self._system)
+            tell_contacts(tx, self._system)
+            return accepted
+
+        accepted = await self._database.run(accept_and_tell)
         await self._tell_others(patience_seconds)
         return accepted
 

@@ -17,6 +17,7 @@ from .groups.invitations import take_invitation, take_join_request
 from .groups.member_tokens import take_tokens
 from .groups.requests import take_request
 from .incoming import Handler, Incoming
+from .profiles import hear_profile_key
 from .store import history
 from .store.expiry_rows import is_expired
 from .transparency.evidence import hear_evidence
@@ -91,6 +92,7 @@ HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
         ContentType.HISTORY_KEYS: take_history_keys,
         ContentType.CONTACT_TOKEN: hear_contact_token,
         ContentType.MANIFEST_EVIDENCE: hear_evidence,
+        ContentType.PROFILE_KEY: hear_profile_key,
         ContentType.TYPING: _refuse,
         ContentType.PRESENCE: _refuse,
         **acts.HANDLERS,

@@ -54,6 +54,7 @@ class ContentType(IntEnum):
     GROUP_COMMIT = 28
     CONTACT_TOKEN = 30  # client/contact_tokens.py
     RESEND = 31
+    PROFILE_KEY = 33  # client/profiles.py
     MANIFEST_EVIDENCE = 32  # a signed manifest, asked for or shown: what stands behind gossip
 
 

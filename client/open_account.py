@@ -103,6 +103,7 @@ class OpenAccount:
             self.devices.remove_silent,
             self.recovery.back_up_when_it_rests,
             self.history_archive.look,
+            lambda: self.contact_book.profiles.look(),  # noqa: PLW0108  (it is made below)
         )
         self._device_care = DeviceCare(errands, on_news=self._look_for_news)
         self.acting: Final = Acting(
@@ -144,7 +145,7 @@ class OpenAccount:
             system,
             is_connected=lambda: self._inbox.is_connected,
         )
-        self.contact_book: Final = ContactBook(account, transport, database, system, self.outbox)
+        self.contact_book: Final[ContactBook] = ContactBook(account, transport, database, system, self.outbox)
         self._listening: asyncio.Task[None] | None = None
         self._caring: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None

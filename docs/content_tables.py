@@ -2,7 +2,7 @@
 
 import msgspec.inspect as shapes
 
-from client import act_bodies, contents, passing_contents, resends
+from client import act_bodies, contents, passing_contents, profiles, resends
 from client.archive import keys, records
 from client.contact_tokens import ContactToken
 from client.devices import copies, device_names, shared_items, shared_kinds
@@ -86,6 +86,7 @@ def contents_table() -> str:
         contents.ContentType.GROUP_ASK: _body(group_bodies.AskBody),
         contents.ContentType.GROUP_COMMIT: _body(group_bodies.CommitBody),
         contents.ContentType.CONTACT_TOKEN: _body(ContactToken),
+        contents.ContentType.PROFILE_KEY: _body(profiles.ProfileKey),
         contents.ContentType.MANIFEST_EVIDENCE: _body(evidence.ManifestEvidence),
         contents.ContentType.TYPING: _body(passing_contents.TypingBody),
         contents.ContentType.PRESENCE: _body(passing_contents.PresenceBody),

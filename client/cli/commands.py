@@ -16,6 +16,7 @@ from .group_commands import group
 from .history_commands import history_archive
 from .output import Output, tell_connection
 from .place import Place
+from .profile_commands import profile
 from .recovery_commands import recovery
 from .run import Commands, json_option, run
 
@@ -245,6 +246,7 @@ def verify(place: Place, with_: str, as_json: bool) -> None:
 
 tokenim.add_command(account)
 tokenim.add_command(contact)
+tokenim.add_command(profile)
 tokenim.add_command(link)
 tokenim.add_command(device)
 tokenim.add_command(group)

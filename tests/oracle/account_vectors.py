@@ -139,6 +139,8 @@ def check_profiles(file: Part) -> None:
     for part in file["profiles"]:
         content, salt, profile = part.data("content", "salt", "profile")
         assert profiles.derive(key, salt, account, part["version"])[2] == part.data("commitment")
+        signed = profiles.signed(account, part["version"], device, content)
+        assert ed25519.sign(seed, signed) == part.data("signature")
         assert profiles.seal(content, key, account, part["version"], salt, device, seed) == profile
         assert profiles.unseal(profile, key, account, part["version"], listed) == content
     small = file["profiles"][1].data("profile")
