@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.adapters.column_keys import NAME as KEYS_NAME
 from relay.adapters.sqlite.audit import ROW_COLUMNS, row_of
 from relay.adapters.sqlite.audit_file import open_audit_file
 from relay.adapters.sqlite.connection import StoreUnusable
@@ -47,6 +48,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(original: Path, tmp_path: Path) -> Path:
+    shutil.copy(original.with_name(KEYS_NAME), tmp_path)
     return Path(shutil.copy(original, tmp_path / "relay.sqlite3"))
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from relay.adapters.column_keys import ColumnKeys
 from relay.adapters.sqlite.connection import open_reader, open_writer
 from relay.adapters.sqlite.reader import Reader
 from relay.adapters.sqlite.reserve import Reserve
 from relay.adapters.sqlite.writer import Operation, Transaction, Writer, open_group_writer
 from relay.wire.errors import Conflict, Unavailable
+
+KEYS = ColumnKeys({1: bytes(32)})
 
 
 class Bench:
@@ -32,9 +35,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(open_writer(tmp_path / "relay.db"))
         await connection.execute_fetchall("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
-        reader = Reader(await stack.enter_async_context(open_reader(tmp_path / "relay.db")))
+        reader = Reader(await stack.enter_async_context(open_reader(tmp_path / "relay.db")), KEYS)
         reserve = Reserve(tmp_path / "reserve", 0)
-        writer = await stack.enter_async_context(open_group_writer(connection, reserve))
+        writer = await stack.enter_async_context(open_group_writer(connection, reserve, KEYS))
         yield Bench(writer, reader, stack)
 
 
@@ -158,7 +161,7 @@ async def test_closing_commits_what_is_queued_and_takes_no_more(bench: Bench, tm
 
 async def test_a_writer_that_dies_leaves_nobody_waiting(tmp_path: Path) -> None:
     async with open_writer(tmp_path / "relay.db") as connection:
-        writer = Writer(connection, Reserve(tmp_path / "reserve", 0))
+        writer = Writer(connection, Reserve(tmp_path / "reserve", 0), KEYS)
         started = asyncio.Event()
 
         async def never(transaction: Transaction) -> None:
