@@ -5,7 +5,7 @@ from client.message_groups import GroupChange, GroupChanged
 from client.store import notices
 from client.store.database import Transaction
 from client.store.group_doors import JoinState, find_join
-from client.store.groups import GroupRow
+from client.store.groups import GroupRow, Status
 from crypto.group_state import GroupState
 from relay.wire.links import encode_id
 
@@ -16,11 +16,12 @@ from .returning import is_named
 def may_welcome(
     tx: Transaction, account: Account, group_id: bytes, welcomer: bytes, row: GroupRow | None
 ) -> bool:
-    """Whether a welcome by this account is taken: to a group that is known here, that the user said yes to, by an own
+    """Whether a welcome by this account is taken: to a group that this account is in, that the user said yes to, by an own
     other device, or back into a group of the account by a member who may commit there, as the own devices or a backup say.
     Nobody puts this account into a group of strangers.
     """
-    if row is not None or welcomer == account.account_id or is_named(tx, group_id, welcomer):
+    is_in = row is not None and row.status is not Status.OUT  # who is out waits for a yes like anybody else
+    if is_in or welcomer == account.account_id or is_named(tx, group_id, welcomer):
         return True
     join = find_join(tx, group_id)
     return join is not None and join.state is not JoinState.INVITED and join.inviter == welcomer
