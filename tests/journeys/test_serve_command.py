@@ -97,7 +97,7 @@ def test_a_data_folder_in_use(tmp_path: Path):
         assert served.stop()[0] == 0
     lines = [json.loads(line) for line in doctor.stdout.splitlines()]
     failing = [line for line in lines if line["state"] == "failed"]
-    assert (doctor.returncode, failing, len(lines)) == (0, [], 11)
+    assert (doctor.returncode, failing, len(lines)) == (0, [], 13)
     assert finished.returncode == 1
     assert "another relay process uses this data folder" in one_line(finished)
 
@@ -165,7 +165,7 @@ def test_a_role_that_there_is_not(tmp_path: Path):
         pass
     refused = run("invite", "create", "--data", str(tmp_path), "--role", "king")
     assert refused.returncode == 1
-    assert "there is no role 'king': owner, admin" in one_line(refused)
+    assert "there is no role `king`: there are owner, admin" in one_line(refused)
 
 
 def test_the_settings_in_effect_are_shown_with_their_sources(tmp_path: Path):
