@@ -11,6 +11,7 @@ from client.devices.shared_items import apply_items, share_changes, stamp_change
 from client.groups.following import quit_group
 from client.groups.returning import ask_back, give_up, waiting_groups
 from client.groups.shared_group import SharedGroup, group_key, shared_group
+from client.store.group_doors import Join, JoinState, keep_join
 from client.store.group_returns import find_return
 from client.store.group_tokens import group_token, learn_group_token
 from client.store.groups import Status, find_group
@@ -59,6 +60,8 @@ async def test_who_came_in_again_is_in_whatever_is_said_late_of_the_time_before(
         assert await bob.do(waiting_groups) == []
         await bob.do(lambda tx: stamp_changes(tx, bob.person.account, late_ms))
         assert await bob.do(lambda tx: shared_group(tx, group)) == SharedGroup(1, True)
+        asked = Join(group, alice.id, os.urandom(16), "", JoinState.ASKED)
+        await bob.do(lambda tx: keep_join(tx, asked))  # nobody is put back without that
         await alice.want(group, add(bob.id, 1, Role.MEMBER))
         await town.settle()
         assert (await bob.row(group)).view.state.member(bob.id).since == 2
