@@ -53,4 +53,4 @@ class ProcessReader:
     def _read(self) -> Readings:
         used = int(_STATM.read_text("ascii").split()[1]) * _PAGE
         disk = os.statvfs(self.disk)
-        return Readings(used, self.memory, disk.f_bavail * disk.f_frsize)
+        return Readings(used, self.memory, disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize)

@@ -155,5 +155,6 @@ class ShedSettings(BaseModel):
     )
     disk_free_bytes: Annotated[int, Field(ge=0, le=2**50)] = Field(
         1_073_741_824,
-        description="uploads are refused while the disk of the data folder has less room, new accounts already at twice that",
+        description="uploads are refused while the disk of the data folder has less room (a twentieth of a small disk), "
+        "new accounts already at twice that",
     )

@@ -6,10 +6,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Bytes: resident memory of the process, what it may have of it, room on the disk of the data folder."""
+    """Bytes: resident memory of the process, what it may have of it, size of the disk of the data folder and room on it."""
 
     memory_used: int
     memory: int
+    disk: int
     disk_free: int
 
 

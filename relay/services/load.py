@@ -20,6 +20,8 @@ CALM_SECONDS: Final = 15.0
 """So long measures have to be so good that a loop a quarter later, a disk a quarter fuller and memory a twentieth larger
 would not ask for the level either, before it is left."""
 RETRY_MS: Final = 30_000
+SMALL_DISK_PARTS: Final = 20
+"""Of a disk of less than so many times the room of the settings, one part is asked for: a small one is of use as well."""
 _SMOOTH: Final = 0.3  # of the newest lateness of the event loop: one long turn is no load
 
 
@@ -39,7 +41,8 @@ def level_of(late_seconds: float, readings: Readings | None, settings: ShedSetti
     """What these measures ask for: by the worst of them.
 
     The loop: at once, twice and five times the time of the settings. Memory: at the share of the settings, and at a third and
-    two thirds of the way from there to all of it. Disk: at twice and once the room of the settings; connections need none.
+    two thirds of the way from there to all of it. Disk: at twice and once the room of the settings, or a twentieth of a disk so
+    small that this is less; connections need none.
     """
     late = late_seconds * 1_000 / settings.loop_late_ms
     found = [Shed.CONNECTIONS if late >= 5 else Shed.UPLOADS if late >= 2 else Shed(late >= 1)]
@@ -48,7 +51,7 @@ def level_of(late_seconds: float, readings: Readings | None, settings: ShedSetti
         step = (100 - settings.memory_percent) / 3
         above = share - settings.memory_percent
         found.append(Shed(0 if above < 0 else 1 + (above >= step) + (above >= 2 * step)))
-        room = settings.disk_free_bytes
+        room = min(settings.disk_free_bytes, readings.disk // SMALL_DISK_PARTS)
         found.append(Shed((readings.disk_free < 2 * room) + (readings.disk_free < room)))
     return max(found)
 
@@ -118,7 +121,7 @@ class Load:
         """Whether measures a little worse would not ask for this level either."""
         readings = self._readings
         worse = readings and Readings(
-            readings.memory_used * 21 // 20, readings.memory, readings.disk_free * 3 // 4
+            readings.memory_used * 21 // 20, readings.memory, readings.disk, readings.disk_free * 3 // 4
         )
         return level_of(self._late_seconds * 5 / 4, worse, self._settings) < self.level
 

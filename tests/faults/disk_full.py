@@ -162,7 +162,9 @@ async def fill_with_blobs(
 async def run(data: Path, log: Path, seed: int) -> Ledger:
     """Both, on one relay that is never restarted."""
     random = Random(seed)
-    relay, ledger = RelayProcess(data, log), Ledger()
+    # what the store does when nothing fits is tried here, so uploads are not refused before that (tests/unit/test_relay_load.py)
+    relay = RelayProcess(data, log, environment={"TOKENIM_RELAY_SHED__DISK_FREE_BYTES": "0"})
+    ledger = Ledger()
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as http,
         relay,

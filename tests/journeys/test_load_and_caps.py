@@ -21,7 +21,7 @@ class Narrow:
     """A machine with as little left as the test says."""
 
     def __init__(self) -> None:
-        self.now = Readings(1, 1_000, 10**12)
+        self.now = Readings(1, 1_000, 10**13, 10**12)
 
     async def read(self) -> Readings:
         return self.now
@@ -52,7 +52,7 @@ async def test_e6_a_full_disk_and_memory_are_felt_by_a_running_relay() -> None:
     narrow = Narrow()
     clock = ShiftedClock()
     async with open_world(clock=clock, machine=Machine(clock=clock, reader=narrow)) as world:
-        narrow.now = Readings(999, 1_000, 10**12)
+        narrow.now = Readings(999, 1_000, 10**13, 10**12)
         clock.let_pass(seconds=10)
         load = world.relay.services.load
         await load.look(0.0)

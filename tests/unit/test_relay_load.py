@@ -10,11 +10,11 @@ from relay.services.load import CALM_SECONDS, LOOK_SECONDS, Load, Shed, level_of
 from relay.wire.errors import Overloaded
 
 SETTINGS = ShedSettings(loop_late_ms=100, memory_percent=70, disk_free_bytes=1_000)
-WELL = Readings(memory_used=100, memory=1_000, disk_free=10_000)
+WELL = Readings(memory_used=100, memory=1_000, disk=100_000, disk_free=10_000)
 
 
 def well(**changed: int) -> Readings:
-    return Readings(**{"memory_used": 100, "memory": 1_000, "disk_free": 10_000, **changed})
+    return Readings(**{"memory_used": 100, "memory": 1_000, "disk": 100_000, "disk_free": 10_000, **changed})
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,9 @@ def well(**changed: int) -> Readings:
         (0, well(disk_free=2_000), Shed.NOTHING),
         (0, well(disk_free=1_999), Shed.ACCOUNTS),
         (0, well(disk_free=999), Shed.UPLOADS),
+        (0, well(disk=2_000, disk_free=200), Shed.NOTHING),  # a small disk: a tenth, and a twentieth
+        (0, well(disk=2_000, disk_free=199), Shed.ACCOUNTS),
+        (0, well(disk=2_000, disk_free=99), Shed.UPLOADS),
         (
             0,
             well(disk_free=0),
