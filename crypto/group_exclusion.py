@@ -7,10 +7,11 @@ signed it, and whether that member may take this one out in the state that is kn
 from collections.abc import Iterator, Mapping
 
 from .errors import CryptoError, InvalidEncoding, Undecryptable
-from .group_changes import Ban, Change, Remove
+from .group_changes import Answer, Ban, Change, Remove, RequestKind
 from .group_commits import SignedCommit
 from .group_epoch import EpochKeys
 from .group_log import GroupView, open_entry
+from .group_requests import speaks_for
 from .group_rights import Role
 from .group_rules import WHO_MAY
 from .group_state import GroupState, Member
@@ -71,6 +72,10 @@ def _takes_out(
 
 
 def _is_within_rights(change: Change, committer: Member, own: Member) -> bool:
+    if isinstance(change, Answer):
+        request = change.signed.request
+        is_leave = request.kind is RequestKind.LEAVE and request.account == own.account
+        return is_leave and speaks_for(committer, own, request.kind)
     if not isinstance(change, Remove | Ban) or change.account != own.account:
         return False
     outranks = committer.role is Role.OWNER or committer.role > own.role

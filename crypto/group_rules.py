@@ -38,12 +38,19 @@ from .group_changes import (
     Unban,
 )
 from .group_commits import CommitHead, CommitKind, SignedCommit
+from .group_requests import speaks_for
 from .group_rights import ROLE_RIGHTS, Right, Role
 from .group_state import GroupState, Member
 from .manifest_chain import VerifiedManifest
 from .primitives import ed25519_verify
 
-__all__ = ["WHO_MAY", "Draft", "apply_commit", "begin_draft", "still_needed", "verify_committer"]
+__all__ = [
+    "WHO_MAY",
+    "Draft",
+    "apply_commit",
+    "begin_draft",
+    "verify_committer",
+]
 
 Manifests = Mapping[bytes, VerifiedManifest]
 
@@ -76,7 +83,7 @@ class Draft:
 
     @property
     def committer(self) -> Member:
-        """The committing member as the changes so far have left it; the creator begins as owner."""
+        """The committing member before the commit; the creator begins as owner."""
         if self.before is None:
             everything = ROLE_RIGHTS[Role.OWNER]
             return Member(self.head.account, 1, Role.OWNER, everything, everything, 1)
@@ -265,8 +272,13 @@ def _answer(draft: Draft, change: Any, manifests: Manifests) -> None:
         raise CommitRefused("a request from another group or an earlier membership")
     if request.asked_at_ms <= member.asked_at_ms:
         raise CommitRefused("a request that is not newer than the last one")
-    key = _signing_key(manifests, request.account, member.manifest_version, request.device)
-    ed25519_verify(key, change.signed.body, change.signed.signature)
+    if not speaks_for(draft.committer, member, request.kind):
+        if not member.may_commit:
+            raise CommitRefused(
+                "a request whose signature not all members can judge, of somebody not outranked"
+            )
+        key = _signing_key(manifests, request.account, member.manifest_version, request.device)
+        ed25519_verify(key, change.signed.body, change.signed.signature)
     if request.kind is RequestKind.LEAVE:
         draft.drop(request.account)
     else:
@@ -359,37 +371,3 @@ def _refusing() -> Iterator[None]:
         ManifestRefused,
     ) as error:
         raise CommitRefused(str(error)) from error
-
-
-def still_needed(state: GroupState, changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Those that the state does not have yet: what who lost the race commits anew."""
-    return tuple(change for change in changes if not _is_done(state, change))
-
-
-def _is_done(state: GroupState, change: Change) -> bool:
-    members = state.by_account
-    match change:
-        case Add():
-            return change.account in members
-        case Ban():
-            return state.is_banned(change.account)
-        case Unban():
-            return not state.is_banned(change.account)
-        case Remove():
-            return change.account not in members
-        case ChangeSetting():
-            return (state.setting(change.setting.name) or b"") == change.setting.value
-        case Answer():
-            request = change.signed.request
-            asker = members.get(request.account)
-            return asker is None or asker.since != request.since or asker.asked_at_ms >= request.asked_at_ms
-    member = members.get(change.account)
-    if member is None:
-        return True
-    match change:
-        case SetRole():
-            return member.role is change.role
-        case Give():
-            return member.given == change.given
-        case NewManifest():
-            return member.manifest_version >= change.version

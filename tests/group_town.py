@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,13 +22,14 @@ from client.groups.tokens import care_for_token
 from client.groups.wanted import want, want_cut
 from client.message import State, Unopened
 from client.message_groups import GroupChanged
+from client.own_tokens import hash_of
 from client.store import history, queue
 from client.store.database import Transaction
 from client.store.group_doors import Join, JoinState, keep_join
 from client.store.group_tokens import learn_group_token
 from client.store.group_wants import undecided
 from client.store.groups import GroupRow, Status, find_group, make_due
-from client.store.peers import learn_token, save_chain
+from client.store.peers import find_peer, learn_token, save_chain
 from client.submit_answers import Answer, file_answers
 from client.transport import Transport
 from crypto.group_changes import Change
@@ -152,12 +153,7 @@ class Town:
         )
 
         async def fetch_list(account_id: bytes) -> None:
-            if not self._is_known(account_id):
-                raise Refused("not_allowed", "nobody lives there")
-            newest = self.account(account_id)
-            await person.database.run(lambda tx: save_chain(tx, newest.own))
-            if account_id == person.id:
-                person.account = person.account.with_chain(newest.own)
+            await self._fetch_list(person, account_id)
 
         tokens = cast(Transport, TokenDoor(self.tokens.setdefault(person.id, {})))
 
@@ -184,6 +180,24 @@ class Town:
         citizen = Citizen(person, care, self)
         self.citizens.append(citizen)
         return citizen
+
+    async def _fetch_list(self, person: Person, account_id: bytes) -> None:
+        """Keep an account's newest list, if this one reaches it. Raises Refused."""
+        peer = await person.database.read(lambda tx: find_peer(tx, account_id))
+        if account_id != person.id and not self._is_reached(account_id, peer and peer.token):
+            raise Refused("not_allowed", "nobody lives there, or not for this token")
+        newest = self.account(account_id)
+        await person.database.run(lambda tx: save_chain(tx, newest.own))
+        if account_id == person.id:
+            person.account = person.account.with_chain(newest.own)
+
+    def _is_reached(self, account_id: bytes, token: bytes | None) -> bool:
+        """By a token of `introduce`, or one of class `group` that has not ended."""
+        if token is None or not self._is_known(account_id):
+            return False
+        known = self.tokens.get(account_id, {})
+        ends_at_ms = known.get(hash_of(token), 0)
+        return token == bytes(16) or ends_at_ms is None or self.clock.ms < ends_at_ms
 
     async def second_device(self, first: Citizen, name: str) -> Citizen:
         """Another device of the account, which its other devices know of."""
@@ -245,8 +259,8 @@ class Town:
             frames = [citizen.person.frame(one) for one in arrived]
             fetched: frozenset[bytes] = frozenset()
             while (taken := await citizen.person.take(frames, fetched)).gap_of is not None:
-                newest = self.account(taken.gap_of).own
-                await citizen.do(lambda tx, chain=newest: save_chain(tx, chain))
+                with suppress(Refused):
+                    await self._fetch_list(citizen.person, taken.gap_of)
                 fetched |= {taken.gap_of}
         wait_seconds = await citizen.care.look()
         encrypted = await self._encrypt(citizen)
@@ -283,8 +297,10 @@ class Town:
                 return True
             assert isinstance(result, Missing)
             if result.chain:
-                newest = self.account(account_id).own
-                await citizen.do(lambda tx, chain=newest: save_chain(tx, chain))
+                try:
+                    await self._fetch_list(citizen.person, account_id)
+                except Refused:
+                    return False
             bundles = dict(fetched.bundles)
             for one in self.citizens:
                 if one.id == account_id and one.device in result.devices:
@@ -341,10 +357,13 @@ async def know_token(citizen: Citizen, group: bytes, account_id: bytes) -> None:
 
 
 @asynccontextmanager
-async def open_town(folder: Path, *names: str) -> AsyncIterator[tuple[Town, list[Citizen]]]:
-    """People of these names, who know each other."""
+async def open_town(
+    folder: Path, *names: str, strangers: bool = False
+) -> AsyncIterator[tuple[Town, list[Citizen]]]:
+    """People of these names, who know each other; as strangers, each knows the first, and is known to it."""
     async with AsyncExitStack() as stack:
         town = Town(folder, stack)
         people = [await town.move_in(name) for name in names]
-        await town.introduce(*people)
+        for circle in [(people[0], one) for one in people[1:]] if strangers else [people]:
+            await town.introduce(*circle)
         yield town, people

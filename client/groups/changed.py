@@ -21,9 +21,12 @@ from crypto.group_changes import (
     Unban,
 )
 from crypto.group_commits import SignedCommit
+from crypto.group_requests import is_signed
 from crypto.group_rights import Right
 from crypto.group_state import GroupState
 from relay.wire.links import encode_id
+
+from .lists import KnownLists
 
 MAX_TOLD_CHANGES = 100  # of one commit; of a larger one the first ones are told, and how many more there are
 
@@ -76,13 +79,19 @@ def _named(
             request = change.signed.request
             target = request.account
             if request.kind is RequestKind.LEAVE:
-                kind, detail = "left", ""
+                # The rules let who may remove a member grant a leave that nobody signed: that is a removal.
+                kind, detail = "removed" if _is_forged(tx, before, change) else "left", ""
             else:
                 kind, detail = "wants", rights_in_words(request.value)
         case _:
             target = change.account
             kind, detail = _kind(change)
     yield GroupChange(kind, encode_id(target), name_of(tx, account, target), detail)
+
+
+def _is_forged(tx: Transaction, before: GroupState | None, answer: Answer) -> bool:
+    member = before.by_account.get(answer.signed.request.account) if before is not None else None
+    return member is not None and is_signed(answer.signed, member.manifest_version, KnownLists(tx)) is False
 
 
 def _kind(change: Add | Remove | SetRole | Give | Ban | Unban) -> tuple[str, str]:

@@ -30,9 +30,10 @@ from client.system import Step, System
 from crypto import errors as refusals
 from crypto.group_changes import Change, NewManifest
 from crypto.group_log import GroupView, seal_entry
+from crypto.group_needed import still_needed
 from crypto.group_proposals import Proposal, begin_group, first_view, propose
 from crypto.group_rights import Right
-from crypto.group_rules import WHO_MAY, still_needed
+from crypto.group_rules import WHO_MAY
 from crypto.group_state import GroupState, Member, Setting
 
 from .bodies import MAX_TOLD_ENTRY_BYTES, CommitBody, SecretsBody, encode

@@ -45,7 +45,7 @@ from crypto.group_commits import CommitHead, CommitKind, SignedCommit
 from crypto.group_epoch import EpochHandOut
 from crypto.group_exclusion import exclusion
 from crypto.group_log import Followed, GroupView, follow, learn_secret
-from crypto.group_rules import still_needed
+from crypto.group_needed import still_needed
 from crypto.group_state import GroupState
 
 from .changed import tell_changes

@@ -113,7 +113,11 @@ def invite_account(
 
 
 def take_invitation(incoming: Incoming) -> None:
-    """20: kept until the user answers; from a contact whom the user has written to, the answer is yes."""
+    """20: kept until the user answers; from a contact whom the user has written to, the answer is yes.
+
+    One that comes while the user is on the way in already is taken if it is from whom the user asked, or from such a contact:
+    nobody hears that what it came by is used up.
+    """
     try:
         body = _invitation.decode(incoming.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -122,10 +126,14 @@ def take_invitation(incoming: Incoming) -> None:
     if incoming.is_own or is_in(tx, incoming.account, body.group_id):
         return
     before = group_doors.find_join(tx, body.group_id)
-    if before is not None and (before.secret == body.secret or before.state is not JoinState.INVITED):
-        return  # the same again, or the user is on the way in already
     peer = find_peer(tx, incoming.account_id)
     is_welcome = peer is not None and peer.accepted
+    if before is not None and before.secret == body.secret:
+        return  # the same again
+    if before is not None and before.state is not JoinState.INVITED:
+        if not is_welcome and before.inviter != incoming.account_id:
+            return
+        is_welcome = True
     state = JoinState.WANTED if is_welcome else JoinState.INVITED
     group_doors.keep_join(tx, Join(body.group_id, incoming.account_id, body.secret, body.name, state))
     incoming.batch.errands = True

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol
 
-from client.errors import Refused, TrustError
+from client.errors import DevicesRefused, Refused, TrustError
 from client.logs import LogKeys, LogPage
 from client.mailbox_batch import Released
 from client.mailbox_round import Taken, take_released
@@ -30,6 +30,8 @@ MEMBERS_AT_ONCE: Final = (
 )
 _HELD_AT_ONCE: Final = 64  # envelopes that one transaction opens
 _TOKENS_TRIED: Final = 8
+LIST_WAIT_MS: Final = 10 * 60_000
+"""So long is a device list asked for without which the log cannot be read on."""
 _ROUNDS: Final = 1_000  # of pages and device lists, in one reading
 
 
@@ -88,7 +90,7 @@ class LogReader:
                 return False
             applied = await self._apply(row, page, set(fetched))
             if applied.list_needed is not None:
-                if not await self.fetch(applied.list_needed):
+                if not await self._fetch_needed(group_id, applied.list_needed):
                     return False
                 fetched.add(applied.list_needed)
             elif applied.stopped:
@@ -151,6 +153,26 @@ class LogReader:
             return False
         return True
 
+    async def _fetch_needed(self, group_id: bytes, account_id: bytes) -> bool:
+        """Get a device list without which the next entry cannot be judged; whether it was to be had.
+
+        Until it is, nothing is sent: what was read is not the newest state. One that stays away, of somebody who is out and
+        whom nothing reaches, is gone past with a welcome; one that contradicts what is known is not.
+        """
+        try:
+            await self._fetch_list(account_id)
+        except Refused as error:
+            may_be_passed = not error.retryable
+        except TrustError as error:
+            may_be_passed = isinstance(error, DevicesRefused)
+        else:
+            return True
+        now_ms = self._system.now_ms()
+        await self._database.run(
+            partial(_note_list_lacking, group_id=group_id, may_be_passed=may_be_passed, now_ms=now_ms)
+        )
+        return False
+
     async def _read_to_the_end(self, group_id: bytes, up_to: int) -> None:
         """Open or refuse what came before the reading: who is not in the group now is out."""
 
@@ -184,6 +206,17 @@ def _is_not_borne_out(tx: Transaction, *, group_id: bytes, token: bytes, now_ms:
         return False
     _note_shut(tx, group_id, now_ms)
     return True
+
+
+def _note_list_lacking(tx: Transaction, *, group_id: bytes, may_be_passed: bool, now_ms: int) -> None:
+    """Wait for it; after a while this device fell behind: who may commit is asked for a welcome to where the group is now."""
+    row = find_group(tx, group_id)
+    if row is None:
+        return
+    if row.missing_since_ms is None:
+        note_missing(tx, group_id, now_ms)
+    elif may_be_passed and now_ms - row.missing_since_ms >= LIST_WAIT_MS:
+        set_status(tx, group_id, Status.BEHIND)
 
 
 def _note_shut(tx: Transaction, group_id: bytes, now_ms: int) -> None:

@@ -3,6 +3,7 @@
 docs/protocol.md, "Groups", "State". Functions of a Transaction.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -18,10 +19,12 @@ from client.store.groups import find_group
 from client.system import System
 from crypto.errors import InvalidEncoding
 from crypto.group_changes import Answer, Request, RequestKind, SignedRequest, sign_request
+from crypto.group_requests import is_signed, may_answer
 from crypto.group_rights import Role
-from crypto.group_state import GroupState
+from crypto.group_state import GroupState, Member
 from crypto.limits import LEAVES_SHARE_A_CUT_MS
 
+from .lists import KnownLists
 from .wanted import want
 
 ASKED_AT_ONCE: Final = 3
@@ -40,9 +43,18 @@ _request: Final = msgspec.msgpack.Decoder(RequestBody)
 
 def committers(state: GroupState, own: bytes) -> list[bytes]:
     """Who may commit beside the own account, the highest and longest in the group first; the same on all devices."""
-    able = [member for member in state.entitled() if member.account != own]
-    able.sort(key=lambda member: (-member.role, member.since, member.account))
-    return [member.account for member in able]
+    return _ordered(one for one in state.entitled() if one.account != own)
+
+
+def answerers(state: GroupState, own: Member, kind: RequestKind) -> list[bytes]:
+    """Who may grant such a request of the own account, the highest and longest in the group first."""
+    able = [one for one in state.entitled() if one.account != own.account and may_answer(one, own, kind)]
+    return _ordered(able)
+
+
+def _ordered(members: Iterable[Member]) -> list[bytes]:
+    ordered = sorted(members, key=lambda member: (-member.role, member.since, member.account))
+    return [member.account for member in ordered]
 
 
 def ask(
@@ -54,7 +66,7 @@ def ask(
     if row is None or member is None:
         raise UsageError("you are not in this group")
     state = row.view.state
-    able = committers(state, account.account_id)
+    able = answerers(state, member, kind)
     if kind is RequestKind.LEAVE:
         owners = [one for one in state.members if one.role is Role.OWNER]
         if [one.account for one in owners] == [account.account_id] and len(state.members) > 1:
@@ -85,6 +97,10 @@ def take_request(incoming: Incoming) -> None:
     asker = row.view.state.by_account.get(request.account)
     if asker is None or asker.since != request.since or request.asked_at_ms <= asker.asked_at_ms:
         return
+    if not may_answer(own, asker, request.kind):
+        return
+    if is_signed(signed, asker.manifest_version, KnownLists(tx)) is False:
+        raise InvalidEncoding("a request that its member did not sign")
     wait_ms = LEAVES_SHARE_A_CUT_MS if request.kind is RequestKind.LEAVE else 0
     not_before_ms = incoming.batch.now_ms + wait_ms
     want(tx, request.group_id, [Answer(signed)], not_before_ms=not_before_ms)

@@ -1,8 +1,8 @@
-"""The own delivery token of each group at the relay: there while this account is in the group, gone afterwards."""
+"""The own delivery token of each group at the relay: there while this account is in the group, and a week longer."""
 
 from typing import Final
 
-from client.own_tokens import drop_token, hash_of, put_token
+from client.own_tokens import OLD_TOKEN_MS, drop_token, hash_of, put_token
 from client.store.database import Database
 from client.store.group_doors import is_on_way_in
 from client.store.group_tokens import (
@@ -30,6 +30,21 @@ async def register_group_token(
     return token
 
 
+async def end_group_token(transport: Transport, database: Database, system: System, group_id: bytes) -> None:
+    """This account is out: the own token ends a week later, as one that another took the place of.
+
+    Until then members who were away fetch by it the device list that tells which device signed, if this account committed.
+    Raises RelayUnreachable, Refused.
+    """
+    known = await database.read(lambda tx: known_own_token(tx, group_id))
+    if known is None:
+        return
+    token, is_registered = known
+    if is_registered:
+        await put_token(transport, hash_of(token), GROUP, expires_at_ms=system.now_ms() + OLD_TOKEN_MS)
+    await database.run(lambda tx: own_token_removed(tx, group_id))
+
+
 async def remove_group_token(transport: Transport, database: Database, group_id: bytes) -> None:
     """Nobody reaches this account by the token of this group any more. Raises RelayUnreachable, Refused."""
     known = await database.read(lambda tx: known_own_token(tx, group_id))
@@ -44,13 +59,13 @@ async def remove_group_token(transport: Transport, database: Database, group_id:
 async def care_for_token(
     transport: Transport, database: Database, system: System, group_id: bytes, status: Status
 ) -> None:
-    """The token is at the relay if, and only if, this account is in the group, or on its way in.
+    """The token is at the relay while this account is in the group, or on its way in, and a week longer.
 
     On the way in it was told with the request: who lets this account in again reaches it by that one. Raises
     RelayUnreachable, Refused.
     """
     if status is Status.OUT:
         if not await database.read(lambda tx: is_on_way_in(tx, group_id)):
-            await remove_group_token(transport, database, group_id)
+            await end_group_token(transport, database, system, group_id)
     else:
         await register_group_token(transport, database, system, group_id)

@@ -14,6 +14,8 @@ HEAR, SEND, COMMITTING = 1, 2, 4 | 8 | 16 | 32 | 64 | 128
 ROLE_RIGHTS = {1: 1, 2: 3, 3: 319, 4: 511, 5: 511}
 MEMBER, OWNER = 2, 5
 PLAIN, CUT, STEP = 0, 1, 2
+ADD, REMOVE = 4, 8
+LEAVE, WANT = 1, 2
 NEEDED = {1: 4, 2: 8, 3: 64, 4: 32, 5: 16, 6: 16, 7: 128, 8: 0, 9: 0}
 MEMBER_BYTES = (32, 8, 1, 4, 4, 8, 8)
 Chains = dict[bytes, list[Manifest]]  # the manifests of each account
@@ -220,8 +222,11 @@ class Draft:
         require(asker in self.members and group == self.group_id, "who")
         member = self.members[asker]
         require(number(since) == member["since"] and number(at) > member["asked"], "when")
-        ed25519.verify(signing_key(self.chains, asker, member["version"], device), request, signature)
-        if what == b"\x01":
+        needed = {LEAVE: REMOVE, WANT: REMOVE | ADD}[what[0]]
+        if not self.outranks(asker) or rights(self.committer) & needed != needed:
+            require(may_commit(member), "who knows its list")
+            ed25519.verify(signing_key(self.chains, asker, member["version"], device), request, signature)
+        if what[0] == LEAVE:
             self.drop(asker)
         else:
             self.put(asker, wants=number(value), asked=number(at))
@@ -230,11 +235,14 @@ class Draft:
 def needed_kind(state: dict[str, Any], me: bytes, changes: list[bytes], chains: Chains) -> int:
     """What a commit of `me` with these changes has to be at least; Refused if the rules forbid it."""
     require(me in state["members"] and may_commit(state["members"][me]), "entitled")
-    draft = Draft(state, me, state["epoch"], state["group_id"], chains)
-    for change in changes:
-        draft.apply(change)
-    draft.check(version_of_commit(state, me, changes))
-    return draft.kind(state)
+    kind = PLAIN
+    for _ in range(2):  # as a cut the same changes are made in the next epoch
+        draft = Draft(state, me, state["epoch"] + (kind == CUT), state["group_id"], chains)
+        for change in changes:
+            draft.apply(change)
+        draft.check(version_of_commit(state, me, changes))
+        kind = draft.kind(state)
+    return kind
 
 
 def version_of_commit(state: dict[str, Any], me: bytes, changes: list[bytes]) -> int:

@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from crypto.errors import ChainMissing, CommitRefused, CryptoError, NotEntitled, Replayed
 from crypto.group_changes import Change, ChangeSetting, Give, NewManifest, Remove
+from crypto.group_needed import still_needed
 from crypto.group_proposals import Proposal, add, hand_outs
 from crypto.group_rights import COMMITTING, Right, Role
-from crypto.group_rules import still_needed
 from crypto.group_state import GroupState, Setting, audience
 from crypto.sender_chains import hand_out
 from tests.group_people import GroupMember, Log, Snapshot, Town

@@ -7,7 +7,7 @@ from client.groups.bodies import CommitBody, encode
 from client.signals import draft_signal
 from client.store.group_wants import find_pending
 from client.store.groups import Status
-from crypto.group_changes import ChangeSetting, Remove
+from crypto.group_changes import Answer, ChangeSetting, Remove, Request, RequestKind, sign_request
 from crypto.group_commits import Commit, CommitHead, CommitKind, sign_commit
 from crypto.group_log import seal_entry
 from crypto.group_proposals import add
@@ -61,7 +61,7 @@ async def tell(town: Town, author: Citizen, told: Citizen, group: bytes, *change
 
 
 async def status_after_a_told_removal(
-    tmp_path, role: Role, target_role: Role, *, shut: bool = True
+    tmp_path, role: Role, target_role: Role, *, shut: bool = True, leave: bool = False
 ) -> Status:
     async with open_town(tmp_path, "alice", "bob", "mallory") as (town, (alice, bob, mallory)):
         roles = {bob.id: target_role, mallory.id: role}
@@ -70,7 +70,9 @@ async def status_after_a_told_removal(
         end = len(town.logs.logs[group])
         if shut:
             town.logs.read = lambda log_id, _token, from_index: read(log_id, b"shut", from_index)
-        await tell(town, mallory, bob, group, Remove(bob.id), index=end + 3)
+        asked = Request(group, bob.id, bytes(16), 1, RequestKind.LEAVE, 0, 5)
+        change = Answer(sign_request(asked, mallory.person.account.local)) if leave else Remove(bob.id)
+        await tell(town, mallory, bob, group, change, index=end + 3)
         town.logs.read = read
         return (await bob.row(group)).status
 
@@ -81,6 +83,12 @@ async def test_a_member_without_the_right_takes_nobody_out(tmp_path):
 
 async def test_a_moderator_takes_no_admin_out(tmp_path):
     assert await status_after_a_told_removal(tmp_path, Role.MODERATOR, Role.ADMIN) is Status.MEMBER
+
+
+async def test_a_leave_that_the_rules_would_take_is_heard_of_as_a_removal_is(tmp_path):
+    """Nobody signed it; whoever may remove a member may grant it, so the account is out."""
+    for name, role, outcome in (("member", Role.MEMBER, Status.MEMBER), ("admin", Role.ADMIN, Status.OUT)):
+        assert await status_after_a_told_removal(tmp_path / name, role, Role.MEMBER, leave=True) is outcome
 
 
 async def test_who_may_is_believed_only_if_the_log_is_shut(tmp_path):

@@ -1,10 +1,14 @@
 """Getting into a group and out of it: nobody is put in, a way in lets in whom it says, who is in reaches the others."""
 
+import msgspec
 import pytest
 
+from client.contents import ContentType
 from client.errors import UsageError
 from client.groups import invitations, requests
+from client.groups.invitations import InvitationBody
 from client.message_groups import GroupInvited, JoinAsked
+from client.signals import draft_signal
 from client.store import group_doors
 from client.store.group_doors import Invite, Join, JoinState
 from client.store.group_tokens import group_tokens, known_own_token, learn_group_token
@@ -165,6 +169,38 @@ async def test_who_comes_by_an_asking_link_waits_for_a_yes(tmp_path):
         await town.settle()
         assert await members(alice, group) == {alice.id, bob.id}
         assert await alice.do(lambda tx: group_doors.waiting_in(tx, group)) == []
+
+
+async def test_an_invitation_of_a_contact_helps_who_came_by_a_used_up_link(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        await accept_each_other(alice, carol)
+        group = await alice.create()
+        await town.settle()
+        await open_link(town, alice, group, uses=1)
+        for guest in (bob, carol):
+            await come_by_link(guest, alice, group)
+            await town.settle()
+        assert await members(alice, group) == {alice.id, bob.id}
+        await invite(alice, group, carol)
+        await town.settle()
+        assert await members(carol, group) == {alice.id, bob.id, carol.id}
+
+
+async def test_b7_a_stranger_s_invitation_takes_nobody_off_the_way_in(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "mallory") as (town, (alice, bob, mallory)):
+        group = await alice.create()
+        await town.settle()
+        waits = Join(group, alice.id, SECRET, "", JoinState.ASKED)
+        await bob.do(lambda tx: group_doors.keep_join(tx, waits))
+        body = msgspec.msgpack.encode(InvitationBody(group, b"m" * 16, "a trap"))
+        account = mallory.person.account
+        await mallory.do(
+            lambda tx: draft_signal(
+                tx, account, [bob.id], ContentType.GROUP_INVITATION, body, mallory.person.system
+            )
+        )
+        await town.settle()
+        assert await bob.do(lambda tx: group_doors.find_join(tx, group)) == waits
 
 
 async def test_who_is_banned_comes_in_by_no_link(tmp_path):

@@ -16,9 +16,10 @@ from crypto.errors import (
 from crypto.group_changes import Ban, ChangeSetting, Give, NewManifest, Remove
 from crypto.group_commits import CommitKind, SignedCommit, sign_commit
 from crypto.group_epoch import EpochHandOut
+from crypto.group_needed import still_needed
 from crypto.group_proposals import add
 from crypto.group_rights import Right, Role
-from crypto.group_rules import apply_commit, still_needed
+from crypto.group_rules import apply_commit
 from crypto.group_state import Setting
 from crypto.manifest import build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import verify_chain
