@@ -52,6 +52,9 @@ AT_ONCE: Final = 64  # drafts in one transaction: about 50 ms of the store's thr
 _RECIPIENTS_AT_ONCE: Final = 8  # for whom something has to be fetched
 _ROUNDS: Final = 4  # of fetching, for one transaction
 _PAUSE_SECONDS: Final = 30.0
+_SOON_SECONDS: Final = 0.5
+_READY_WITHIN_SECONDS: Final = 4.0
+"""A group whose secret or member tokens are on their way gets ready within so long, mostly: nobody is told of that."""
 _NEW_DEVICE_MS: Final = 60_000
 _NEW_DEVICE_WAITS: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks for the first prekeys of a device that was listed a moment ago; then it gets nothing of this."""
@@ -93,6 +96,8 @@ class DraftWorker:
         self._on_settled = on_settled
         self._wake = asyncio.Event()
         self._paused: Pauses[str] = Pauses(system.monotonic_seconds)
+        self._not_ready: dict[str, float] = {}
+        """Groups that could not be written to, and since when."""
         self._looks: dict[bytes, int] = {}
         """How often was looked for the first prekeys of a new device."""
         self._for_hand_outs: set[str] = set()
@@ -202,6 +207,10 @@ class DraftWorker:
         except _DeviceIsComing as coming:
             self._paused.begin(recipient, coming.seconds)
         except GroupNotReady as error:
+            now = self._system.monotonic_seconds()
+            if now - self._not_ready.setdefault(recipient, now) < _READY_WITHIN_SECONDS:
+                self._paused.begin(recipient, _SOON_SECONDS)
+                return
             await self._pause(recipient, drafts)
             self._deliveries.failed([draft.message_n for draft in drafts], error)
         except _FOR_GOOD as error:
@@ -225,6 +234,7 @@ class DraftWorker:
     async def _encrypt_for_group(self, recipient: str, group_id: bytes, drafts: list[queue.Draft]) -> None:
         """Encrypt what can be; the rest waits until the chain's hand-outs are with the relay."""
         result = await self._database.run(lambda tx: encrypt_group_drafts(tx, group_id, drafts, self._system))
+        self._not_ready.pop(recipient, None)
         if result.waits:
             self._for_hand_outs.add(recipient)
         self._tell(Encrypted(list(result.messages), list(result.done), []))

@@ -16,7 +16,7 @@ from client.incoming import Incoming
 from client.signals import draft_signal
 from client.store.database import Transaction
 from client.store.group_tokens import group_tokens, known_own_token, learn_group_token
-from client.store.groups import find_group
+from client.store.groups import find_group, make_due
 from client.system import System
 from crypto.errors import InvalidEncoding
 from crypto.group_rights import Right
@@ -144,6 +144,9 @@ def take_tokens(incoming: Incoming) -> None:
             continue
         learn_group_token(tx, body.group_id, pair.account_id, pair.token)
         news[pair.account_id] = pair.token
+    if news and row.missing_since_ms is not None:
+        make_due(tx, body.group_id)  # the log may wait for a device list that they reach
+        incoming.batch.errands = True
     own = state.by_account.get(incoming.account.account_id)
     is_for_all = incoming.content.conversation_id == body.group_id
     if set(news) == {author} and not is_for_all and own is not None and own.may_commit:
