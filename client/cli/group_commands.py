@@ -17,6 +17,14 @@ _role = click.option(
     "--role", type=click.Choice(ROLES), default="member", show_default=True, help="What they may do there."
 )
 
+_link_role = click.option(
+    "--role",
+    type=click.Choice(ROLES[:2]),
+    default="member",
+    show_default=True,
+    help="What they may do there; promote them once they are in.",
+)
+
 
 @click.group(cls=Commands)
 def group() -> None:
@@ -77,7 +85,7 @@ def show(place: Place, group_id: str, as_json: bool) -> None:
 @click.option(
     "--days", type=click.IntRange(min=1, max=365), default=7, show_default=True, help="How long it is good."
 )
-@_role
+@_link_role
 @click.option("--ask", is_flag=True, help="Who comes by it waits until somebody lets them in.")
 @click.option(
     "--revoke", is_flag=True, help="Instead, close all links that this device gave out for the group."

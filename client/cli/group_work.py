@@ -88,7 +88,11 @@ async def join(place: Place, out: Output, link_or_group: str, wait_seconds: floa
     async with open_client(place) as client:
         group = await client.membership.join(text, wait_seconds=wait_seconds)
         if group is None:
-            out.result("asked: you are in once somebody has let you in", {"type": "group_asked"})
+            out.result(
+                "asked: you are in once somebody has let you in. Nobody answers a link that is used up, closed or too old:"
+                " ask for another one if nothing happens",
+                {"type": "group_asked"},
+            )
         else:
             out.shown(group, _told(group))
 

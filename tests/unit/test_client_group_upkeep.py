@@ -12,7 +12,7 @@ from client.store.group_added import note_added
 from client.store.group_sending import sending_chain
 from client.store.group_tokens import group_token, learn_group_token
 from client.store.group_welcomes import owe_welcomes, owed_welcomes
-from client.store.groups import Status, set_status
+from client.store.groups import GroupRow, Status, set_status
 from client.store.peers import find_peer, save_chain
 from crypto.group_changes import ChangeSetting
 from crypto.group_rights import Role
@@ -102,6 +102,31 @@ async def test_a_member_whose_next_entry_is_gone_from_the_log_is_welcomed_anew(t
         await alice.say(group, "here we are")
         await town.settle()
         assert await bob.texts(group) == bodies("here we are")
+
+
+async def test_who_fell_behind_is_brought_up_by_who_may_commit_alone_and_never_back(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob, carol)
+        old = await alice.row(group)
+        await alice.want(group, ChangeSetting(Setting("about", b"newer")))
+        await town.settle()
+        await carol.look(group)
+
+        async def welcome(by: Citizen, row: GroupRow) -> Status:
+            """Whether carol takes a welcome that she asked for."""
+            account = by.person.account
+            await carol.do(lambda tx: set_status(tx, group, Status.BEHIND))
+            await by.do(lambda tx: hand_outs.draft_welcome(tx, account, row, [carol.id], by.person.system))
+            await town._encrypt(by)
+            await town.post(by)
+            arrived, carol.inbox = carol.inbox, []
+            await carol.person.take([carol.person.frame(one) for one in arrived])
+            return (await carol.row(group)).status
+
+        assert await welcome(bob, await bob.row(group)) is Status.BEHIND  # a plain member
+        assert await welcome(alice, old) is Status.BEHIND
+        assert await welcome(alice, await alice.row(group)) is Status.MEMBER
+        assert (await carol.row(group)).view.state.setting("about") == b"newer"
 
 
 async def test_a_state_that_is_too_large_for_an_envelope_comes_as_a_blob(tmp_path, monkeypatch):
