@@ -59,6 +59,11 @@ class DashboardLogins:
         self._links: dict[bytes, _Link] = {}
         self._sessions: dict[bytes, Session] = {}
 
+    @property
+    def role_names(self) -> tuple[str, ...]:
+        """Of all roles, those of the configuration last."""
+        return self._roles.names
+
     def link(self, *, uid: int, account_id: bytes | None = None) -> bytes:
         """A new secret of 32 B, good once, for LINK_SECONDS."""
         secret = self._randomness(SECRET_BYTES)

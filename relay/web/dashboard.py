@@ -65,10 +65,13 @@ class LogInRequest(Request):
 
 
 class SessionAnswer(Answer):
-    """Who is logged in: `account` is an id, or None for a user of the machine; `rights` are operations of the table of roles."""
+    """Who is logged in: `account` is an id, or None for a user of the machine; `rights` are operations of the table of roles,
+    `roles` the names of all roles there are.
+    """
 
     account: str | None
     rights: list[str]
+    roles: list[str]
     origin: str
     version: str
 
@@ -84,6 +87,7 @@ async def _told(call: Call, session: Session) -> dict[str, Any]:
     return {
         "account": None if session.account_id is None else encode_id(session.account_id),
         "rights": sorted(authority.permissions),
+        "roles": list(call.services.logins.role_names),
         "origin": call.services.origin,
         "version": version("tokenim"),
     }

@@ -76,6 +76,8 @@ class Place:
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data/config.toml").write_text('[roles]\nhelpdesk = ["list_accounts", "suspend_accounts"]\n')
     relay = await asyncio.create_subprocess_exec(
         *COMMAND,
         *(
@@ -268,9 +270,45 @@ async def test_the_last_owner_stays_and_the_page_says_why(place: Place, browser:
         await tab.page.get_by_label("Role of bob").select_option("moderator")
         await expect(tab.page.locator(".said")).to_have_text("bob: moderator from now on.")
         assert '"moderator"' in await place.operator("role", "list", "--json")
+        await tab.page.get_by_label("Role of bob").select_option("helpdesk")  # of the configuration
+        await expect(tab.page.locator(".said")).to_have_text("bob: helpdesk from now on.")
+        assert '"helpdesk"' in await place.operator("role", "list", "--json")
         tab.wrong = [
             line for line in tab.wrong if "409" not in line
         ]  # Chromium tells each refusal on its console
+
+
+async def test_an_account_is_held_and_what_it_had_goes_once_the_hold_is_released(
+    place: Place, browser: Browser
+) -> None:
+    async with open_tab(browser, await place.link()) as tab:
+        await tab.open_view("storage")
+        await expect(tab.page.get_by_role("region", name="What is kept how long")).to_contain_text(
+            "envelopes"
+        )
+        await tab.page.get_by_label("Account").fill("bob")
+        await tab.page.get_by_label("Reason").fill("case-17")
+        await tab.page.get_by_label("Days").fill("90")
+        await tab.page.get_by_role("button", name="Hold").click()
+        table = tab.page.get_by_role("region", name="Holds")
+        await expect(table).to_contain_text("case-17")
+        assert "case-17" in await place.operator("retention", "show")
+        assert await tab.faults_for_a_screen_reader() == []
+        await tab.picture("holds")
+
+        await tab.open_view("accounts")
+        await tab.page.click("text=Delete bob")
+        question = tab.page.get_by_role("dialog")
+        await question.get_by_role("textbox").fill("bob")
+        await question.get_by_role("button", name="Delete").click()
+        await expect(tab.page.locator(".said")).to_contain_text("a hold keeps")
+
+        await tab.open_view("storage")
+        await expect(table).to_contain_text("deleted, and kept")
+        await tab.page.get_by_role("button", name="Release").click()
+        await question.get_by_role("button", name="Release").click()
+        await expect(tab.page.locator(".said")).to_have_text("The hold is released.")
+        await expect(table).not_to_be_visible()
 
 
 async def test_an_invite_made_on_the_page_makes_an_account(place: Place, browser: Browser) -> None:

@@ -6,7 +6,6 @@ import { Panel, Question, Table, html, plural } from "./parts.js";
 import { ask } from "./relay.js";
 
 const PAGE = 50;
-export const ROLES = ["owner", "admin", "moderator", "auditor", "operator", "member", "guest", "bot"];
 
 export class Accounts extends Component {
   state = { accounts: [], more: false, loaded: false, role: "", state: "", begins: "", question: null };
@@ -52,21 +51,21 @@ export class Accounts extends Component {
 
   remove(account) {
     return this.props.doing(async () => {
-      await ask("account.delete", { account: account.account });
+      const { held_until_ms: held } = await ask("account.delete", { account: account.account });
       this.setState(({ accounts }) => ({
         accounts: accounts.filter((one) => one.account !== account.account),
         question: null,
       }));
-      this.props.say(`${account.handle ?? account.account.slice(0, 12)} is deleted.`);
+      this.props.say(`${account.handle ?? account.account.slice(0, 12)} is deleted${held ? `: what a hold keeps of it goes on ${day(held)}` : ""}.`);
     });
   }
 
   row(account) {
-    const { may } = this.props;
+    const { may, roles } = this.props;
     const name = account.handle ?? account.account.slice(0, 12);
     const role = may("grant_roles")
       ? html`<select aria-label=${`Role of ${name}`} value=${account.role} onChange=${(event) => this.change("role.grant", account, { role: event.target.value }, `${event.target.value} from now on`).then(() => this.forceUpdate())}>
-          ${(ROLES.includes(account.role) ? ROLES : [...ROLES, account.role]).map((one) => html`<option value=${one} selected=${one === account.role}>${one}</option>`)}
+          ${(roles.includes(account.role) ? roles : [...roles, account.role]).map((one) => html`<option value=${one} selected=${one === account.role}>${one}</option>`)}
         </select>`
       : account.role;
     const shut = account.suspended
@@ -89,13 +88,13 @@ export class Accounts extends Component {
       </tr>`;
   }
 
-  render(_, { accounts, more, loaded, role, state, begins, question }) {
+  render({ roles }, { accounts, more, loaded, role, state, begins, question }) {
     const heads = ["Account", "Role", "State", { name: "Devices", number: true }, "Seen", "Since", { name: "Waiting", number: true }, { name: "Files", number: true }, "Actions"];
     return html`
       <${Panel} title="Who is here">
         <form class="filters" onSubmit=${(event) => event.preventDefault()}>
           <label>Handle begins with <input type="search" value=${begins} onInput=${this.set("begins")} autocapitalize="off" spellcheck=${false} /></label>
-          <label>Role <select value=${role} onChange=${this.set("role")}><option value="">any</option>${ROLES.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
+          <label>Role <select value=${role} onChange=${this.set("role")}><option value="">any</option>${roles.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
           <label>State <select value=${state} onChange=${this.set("state")}><option value="">any</option><option value="active">active</option><option value="suspended">suspended</option></select></label>
         </form>
         ${loaded && !accounts.length && html`<p>There is no such account.</p>`}

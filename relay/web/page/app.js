@@ -7,7 +7,8 @@ import { Invites } from "./invites.js";
 import { Overview } from "./overview.js";
 import { html } from "./parts.js";
 import { Refused, logIn, logOut, session } from "./relay.js";
-import { Limits, Storage } from "./settings.js";
+import { Limits } from "./settings.js";
+import { Storage } from "./storage.js";
 
 /** path → title, the right that it takes, the view. */
 const VIEWS = {
@@ -125,7 +126,7 @@ class App extends Component {
       <main id="main">
         <h1 tabindex="-1" ref=${(element) => (this.heading = element)}>${title}</h1>
         ${failed}
-        <${View} key=${view} theme=${this.theme()} may=${this.may} doing=${this.doing} told=${this.told} say=${this.say} />
+        <${View} key=${view} theme=${this.theme()} may=${this.may} roles=${who.roles} doing=${this.doing} told=${this.told} say=${this.say} />
       </main>
       <p class=${`said ${said ? "shown" : ""}`} role="status">${said}</p>
       <footer>Version ${who.version}. ${who.account ? html`Logged in as <code>${who.account.slice(0, 12)}…</code>.` : "Logged in from the command line."}</footer>`;

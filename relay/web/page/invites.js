@@ -1,7 +1,6 @@
 // Invites: made, shown once, revoked.
 
 import { Component } from "./preact.mjs";
-import { ROLES } from "./accounts.js";
 import { count, moment } from "./format.js";
 import { Panel, Table, html } from "./parts.js";
 import { ask } from "./relay.js";
@@ -43,12 +42,12 @@ export class Invites extends Component {
     });
   }
 
-  render(_, { invites, loaded, role, uses, days, link }) {
+  render({ roles }, { invites, loaded, role, uses, days, link }) {
     const set = (name) => (event) => this.setState({ [name]: event.target.value });
     return html`
       <${Panel} title="A new invite">
         <form class="filters" onSubmit=${(event) => { event.preventDefault(); this.make(); }}>
-          <label>Role <select value=${role} onChange=${set("role")}>${ROLES.map((one) => html`<option value=${one} selected=${one === role}>${one}</option>`)}</select></label>
+          <label>Role <select value=${role} onChange=${set("role")}>${roles.map((one) => html`<option value=${one} selected=${one === role}>${one}</option>`)}</select></label>
           <label>Accounts it makes <input type="number" min="1" required value=${uses} onInput=${set("uses")} /></label>
           <label>Days it is good <input type="number" min="0" step="any" value=${days} onInput=${set("days")} aria-describedby="no-end" /></label>
           <button type="submit">Make</button>

@@ -1,9 +1,8 @@
-// Limits, and what is kept how long: the settings in effect. They are changed in the configuration, not here.
+// Limits: the settings in effect. They are changed in the configuration, not here.
 
 import { Component } from "./preact.mjs";
 import { count, duration, size } from "./format.js";
-import { Figures } from "./overview.js";
-import { Figure, Panel, Table, html } from "./parts.js";
+import { Panel, Table, html } from "./parts.js";
 import { ask } from "./relay.js";
 
 function shown({ name, value }) {
@@ -25,17 +24,12 @@ const Settings = ({ caption, settings }) => html`
       </tr>`)}
   </${Table}>`;
 
-class WithSettings extends Component {
-  state = { settings: null };
+export class Limits extends Component {
+  state = { settings: null, sought: "" };
 
   componentDidMount() {
     this.props.doing(async () => this.setState({ settings: (await ask("settings.show")).settings }));
-    this.mounted?.();
   }
-}
-
-export class Limits extends WithSettings {
-  state = { settings: null, sought: "" };
 
   render(_, { settings, sought }) {
     if (!settings) return html`<p class="waiting">Asking the relay …</p>`;
@@ -52,35 +46,5 @@ export class Limits extends WithSettings {
       })}
       ${rest.length > 0 && html`<${Panel} title="Other settings"><${Settings} caption="Other settings" settings=${rest} /></${Panel}>`}
       ${!fits.length && html`<p>There is no such setting.</p>`}`;
-  }
-}
-
-const KEPT = /(_ttl_seconds|_kept_seconds|_upload_seconds|_idle_seconds|keep_days|verify_seconds)$/;
-
-export class Storage extends WithSettings {
-  state = { settings: null, figures: null };
-
-  mounted() {
-    if (this.props.may("read_figures")) {
-      this.props.doing(async () => this.setState({ figures: new Figures(await ask("figures.now")) }));
-    }
-  }
-
-  render(_, { settings, figures }) {
-    const figure = (name, key, format) => html`
-      <${Figure} name=${name} figure=${key} value=${figures.value(key)} shown=${format(figures.value(key))} />`;
-    return html`
-      ${figures && html`
-        <dl class="figures">
-          ${figure("Database", "database_bytes", size)}
-          ${figure("Write-ahead log", "database_log_bytes", size)}
-          ${figure("Waiting envelopes", "waiting_envelopes", count)}
-          ${figure("Free disk", "disk_free_bytes", size)}
-          ${figure("Disk", "disk_bytes", size)}
-        </dl>`}
-      ${settings && html`
-        <${Panel} title="What is kept how long" note="An envelope goes when its device has acknowledged it, or when its time is over; what is older than these times goes by itself.">
-          <${Settings} caption="What is kept how long" settings=${settings.filter(({ name }) => KEPT.test(name))} />
-        </${Panel}>`}`;
   }
 }
