@@ -367,6 +367,7 @@ class OpenAccount:
 
     async def settle(self, patience_seconds: float) -> None:
         """See `Client.settle`."""
+        self.groups.wake()
         try:
             async with asyncio.timeout(patience_seconds):
                 while True:

@@ -1,12 +1,13 @@
 """What `tokenim link …` and `tokenim device …` do with the library. Lets every ClientError pass."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from client.client import Client
 from client.devices.accepting import Wishes
 from client.devices.device_list import OwnDevice
 from client.devices.joining import Talk
-from client.errors import UsageError
+from client.errors import RelayUnreachable, UsageError
 from client.times import iso_time
 from relay.wire.links import DeviceLink
 
@@ -56,8 +57,14 @@ async def accept(
 
     async with open_client(place) as client:
         linked = await client.devices.accept(link, Wishes(confirm, manager, with_history))
-    known = "it knows your contacts" if linked.is_handed_over else "it asks for your contacts when it comes"
-    out.shown(linked, f"linked: {one_line(linked.name)} ({linked.device}) is a device of yours now; {known}")
+        known = (
+            "it knows your contacts" if linked.is_handed_over else "it asks for your contacts when it comes"
+        )
+        out.shown(
+            linked, f"linked: {one_line(linked.name)} ({linked.device}) is a device of yours now; {known}"
+        )
+        with suppress(RelayUnreachable):
+            await client.settle()  # let it into the groups, as long as this device is awake
 
 
 def _plain(device: OwnDevice) -> str:

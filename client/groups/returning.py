@@ -113,8 +113,9 @@ def _tell_lost(
 def waiting_groups(tx: Transaction) -> list[GroupInfo]:
     """The groups that this device waits to come back into, and those that nobody can let it into."""
     found = [(back, shared_group(tx, back.group_id)) for back in returns(tx)]
+    has_others = _has_others(load_account(tx))
     return [
-        _shown(back.group_id, shared)
+        _shown(back.group_id, shared, has_others=has_others)
         for back, shared in found
         if not back.is_out and shared is not None and not shared.is_out and not _is_in(tx, back.group_id)
     ]
@@ -126,12 +127,12 @@ def waiting_group(tx: Transaction, group_id: bytes) -> GroupInfo | None:
     return next((one for one in waiting_groups(tx) if one.id == encoded), None)
 
 
-def _shown(group_id: bytes, shared: SharedGroup) -> GroupInfo:
+def _shown(group_id: bytes, shared: SharedGroup, *, has_others: bool) -> GroupInfo:
     return GroupInfo(
         id=encode_id(group_id),
         name=shared.name or "",
         about="",
-        status=WAITING if shared.committers else LOST,
+        status=WAITING if shared.committers or has_others else LOST,
         broadcast=False,
         epoch=0,
         commits=0,
