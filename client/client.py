@@ -36,6 +36,7 @@ from .message_calls import MessageCalls
 from .message_groups import GroupInfo
 from .open_account import OpenAccount
 from .outbox import Sending, text_message
+from .own_invites import OwnInvites
 from .profiles import Profiles, ShownProfile
 from .recovery.words import Recovery
 from .registration import parse_entrance, prepare_home, register_account
@@ -302,6 +303,11 @@ class Client(Entrances, MessageCalls):
         return await self._account.groups.commit(group_id_of(group), changes, patience_seconds, cut=cut)
 
     # Contacts.
+
+    @property
+    def invites(self) -> OwnInvites:
+        """Links by which others make accounts on this relay."""
+        return self._account.contact_book.invites
 
     @property
     def profiles(self) -> Profiles:

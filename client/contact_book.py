@@ -10,6 +10,7 @@ from .contacts import Contact, accept, block, list_contacts, unblock
 from .errors import UnknownRecipient
 from .message import SafetyNumber
 from .outbox import Outbox
+from .own_invites import OwnInvites
 from .profiles import Profiles, ShownProfile, tell_contacts
 from .recipients import look_up, parse_recipient, remembered
 from .store.database import Database, Transaction
@@ -30,6 +31,7 @@ class ContactBook:
         self._database = database
         self._system = system
         self._outbox = outbox
+        self.invites: Final = OwnInvites(transport)
         self.profiles: Final = Profiles(account, transport, database, system, outbox)
         self.token_care: Final = TokenCare(transport, database, account, system, on_drafted=outbox.wake)
 

@@ -31,6 +31,7 @@ from relay.services.identity import kept_until_ms
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
 from relay.services.reload import apply, quotas_of
+from relay.services.reserved_handles import ReservedHandles
 from relay.services.retention import Retention
 from relay.services.roles import Roles
 from relay.services.services import Services
@@ -97,6 +98,12 @@ async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Cloc
     """A store that forgets at the end, for tests of clients; blobs are files all the same."""
     async with open_memory_store(quotas=quotas_of(settings)) as store, open_disk_blobs(folder.blobs) as files:
         yield State(store, files)
+
+
+async def _delete_accounts(services: Services) -> int:
+    """Guests whose time is over, then what was begun."""
+    lapsed = await services.deletion.end_guests(now_ms=services.clock.now_ms())
+    return lapsed + await services.deletion.resume()
 
 
 async def _owner_invite(folder: DataFolder, services: Services) -> InviteLink | None:
@@ -172,7 +179,7 @@ async def open_relay(
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
                 note_present=services.connections.note_present,
-                delete_accounts=services.deletion.resume,
+                delete_accounts=partial(_delete_accounts, services),
                 end_holds=services.retention.end_lapsed,
             )
         )
@@ -216,6 +223,7 @@ async def open_commands(
                 randomness=machine.randomness,
                 origin=origin,
                 signing_key=key.public,
+                most_of_account=lambda: 0,  # an account asks a relay that runs
             ),
             Transparency(state.store.transparency, key=key, clock=machine.clock),
             KeyRotation(state.store.sealing, machine.clock),
@@ -234,6 +242,7 @@ async def open_commands(
                 clock=machine.clock,
                 settings=lambda: settings,
             ),
+            ReservedHandles(state.store.reserved_handles, state.store.accounts),
         )
 
 

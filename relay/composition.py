@@ -43,6 +43,7 @@ from relay.services.reach import Reach
 from relay.services.recovery import Recovery
 from relay.services.registration_work import WorkForAccounts
 from relay.services.reload import digest_of
+from relay.services.reserved_handles import ReservedHandles
 from relay.services.retention import Retention
 from relay.services.roles import Roles
 from relay.services.running import Running
@@ -89,7 +90,7 @@ def compose(
     log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
     figures = Figures()
     running = Running(lambda error: log.failure("work_failed", error))
-    devices = Devices(store.accounts, bus=bus, clock=clock, origin=origin)
+    devices = Devices(store.accounts, store.guests, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
     audit = Audit(store.audit, key=key, clock=clock, randomness=randomness)
     identity = Identity(
@@ -177,6 +178,7 @@ def compose(
             randomness=randomness,
             origin=origin,
             signing_key=key.public,
+            most_of_account=lambda: _most_invites(current.settings),
         ),
         prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
         blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
@@ -200,6 +202,10 @@ def compose(
         load=load,
         transparency=Transparency(store.transparency, key=key, clock=clock),
     )
+
+
+def _most_invites(settings: Settings) -> int:
+    return settings.limits.invites_of_account if settings.registration in ("invite", "open") else 0
 
 
 def flow_of(services: Services) -> Flow:
@@ -232,6 +238,7 @@ def commands_of(services: Services, admin_url: str | None = None) -> Commands:
         services.key_rotation,
         services.exports,
         services.retention,
+        ReservedHandles(services.store.reserved_handles, services.store.accounts),
         live,
     )
 

@@ -1,6 +1,6 @@
 """A relay in this process with a clock that the test moves, and devices that are registered on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,10 +59,12 @@ class World:
         self.devices.append(device)
         return device
 
-    async def member(self, *, role: str = "member", handle: str | None = None) -> RawDevice:
+    async def member(
+        self, *, role: str = "member", handle: str | None = None, hosts: Sequence[bytes] = ()
+    ) -> RawDevice:
         """The device of a new account."""
         device = self.device()
-        answered = await device.register(await self.relay.invite(role=role), handle=handle)
+        answered = await device.register(await self.relay.invite(role=role, hosts=hosts), handle=handle)
         assert answered.status == 201, answered.body
         return device
 

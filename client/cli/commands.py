@@ -14,6 +14,7 @@ from .device_commands import device, link
 from .evidence_command import evidence
 from .group_commands import group
 from .history_commands import history_archive
+from .invite_commands import invite
 from .output import Output, tell_connection
 from .place import Place
 from .profile_commands import profile
@@ -246,6 +247,7 @@ def verify(place: Place, with_: str, as_json: bool) -> None:
 
 tokenim.add_command(account)
 tokenim.add_command(contact)
+tokenim.add_command(invite)
 tokenim.add_command(profile)
 tokenim.add_command(link)
 tokenim.add_command(device)

@@ -10,6 +10,7 @@ from .backup import backup, restore
 from .config import config_group
 from .dashboard import dashboard
 from .doctor import doctor
+from .handle import handle
 from .invite import invite
 from .keys import keys
 from .options import Commands
@@ -30,6 +31,7 @@ for _command in (
     account,
     role,
     invite,
+    handle,
     audit,
     transparency,
     config_group,

@@ -20,12 +20,33 @@ def invite() -> None:
 @click.option("--role", default="member", show_default=True, help="What the account may do here.")
 @click.option("--uses", default=1, show_default=True, help="How many accounts it makes.")
 @click.option("--days", type=int, help="How long it is good; without: until it is used or revoked.")
+@click.option(
+    "--host",
+    "hosts",
+    metavar="ACCOUNT",
+    multiple=True,
+    help="For guests: whom they may write to; repeatable.",
+)
+@click.option("--stay-days", type=int, help="For guests: how long their accounts live; 30 if it is not said.")
 @json_option
 def invite_create(
-    data: Path | None, config: Path | None, role: str, uses: int, days: int | None, as_json: bool
+    data: Path | None,
+    config: Path | None,
+    role: str,
+    uses: int,
+    days: int | None,
+    hosts: tuple[str, ...],
+    stay_days: int | None,
+    as_json: bool,
 ) -> None:
-    """Make an invite and print its link."""
-    arguments = {"role": role, "uses": uses, "ttl_seconds": None if days is None else days * 86_400}
+    """Make an invite and print its link. `--role guest --host ACCOUNT`: for guests, whose accounts go after a while."""
+    arguments = {
+        "role": role,
+        "uses": uses,
+        "ttl_seconds": None if days is None else days * 86_400,
+        "hosts": list(hosts),
+        "stay_seconds": None if stay_days is None else stay_days * 86_400,
+    }
     made = run_command(data, config, "invite.create", arguments)
     click.echo(json.dumps(made) if as_json else made["link"])
 

@@ -5,9 +5,7 @@ The same over the socket, in process on a stopped relay, and, but for what belon
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
-
-from pydantic import Field
+from typing import Any, Final
 
 from relay.config import Settings, options_of, plain
 from relay.observe.figures import Figures
@@ -20,7 +18,8 @@ from relay.services.dashboard_logins import LINK_SECONDS, DashboardLogins
 from relay.services.exports import Exports
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
-from relay.services.retention import KEPT, MAX_HOLD_DAYS, Retention
+from relay.services.reserved_handles import ReservedHandles
+from relay.services.retention import KEPT, Retention
 from relay.services.roles import Authority, Operation, Role
 from relay.services.transparency import Transparency
 from relay.services.vitals import Vitals
@@ -29,84 +28,31 @@ from relay.wire.audit_rows import NOBODY, Party
 from relay.wire.errors import MalformedRequest, Unavailable
 from relay.wire.links import decode_id, encode_bytes, encode_id
 
+from .arguments import (
+    AccountExportPage,
+    AccountList,
+    AccountNamed,
+    AuditList,
+    BackupMade,
+    DashboardLink,
+    HandleList,
+    HandleNamed,
+    HandleReserve,
+    InviteCreate,
+    InviteRevoke,
+    KeysRotate,
+    RetentionHold,
+    RoleGrant,
+)
 from .table import Answer, Arguments, CommandTable
-from .told import told_account, told_hold, told_invite, told_listed, told_transparency_head
-
-
-class InviteCreate(Arguments):
-    """Arguments of `invite.create`."""
-
-    role: str = "member"
-    uses: int = 1
-    ttl_seconds: int | None = None
-
-
-class InviteRevoke(Arguments):
-    """Arguments of `invite.revoke`."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class AccountList(Arguments):
-    """Arguments of `account.list`: those that fit all of these, with ids above `after`, where the last page ended."""
-
-    role: Annotated[str, Field(max_length=64)] = ""
-    suspended: bool | None = None
-    handle_begins: Annotated[str, Field(max_length=64)] = ""
-    after: Annotated[str, Field(max_length=64)] = ""
-    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
-
-
-class AccountNamed(Arguments):
-    """Arguments of commands about one account: its handle, its id, or the beginning of that (8 characters or more)."""
-
-    account: Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class AccountExportPage(AccountNamed):
-    """Arguments of `account.export_page`: rows from where the last page ended; empty: from the first."""
-
-    after: Annotated[str, Field(max_length=512)] = ""
-    limit: Annotated[int, Field(ge=1, le=500)] = 100
-
-
-class RetentionHold(AccountNamed):
-    """Arguments of `retention.hold`: a word that says why, and for how many days."""
-
-    reason: Annotated[str, Field(min_length=1, max_length=64)]
-    days: Annotated[int, Field(ge=1, le=MAX_HOLD_DAYS)]
-
-
-class RoleGrant(AccountNamed):
-    """Arguments of `role.grant`."""
-
-    role: Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class KeysRotate(Arguments):
-    """Arguments of `keys.rotate`; `begin` false: go on with what the last call did not get to the end of."""
-
-    begin: bool = True
-
-
-class BackupMade(Arguments):
-    """Arguments of `backup`: what the command has written."""
-
-    bytes: Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class AuditList(Arguments):
-    """Arguments of `audit.list`: rows from this time on, newest first; `before`: the row where the last page ended."""
-
-    since_ms: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    before: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
-
-
-class DashboardLink(Arguments):
-    """Arguments of `dashboard.link`: the account that it speaks for; empty: who asks."""
-
-    account: Annotated[str, Field(max_length=64)] = ""
+from .told import (
+    told_account,
+    told_hold,
+    told_invite,
+    told_listed,
+    told_reserved,
+    told_transparency_head,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +78,7 @@ class Commands:
     key_rotation: KeyRotation
     exports: Exports
     retention: Retention
+    reserved_handles: ReservedHandles
 
     live: Live | None = None
 
@@ -153,7 +100,12 @@ TABLE: Final[CommandTable[Commands]] = CommandTable()
 @TABLE.changes("invite.create", InviteCreate, Operation.MANAGE_INVITES)
 async def _invite_create(commands: Commands, given: InviteCreate, act: Act) -> Answer:
     link = await commands.invites.create(
-        role=given.role, uses=given.uses, ttl_seconds=given.ttl_seconds, act=act
+        role=given.role,
+        uses=given.uses,
+        ttl_seconds=given.ttl_seconds,
+        hosts=[await commands.administration.find(host) for host in given.hosts],
+        stay_seconds=given.stay_seconds,
+        act=act,
     )
     return {"link": str(link), "role": given.role, "uses": given.uses}
 
@@ -166,6 +118,24 @@ async def _invite_list(commands: Commands, _given: Arguments) -> Answer:
 @TABLE.changes("invite.revoke", InviteRevoke, Operation.MANAGE_INVITES)
 async def _invite_revoke(commands: Commands, given: InviteRevoke, act: Act) -> Answer:
     return told_invite(await commands.invites.revoke(given.name, act=act))
+
+
+@TABLE.changes("handle.reserve", HandleReserve, Operation.RESERVE_HANDLES)
+async def _handle_reserve(commands: Commands, given: HandleReserve, act: Act) -> Answer:
+    account_id = await commands.administration.find(given.account) if given.account else None
+    return told_reserved(await commands.reserved_handles.reserve(given.handle, account_id, act=act))
+
+
+@TABLE.changes("handle.release", HandleNamed, Operation.RESERVE_HANDLES)
+async def _handle_release(commands: Commands, given: HandleNamed, act: Act) -> Answer:
+    await commands.reserved_handles.release(given.handle, act=act)
+    return {"handle": given.handle}
+
+
+@TABLE.changes_nothing("handle.list", HandleList, Operation.RESERVE_HANDLES)
+async def _handle_list(commands: Commands, given: HandleList) -> Answer:
+    kept = await commands.reserved_handles.list(after=given.after, limit=given.limit)
+    return {"handles": [told_reserved(one) for one in kept]}
 
 
 @TABLE.changes_nothing("account.list", AccountList, Operation.LIST_ACCOUNTS)

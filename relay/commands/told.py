@@ -4,6 +4,7 @@ from relay.ports.accounts import Account
 from relay.ports.directory import ListedAccount
 from relay.ports.holds import Hold
 from relay.ports.invites import Invite
+from relay.ports.reserved_handles import ReservedHandle
 from relay.services.invites import invite_name
 from relay.services.transparency import Head
 from relay.wire.links import encode_bytes, encode_id
@@ -50,6 +51,12 @@ def told_hold(hold: Hold) -> Answer:
     }
 
 
+def told_reserved(reserved: ReservedHandle) -> Answer:
+    """A handle that is kept back, and for whom."""
+    owner = reserved.account_id
+    return {"handle": reserved.handle, "account": None if owner is None else encode_id(owner)}
+
+
 def told_invite(invite: Invite) -> Answer:
     """An invite by its name: the secret is told once, by its link."""
     return {
@@ -58,6 +65,9 @@ def told_invite(invite: Invite) -> Answer:
         "uses_left": invite.uses_left,
         "created_at_ms": invite.created_at_ms,
         "expires_at_ms": invite.expires_at_ms,
+        "made_by": None if invite.made_by is None else encode_id(invite.made_by),
+        "hosts": [encode_id(host_id) for host_id in invite.hosts],
+        "stay_seconds": invite.stay_seconds,
     }
 
 

@@ -39,6 +39,11 @@ class LimitSettings(BaseModel):
         description='with `registration = "open"`: bits of the proof of work for an account without an invite, while few come; '
         "0: none is asked for, however many come",
     )
+    invites_of_account: Annotated[int, Field(ge=0, le=1_000)] = Field(
+        limits.INVITES_OF_ACCOUNT,
+        description='with `registration = "invite"` or `"open"`: open invites that an account without the right to '
+        "manage invites may have; 0: only operators invite",
+    )
     handle_kept_seconds: Annotated[int, Field(ge=0, le=3_153_600_000)] = Field(
         limits.HANDLE_KEPT_SECONDS,
         description="a handle that was given back, or whose account was deleted, goes to nobody else for so long",

@@ -43,12 +43,14 @@ class Operation(StrEnum):
     UPLOAD_BLOB = "upload_blob"
     KEEP_LOGS = "keep_logs"
     CREATE_GROUP_LOG = "create_group_log"
+    INVITE = "invite"  # members and own guests, where the relay lets accounts invite
     LIST_ACCOUNTS = "list_accounts"
     SUSPEND_ACCOUNTS = "suspend_accounts"
     REMOVE_ACCOUNTS = "remove_accounts"
     MANAGE_RETENTION = "manage_retention"
     GRANT_ROLES = "grant_roles"
     MANAGE_INVITES = "manage_invites"
+    RESERVE_HANDLES = "reserve_handles"
     READ_AUDIT = "read_audit"
     READ_FIGURES = "read_figures"
     READ_SETTINGS = "read_settings"
@@ -64,6 +66,7 @@ _ADMINISTRATION: Final = frozenset(
         Operation.MANAGE_RETENTION,
         Operation.GRANT_ROLES,
         Operation.MANAGE_INVITES,
+        Operation.RESERVE_HANDLES,
         Operation.READ_AUDIT,
         Operation.READ_FIGURES,
         Operation.READ_SETTINGS,
@@ -81,9 +84,10 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Operation]]] = MappingProxyType(
         Role.AUDITOR: _MEMBER | {Operation.LIST_ACCOUNTS, Operation.READ_AUDIT, Operation.READ_FIGURES},
         Role.OPERATOR: _MEMBER | {Operation.READ_FIGURES, Operation.READ_SETTINGS},
         Role.MEMBER: _MEMBER,
-        # A guest comes by a link to one conversation: it is neither listed in the directory nor searches there.
-        Role.GUEST: _MEMBER - {Operation.SET_HANDLE, Operation.LOOK_UP_HANDLE},
-        Role.BOT: _MEMBER,
+        # A guest comes by a link to some accounts: it is not listed in the directory, finds only those there, and gets bundles of
+        # theirs alone (`KnownDevice.may_reach`).
+        Role.GUEST: _MEMBER - {Operation.SET_HANDLE, Operation.CREATE_GROUP_LOG, Operation.INVITE},
+        Role.BOT: _MEMBER - {Operation.INVITE},
     }
 )
 

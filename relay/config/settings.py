@@ -100,9 +100,10 @@ class Settings(BaseModel):
         "default: no page of another origin",
         reload=True,
     )
-    registration: Literal["invite", "open", "closed"] = setting(
+    registration: Literal["invite", "admin", "open", "closed"] = setting(
         "invite",
-        "who may register: who has an invite; everybody, by a proof of work where there is none; nobody",
+        "who may register: who has an invite, of an operator or of a member; who has one of an operator; "
+        "everybody, by a proof of work where there is none; nobody",
         reload=True,
     )
     registrations_an_hour: Annotated[int, Field(ge=1, le=1_000_000)] = setting(

@@ -16,6 +16,9 @@ class Section(StrEnum):
     ACCOUNT = "account"  # one row: role, days, usage
     HANDLES = "handles"  # the one it has
     KEPT_HANDLES = "kept_handles"  # those that it gave back and may still take again, as salted hashes
+    RESERVED_HANDLES = "reserved_handles"  # that operators keep back for it
+    INVITES = "invites"  # that it made, without what opens them
+    GUESTS = "guests"  # one row: until when it is a guest, of how many accounts, and how many guests it has
     DEVICES = "devices"  # of the current manifest
     MANIFESTS = "manifests"  # the whole chain, as signed
     DELIVERY_TOKENS = "delivery_tokens"  # their hashes

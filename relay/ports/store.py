@@ -11,11 +11,13 @@ from .deletions import DeletionStore
 from .delivery_tokens import DeliveryTokenStore
 from .directory import AccountDirectory
 from .exports import ExportStore
+from .guests import GuestStore
 from .holds import HoldStore
 from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
 from .profiles import ProfileStore
+from .reserved_handles import ReservedHandleStore
 from .sealed_logs import AccountLogStore, GroupLogStore
 from .sealing import Sealing
 from .transparency import LogStore
@@ -69,6 +71,14 @@ class Store(Protocol):
     @property
     def invites(self) -> InviteStore:
         """Invites."""
+
+    @property
+    def guests(self) -> GuestStore:
+        """Accounts that came by a link to somebody, and go after a while."""
+
+    @property
+    def reserved_handles(self) -> ReservedHandleStore:
+        """Handles that operators keep back."""
 
     @property
     def delivery_tokens(self) -> DeliveryTokenStore:

@@ -41,6 +41,8 @@ class Action(StrEnum):
     ROLE_REVOKE = "role.revoke"
     INVITE_CREATE = "invite.create"
     INVITE_REVOKE = "invite.revoke"
+    HANDLE_RESERVE = "handle.reserve"
+    HANDLE_RELEASE = "handle.release"
     CONFIG_RELOAD = "config.reload"
     DASHBOARD_LINK = "dashboard.link"
     DASHBOARD_LOG_IN = "dashboard.log_in"
@@ -101,13 +103,15 @@ class Audit:
             detail=detail,
         )
 
-    def by_account(self, action: Action, account_id: bytes, *, detail: str = "") -> AuditEntry:
-        """What an account does to itself, dated by the day.
+    def by_account(
+        self, action: Action, account_id: bytes, *, subject: Party | None = None, detail: str = ""
+    ) -> AuditEntry:
+        """What an account does, to itself if nothing else is said, dated by the day.
 
         A finer time would tie the account to what was stored at that moment: entries of the logs of its groups (C8).
         """
         party = Party.account(account_id)
-        entry = self.entry(action, actor=party, subject=party, detail=detail)
+        entry = self.entry(action, actor=party, subject=subject or party, detail=detail)
         return replace(entry, at_ms=day_of(entry.at_ms))
 
     def by_relay(self, action: Action, *, subject: Party = NOBODY, detail: str = "") -> AuditEntry:

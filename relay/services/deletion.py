@@ -14,10 +14,12 @@ from relay.ports.store import Store
 from relay.services.audit import Action, Audit
 from relay.services.devices import KnownDevice
 from relay.services.roles import Role
+from relay.wire.audit_rows import Party
 from relay.wire.errors import NotAllowed
 from relay.wire.manifests import FLAG_MANAGER
 
 STEP_BLOBS: Final = 100
+STEP_GUESTS: Final = 10
 
 
 class Deletion:
@@ -66,6 +68,14 @@ class Deletion:
         audited = self._audit.by_account(Action.ACCOUNT_DELETE, signer.account_id)
         await self.delete(signer.account_id, audited=audited)
         return await self.held_until_ms(signer.account_id) is None
+
+    async def end_guests(self, *, now_ms: int) -> int:
+        """Delete guests whose time is over, a few; how many. One that is held is shut out, and goes when the hold ends."""
+        lapsed = await self._store.guests.lapsed(Role.GUEST, now_ms=now_ms, limit=STEP_GUESTS)
+        for account_id in lapsed:
+            audited = self._audit.by_relay(Action.ACCOUNT_DELETE, subject=Party.account(account_id))
+            await self.delete(account_id, audited=audited)
+        return len(lapsed)
 
     async def resume(self) -> int:
         """Finish what was begun, and what is left on the disk; 0 once there is nothing more to do now."""

@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from relay.ports.accounts import AccountStore
+from relay.config.permissions import Role
+from relay.ports.accounts import Account, AccountStore
 from relay.ports.bus import AccountChanged, Announcement, Bus, DeviceRevoked, ManifestChanged
 from relay.ports.clock import Clock
+from relay.ports.guests import GuestStore
 from relay.session.proof import KnownDevice, RequestProof, check_time, verify_as
 from relay.wire import limits
 from relay.wire.errors import Unauthenticated
@@ -35,8 +37,11 @@ def nonce_end_ms(now_ms: int) -> int:
 class Devices:
     """Finds devices and checks their signatures; remembers REMEMBERED of them, unknown ids too."""
 
-    def __init__(self, accounts: AccountStore, *, bus: Bus, clock: Clock, origin: str) -> None:
+    def __init__(
+        self, accounts: AccountStore, guests: GuestStore, *, bus: Bus, clock: Clock, origin: str
+    ) -> None:
         self._accounts = accounts
+        self._guests = guests
         self._clock = clock
         self._origin = origin
         self._known: OrderedDict[bytes, KnownDevice] = OrderedDict()
@@ -89,11 +94,23 @@ class Devices:
                 self._unknown[device_id] = None
             return None
         found = KnownDevice(
-            device_id, account.account_id, device.signing_key, account.role, account.suspended
+            device_id,
+            account.account_id,
+            device.signing_key,
+            account.role,
+            account.suspended,
+            await self._hosts(account),
         )
         if generation == self._generation:
             self._remember(found)
         return found
+
+    async def _hosts(self, account: Account) -> frozenset[bytes] | None:
+        """Whom a guest may write to: nobody, if it came by no link to somebody."""
+        if account.role != Role.GUEST:
+            return None
+        guest = await self._guests.find(account.account_id)
+        return guest.hosts if guest is not None else frozenset()
 
     def _remember(self, device: KnownDevice) -> None:
         self._known[device.device_id] = device

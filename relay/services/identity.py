@@ -36,6 +36,7 @@ from relay.wire.resources import RegisterRequest
 _HANDLE: Final = re.compile(
     rf"[a-z0-9][a-z0-9._-]{{{limits.MIN_HANDLE_CHARACTERS - 1},{limits.MAX_HANDLE_CHARACTERS - 1}}}"
 )
+_CLOSED: Final = "this relay takes no new accounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +161,12 @@ class Identity:
         Raises NotAllowed (the relay takes nobody), InviteInvalid, WorkRequired, ManifestInvalid, ManifestConflict, Conflict,
         HandleInvalid, HandleTaken, MalformedRequest.
         """
-        if self._policy == "closed":
-            raise NotAllowed("this relay takes no new accounts")
         if request.invite is None and self._policy != "open":
-            raise InviteInvalid("this relay takes new accounts by invite")
+            raise (
+                NotAllowed(_CLOSED)
+                if self._policy == "closed"
+                else InviteInvalid("this relay takes new accounts by invite")
+            )
         if request.handle is not None:
             check_handle(request.handle)
         elif request.public_token is not None:
@@ -171,7 +174,10 @@ class Identity:
         signed = request.manifest.signed_manifest()
         manifest = parse_manifest(signed.body)
         verify_first(manifest, signed)
-        by_work = request.invite is None and not await self._is_registered(manifest)
+        is_known = await self._is_registered(manifest)
+        if self._policy == "closed" and not is_known and not await self._is_first(request):
+            raise NotAllowed(_CLOSED)
+        by_work = request.invite is None and not is_known
         if by_work:
             self._work.check(request.work, manifest)
         account = await self._accounts.register(
@@ -194,6 +200,10 @@ class Identity:
         if account.role == Role.OWNER:
             self._owner_joined()
         return account
+
+    async def _is_first(self, request: RegisterRequest) -> bool:
+        """Whether its owner comes by the invite of the first start: a closed relay takes nobody after that."""
+        return request.invite is not None and not await self._accounts.accounts_count()
 
     async def _is_registered(self, manifest: Manifest) -> bool:
         """Whether this very registration was made already: an answer that got lost is given again, without new work."""
@@ -294,9 +304,11 @@ class Identity:
         self._reach.forget(owner.account_id)
         self._bus.publish(AccountChanged(owner.account_id, suspended=owner.suspended))
 
-    async def find(self, handle: str) -> tuple[bytes, bytes]:
-        """Account id and public token of a handle; NotAllowed for one that nobody has or whose owner is not to be found (C6)."""
+    async def find(self, handle: str, signer: KnownDevice) -> tuple[bytes, bytes]:
+        """Account id and public token of a handle; NotAllowed for one that nobody has, whose owner is not to be found, or who is
+        no host of the guest that asks (C6).
+        """
         binding: HandleBinding | None = await self._accounts.find_handle(handle)
-        if binding is None or binding.public_token is None:
+        if binding is None or binding.public_token is None or not signer.may_reach(binding.account_id):
             raise NotAllowed
         return binding.account_id, binding.public_token

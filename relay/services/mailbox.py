@@ -145,6 +145,8 @@ class Mailboxes:
             if signer is None or signer.suspended:
                 raise NotAllowed("this relay takes submits on authenticated connections only")
             self._roles.require(signer, Operation.SUBMIT)
+            if not all(signer.may_reach(grant.account_id) for grant in submit.grants):
+                raise NotAllowed("a guest writes to the accounts that its link names")
         elif signer is not None:
             self._roles.require(signer, Operation.SUBMIT)
             for grant in submit.grants:

@@ -15,7 +15,7 @@ from relay.services.rate_limit import Gcra
 from relay.services.reach import Reachable
 from relay.session.proof import is_x25519_key, verify_signature
 from relay.wire import limits
-from relay.wire.errors import MalformedRequest, RateLimited, Unauthenticated
+from relay.wire.errors import MalformedRequest, NotAllowed, RateLimited, Unauthenticated
 from relay.wire.prekeys import PrekeyClass, PrekeyKind, SignedPrekey, parse_prekey
 
 _TELL_AT: Final = (limits.PREKEYS_LOW, 0)
@@ -87,8 +87,10 @@ class Prekeys:
     ) -> tuple[ClaimedPrekeys, ...]:
         """Keys of the account's devices (all, or those named), in ascending order of ids; those without prekeys are left out.
 
-        `account` has come from Reach. Raises RateLimited only far above every budget (A1).
+        `account` has come from Reach. Raises RateLimited only far above every budget (A1), NotAllowed to a guest of others.
         """
+        if not asker.may_reach(account.account_id):
+            raise NotAllowed
         if wait_ms := self._asker.take(self._hidden(asker.account_id)):
             raise RateLimited(retry_after_ms=wait_ms)
         wanted = sorted(

@@ -38,6 +38,12 @@ class KnownDevice:
     signing_key: bytes
     role: str
     suspended: bool
+    hosts: frozenset[bytes] | None = None
+    """Of a guest: the 32 B ids of the accounts that it may write to beside its own."""
+
+    def may_reach(self, account_id: bytes) -> bool:
+        """Whether it may write to this account, as far as its role says."""
+        return self.hosts is None or account_id == self.account_id or account_id in self.hosts
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,10 +35,11 @@ class TestRelay:
     log: io.StringIO = field(repr=False)
     admin_url: str | None = None
 
-    async def invite(self, *, role: str = "member", uses: int = 1) -> str:
-        """A new invite link."""
+    async def invite(self, *, role: str = "member", uses: int = 1, hosts: Sequence[bytes] = ()) -> str:
+        """A new invite link; for guests of these accounts (32 B ids)."""
         act = self.services.audit.act(Action.INVITE_CREATE, THE_RELAY)
-        return str(await self.services.invites.create(role=role, uses=uses, ttl_seconds=None, act=act))
+        made = self.services.invites.create(role=role, uses=uses, ttl_seconds=None, hosts=hosts, act=act)
+        return str(await made)
 
 
 def _told(relay: Relay, folder: Path, log: io.StringIO) -> TestRelay:

@@ -8,13 +8,14 @@ from relay.ports.accounts import Account
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.services.identity import Chain
 from relay.services.load import Shed
-from relay.services.roles import Operation
+from relay.services.roles import Operation, Role
 from relay.wire import limits
 from relay.wire import resources as models
 from relay.wire.resources import (
     AccountAnswer,
     DeliveryTokenRequest,
     DeliveryTokensAnswer,
+    GuestObject,
     HandleAnswer,
     HandleRequest,
     ManifestObject,
@@ -33,13 +34,17 @@ _CREATED: Final = 201
 _ACCEPTED: Final = 202
 
 
-def told_account(account: Account) -> AccountAnswer:
+async def told_account(call: Call, account: Account) -> AccountAnswer:
     """The account as its own devices see it."""
+    told = None
+    if account.role == Role.GUEST and (guest := await call.services.store.guests.find(account.account_id)):
+        told = GuestObject(expires_at_ms=guest.expires_at_ms, hosts=sorted(guest.hosts))
     return AccountAnswer(
         account_id=account.account_id,
         role=account.role,
         handle=account.handle,
         manifest_version=account.manifest_version,
+        guest=told,
     )
 
 
@@ -61,12 +66,12 @@ async def register(call: Call) -> web.StreamResponse:
     services.load.admit(Shed.ACCOUNTS)
     account = await services.identity.register(call.read(RegisterRequest))
     services.figures.add("registered_total")
-    return answer(told_account(account), status=_CREATED)
+    return answer(await told_account(call, account), status=_CREATED)
 
 
 async def own_account(call: Call) -> web.StreamResponse:
     """GET /v1/accounts/self."""
-    return answer(told_account(await call.services.identity.account(call.signer.account_id)))
+    return answer(await told_account(call, await call.services.identity.account(call.signer.account_id)))
 
 
 async def delete_own_account(call: Call) -> web.StreamResponse:
@@ -93,7 +98,9 @@ async def advance_manifest(call: Call) -> web.StreamResponse:
     """POST /v1/accounts/self/manifests."""
     call.require(Operation.CHANGE_MANIFEST)
     signed = call.read(ManifestRequest).manifest.signed_manifest()
-    return answer(told_account(await call.services.identity.advance(call.signer.account_id, signed)))
+    return answer(
+        await told_account(call, await call.services.identity.advance(call.signer.account_id, signed))
+    )
 
 
 async def manifests(call: Call) -> web.StreamResponse:
@@ -127,7 +134,7 @@ async def find_handle(call: Call) -> web.StreamResponse:
     call.require(Operation.LOOK_UP_HANDLE)
     call.services.rates.take_lookup(call.signer.device_id)
     handle = call.request.match_info["handle"]
-    account_id, public_token = await call.services.identity.find(handle)
+    account_id, public_token = await call.services.identity.find(handle, call.signer)
     logged = await call.services.transparency.handle(handle, account_id)
     return answer(
         HandleAnswer(

@@ -29,4 +29,4 @@ async def advance(call: Call) -> web.StreamResponse:
     _count(call)
     signed = call.read(ManifestRequest).manifest.signed_manifest()
     account_id = call.path_id("account_id", limits.ACCOUNT_ID_BYTES)
-    return answer(told_account(await call.services.identity.advance_unasked(account_id, signed)))
+    return answer(await told_account(call, await call.services.identity.advance_unasked(account_id, signed)))

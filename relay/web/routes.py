@@ -14,6 +14,7 @@ from . import (
     envelopes,
     exports,
     health,
+    invites,
     links,
     logs,
     mailbox,
@@ -102,6 +103,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=models.AccountAnswer,
     ),
     *profiles.PROFILE_ROUTES,
+    *invites.INVITE_ROUTES,
     Route(
         "GET",
         "/v1/accounts/{account_id}/manifests",

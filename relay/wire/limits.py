@@ -67,6 +67,11 @@ MIN_HANDLE_CHARACTERS: Final = 2
 MAX_HANDLE_CHARACTERS: Final = 32
 MAX_DELIVERY_TOKENS: Final = 1_024
 MAX_INVITE_USES: Final = 10_000
+INVITES_OF_ACCOUNT: Final = 5
+MAX_INVITE_SECONDS: Final = 2_592_000  # 30 days: of an invite that an account makes
+MAX_GUEST_HOSTS: Final = 8  # accounts that a guest may write to
+GUEST_SECONDS: Final = 2_592_000  # 30 days
+MAX_GUEST_SECONDS: Final = 31_536_000  # a year
 HANDLE_KEPT_SECONDS: Final = (
     7_776_000  # a handle that was given back, or whose account is gone: so long nobody else gets it
 )

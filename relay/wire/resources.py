@@ -96,6 +96,13 @@ class RegisterRequest(Request):
     """Delivery token that the directory gives to whoever looks the handle up; needs `handle`."""
 
 
+class GuestObject(Answer):
+    """What a guest's own account is: it is deleted at `expires_at_ms`, and writes to `hosts` alone."""
+
+    expires_at_ms: Counter
+    hosts: list[Bytes32]
+
+
 class AccountAnswer(Answer):
     """The own account."""
 
@@ -103,6 +110,8 @@ class AccountAnswer(Answer):
     role: str
     handle: str | None
     manifest_version: int
+    guest: GuestObject | None = None
+    """Of an account that came by an invite for guests."""
 
 
 class ManifestRequest(Request):

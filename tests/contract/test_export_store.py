@@ -13,8 +13,10 @@ from relay.ports.blobs import Blob
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.ports.exports import Cursor, Section
 from relay.ports.holds import Hold
+from relay.ports.invites import Invite
 from relay.ports.mailboxes import Submission
 from relay.ports.profiles import Profile
+from relay.ports.reserved_handles import ReservedHandle
 from relay.ports.sealed_logs import LogQuota
 from relay.ports.store import Store
 from relay.wire.audit_rows import RELAY, Party
@@ -50,6 +52,10 @@ async def fill(store: Store, name: str) -> Account:
             now_ms=NOW_MS + number,
         )
         await store.audit.append(audited)
+    await store.reserved_handles.reserve(ReservedHandle(f"{name}-too", whose))
+    for number in range(3):
+        invite = Invite(bytes_of((name, "invite", number), 32), "member", 1, None, NOW_MS, made_by=whose)
+        await store.invites.create(invite)
     await store.holds.put(Hold(whose, "case-7", NOW_MS, NOW_MS + 9))
     await store.profiles.put(whose, Profile(1, bytes(9)))
     keys = [*standing_prekeys(), *one_time_prekeys(PrekeyKind.ONE_TIME, 7, 4)]

@@ -32,6 +32,17 @@ async def an_invite(commands: Commands) -> dict[str, Any]:
     return {"name": listed["invites"][-1]["name"]}
 
 
+async def a_handle(commands: Commands) -> dict[str, Any]:
+    """Arguments that name a handle which is reserved."""
+    await commands.run("handle.reserve", {"handle": "admin"}, by=Authority.of_machine(0))
+    return {"handle": "admin"}
+
+
+async def a_free_handle(_commands: Commands) -> dict[str, Any]:
+    """Arguments that name a handle."""
+    return {"handle": "admin"}
+
+
 async def an_account(commands: Commands) -> dict[str, Any]:
     """Arguments that name an account which is there."""
     await commands.administration._accounts.register(registration("anna"), now_ms=NOW_MS)
@@ -77,6 +88,9 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "retention.release": a_held_account,
     "retention.run": nothing,
     "backup": a_size,
+    "handle.reserve": a_free_handle,
+    "handle.release": a_handle,
+    "handle.list": nothing,
     "invite.create": nothing,
     "invite.list": nothing,
     "invite.revoke": an_invite,

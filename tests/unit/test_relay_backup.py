@@ -120,7 +120,9 @@ def test_a_backup_is_of_one_moment_while_others_write_and_remove(data: Path, mon
 
     def meanwhile(what: str, done: int, _of: int) -> None:
         with closing(sqlite3.connect(data / "relay.sqlite3")) as database, database:
-            database.execute(f"INSERT INTO invites VALUES (randomblob(32), 'member', 1, NULL, {done})")
+            database.execute(
+                f"INSERT INTO invites VALUES (randomblob(32), 'member', 1, NULL, {done}, NULL, NULL)"
+            )
         if what == "database":
             removed.unlink(missing_ok=True)
 

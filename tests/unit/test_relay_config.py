@@ -112,7 +112,10 @@ def test_what_a_setting_takes_is_told():
     allowed = {option.name: option.allowed for option in options_of(load())}
     assert allowed["limits.max_ttl_seconds"] == "from 60 to 2592000"
     assert allowed["rates.lookup.per_second"] == "above 0 to 1000000"
-    assert (allowed["registration"], allowed["plain_http"]) == ('"invite", "open", "closed"', "true, false")
+    assert (allowed["registration"], allowed["plain_http"]) == (
+        '"invite", "admin", "open", "closed"',
+        "true, false",
+    )
     assert (allowed["listen"], allowed["tls.key"]) == ("", "")
 
 

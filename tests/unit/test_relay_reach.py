@@ -77,7 +77,7 @@ async def scene() -> AsyncIterator[Scene]:
         anna = await new_account(store, "anna")
         accounts, tokens = Counting(store.accounts), Counting(store.delivery_tokens)
         reach = Reach(accounts, tokens, bus=bus, clock=clock)
-        devices = Devices(accounts, bus=bus, clock=clock, origin="http://relay.example")
+        devices = Devices(accounts, store.guests, bus=bus, clock=clock, origin="http://relay.example")
         made = Scene(store, bus, clock, anna, accounts, tokens, reach, devices)
         token = DeliveryToken(hashlib.sha256(TOKEN).digest(), TokenClass.CONTACT, NOW_MS + 60_000)
         await reach.add_token(made.anna_device, token)

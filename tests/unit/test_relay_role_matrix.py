@@ -18,7 +18,7 @@ from relay.web.login import COOKIE, CSRF_HEADER
 from relay.web.operators import OPERATOR_ROUTES
 from relay.web.routes import ROUTES
 from relay.wire.frames import Anonymous, Authenticate, Challenge, Ready
-from relay.wire.links import encode_bytes, encode_id
+from relay.wire.links import decode_id, encode_bytes, encode_id
 from relay.wire.resources import ClaimRequest
 from tests.raw_device import Answered, RawDevice, send
 from tests.raw_socket import open_socket
@@ -115,15 +115,19 @@ class Town:
 @pytest.fixture
 async def town() -> AsyncIterator[Town]:
     async with open_world(admin={"listen": "127.0.0.1:0"}, roles=DEFINED) as world:
-        devices = {role: await world.member(role=role) for role in WHO[2:]}
+        friend = world.device()
+        await friend.register(await world.relay.invite(), handle="friend", public_token=TOKEN)
+        await friend.add_token(TOKEN)
+        host = decode_id(friend.account, 32)
+        devices = {
+            role: await world.member(role=role, hosts=[host] if role == Role.GUEST else [])
+            for role in WHO[2:]
+        }
         devices["suspended"] = await world.member()
         commands: Commands = commands_of(world.relay.services)
         await commands.run(
             "account.suspend", {"account": devices["suspended"].account}, by=Authority.of_machine(0)
         )
-        friend = world.device()
-        await friend.register(await world.relay.invite(), handle="friend", public_token=TOKEN)
-        await friend.add_token(TOKEN)
         log_id = os.urandom(32)
         body = {
             "log_id": encode_bytes(log_id),

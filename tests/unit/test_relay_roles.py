@@ -33,9 +33,9 @@ def test_e3_every_operation_is_checked_against_the_table(role: Role, operation: 
     assert suspended is (operation in PERMISSIONS[role] and operation in SUSPENDED)
 
 
-def test_a_guest_is_not_in_the_directory():
-    assert not is_allowed(device("guest"), Operation.SET_HANDLE)
-    assert not is_allowed(device("guest"), Operation.LOOK_UP_HANDLE)
+def test_a_guest_is_not_in_the_directory_and_lets_nobody_in():
+    for operation in (Operation.SET_HANDLE, Operation.CREATE_GROUP_LOG, Operation.INVITE):
+        assert not is_allowed(device("guest"), operation)
     assert is_allowed(device("guest"), Operation.SUBMIT)
 
 

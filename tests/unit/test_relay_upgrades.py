@@ -22,6 +22,7 @@ from relay.app import open_relay
 from relay.composition import Machine
 from relay.config import Settings
 from relay.ports.mailboxes import StoredEnvelope
+from relay.session.proof import KnownDevice
 
 KEPT = Path(__file__).parents[1] / "upgrades"
 FOLDERS = sorted(KEPT.glob("schema-*.tar.xz"))
@@ -64,6 +65,9 @@ def still_there(before: list[ROW], after: list[ROW]) -> bool:
     )
 
 
+ASKER = KnownDevice(bytes(16), bytes(32), bytes(32), "member", False)
+
+
 @pytest.mark.parametrize("packed", FOLDERS, ids=lambda path: path.name.partition(".")[0])
 async def test_the_folder_of_an_earlier_version_opens_with_all_that_was_in_it(packed: Path, tmp_path: Path):
     data = unpack(packed, tmp_path / "data")
@@ -94,7 +98,7 @@ async def test_the_folder_of_an_earlier_version_opens_with_all_that_was_in_it(pa
                 )
                 assert hashlib.sha256(read).digest() == row["sha256"]
             for row in before["handles"]:
-                found = await relay.services.identity.find(str(row["handle"]))
+                found = await relay.services.identity.find(str(row["handle"]), ASKER)
                 kept = bytes(row["public_token"])
                 token = (
                     store._reader.keys.open(PUBLIC_TOKEN, bytes(row["account_id"]), kept)

@@ -72,6 +72,8 @@ def _check_handle(image: Image, account_id: bytes, handle: str, now_ms: int) -> 
     binding = image.handles.get(handle)
     owner_id, until_ms = image.kept_handles.get(handle, (None, 0))
     is_kept = owner_id != account_id and until_ms > now_ms
+    reserved = image.reserved_handles.get(handle)
+    is_kept |= binding is None and reserved is not None and reserved.account_id != account_id
     if is_kept or (binding is not None and binding.account_id != account_id):
         raise HandleTaken
 
@@ -143,9 +145,12 @@ class MemoryAccounts:
             _check_free(image, manifest.devices)
             if registration.handle is not None:
                 _check_handle(image, account_id, registration.handle, now_ms)
+            guest = None
             if registration.invite_hash is not None:
-                spend_invite(image, registration.invite_hash, now_ms)
+                guest = spend_invite(image, registration.invite_hash, now_ms)
             image.accounts[account_id] = AccountRow(role, now_ms, manifest.hash, [signed])
+            if guest is not None:
+                image.guests[account_id] = guest
             _add(image, account_id, manifest.devices)
             append_leaf(image, manifest_leaf(account_id, manifest.version, manifest.hash))
             if registration.handle is not None:

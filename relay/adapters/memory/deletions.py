@@ -8,6 +8,7 @@ from relay.wire.log_leaves import account_gone_leaf
 from .accounts import account_of, check_an_owner_stays, remove_device, unbind
 from .audit import append_entry
 from .image import Gate
+from .invites import forget_invites
 from .transparency import append_leaf
 
 
@@ -59,6 +60,7 @@ class MemoryDeletions:
                 del image.account_logs[log]
             image.held_envelopes[:] = [one for one in image.held_envelopes if one.account_id != account_id]
             image.profiles.pop(account_id, None)
+            forget_invites(image, account_id)
             image.tokens.pop(account_id, None)
             append_leaf(image, account_gone_leaf(account_id, account.manifest_version + 1))
             image.deletions.discard(account_id)

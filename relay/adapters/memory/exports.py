@@ -145,6 +145,35 @@ def _mailboxes(image: Image, account_id: bytes) -> Iterator[Row]:
         }
 
 
+def _reserved_handles(image: Image, account_id: bytes) -> Iterator[Row]:
+    for handle, reserved in sorted(image.reserved_handles.items()):
+        if reserved.account_id == account_id:
+            yield {"handle": handle}
+
+
+def _invites(image: Image, account_id: bytes) -> Iterator[Row]:
+    made = (one for one in image.invites.values() if one.made_by == account_id)
+    for invite in sorted(made, key=lambda one: one.created_at_ms):
+        yield {
+            "created_at_ms": invite.created_at_ms,
+            "role": invite.role,
+            "uses_left": invite.uses_left,
+            "expires_at_ms": invite.expires_at_ms,
+            "stay_seconds": invite.stay_seconds,
+            "hosts": len(invite.hosts),
+        }
+
+
+def _guests(image: Image, account_id: bytes) -> Iterator[Row]:
+    if account_id in image.accounts:
+        own = image.guests.get(account_id)
+        yield {
+            "guest_until_ms": None if own is None else own.expires_at_ms,
+            "hosts": 0 if own is None else len(own.hosts),
+            "guests": sum(account_id in guest.hosts for guest in image.guests.values()),
+        }
+
+
 def _profiles(image: Image, account_id: bytes) -> Iterator[Row]:
     profile = image.profiles.get(account_id)
     if profile is not None:
@@ -237,6 +266,9 @@ _ROWS: Final[Mapping[Section, Callable[[Image, bytes], Iterator[Row]]]] = {
     Section.ACCOUNT: _account,
     Section.HANDLES: _handles,
     Section.KEPT_HANDLES: _kept_handles,
+    Section.RESERVED_HANDLES: _reserved_handles,
+    Section.INVITES: _invites,
+    Section.GUESTS: _guests,
     Section.DEVICES: _devices,
     Section.MANIFESTS: _manifests,
     Section.DELIVERY_TOKENS: _tokens,

@@ -8,10 +8,12 @@ from typing import TypeVar
 from relay.ports.accounts import Device, HandleBinding
 from relay.ports.blobs import Blob
 from relay.ports.delivery_tokens import DeliveryToken
+from relay.ports.guests import Guest
 from relay.ports.holds import Hold
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, StoredEnvelope
 from relay.ports.profiles import Profile
+from relay.ports.reserved_handles import ReservedHandle
 from relay.ports.sealed_logs import LogEntry
 from relay.wire.audit_rows import AuditRow, Tip
 from relay.wire.errors import Unavailable
@@ -120,6 +122,8 @@ class Image:
     seen_days: dict[bytes, int] = field(default_factory=dict)
     handles: dict[str, HandleBinding] = field(default_factory=dict)
     invites: dict[bytes, Invite] = field(default_factory=dict)
+    guests: dict[bytes, Guest] = field(default_factory=dict)
+    reserved_handles: dict[str, ReservedHandle] = field(default_factory=dict)
     tokens: dict[bytes, dict[bytes, DeliveryToken]] = field(default_factory=dict)
     nonces: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     shelves: dict[bytes, Shelf] = field(default_factory=dict)

@@ -20,12 +20,14 @@ from .delivery_tokens import MemoryDeliveryTokens
 from .directory import MemoryDirectory
 from .exports import MemoryExports
 from .group_logs import MemoryGroupLogs
+from .guests import MemoryGuests
 from .holds import MemoryHolds
 from .image import Gate, Image
 from .invites import MemoryInvites
 from .mailboxes import MemoryMailboxes, jump
 from .prekeys import MemoryPrekeys, drop_one_time_keys
 from .profiles import MemoryProfiles
+from .reserved_handles import MemoryReservedHandles
 from .sealing import MemorySealing
 from .transparency import MemoryLog
 
@@ -48,6 +50,8 @@ class MemoryStore:
         self.holds = MemoryHolds(gate)
         self.profiles = MemoryProfiles(gate)
         self.invites = MemoryInvites(gate)
+        self.guests = MemoryGuests(gate)
+        self.reserved_handles = MemoryReservedHandles(gate)
         self.delivery_tokens = MemoryDeliveryTokens(gate)
         self.prekeys = MemoryPrekeys(gate)
         self.mailboxes = MemoryMailboxes(gate, quotas)

@@ -13,8 +13,10 @@ from relay.wire.manifests import Manifest, SignedManifest
 from . import devices
 from .audit import append_entry
 from .delivery_tokens import add_token
+from .guests import add_guest
 from .invites import spend_invite
 from .reader import Reader
+from .reserved_handles import check_reserved
 from .sealing import PUBLIC_TOKEN
 from .transparency import append_handle, append_leaf, has_leaf, subject_of
 from .writer import Row, Transaction, Writer
@@ -68,13 +70,15 @@ class SqliteAccounts:
                 return await read_account(transaction, account_id)
             if await has_leaf(transaction, LeafKind.MANIFEST, account_id):
                 raise Conflict("an account with this root key was deleted here: make one with a new key")
-            role = registration.role
+            role, guest = registration.role, None
             if registration.invite_hash is not None:
-                role = await spend_invite(transaction, registration.invite_hash, now_ms)
+                role, guest = await spend_invite(transaction, registration.invite_hash, now_ms)
             await transaction.rows(
                 "INSERT INTO accounts VALUES (?, ?, 0, ?, ?, ?)",
                 (account_id, role, now_ms, manifest.version, manifest.hash),
             )
+            if guest is not None:
+                await add_guest(transaction, account_id, guest.expires_at_ms, guest.hosts)
             await _keep_manifest(transaction, manifest, signed)
             await devices.add_devices(transaction, account_id, manifest.devices)
             if registration.handle is not None:
@@ -312,6 +316,8 @@ async def _bind_handle(
     owner = await transaction.rows("SELECT account_id FROM handles WHERE handle = ?", (handle,))
     if owner and owner[0][0] != account_id:
         raise HandleTaken
+    if not owner:
+        await check_reserved(transaction, handle, account_id)
     await _take_back(transaction, handle, account_id, now_ms)
     released = await unbind_handle(transaction, account_id)
     sealed = None if public_token is None else transaction.keys.seal(PUBLIC_TOKEN, account_id, public_token)

@@ -95,6 +95,27 @@ _QUERIES: Final[Mapping[Section, _Query]] = MappingProxyType(
                WHERE account_id = ?1 AND device_id > ?4 GROUP BY device_id ORDER BY device_id LIMIT ?2""",
             (b"",),
         ),
+        Section.RESERVED_HANDLES: _Query(
+            ("handle",),
+            """SELECT handle FROM reserved_handles WHERE account_id = ?1 AND handle > ?4
+               ORDER BY handle LIMIT ?2""",
+            ("",),
+        ),
+        Section.INVITES: _Query(
+            ("created_at_ms", "row", "role", "uses_left", "expires_at_ms", "stay_seconds", "hosts"),
+            """SELECT created_at_ms, rowid, role, uses_left, expires_at_ms, stay_seconds,
+                  (SELECT count(*) FROM invite_hosts AS h WHERE h.secret_hash = i.secret_hash)
+               FROM invites AS i WHERE made_by = ?1 AND (created_at_ms, rowid) > (?4, ?5)
+               ORDER BY created_at_ms, rowid LIMIT ?2""",
+            (-1, 0),
+        ),
+        Section.GUESTS: _Query(
+            ("guest_until_ms", "hosts", "guests"),
+            """SELECT (SELECT expires_at_ms FROM guests AS g WHERE g.account_id = a.account_id),
+                  (SELECT count(*) FROM guest_hosts AS h WHERE h.account_id = a.account_id),
+                  (SELECT count(*) FROM guest_hosts AS h WHERE h.host_id = a.account_id)
+               FROM accounts AS a WHERE account_id = ?1 LIMIT ?2""",
+        ),
         Section.PROFILES: _Query(
             ("version", "bytes"),
             "SELECT version, length(sealed) FROM profiles WHERE account_id = ?1 LIMIT ?2",
@@ -147,6 +168,11 @@ TABLES: Final[Mapping[str, Section]] = MappingProxyType(
         "account_deletions": Section.ACCOUNT,
         "handles": Section.HANDLES,
         "kept_handles": Section.KEPT_HANDLES,
+        "reserved_handles": Section.RESERVED_HANDLES,
+        "invites": Section.INVITES,
+        "invite_hosts": Section.INVITES,
+        "guests": Section.GUESTS,
+        "guest_hosts": Section.GUESTS,
         "devices": Section.DEVICES,
         "nonces": Section.DEVICES,
         "manifests": Section.MANIFESTS,
@@ -169,7 +195,6 @@ TABLES: Final[Mapping[str, Section]] = MappingProxyType(
 """Which section tells of each table that has something about an account."""
 NOT_OF_ACCOUNTS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "invites": "no account is named in them",
         "shared_ciphertexts": "the ciphertexts of envelopes, which mailboxes counts",
         "shared_waiting": "how many envelopes wait for each of those",
         "recent_records": "by which an envelope that is sent twice is stored once; kept for days",
@@ -186,6 +211,10 @@ NOT_OF_ACCOUNTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Why a table has no section."""
+
+
+_WITH_ROW_NUMBERS: Final = (Section.BLOBS, Section.INVITES)
+"""Pages of these go on by a number that says nothing to anybody."""
 
 
 class SqliteExports:
@@ -210,7 +239,7 @@ class SqliteExports:
             {
                 name: bool(value) if name in _FLAGS else value
                 for name, value in zip(query.columns, row, strict=True)
-                if not (section is Section.BLOBS and name == "row")
+                if not (section in _WITH_ROW_NUMBERS and name == "row")
             }
             for row in found
         )

@@ -30,6 +30,7 @@ from .delivery_tokens import SqliteDeliveryTokens
 from .directory import SqliteDirectory
 from .exports import SqliteExports
 from .group_logs import SqliteGroupLogs
+from .guests import SqliteGuests
 from .holds import SqliteHolds
 from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
@@ -38,6 +39,7 @@ from .prekeys import SqlitePrekeys, drop_one_time_keys
 from .profiles import SqliteProfiles
 from .reader import Reader
 from .reserve import Reserve
+from .reserved_handles import SqliteReservedHandles
 from .sealing import SqliteSealing, check_keys
 from .transparency import SqliteLog, start_new_log
 from .writer import Transaction, Writer, WriterCounts, open_group_writer
@@ -78,6 +80,8 @@ class SqliteStore:
         self.holds = SqliteHolds(writer, reader)
         self.profiles = SqliteProfiles(writer, reader)
         self.invites = SqliteInvites(writer, reader)
+        self.guests = SqliteGuests(reader)
+        self.reserved_handles = SqliteReservedHandles(writer, reader)
         self.delivery_tokens = SqliteDeliveryTokens(writer, reader)
         self.prekeys = SqlitePrekeys(writer, reader)
         self.blobs = SqliteBlobs(writer, reader)

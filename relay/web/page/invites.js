@@ -6,7 +6,7 @@ import { Panel, Table, html } from "./parts.js";
 import { ask } from "./relay.js";
 
 export class Invites extends Component {
-  state = { invites: [], loaded: false, role: "member", uses: "1", days: "7", link: null };
+  state = { invites: [], loaded: false, role: "member", uses: "1", days: "7", hosts: "", stay: "30", link: null };
 
   componentDidMount() {
     this.load();
@@ -17,10 +17,11 @@ export class Invites extends Component {
   }
 
   make() {
-    const { role, uses, days } = this.state;
+    const { role, uses, days, hosts, stay } = this.state;
     return this.props.doing(async () => {
       const seconds = days === "" ? null : Math.round(Number(days) * 86_400);
-      const { link } = await ask("invite.create", { role, uses: Number(uses), ttl_seconds: seconds });
+      const guest = role === "guest" ? { hosts: hosts.split(/[\s,]+/).filter(Boolean), stay_seconds: Number(stay) * 86_400 } : {};
+      const { link } = await ask("invite.create", { role, uses: Number(uses), ttl_seconds: seconds, ...guest });
       this.setState({ link });
       this.props.say("The invite is made. Its link is shown here once.");
       await this.load();
@@ -42,7 +43,7 @@ export class Invites extends Component {
     });
   }
 
-  render({ roles }, { invites, loaded, role, uses, days, link }) {
+  render({ roles }, { invites, loaded, role, uses, days, hosts, stay, link }) {
     const set = (name) => (event) => this.setState({ [name]: event.target.value });
     return html`
       <${Panel} title="A new invite">
@@ -50,6 +51,9 @@ export class Invites extends Component {
           <label>Role <select value=${role} onChange=${set("role")}>${roles.map((one) => html`<option value=${one} selected=${one === role}>${one}</option>`)}</select></label>
           <label>Accounts it makes <input type="number" min="1" required value=${uses} onInput=${set("uses")} /></label>
           <label>Days it is good <input type="number" min="0" step="any" value=${days} onInput=${set("days")} aria-describedby="no-end" /></label>
+          ${role === "guest" && html`
+            <label>Accounts they may write to <input required value=${hosts} onInput=${set("hosts")} autocapitalize="off" spellcheck=${false} /></label>
+            <label>Days they stay <input type="number" min="1" max="365" required value=${stay} onInput=${set("stay")} /></label>`}
           <button type="submit">Make</button>
         </form>
         <p class="note" id="no-end">Without a number of days it is good until it is used or revoked.</p>
