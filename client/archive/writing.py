@@ -60,7 +60,7 @@ async def write_due(transport: Transport, database: Database, system: System, pa
     tries = 0
     while True:
         waits_ms = patience_ms if not is_writing else 0  # begun is finished
-        plan = await database.run(lambda tx: _plan(tx, system.now_ms() - waits_ms))  # noqa: B023  # awaited here
+        plan = await database.run(lambda tx: _plan(tx, system.now_ms(), waits_ms))  # noqa: B023  # awaited here
         if plan is None:
             return news
         is_writing = True
@@ -80,13 +80,13 @@ async def write_due(transport: Transport, database: Database, system: System, pa
             tries = 0
 
 
-def _plan(tx: Transaction, waits_since_ms: int) -> _Plan | None:
+def _plan(tx: Transaction, now_ms: int, waits_ms: int) -> _Plan | None:
     """What to write next; None if there is nothing, or it has time."""
     at, keys = log_position(tx), history_keys(tx)
     if at is None or not keys:
         return None
-    oldest_ms = oldest_due_ms(tx, at.floor, _AT_ONCE)
-    if oldest_ms is None or (oldest_ms > waits_since_ms and at.rewriting_from is None):
+    oldest_ms = oldest_due_ms(tx, at.floor, _AT_ONCE, now_ms)
+    if oldest_ms is None or (oldest_ms > now_ms - waits_ms and at.rewriting_from is None):
         return None
     account = load_account(tx)
     rows = due(tx, at.floor, _AT_ONCE)
@@ -181,7 +181,7 @@ async def finish_rewriting(transport: Transport, database: Database, system: Sys
         at, keys = log_position(tx), history_keys(tx)
         if at is None or not keys or at.rewriting_from is None or at.lacks_key:
             return None
-        if oldest_due_ms(tx, at.floor, 1) is not None:
+        if oldest_due_ms(tx, at.floor, 1, system.now_ms()) is not None:
             return None
         return _Plan(load_account(tx), keys[0], at, [])
 

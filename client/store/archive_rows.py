@@ -77,10 +77,15 @@ def due(tx: Transaction, floor: int, limit: int) -> list[DueRow]:
     return [_ordered(tx, DueRow(*row)) for row in rows]
 
 
-def oldest_due_ms(tx: Transaction, floor: int, limit: int) -> int | None:
-    """Since when the message waits that waits longest, of the first `limit`; None if nothing is due."""
+def oldest_due_ms(tx: Transaction, floor: int, limit: int, now_ms: int) -> int | None:
+    """Since when the message waits that waits longest, of the first `limit`; None if nothing is due.
+
+    When one came is what the relay says: one from the future waits since ever, or a lie would keep it out for good.
+    """
     found: int | None = tx.one(
-        f"SELECT min(since) FROM ({_SINCE} ORDER BY m.archived_index, m.n LIMIT ?)",  # noqa: S608
+        f"SELECT min(CASE WHEN since > ? THEN 0 ELSE since END)"  # noqa: S608
+        f" FROM ({_SINCE} ORDER BY m.archived_index, m.n LIMIT ?)",
+        now_ms,
         floor,
         limit,
     )[0]

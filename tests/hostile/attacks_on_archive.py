@@ -1,20 +1,26 @@
 """A relay that lies about the history archive: to who comes back with the words, and to a device that has read it before."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
 
 from client import Client
 from client.archive.following import LOG_NAME
 from client.logs import account_log_entries
 from client.recovery.restoring import RestoreWishes
+from client.store.archive_rows import oldest_due_ms
+from client.store.database import Transaction
 from client.transport import Transport
 from crypto.errors import CryptoError
 from crypto.history_archive import HistoryKey, open_entry
+from relay.wire.frames import Deliver, RelayFrame
 from relay.wire.links import encode_bytes
 from tests.hostile.attacks import Guard, attack, nothing
+from tests.hostile.attacks_on_answers import YEAR_3000_MS
 from tests.hostile.attacks_on_backups import confirms
 from tests.hostile.attacks_on_device_lists import account_of
-from tests.hostile.middleman import Exchange
+from tests.hostile.middleman import Exchange, Line
 from tests.hostile.stage import Person, Stage
 
 ARCHIVE = f"/v1/logs/{LOG_NAME}"
@@ -169,3 +175,34 @@ async def cuts_the_end_of_the_history_archive_off(stage: Stage) -> None:
     new = await _comes_back(stage, words, "history_restored")
     stage.tells(new, "history_restored")
     stage.holds(await new.history(alice) == ["one", "two"], "what is there comes back")
+
+
+def _whenever_it_came(tx: Transaction, floor: int, limit: int, now_ms: int) -> int | None:
+    """The relay's time of a message is believed, also if it is to come."""
+    return oldest_due_ms(tx, floor, limit, max(now_ms, YEAR_3000_MS))
+
+
+@attack(Guard("client.archive.writing.oldest_due_ms", _whenever_it_came))
+async def lies_about_the_time_to_the_history_archive(stage: Stage) -> None:
+    """says that messages come in the year 3000, so that they would wait until then for the history archive"""
+    bob, alice = await stage.people("bob", "alice")
+    words = await confirms(bob)
+    async with bob.client() as client:
+        await client.history_archive.turn_on()
+
+    def in_the_year_3000(line: Line, frames: Sequence[RelayFrame]) -> Iterable[RelayFrame]:
+        for frame in frames:
+            yield replace(frame, received_at_ms=YEAR_3000_MS) if isinstance(frame, Deliver) else frame
+
+    stage.relay.changes_frames(in_the_year_3000)
+    for text in SAID:
+        await alice.says(bob, text)
+    await bob.listens()
+    async with bob.client() as client:
+        await client.history_archive.save()
+        archive = await client.history_archive.status()
+        await client.recovery.back_up()
+    stage.holds((archive.archived, archive.waiting) == (len(SAID), 0), "every message is in the archive")
+    stage.relay.stops()
+    new = await _comes_back(stage, words, "history_restored")
+    stage.holds(await new.history(alice) == list(SAID), "what was said comes back")
