@@ -13,7 +13,7 @@ from client.store import group_doors
 from client.store.group_doors import Invite, Join, JoinState
 from client.store.group_tokens import group_tokens, known_own_token, learn_group_token
 from client.store.groups import Status, find_group
-from client.store.peers import learn_token, note_sent
+from client.store.peers import note_sent
 from crypto.group_changes import RequestKind
 from crypto.group_rights import Role
 from tests.group_town import Citizen, Town, open_town
@@ -281,20 +281,38 @@ async def test_tokens_are_taken_from_who_may_add_and_of_the_teller_itself(tmp_pa
         assert known[bob.id] == b"y" * 16
 
 
-async def test_a_removal_has_all_tokens_made_anew_within_a_day(tmp_path):
-    from client.store.group_tokens import due_rotations
+async def test_b5_c7_a_removed_member_reaches_nobody_by_the_tokens_of_the_group_after_a_week(tmp_path):
+    from client.own_tokens import hash_of
     from crypto.group_changes import Remove
 
+    day_ms = 86_400_000
     async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
         group = await town.group_of(alice, bob, carol)
-        day_later = town.clock.ms + 86_400_000
-        assert await bob.do(lambda tx: due_rotations(tx, day_later)) == []
+        inside = (alice, bob)
+        old = {one.id: (await one.do(lambda tx: known_own_token(tx, group)))[0] for one in inside}
+        for one in inside:
+            await carol.do(lambda tx, one=one: learn_group_token(tx, group, one.id, old[one.id]))
         await alice.want(group, Remove(carol.id))
         await town.settle()
-        for one in (alice, bob):
-            assert await one.do(lambda tx: due_rotations(tx, day_later)) == [group]
-        await bob.do(lambda tx: learn_token(tx, alice.id, bytes(16), "contact"))
-        await bob.do(lambda tx: learn_group_token(tx, group, alice.id, bytes(16)))
+        removed_at_ms = town.clock.ms
+        town.clock.ms += day_ms
+        await alice.look(group)
+        await bob.look(group)
+        await town.settle()
+        new = {one.id: (await one.do(lambda tx: known_own_token(tx, group)))[0] for one in inside}
+        known_to_carol = await carol.do(lambda tx: group_tokens(tx, group))
+        for one in inside:
+            assert new[one.id] != old[one.id]
+            assert new[one.id] not in known_to_carol.values()
+            assert town.tokens[one.id][hash_of(new[one.id])] is None
+            assert town.tokens[one.id][hash_of(old[one.id])] <= removed_at_ms + 8 * day_ms
+        # The members reach each other by the new ones, the removed one nobody by the old ones.
+        assert (await alice.do(lambda tx: group_tokens(tx, group)))[bob.id] == new[bob.id]
+        assert (await bob.do(lambda tx: group_tokens(tx, group)))[alice.id] == new[alice.id]
+        town.clock.ms = removed_at_ms + 8 * day_ms
+        for one in inside:
+            assert town._is_reached(one.id, new[one.id])
+            assert not town._is_reached(one.id, old[one.id])
 
 
 async def test_a_bot_that_does_not_want_to_hear_gets_no_chain(tmp_path):

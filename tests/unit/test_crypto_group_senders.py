@@ -10,6 +10,7 @@ from crypto.errors import (
     InvalidSignature,
     NotEntitled,
     Replayed,
+    Undecryptable,
     UnknownDevice,
 )
 from crypto.group_changes import ChangeSetting, Give, Remove
@@ -45,6 +46,32 @@ def test_b5_a_chain_ends_with_its_epoch_and_what_was_sent_before_still_opens() -
         sender_keys.encrypt(old, bob.known.keys, bob.known.state, b"x", bob.random, bob.now_ms)
     assert ann.open(under_way) == b"sent before the cut"
     assert ann.open(bob.say([ann], b"after")) == b"after"
+
+
+def test_b5_an_old_chain_under_the_header_key_of_a_new_epoch_is_refused() -> None:
+    """Who was removed in between knows the chain, and would read what is said under it."""
+    log, (ann, bob, cem) = group_of("ann", "bob", "cem")
+    bob.hand_to([ann, cem])
+    old, before = bob.known_chain, bob.known.state
+    ann.commit(log, [Remove(cem.account)])
+    ann.spread([bob])
+    bob.catch_up(log)
+    new = bob.known.keys
+    posing = replace(new, epoch=before.epoch, cut_hash=before.cut_hash)
+    _, envelope = sender_keys.encrypt(old, posing, before, b"under the old chain", bob.random, bob.now_ms)
+    opened = sender_keys.find_header(ann.known.epochs, envelope)
+    assert opened is not None
+    assert opened.keys.epoch == new.epoch
+    with pytest.raises(Undecryptable, match="another epoch"):
+        ann.open(envelope)
+
+
+def test_a_chain_is_used_with_the_secret_of_its_own_epoch_and_step() -> None:
+    _, (ann, _) = group_of("ann", "bob")
+    chain, view = ann.fresh_chain(), ann.known
+    later = replace(view.keys, step=1)
+    with pytest.raises(ChainMissing, match="secret"):
+        sender_keys.encrypt(chain, later, view.state, b"x", ann.random, ann.now_ms)
 
 
 def test_b5_a_removed_sender_is_not_shown_also_under_keys_it_still_has() -> None:
