@@ -21,6 +21,7 @@ BENCHMARKS = {
     "groups": "bench.crypto_sender_keys",
     "removal": "bench.group_removal",
     "audit": "bench.audit_log",
+    "refusals": "bench.refusals",
     "scale": "bench.scale",
 }
 RESULTS = Path(__file__).with_name("results.json")

@@ -83,13 +83,13 @@ def relay_command() -> str:
 
 
 @contextmanager
-def serving_relay() -> Iterator[Served]:
-    """`tokenim-relay serve` with default settings on a fresh data folder."""
+def serving_relay(settings: str = "") -> Iterator[Served]:
+    """`tokenim-relay serve` with default settings, or these (TOML), on a fresh data folder."""
     with tempfile.TemporaryDirectory(prefix="tokenim-bench-") as folder:
-        data = Path(folder) / "data"
-        with serving(
-            [relay_command(), "serve", "--data", str(data), "--listen", "127.0.0.1:0"], data
-        ) as served:
+        data, config = Path(folder) / "data", Path(folder) / "relay.toml"
+        config.write_text(settings)
+        command = [relay_command(), "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
+        with serving([*command, "--config", str(config)], data) as served:
             yield served
 
 

@@ -13,6 +13,7 @@ from relay.adapters.backup.restoring import restore_backup
 from relay.adapters.data_folder import DataFolder, StartRefused, is_in_use, open_data_folder
 from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine as machine_checks
+from relay.adapters.doctor.certificate import check_tls
 from relay.adapters.doctor.findings import Finding
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
@@ -67,10 +68,12 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield machine_checks.check_sqlite(place)
     yield machine_checks.check_crypto()
     yield machine_checks.check_listen(host, port, is_running=is_in_use(folder.path))
+    now_ms = (clock or SystemClock()).now_ms()
+    yield check_tls(settings.tls.certificate, settings.tls.key, settings.origin, now_ms)
     yield machine_checks.check_descriptors()
     yield folder_checks.check_rights(folder)
     yield folder_checks.check_disk(place)
-    yield folder_checks.check_clock(folder, (clock or SystemClock()).now_ms())
+    yield folder_checks.check_clock(folder, now_ms)
     yield folder_checks.check_database(folder)
     yield folder_checks.check_roles(folder, Roles(settings.roles).names)
     yield folder_checks.check_keys(folder, settings.column_keys_file or folder.column_keys_file)

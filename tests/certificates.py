@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,13 +83,16 @@ class Authority:
             .not_valid_after(END)
         )
 
-    def pair(self, *, passphrase: bytes | None = None) -> Pair:
-        """A new certificate with a new key."""
+    def pair(self, *, passphrase: bytes | None = None, names: Sequence[str] = ()) -> Pair:
+        """A new certificate with a new key; for this machine, or for these names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        of_machine = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         certificate = (
             self._builder(_name("relay of a test"), self._certificate.subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(name) for name in names] or of_machine),
+                critical=False,
+            )
             .sign(self._key, hashes.SHA256())
         )
         cipher = (

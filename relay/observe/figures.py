@@ -68,6 +68,11 @@ FIGURES: Final[Mapping[str, Figure]] = {
         ),
         Figure("connections", Kind.GAUGE, "open WebSockets", "kind"),
         Figure("accounts", Kind.GAUGE, "accounts"),
+        Figure(
+            "one_time_prekeys",
+            Kind.GAUGE,
+            "unused one-time prekeys of all devices, of both kinds; counted every few minutes",
+        ),
         Figure("waiting_envelopes", Kind.GAUGE, "envelopes that wait in mailboxes"),
         Figure("oldest_waiting_seconds", Kind.GAUGE, "age of the envelope that waits longest; 0: none waits"),
         Figure("database_bytes", Kind.GAUGE, "size of the database's file"),

@@ -17,6 +17,7 @@ LEVELS: Final = (
     "waiting_envelopes",
     "oldest_waiting_seconds",
     "accounts",
+    "one_time_prekeys",
     "database_bytes",
     "disk_free_bytes",
 )

@@ -67,5 +67,8 @@ class PrekeyStore(Protocol):
         None where the device is unknown or has no signed, sealing or last-resort key yet.
         """
 
+    async def count_one_time(self) -> int:
+        """Unused one-time keys of all devices; counted piece by piece, so of a large store not of one moment."""
+
     async def drop_one_time(self) -> int:
         """Forget every unused one-time key (after a restore: some may have been given out since); how many it were."""

@@ -15,6 +15,8 @@ from relay.services.load import Load
 from relay.session.session import Session
 from relay.wire.errors import RelayError
 
+STOCK_SECONDS: Final = 300.0
+"""So often one-time prekeys are counted: in a store of millions that takes a second or two, a little at a time."""
 FRESH_SECONDS: Final = 5.0
 """So old a look into the store may be: who asks more often gets the same."""
 TICK_SECONDS: Final = 1.0
@@ -53,6 +55,13 @@ class Vitals:
             with suppress(RelayError):
                 await self._look_at_store()
             self._looked_at = now
+
+    async def count_prekeys(self) -> None:
+        """Count one-time prekeys every STOCK_SECONDS, until cancelled."""
+        while True:
+            with suppress(RelayError):
+                self._figures.set("one_time_prekeys", await self._store.prekeys.count_one_time())
+            await self._clock.sleep(STOCK_SECONDS)
 
     def _look_at_connections(self) -> None:
         kinds = Counter(_kind(session) for session in self._connections.sessions())
@@ -94,14 +103,19 @@ class Vitals:
 
 @asynccontextmanager
 async def open_vitals(vitals: Vitals) -> AsyncIterator[None]:
-    """The event loop is felt until the block ends."""
-    task = asyncio.create_task(vitals.feel_the_loop(), name="vitals")
+    """The event loop is felt, and prekeys are counted, until the block ends."""
+    tasks = [
+        asyncio.create_task(vitals.feel_the_loop(), name="vitals"),
+        asyncio.create_task(vitals.count_prekeys(), name="prekey-stock"),
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 @asynccontextmanager

@@ -174,3 +174,14 @@ async def test_prekeys_of_nobody_are_not_found(store: Store) -> None:
         await store.prekeys.append(bytes_of("nobody"), standing_prekeys())
     with pytest.raises(NotFound):
         await store.prekeys.stock(bytes_of("nobody"))
+
+
+async def test_the_unused_one_time_keys_of_all_devices_are_counted(store: Store) -> None:
+    assert await store.prekeys.count_one_time() == 0
+    anna = await stocked(store, "anna", 3)
+    for number in range(300):  # more than are counted at once
+        await new_device(store, number)
+    await stocked(store, "bert", 2)
+    assert await store.prekeys.count_one_time() == 10
+    await store.prekeys.claim([Claim(anna, one_time=True)])
+    assert await store.prekeys.count_one_time() == 8

@@ -119,6 +119,11 @@ class MemoryPrekeys:
 
         return await self._gate.commit(change)
 
+    async def count_one_time(self) -> int:
+        """Of all devices."""
+        self._gate.check()
+        return sum(sum(_left(shelf).values()) for shelf in self._image.shelves.values())
+
     async def drop_one_time(self) -> int:
         """Forget every unused one-time key."""
         return await self._gate.commit(lambda: drop_one_time_keys(self._image))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Final
 
 from relay.ports.prekeys import Claim, ClaimedPrekeys, PrekeyStock
 from relay.wire import limits
@@ -27,6 +28,9 @@ def _stock(held: Sequence[Row], heights: Sequence[Row]) -> PrekeyStock:
             one_time[PrekeyKind(kind)] += 1
     highest = dict.fromkeys(PrekeyKind, 0) | {PrekeyKind(kind): height for kind, height in heights}
     return PrekeyStock(one_time, highest, digest.digest())
+
+
+_DEVICES_AT_ONCE: Final = 256  # 51,200 keys at most: 2 ms
 
 
 class SqlitePrekeys:
@@ -90,6 +94,18 @@ class SqlitePrekeys:
             return tuple([await _claim(transaction, claim) for claim in claims])
 
         return await self._writer.run(operation)
+
+    async def count_one_time(self) -> int:
+        """A few devices at a time: others read in between."""
+        ((devices,),) = await self._reader.rows("SELECT coalesce(max(device_number), 0) FROM devices")
+        total = 0
+        for first in range(0, devices + 1, _DEVICES_AT_ONCE):
+            ((count,),) = await self._reader.rows(
+                "SELECT count(*) FROM prekeys WHERE device_number BETWEEN ? AND ? AND key_class = ?",
+                (first, first + _DEVICES_AT_ONCE - 1, int(PrekeyClass.ONE_TIME)),
+            )
+            total += count
+        return total
 
     async def drop_one_time(self) -> int:
         """Forget every unused one-time key."""

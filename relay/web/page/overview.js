@@ -81,7 +81,6 @@ const Now = ({ figures, recent }) => {
   const free = figures.value("disk_free_bytes");
   const disk = figures.value("disk_bytes");
   const series = recent?.series;
-  const stock = figures.value("one_time_prekeys");
   const oldest = figures.value("oldest_waiting_seconds");
   const commit = figures.took("store_seconds");
   const figure = (name, key, shown, note, state) => html`
@@ -94,7 +93,7 @@ const Now = ({ figures, recent }) => {
       <${Figure} name="Commit" figure="store_seconds" value=${commit.count} shown=${duration(commit.p50_seconds)} note=${`p99 ${duration(commit.p99_seconds)}`} />
       ${figure("Waiting", "waiting_envelopes", count, oldest ? `the oldest for ${duration(oldest)}` : "nothing is late")}
       ${figure("Accounts", "accounts", count)}
-      ${stock === null ? null : figure("One-time prekeys", "one_time_prekeys", count, "in stock")}
+      ${figure("One-time prekeys", "one_time_prekeys", count, "in stock")}
       ${figure("Free disk", "disk_free_bytes", size, `of ${size(disk)}`, disk && free / disk < 0.1 ? "low" : "")}
     </dl>`;
 };
@@ -114,6 +113,8 @@ const Charts = ({ recent, theme }) => {
         ${chart("Requests a second", rate, ["answered", "requests_total"], ["refused", "refused_total"])}
         ${chart("Event loop late", duration, ["p50", "loop_late_seconds_p50"], ["p99", "loop_late_seconds_p99"])}
         ${chart("Database", size, ["size", "database_bytes"])}
+        ${chart("Free disk", size, ["free", "disk_free_bytes"])}
+        ${chart("One-time prekeys", count, ["in stock", "one_time_prekeys"])}
       </div>
     </${Panel}>`;
 };
