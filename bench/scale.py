@@ -32,6 +32,12 @@ ROUNDS = 5
 LISTS: dict[str, tuple[str, dict[str, object]]] = {
     "100 accounts": ("account.list", {"limit": 100}),
     "accounts by a handle's beginning": ("account.list", {"handle_begins": "person-12", "limit": 100}),
+    "auditors, of whom there is none": ("account.list", {"role": "auditor", "limit": 100}),
+    "roles, each with its number of accounts": ("role.list", {}),
+    "open invites": ("invite.list", {}),
+    "holds": ("retention.holds", {}),
+    "figures": ("figures.now", {}),
+    "settings": ("settings.show", {}),
     "suspended accounts, of which there is none": ("account.list", {"suspended": True, "limit": 100}),
     "100 audit rows": ("audit.list", {"limit": 100}),
     "100 audit rows from the middle": ("audit.list", {"before": ACCOUNTS * EACH // 2, "limit": 100}),

@@ -23,6 +23,9 @@ RETRY_MS: Final = 30_000
 SMALL_DISK_PARTS: Final = 20
 """Of a disk of less than so many times the room of the settings, one part is asked for: a small one is of use as well."""
 _SMOOTH: Final = 0.3  # of the newest lateness of the event loop: one long turn is no load
+_MOST_LATE: Final = (
+    6  # times the setting: a machine that stood still for a minute refuses new accounts at most
+)
 
 
 class Shed(IntEnum):
@@ -93,6 +96,7 @@ class Load:
 
     async def look(self, late_seconds: float) -> None:
         """A second has passed, and the event loop was late by this much."""
+        late_seconds = min(late_seconds, _MOST_LATE * self._settings.loop_late_ms / 1_000)
         self._late_seconds += _SMOOTH * (late_seconds - self._late_seconds)
         now = self._clock.monotonic_seconds()
         if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:

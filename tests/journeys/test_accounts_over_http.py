@@ -208,8 +208,9 @@ async def test_own_tokens_are_listed_as_hashes(world: World):
     ]
 
 
-async def test_a_closed_relay_takes_nobody():
+async def test_a_closed_relay_takes_nobody_after_its_owner():
     async with open_world(registration="closed") as world:
+        assert (await world.device().register(str(world.relay.owner_invite))).status == 201
         refused = await world.device().register(await world.relay.invite())
         assert (refused.status, refused.code) == (403, "not_allowed")
 

@@ -146,3 +146,13 @@ async def test_other_thresholds_count_from_the_next_look_on() -> None:
     watched.load.change(SETTINGS.model_copy(update={"memory_percent": 50}))
     await watched.seconds(1)
     assert watched.refused() == [Shed.ACCOUNTS]
+
+
+async def test_a_machine_that_stood_still_for_a_while_refuses_new_accounts_at_most() -> None:
+    watched = Watched()
+    await watched.seconds(1, late=3_600)
+    assert watched.refused() == [Shed.ACCOUNTS]
+    await watched.seconds(CALM_SECONDS + 10)
+    assert watched.refused() == []
+    await watched.seconds(7, late=0.6)
+    assert watched.refused() == [Shed.ACCOUNTS, Shed.UPLOADS, Shed.CONNECTIONS]

@@ -32,7 +32,7 @@ CREATE INDEX guest_hosts_by_host ON guest_hosts (host_id);
 
 -- Handles that nobody gets, or one account alone.
 CREATE TABLE reserved_handles (
-    handle     TEXT NOT NULL PRIMARY KEY,
+    handle     TEXT NOT NULL PRIMARY KEY,              -- as people write it
     account_id BLOB REFERENCES accounts ON DELETE CASCADE  -- who may take it; NULL: nobody
 ) STRICT, WITHOUT ROWID;
 
