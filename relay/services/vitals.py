@@ -93,11 +93,10 @@ class Vitals:
 
     async def feel_the_loop(self) -> None:
         """Note once a second how late the event loop is, and what that means for the load, until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + TICK_SECONDS
+            due = self._clock.monotonic_seconds() + TICK_SECONDS
             await self._clock.sleep(TICK_SECONDS)
-            late = max(loop.time() - due, 0.0)
+            late = max(self._clock.monotonic_seconds() - due, 0.0)
             self._figures.took("loop_late_seconds", late)
             await self._load.look(late)
 
