@@ -36,6 +36,7 @@ class Served:
     process: subprocess.Popen[str]
     url: str
     invite: str | None
+    admin_url: str = ""
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit code and standard error."""
@@ -62,7 +63,7 @@ def serving(data: Path, *arguments: str, **more: str) -> Iterator[Served]:
             if name == "ready":
                 break
         assert "ready" in said, process.communicate(timeout=10)[1]
-        yield Served(process, said["ready"], said.get("invite"))
+        yield Served(process, said["ready"], said.get("invite"), said.get("admin", ""))
     finally:
         if process.poll() is None:
             process.kill()

@@ -3,6 +3,7 @@
 Users never need it. Web pages of other origins have no business here, whatever `web_origins` says.
 """
 
+import json
 from typing import Final
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from . import health
 from .call import SERVICES, Call, Route, Signing, serve
 from .dashboard import DASHBOARD_ROUTES, add_page
 from .middleware import around, complete_headers
+from .openapi import describe
 from .openers import OPENERS, Openers
 from .operators import COMMANDS, OPERATOR_ROUTES
 
@@ -30,13 +32,27 @@ async def metrics(call: Call) -> web.StreamResponse:
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE + "; charset=utf-8"})
 
 
+async def openapi(_call: Call) -> web.StreamResponse:
+    """GET /admin/v1/openapi.json."""
+    return web.Response(body=_DESCRIPTION, content_type="application/json")
+
+
 ADMIN_ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/metrics", metrics, Signing.NONE, "figures, for Prometheus", answer_media="text/plain"),
     Route("GET", "/health", health.health, Signing.NONE, "the process lives"),
     Route("GET", "/ready", health.ready, Signing.NONE, "the relay can take work, or 503"),
     *DASHBOARD_ROUTES,
     *OPERATOR_ROUTES,
+    Route(
+        "GET",
+        "/admin/v1/openapi.json",
+        openapi,
+        Signing.NONE,
+        "this description",
+        answer_media="application/json",
+    ),
 )
+_DESCRIPTION: Final = json.dumps(describe(ADMIN_ROUTES), separators=(",", ":")).encode()
 
 
 def make_admin_application(services: Services, commands: Commands) -> web.Application:

@@ -10,11 +10,38 @@ from pydantic.json_schema import models_json_schema
 
 from relay.wire.resources import Problem
 
-from .call import TOKEN_HEADER, Route, Signing
+from .call import LOG_TOKEN_HEADER, TOKEN_HEADER, Route, Signing
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _DESCRIPTION: Final = "The HTTP API of a TokenIM relay; docs/protocol.md says what each request means."
 _SIGNED: Final[dict[str, list[str]]] = {"signed": []}
+
+
+def _text(pattern: str) -> dict[str, str]:
+    return {"type": "string", "pattern": f"^{pattern}$"}
+
+
+_ID_32: Final = _text("[a-z2-7]{52}")  # 32 B in base32
+_IN_PATH: Final[dict[str, dict[str, str]]] = {
+    "account_id": _ID_32,
+    "blob_id": _ID_32,
+    "log_id": _ID_32,
+    "link_id": _text("[a-z2-7]{26}"),  # 16 B
+    "token_hash": _text("[A-Za-z0-9_-]{43}"),  # 32 B in base64url
+    "handle": _text("[a-z0-9][a-z0-9._-]{2,31}"),
+    "slot": _text("[a-z]{1,16}"),
+    "name": _text("[a-z2-7]{1,32}"),
+}
+_HEADERS: Final[dict[str, tuple[bool, dict[str, str]]]] = {
+    TOKEN_HEADER: (False, _text("[A-Za-z0-9_-]{22}")),  # 16 B in base64url
+    LOG_TOKEN_HEADER: (True, _text("[A-Za-z0-9_-]{43}")),
+    "Tus-Resumable": (True, _text("1\\.0\\.0")),
+    "Upload-Length": (True, _text("[0-9]{1,12}")),
+    "Upload-Offset": (True, _text("[0-9]{1,12}")),
+}
+"""Whether a header has to be there, and what it looks like; any other may be left out."""
+_ANY: Final[tuple[bool, dict[str, str]]] = (False, {"type": "string"})
+_BINARY: Final = {"type": "string", "format": "binary"}
 
 
 def _models(routes: Sequence[Route]) -> list[type[BaseModel]]:
@@ -42,14 +69,16 @@ def _security(signing: Signing) -> list[dict[str, list[str]]]:
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _IN_PATH[name]}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     in_query = [
         {"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}} for name in route.query
     ]
     in_headers = [
-        {"name": name, "in": "header", "schema": {"type": "string"}} for name in route.request_headers
+        {"name": name, "in": "header", "required": required, "schema": schema}
+        for name in route.request_headers
+        for required, schema in [_HEADERS.get(name, _ANY)]
     ]
     return in_path + in_query + in_headers
 
@@ -59,7 +88,9 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.answer is not None:
         good["content"] = {"application/json": {"schema": _schema(route.answer)}}
     elif route.answer_media is not None:
-        good["content"] = {route.answer_media: {}}
+        good["content"] = {
+            route.answer_media: {} if route.answer_media == "application/json" else {"schema": _BINARY}
+        }
     refused = {
         "description": "refused",
         "content": {"application/problem+json": {"schema": _schema(Problem)}},
@@ -75,6 +106,8 @@ def _operation(route: Route) -> dict[str, Any]:
             "5XX": refused,
         },
     }
+    if route.signing is Signing.STREAMED:
+        operation["x-signed-body"] = "streamed"  # that word is signed in the place of the body's hash
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if route.request is not None:
@@ -83,7 +116,7 @@ def _operation(route: Route) -> dict[str, Any]:
             "content": {"application/json": {"schema": _schema(route.request)}},
         }
     elif route.request_media is not None:
-        operation["requestBody"] = {"required": True, "content": {route.request_media: {}}}
+        operation["requestBody"] = {"required": True, "content": {route.request_media: {"schema": _BINARY}}}
     return operation
 
 
