@@ -19,6 +19,7 @@ from relay.commands.operators import Commands
 from relay.composition import Machine, State, audit_watch_of, commands_of, compose, flow_of
 from relay.config import Settings, changes_between, split_listen
 from relay.control.channel import open_control
+from relay.observe.figures import Figures
 from relay.observe.logs import take_library_records
 from relay.ports.clock import Clock
 from relay.services.administration import Administration
@@ -36,6 +37,7 @@ from relay.services.retention import Retention
 from relay.services.roles import Roles
 from relay.services.services import Services
 from relay.services.transparency import Transparency
+from relay.services.usage import Usage
 from relay.services.vitals import open_samples, open_vitals
 from relay.session.proof import RelayKey
 from relay.web.admin import make_admin_application
@@ -106,6 +108,12 @@ async def _delete_accounts(services: Services) -> int:
     return lapsed + await services.deletion.resume()
 
 
+async def _note_use(services: Services) -> None:
+    """Who is connected, then how many were here and what was accepted."""
+    await services.connections.note_present()
+    await services.usage.count()
+
+
 async def _owner_invite(folder: DataFolder, services: Services) -> InviteLink | None:
     """The invite that makes the owner, until it is used: the same at each start."""
     if await services.store.accounts.accounts_count() and not folder.owner_invite_file.exists():
@@ -146,6 +154,7 @@ async def open_relay(
         bus = await stack.enter_async_context(open_memory_bus())
         services = compose(settings, machine, state, bus, key, settings.origin or url, folder)
         stack.callback(take_library_records(services.log))
+        stack.push_async_callback(services.usage.finish)
         invite = await _owner_invite(folder, services)
         folder.remember_origin(services.origin)
         await stack.enter_async_context(
@@ -178,7 +187,7 @@ async def open_relay(
                 clock=machine.clock,
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
-                note_present=services.connections.note_present,
+                note_present=partial(_note_use, services),
                 delete_accounts=partial(_delete_accounts, services),
                 end_holds=services.retention.end_lapsed,
             )
@@ -243,6 +252,7 @@ async def open_commands(
                 settings=lambda: settings,
             ),
             ReservedHandles(state.store.reserved_handles, state.store.accounts),
+            Usage(state.store.usage, Figures(), clock=machine.clock),
         )
 
 

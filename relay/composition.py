@@ -51,6 +51,7 @@ from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
 from relay.services.strangers import Strangers
 from relay.services.transparency import Transparency
+from relay.services.usage import Usage
 from relay.services.vitals import Vitals
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
@@ -199,6 +200,7 @@ def compose(
         long_poll=LongPoll(store.mailboxes, wakeup, clock=clock, randomness=randomness),
         connections=connections,
         vitals=Vitals(store, connections, figures, clock, load),
+        usage=Usage(store.usage, figures, clock=clock),
         load=load,
         transparency=Transparency(store.transparency, key=key, clock=clock),
     )
@@ -239,6 +241,7 @@ def commands_of(services: Services, admin_url: str | None = None) -> Commands:
         services.exports,
         services.retention,
         ReservedHandles(services.store.reserved_handles, services.store.accounts),
+        services.usage,
         live,
     )
 

@@ -17,6 +17,7 @@ from .options import Commands
 from .retention import retention
 from .serve import serve
 from .transparency import transparency
+from .usage import usage
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,6 +36,7 @@ for _command in (
     audit,
     transparency,
     config_group,
+    usage,
     retention,
     keys,
     backup,

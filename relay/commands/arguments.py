@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from relay.services.retention import MAX_HOLD_DAYS
+from relay.services.usage import USAGE_DAYS
 
 from .table import Arguments
 
@@ -88,6 +89,12 @@ class DashboardLink(Arguments):
     """Arguments of `dashboard.link`: the account that it speaks for; empty: who asks."""
 
     account: Annotated[str, Field(max_length=64)] = ""
+
+
+class UsageShow(Arguments):
+    """Arguments of `usage.show`: of so many days before today."""
+
+    days: Annotated[int, Field(ge=1, le=USAGE_DAYS)] = 30
 
 
 class HandleNamed(Arguments):

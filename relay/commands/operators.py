@@ -22,6 +22,7 @@ from relay.services.reserved_handles import ReservedHandles
 from relay.services.retention import KEPT, Retention
 from relay.services.roles import Authority, Operation, Role
 from relay.services.transparency import Transparency
+from relay.services.usage import Usage
 from relay.services.vitals import Vitals
 from relay.wire import limits
 from relay.wire.audit_rows import NOBODY, Party
@@ -43,6 +44,7 @@ from .arguments import (
     KeysRotate,
     RetentionHold,
     RoleGrant,
+    UsageShow,
 )
 from .table import Answer, Arguments, CommandTable
 from .told import (
@@ -52,6 +54,7 @@ from .told import (
     told_listed,
     told_reserved,
     told_transparency_head,
+    told_usage,
 )
 
 
@@ -79,7 +82,7 @@ class Commands:
     exports: Exports
     retention: Retention
     reserved_handles: ReservedHandles
-
+    usage: Usage
     live: Live | None = None
 
     async def run(self, name: str, arguments: Mapping[str, Any], *, by: Authority) -> Answer:
@@ -314,6 +317,11 @@ async def _figures_now(commands: Commands, _given: Arguments) -> Answer:
 @TABLE.changes_nothing("figures.recent", Arguments, Operation.READ_FIGURES)
 async def _figures_recent(commands: Commands, _given: Arguments) -> Answer:
     return commands.of_running.vitals.recent.told()
+
+
+@TABLE.changes_nothing("usage.show", UsageShow, Operation.READ_FIGURES)
+async def _usage_show(commands: Commands, given: UsageShow) -> Answer:
+    return {"days": [told_usage(day) for day in await commands.usage.days(given.days)]}
 
 
 @TABLE.changes_nothing("settings.show", Arguments, Operation.READ_SETTINGS)

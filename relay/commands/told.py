@@ -5,8 +5,10 @@ from relay.ports.directory import ListedAccount
 from relay.ports.holds import Hold
 from relay.ports.invites import Invite
 from relay.ports.reserved_handles import ReservedHandle
+from relay.ports.usage import UsageDay
 from relay.services.invites import invite_name
 from relay.services.transparency import Head
+from relay.services.usage import CLASSES
 from relay.wire.links import encode_bytes, encode_id
 
 from .table import Answer
@@ -68,6 +70,16 @@ def told_invite(invite: Invite) -> Answer:
         "made_by": None if invite.made_by is None else encode_id(invite.made_by),
         "hosts": [encode_id(host_id) for host_id in invite.hosts],
         "stay_seconds": invite.stay_seconds,
+    }
+
+
+def told_usage(day: UsageDay) -> Answer:
+    """A day that is over, rounded. Both are None for a day with few devices."""
+    told = day.active_devices > 0
+    return {
+        "day": day.day,
+        "active_devices": day.active_devices if told else None,
+        "accepted": {name: day.accepted.get(name, 0) for name in CLASSES} if told else None,
     }
 
 

@@ -21,6 +21,7 @@ from .reserved_handles import ReservedHandleStore
 from .sealed_logs import AccountLogStore, GroupLogStore
 from .sealing import Sealing
 from .transparency import LogStore
+from .usage import UsageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ class Store(Protocol):
     @property
     def audit(self) -> AuditStore:
         """The audit log."""
+
+    @property
+    def usage(self) -> UsageStore:
+        """How much the relay was used, by day."""
 
     @property
     def sealing(self) -> Sealing:

@@ -12,6 +12,7 @@ from relay.ports.blob_files import BlobFiles
 from relay.ports.clock import Clock
 from relay.ports.store import Store
 from relay.services.sealed_logs import used_since_day
+from relay.services.usage import DAY_MS, USAGE_DAYS
 from relay.wire import limits
 
 ROUND_SECONDS: Final = 30
@@ -42,8 +43,8 @@ class Housekeeping:
     ) -> None:
         """`failed` is told what a chore raises; the chore is tried again in the next round.
 
-        `note_present` is called each round, to note who is connected; `delete_accounts` as a chore, to finish what was begun;
-        `end_holds` too, before all others.
+        `note_present` is called each round, to note who is connected and how much the relay is used; `delete_accounts` as a
+        chore, to finish what was begun; `end_holds` too, before all others.
         """
         self._store = store
         self._files = files
@@ -63,6 +64,7 @@ class Housekeeping:
             "group_logs": self._group_logs,
             "orphaned_files": self._orphans,
             "held_envelopes": self._released,
+            "usage": self._usage,
             **({} if delete_accounts is None else {"accounts": delete_accounts}),
         }
 
@@ -117,6 +119,9 @@ class Housekeeping:
 
     async def _released(self) -> int:
         return await self._store.holds.remove_released(limit=STEP_RELEASED)
+
+    async def _usage(self) -> int:
+        return await self._store.usage.remove_before(self._clock.now_ms() // DAY_MS - USAGE_DAYS)
 
     async def _nonces(self) -> int:
         return await self._store.accounts.remove_expired_nonces(now_ms=self._clock.now_ms(), limit=STEP_ROWS)

@@ -15,6 +15,7 @@ from relay.ports.holds import Hold, HoldStore
 from relay.services.administration import Administration
 from relay.services.audit import Act, Action, Audit
 from relay.services.housekeeping import Housekeeping
+from relay.services.usage import USAGE_DAYS
 from relay.wire import limits
 from relay.wire.audit_rows import Party, day_of
 from relay.wire.errors import MalformedRequest
@@ -53,6 +54,11 @@ KEPT: Final = (
         seconds=limits.IDEMPOTENCY_SECONDS,
     ),
     Kept("nonces", "of signed requests", seconds=limits.NONCE_KEPT_SECONDS),
+    Kept(
+        "usage",
+        "devices that were here and envelopes accepted, by day, rounded; they name nobody",
+        seconds=USAGE_DAYS * 86_400,
+    ),
     Kept("figures", "how the relay stood, for the dashboard's charts; in memory", seconds=3_600),
 )
 """All kinds; documents and `retention show` are made from it."""

@@ -34,6 +34,7 @@ from .roles import Roles
 from .running import Running
 from .sealed_logs import SealedLogs
 from .transparency import Transparency
+from .usage import Usage
 from .vitals import Vitals
 from .wakeup import Wakeup
 
@@ -75,6 +76,7 @@ class Services:
     long_poll: LongPoll
     connections: Connections
     vitals: Vitals
+    usage: Usage
     load: Load
     transparency: Transparency
 

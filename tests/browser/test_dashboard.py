@@ -4,9 +4,13 @@ import asyncio
 import json
 import os
 import re
+import sqlite3
+import time
 import urllib.request
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -166,8 +170,8 @@ async def test_real_traffic_changes_the_page_to_what_metrics_says(place: Place, 
         await expect(spoken).to_have_attribute(
             "aria-label", re.compile("accepted now .*, at most 0[.]4"), timeout=15_000
         )
-        await expect(tab.page.locator(".chart canvas")).to_have_count(8, timeout=15_000)
-        assert await tab.page.evaluate(LINES) == [True] * 8
+        await expect(tab.page.locator(".chart canvas")).to_have_count(10, timeout=15_000)
+        assert await tab.page.evaluate(LINES) == [True] * 10
         await tab.picture("traffic")
         listening.terminate()
         await listening.wait()
@@ -190,6 +194,33 @@ async def test_each_view_reads_well_in_light_dark_and_small(place: Place, browse
         await tab.page.wait_for_selector("text=Nobody is logged in")
         await tab.picture("nobody")
         assert await tab.faults_for_a_screen_reader() == []
+
+
+async def test_days_that_are_over_are_told_rounded(place: Place, browser: Browser) -> None:
+    today = time.time_ns() // 86_400_000_000_000
+    rows = [
+        *((today - 2, counted, 1_289) for counted in ("active_devices", "512 B")),
+        (today - 2, "8 KiB", 99),
+        (today - 1, "active_devices", 9),
+        (today, "active_devices", 2),
+    ]
+    with closing(sqlite3.connect(place.folder / "data/relay.sqlite3", isolation_level=None)) as database:
+        database.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?)", rows)
+    small = {"width": 360, "height": 740}
+    async with open_tab(browser, await place.link(), viewport=small) as tab:
+        lines = tab.page.get_by_role("region", name="Use by day").locator("tbody tr")
+        await expect(lines).to_have_count(2)
+        told = [re.split(r"\s*\t\s*", text) for text in await lines.all_inner_texts()]
+        assert [line[1:] for line in told] == [
+            ["fewer than 10", "–", "–", "–", "–"],
+            ["1,200", "1,200", "under 100", "under 100", "under 100"],
+        ]
+        assert [line[0] for line in told] == [
+            f"{datetime.fromtimestamp((today - ago) * 86_400, UTC):%Y-%m-%d}" for ago in (1, 2)
+        ]
+        assert await tab.faults_for_a_screen_reader() == []
+        assert await tab.sideways() == 0
+        await tab.picture("small-usage")
 
 
 async def test_a_theme_is_chosen_and_stays(place: Place, browser: Browser) -> None:

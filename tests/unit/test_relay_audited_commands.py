@@ -103,6 +103,7 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "figures.now": nothing,
     "figures.recent": nothing,
     "settings.show": nothing,
+    "usage.show": nothing,
 }
 """Arguments with which a command does what it is for; a command that is not here fails the tests below."""
 

@@ -15,6 +15,7 @@ from relay.ports.mailboxes import MissedRange, StoredEnvelope
 from relay.ports.profiles import Profile
 from relay.ports.reserved_handles import ReservedHandle
 from relay.ports.sealed_logs import LogEntry
+from relay.ports.usage import UsageDay
 from relay.wire.audit_rows import AuditRow, Tip
 from relay.wire.errors import Unavailable
 from relay.wire.log_leaves import Leaf
@@ -135,6 +136,7 @@ class Image:
     kept_handles: dict[str, tuple[bytes | None, int]] = field(default_factory=dict)
     """Handle → who may take it again, and until when (ms) nobody else may."""
     profiles: dict[bytes, Profile] = field(default_factory=dict)
+    usage: dict[int, UsageDay] = field(default_factory=dict)
     holds: dict[bytes, Hold] = field(default_factory=dict)
     held_envelopes: list[HeldEnvelope] = field(default_factory=list)
     log_id: bytes = b""

@@ -30,6 +30,7 @@ from .profiles import MemoryProfiles
 from .reserved_handles import MemoryReservedHandles
 from .sealing import MemorySealing
 from .transparency import MemoryLog
+from .usage import MemoryUsage
 
 
 async def _at_once() -> None:
@@ -60,6 +61,7 @@ class MemoryStore:
         self.group_logs = MemoryGroupLogs(gate)
         self.transparency = MemoryLog(gate)
         self.audit = MemoryAudit(gate)
+        self.usage = MemoryUsage(gate)
         self.sealing = MemorySealing()
 
     async def levels(self) -> Levels:

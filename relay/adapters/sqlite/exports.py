@@ -205,6 +205,7 @@ NOT_OF_ACCOUNTS: Final[Mapping[str, str]] = MappingProxyType(
         "transparency_log": "of the log as a whole",
         "transparency_nodes": "hashes of the tree over all leaves",
         "audit_log": "of the log as a whole",
+        "usage": "numbers by day, of everybody together",
         "deletion_traces": "one mark for all",
         "column_keys": "ids of the keys of sealed columns",
         "schema_version": "of the database",

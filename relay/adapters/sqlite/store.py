@@ -42,6 +42,7 @@ from .reserve import Reserve
 from .reserved_handles import SqliteReservedHandles
 from .sealing import SqliteSealing, check_keys
 from .transparency import SqliteLog, start_new_log
+from .usage import SqliteUsage
 from .writer import Transaction, Writer, WriterCounts, open_group_writer
 
 RESERVE_BYTES: Final = 16_777_216  # twice the log of CHECKPOINT_PAGES: it can be copied back on a full disk
@@ -89,6 +90,7 @@ class SqliteStore:
         self.group_logs = SqliteGroupLogs(writer, reader)
         self.transparency = SqliteLog(writer, reader)
         self.audit = SqliteAudit(writer, reader)
+        self.usage = SqliteUsage(writer, reader)
         self.sealing = SqliteSealing(writer, reader, keys_file, randomness)
 
     @property

@@ -2,7 +2,7 @@
 
 import { Component } from "./preact.mjs";
 import { Chart } from "./chart.js";
-import { count, duration, rate, size } from "./format.js";
+import { count, day, duration, rate, size } from "./format.js";
 import { Figure, Panel, Repeated, Table, html } from "./parts.js";
 import { ask } from "./relay.js";
 
@@ -73,7 +73,8 @@ export class Overview extends Component {
       ${alarms(figures).map((text) => html`<p class="alarm" role="alert">${text}</p>`)}
       <${Now} figures=${figures} recent=${recent} />
       ${recent && html`<${Charts} recent=${recent} theme=${theme} />`}
-      <${Refusals} figures=${figures} />`;
+      <${Refusals} figures=${figures} />
+      <${Usage} />`;
   }
 }
 
@@ -118,6 +119,39 @@ const Charts = ({ recent, theme }) => {
       </div>
     </${Panel}>`;
 };
+
+/** How much the relay was used, by day. Asked for once: a day that is over changes no more. */
+class Usage extends Component {
+  state = { days: null };
+
+  async componentDidMount() {
+    try {
+      this.setState({ days: (await ask("usage.show")).days.reverse() });
+    } catch {
+      this.setState({ failed: true }); // the figures, which are asked for again and again, say why
+    }
+  }
+
+  render(_, { days, failed }) {
+    const classes = Object.keys(days?.find((one) => one.accepted)?.accepted ?? {});
+    const least = (value, step) => (value ? count(value) : `under ${step}`);
+    const heads = ["Day", { name: "Active devices", number: true }, ...classes.map((name) => ({ name: `Up to ${name}`, number: true }))];
+    return html`
+      <${Panel} title="By day" note="Devices that were here and envelopes accepted, of days (UTC) that are over. Rounded down, so that no number tells of one person.">
+        ${failed && html`<p>The relay did not tell.</p>`}
+        ${days && !days.length && html`<p>No day has ended yet.</p>`}
+        ${days?.length > 0 && html`
+          <${Table} caption="Use by day" heads=${heads}>
+            ${days.map((one) => html`
+              <tr key=${one.day}>
+                <th scope="row">${day(one.day * 86_400_000)}</th>
+                <td class="number">${one.active_devices === null ? "fewer than 10" : count(one.active_devices)}</td>
+                ${classes.map((name) => html`<td class="number">${one.accepted ? least(one.accepted[name], 100) : "–"}</td>`)}
+              </tr>`)}
+          </${Table}>`}
+      </${Panel}>`;
+  }
+}
 
 const Refusals = ({ figures }) => {
   const refused = [
