@@ -7,7 +7,9 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.raw_device import RawDevice
-from tests.relay_process import serving
+from tests.relay_process import Served, serving
 
 pytestmark = pytest.mark.timeout(240)
 WHO = ("owner", "member", "guest")
@@ -92,19 +94,25 @@ async def _people(url: str, owner_invite: str) -> dict[str, RawDevice]:
         return {"owner": owner, "member": await come(links[0]), "guest": await come(links[1])}
 
 
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("openapi")
+@contextmanager
+def serving_for_descriptions(folder: Path) -> Iterator[Served]:
+    """A relay process with both listeners, which refuses nothing for its rate."""
     config = folder / "relay.toml"
     config.write_text(f"[rates]\n{NO_RATES}[shed]\nloop_late_ms = 60000\ndisk_free_bytes = 0\n")
     options = ("--config", str(config), "--admin-listen", "127.0.0.1:0")
     with serving(folder / "data", *options) as served:
-        assert served.invite is not None
-        devices = asyncio.run(_people(served.url, served.invite))
-        yield Town(served.url, served.admin_url, devices)
+        yield served
         code, errors = served.stop()
         assert code == 0
         assert '"level":"error"' not in errors, errors[-2_000:]
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with serving_for_descriptions(tmp_path_factory.mktemp("openapi")) as served:
+        assert served.invite is not None
+        devices = asyncio.run(_people(served.url, served.invite))
+        yield Town(served.url, served.admin_url, devices)
 
 
 def signed(prepared: requests.PreparedRequest, device: RawDevice, *, streamed: bool) -> None:
