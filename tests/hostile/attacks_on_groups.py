@@ -173,6 +173,29 @@ async def answers_nonsense_for_a_group_log(stage: Stage) -> None:
 
 
 @attack(*NOBODY_TELLS)
+async def redirects_a_group_log(stage: Stage) -> None:
+    """answers with the log of another group of the same people in the place of a removal"""
+    group = await circle(stage, "alice", "bob", "carol")
+    _, bob, carol = group.members
+    other = await group_of(stage, *group.members)
+    elsewhere = stage.relay.answer_to("GET", "/v1/group-logs/*").json
+    await group.commits(Remove(carol.account_id))
+
+    def redirect(exchange: Exchange) -> None:
+        if not exchange.is_of("GET", f"/v1/group-logs/{other.id}"):
+            exchange.json = elsewhere
+
+    stage.relay.changes_answers("GET", "/v1/group-logs/*", redirect)
+    await bob.listens()
+    stage.holds("carol" in await group.names(bob), "the attack works: for bob, carol is in the group still")
+    stage.holds("carol" in await other.names(bob), "the other group is as it was")
+    bob.system = machine_that_is_late(-120_000)
+    async with bob.online() as live:
+        await live.is_told("commit_withheld", within_seconds=5)
+    stage.tells(bob, "commit_withheld")
+
+
+@attack(*NOBODY_TELLS)
 async def forks_a_group_log(stage: Stage) -> None:
     """shows one member another commit than all others, made with the stolen keys of the owner"""
     group = await circle(stage, "alice", "bob", "carol")
