@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from crypto.errors import InvalidEncoding, InvalidKey, InvalidSignature, LinkRefused, Undecryptable
+from crypto.keys import LocalDevice
 from crypto.linking import (
     Answered,
     LinkAnswer,
@@ -163,3 +164,13 @@ def test_the_secrets_of_a_link_are_not_shown() -> None:
     assert isinstance(offer.sealing, HpkePrivateKey)
     assert "private" not in repr(offer)
     assert "nonce" not in repr(LinkAnswer(bytes(32), bytes(16), bytes(32)))
+
+
+def test_a7_a_request_with_a_key_that_must_not_be_used_is_refused() -> None:
+    request, device = offered().request, SeededRandom("another device")
+    signing = LocalDevice.generate(bytes(32), device).signing
+    for bad in ({"identity_public": b"\xff" * 32}, {"sealing_public": b"\xff" * 1_216}):
+        changed = replace(request, signing_public=signing.public, **bad)
+        signed = replace(changed, signature=signing.sign(changed.signed_part()))
+        with pytest.raises(InvalidKey):
+            LinkRequest.parse(signed.encode())

@@ -311,6 +311,27 @@ def test_a7_a_device_with_a_bad_key_is_refused(house: House) -> None:
             build_manifest(house.root.public, 1, None, [bad])
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a9_a_device_that_did_not_sign_its_keys_for_this_account_is_in_no_manifest(
+    house: House, version: int
+) -> None:
+    """Who lists keys of somebody else's device does not have its signature over this account."""
+    one = house.signed(1, None, [(house.first, True)])
+    before, signer = (None, None) if version == 1 else (one, house.first)
+    theirs = LocalDevice(house.account, house.second.device_id, house.second.signing, house.second.identity)
+    honest = house.signed(version, before, [(house.first, True), (theirs, False)], signer)
+    by_them = device_entry(theirs, added_at_ms=NOW_MS).signature
+    elsewhere = replace(theirs, account_id=bytes(32))
+    body = honest.body.replace(by_them, device_entry(elsewhere, added_at_ms=NOW_MS).signature)
+    assert body != honest.body
+    key = house.root if signer is None else house.first.signing
+    listed = sign_manifest(body, key, b"" if signer is None else signer.device_id)
+    known = None if version == 1 else house.verify(None, one)
+    house.verify(known, honest)
+    with pytest.raises(InvalidSignature):
+        house.verify(known, listed)
+
+
 def test_every_field_of_an_entry_that_it_signed_is_covered(house: House) -> None:
     entry = device_entry(house.first, added_at_ms=NOW_MS)
     entry.verify(house.account)

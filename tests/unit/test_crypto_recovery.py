@@ -1,11 +1,12 @@
 """Recovery: words after BIP-39, keys that follow from them, backups that only they open and that cannot pass for newer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crypto import limits
+from crypto import labels, limits
 from crypto.errors import (
     BackupOutdated,
     CryptoError,
@@ -18,8 +19,17 @@ from crypto.errors import (
 from crypto.keys import LocalDevice
 from crypto.manifest import build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
-from crypto.recovery import BACKUP_HEAD_BYTES, RecoveryKey, SignedBackup, open_backup, seal_backup
+from crypto.recovery import (
+    BACKUP_HEAD_BYTES,
+    RecoveryKey,
+    SignedBackup,
+    SignedBackupHead,
+    open_backup,
+    seal_backup,
+    verify_backup_head,
+)
 from crypto.recovery_words import key_of_words, word_list, words_of_key
+from crypto.transcript import transcript
 from tests.crypto_people import NOW_MS, Person, SeededRandom
 
 BIP39 = json.loads((Path(__file__).parents[1] / "vectors" / "bip39.json").read_text())["vectors"]
@@ -120,6 +130,27 @@ def test_d3_a_backup_by_a_manager_that_was_removed_since_warns() -> None:
     with pytest.raises(BackupOutdated, match="removed since"):
         open_backup(backup, owner.recovery, newest, known_counter=2)
     assert open_backup(backup, owner.recovery, newest, outdated_is_fine=True)
+
+
+def test_d3_a_contact_is_told_of_backups_by_a_manager_of_the_account_alone() -> None:
+    """Or a device that makes none could call a good backup an old one."""
+    owner = Owner()
+    head = owner.back_up(b"mine").signed_head
+    assert verify_backup_head(head, owner.manifest).device_id == owner.device.device_id
+    with pytest.raises(ManifestRefused, match="another account"):
+        verify_backup_head(head, Person("x", stock=0).manifest)
+    other = LocalDevice.generate(owner.account, owner.random)
+    demoted = owner.replaced_by(other, manager=False)
+    made_up = replace(
+        head.head,
+        device=other.device_id,
+        manifest_version=demoted.version,
+        manifest_hash=demoted.hash,
+        counter=9,
+    )
+    signature = other.signing.sign(transcript(labels.BACKUP, *made_up.fields(), head.sealed_hash))
+    with pytest.raises(ManifestRefused, match="no manager"):
+        verify_backup_head(SignedBackupHead(made_up, signature, head.sealed_hash), demoted)
 
 
 def test_d3_a_backup_that_names_an_unknown_manifest_is_not_believed() -> None:

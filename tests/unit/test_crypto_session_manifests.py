@@ -13,6 +13,7 @@ from crypto.keys import LocalDevice
 from crypto.manifest_chain import verify_chain
 from crypto.sealed_first_message import open_setup
 from crypto.session_start import receive_setup
+from crypto.sessions import PeerSessions
 from tests.crypto_people import NOW_MS, Person
 
 
@@ -114,3 +115,19 @@ def test_a_set_up_by_the_device_itself_is_refused(alice: Person) -> None:
     alice.start(alice)
     with pytest.raises(InvalidKey):
         alice.receive(alice.send(alice, b"to myself"))
+
+
+def test_a_set_up_is_for_the_device_whose_sessions_are_given(alice: Person, bob: Person) -> None:
+    alice.start(bob)
+    content = open_setup(alice.send(bob, b"hello"), bob.prekeys, bob.account, bob.device.device_id)
+    with pytest.raises(InvalidKey, match="another device"):
+        receive_setup(
+            PeerSessions(alice.account, bytes(16)),
+            content,
+            bob.device,
+            bob.manifest,
+            None,
+            bob.prekeys,
+            own_is_current=True,
+            now_ms=NOW_MS,
+        )

@@ -6,6 +6,7 @@ from crypto import labels, limits, sessions
 from crypto.errors import (
     CryptoError,
     InvalidEncoding,
+    InvalidKey,
     NoSession,
     Replayed,
     SessionExpired,
@@ -19,6 +20,9 @@ from crypto.padding import BUCKETS, bucket_for, pad
 from crypto.prekeys import KeyClass, KeyKind
 from crypto.primitives import hpke_seal
 from crypto.sealed_first_message import open_setup
+from crypto.secret_value import replace
+from crypto.session_start import start_session
+from crypto.sessions import PeerSessions
 from crypto.transcript import transcript, u32
 from tests.crypto_people import NOW_MS, Person
 
@@ -123,6 +127,27 @@ def test_a12_a_bundle_or_an_unanswered_session_is_good_for_seven_days(alice: Per
     with pytest.raises(SessionExpired):
         alice.send(bob, b"too late", last + 1)
     assert alice.peers[bob.account] is before
+
+
+def test_a12_a_set_up_begins_with_a_bundle_of_the_last_seven_days(alice: Person, bob: Person) -> None:
+    def begin(now_ms: int, peer: PeerSessions) -> PeerSessions:
+        return start_session(
+            peer,
+            alice.device,
+            alice.manifest,
+            bob.manifest,
+            bob.relay.claim(one_time=False),
+            fetched_at_ms=NOW_MS,
+            now_ms=now_ms,
+            random=alice.random,
+        )
+
+    fresh = alice.sessions_with(bob)
+    assert begin(NOW_MS + 7 * DAY_MS, fresh).active is not None
+    with pytest.raises(SessionExpired):
+        begin(NOW_MS + 7 * DAY_MS + 1, fresh)
+    with pytest.raises(InvalidKey, match="used up"):
+        begin(NOW_MS, replace(fresh, highest_setup_number=2**32 - 1))
 
 
 def test_an_answered_session_does_not_expire(alice: Person, bob: Person) -> None:
