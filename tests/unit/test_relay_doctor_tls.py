@@ -71,5 +71,13 @@ def test_files_that_are_no_pair_are_told(tmp_path: Path) -> None:
     assert "does not belong" in check_tls(certificate, loose, None, at(NOW)).found
 
 
+def test_files_in_the_home_folder_are_found_as_the_relay_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pair = [Path("~") / path.name for path in AUTHORITY.pair().write(tmp_path)]
+    assert check_tls(pair[0], pair[1], None, at(NOW)).state == "ok"
+
+
 def test_a_relay_without_its_own_tls_is_in_order() -> None:
     assert check_tls(None, None, "https://chat.example", at(NOW)).state == "ok"

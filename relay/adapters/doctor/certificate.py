@@ -20,6 +20,9 @@ def check_tls(certificate: Path | None, key: Path | None, origin: str | None, no
     """Whether clients that go by `origin` take the certificate now, and for two weeks more."""
     if certificate is None or key is None:
         return ok("tls", "none of the relay's own")
+    certificate, key = (
+        path.expanduser().absolute() for path in (certificate, key)
+    )  # as the relay reads them
     try:
         TlsFiles(certificate, key)
         found = x509.load_pem_x509_certificate(certificate.read_bytes())
