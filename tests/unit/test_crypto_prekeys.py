@@ -82,6 +82,18 @@ def test_a6_a_kind_has_its_classes_and_its_length_only(kind: KeyKind, key_class:
             SignedKey.parse(head + bytes(length))
 
 
+@pytest.mark.parametrize("kind", list(KeyKind))
+def test_a6_a_key_that_was_made_up_here_is_checked_as_one_that_was_read(bob: Person, kind: KeyKind) -> None:
+    """A bundle's keys are judged where they are used, however they came to be."""
+    length, listed = KEY_BYTES[kind], bob.manifest.device(bob.device.device_id)
+    for key_class, size in [(one, length) for one in set(KeyClass) - set(CLASSES[kind])] + [
+        (next(iter(CLASSES[kind])), length + 1)
+    ]:
+        made_up = SignedKey(kind, key_class, 1, NOW_MS, bytes(64), bytes(size))
+        with pytest.raises(InvalidEncoding, match="class or length"):
+            made_up.verify(bob.account, listed)
+
+
 PLACES = ["signed", "kem", "sealing", "one_time"]
 
 
