@@ -2,11 +2,12 @@
 
 from itertools import groupby
 
-from docs.markdown import table
+from docs.markdown import remarks_in, table
 from relay.config import Option, Settings, options_of, table_of, toml, variable_of
 from relay.observe.figures import FIGURES
 from relay.services.retention import KEPT
 from relay.services.roles import PERMISSIONS, SUSPENDED, Operation, Role
+from relay.wire import limits
 
 
 def settings_table() -> str:
@@ -29,6 +30,16 @@ def _group(name: str, options: list[Option]) -> str:
         for option in options
     ]
     return heading + table(["setting", "default", "takes", "a change needs", ""], rows)
+
+
+def relay_limits_table() -> str:
+    """Every limit that `/.well-known/tokenim` advertises, in one table, as a relay without settings has it."""
+    remarks = remarks_in(limits)
+    rows = (
+        [f"`{name}`", f"{value:,}", remarks.get(name.upper(), "")]
+        for name, value in Settings().limits.advertised().items()
+    )
+    return table(["limit", "value", ""], rows)
 
 
 def variables_table() -> str:

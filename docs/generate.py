@@ -19,6 +19,7 @@ from docs.command_tables import commands_table, exits_table
 from docs.config_tables import (
     account_roles_table,
     figures_table,
+    relay_limits_table,
     retention_table,
     settings_table,
     variables_table,
@@ -174,6 +175,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands_table,
     "exits": exits_table,
     "settings": settings_table,
+    "relay_limits": relay_limits_table,
     "variables": variables_table,
     "account_roles": account_roles_table,
     "figures": figures_table,

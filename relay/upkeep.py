@@ -17,7 +17,7 @@ from relay.adapters.doctor.certificate import check_tls
 from relay.adapters.doctor.findings import Finding
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
-from relay.config import Settings, split_listen
+from relay.config import Settings, is_loopback, split_listen
 from relay.ports.clock import Clock
 from relay.services.audit import Action, Audit
 from relay.services.roles import Roles
@@ -70,6 +70,12 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield machine_checks.check_listen(host, port, is_running=is_in_use(folder.path))
     now_ms = (clock or SystemClock()).now_ms()
     yield check_tls(settings.tls.certificate, settings.tls.key, settings.origin, now_ms)
+    yield machine_checks.check_proxy(
+        settings.origin,
+        on_loopback=is_loopback(host),
+        has_tls=settings.tls.certificate is not None,
+        has_trusted=bool(settings.proxy.trusted),
+    )
     yield machine_checks.check_descriptors()
     yield folder_checks.check_rights(folder)
     yield folder_checks.check_disk(place)

@@ -35,7 +35,10 @@ class StartRefused(Exception):
 def _os_refusal(path: Path, error: OSError) -> StartRefused:
     match error.errno:
         case errno.EACCES | errno.EPERM:
-            hint = "give its owner's rights back, or start the relay as the user it belongs to"
+            hint = (
+                "give its owner's rights back, or start the relay as the user it belongs to; "
+                "if it is not there yet, make it as root and give it to the relay's user"
+            )
         case errno.ENOSPC | errno.EDQUOT:
             hint = "the disk is full: make room, then start again"
         case errno.EROFS:

@@ -140,8 +140,9 @@ def _text_of(path: Path) -> str:
 @audit.command("export")
 @data_option
 @config_option
+@json_option
 @click.argument("file", type=click.Path(path_type=Path))
-def audit_export(data: Path | None, config: Path | None, file: Path) -> None:
+def audit_export(data: Path | None, config: Path | None, as_json: bool, file: Path) -> None:
     """Write the whole log to a new FILE, as JSON lines that can be verified elsewhere; a relay may run meanwhile."""
     from relay.adapters.data_folder import StartRefused
     from relay.log_files import export_audit
@@ -154,4 +155,5 @@ def audit_export(data: Path | None, config: Path | None, file: Path) -> None:
         fail(f"{file}: cannot be written: {error.strerror}", REFUSED)
     except StartRefused as error:
         fail(str(error), error.exit_code)
-    click.echo(f"{rows} rows in {file}")
+    told = {"file": str(file.absolute()), "rows": rows}
+    click.echo(json.dumps(told) if as_json else f"{rows} rows in {file}")

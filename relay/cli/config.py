@@ -29,8 +29,9 @@ def config_group() -> None:
 
 @config_group.command("init")
 @data_option
+@json_option
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-def config_init(data: Path | None, file: Path | None) -> None:
+def config_init(data: Path | None, as_json: bool, file: Path | None) -> None:
     """Write a FILE with every setting, its meaning and its default, to begin with; default: config.toml in the data folder."""
     from relay.config import FILE_NAME, commented_file
 
@@ -47,7 +48,7 @@ def config_init(data: Path | None, file: Path | None) -> None:
         fail(f"{file}: is there already, and stays as it is: name another file", REFUSED)
     except OSError as error:
         fail(f"{file}: cannot be written ({error.strerror})", REFUSED)
-    click.echo(f"wrote {file}")
+    click.echo(json.dumps({"file": str(file.absolute())}) if as_json else f"wrote {file}")
 
 
 @config_group.command("show")
@@ -84,7 +85,8 @@ def _row(option: "Option", source: "Source", *, as_json: bool) -> str:
 @config_group.command("check")
 @data_option
 @config_option
-def config_check(data: Path | None, config: Path | None) -> None:
+@json_option
+def config_check(data: Path | None, config: Path | None, as_json: bool) -> None:
     """Say whether the settings and the files they name can be used; if not, which one and why."""
     from relay.adapters.data_folder import StartRefused
     from relay.app import tls_of
@@ -94,6 +96,10 @@ def config_check(data: Path | None, config: Path | None) -> None:
         tls_of(settings)
     except StartRefused as error:
         fail(str(error), error.exit_code)
+    if as_json:
+        roles = {name: list(permissions) for name, permissions in (settings.roles or {}).items()}
+        click.echo(json.dumps({"ok": True, "roles": roles}))
+        return
     for name, permissions in (settings.roles or {}).items():
         click.echo(f"role {name}: {', '.join(permissions) or 'no permissions'}")
     click.echo("the settings are in order")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import config_option, data_option, fail, loaded, settings_of
+from .options import config_option, data_option, fail, json_option, loaded, settings_of
 
 if TYPE_CHECKING:
     from relay.adapters.data_folder import DataFolder
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     help="Where to serve the dashboard and figures to who runs the relay; off without.",
 )
 @config_option
-def serve(data: Path | None, listen: str | None, admin_listen: str | None, config: Path | None) -> None:
+@json_option
+def serve(
+    data: Path | None, listen: str | None, admin_listen: str | None, config: Path | None, as_json: bool
+) -> None:
     """Run the relay until SIGTERM or Ctrl-C; SIGHUP reads the settings again."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
     from relay.adapters.process import raise_descriptors
@@ -42,12 +46,15 @@ def serve(data: Path | None, listen: str | None, admin_listen: str | None, confi
     os.umask(0o077)  # the database, its WAL and blobs are nobody else's business
     try:
         with open_data_folder(settings.data_folder) as folder:
-            asyncio.run(_serve(settings, folder, lambda: loaded(config, command_line).settings))
+            load = lambda: loaded(config, command_line).settings  # noqa: E731  (called again at each SIGHUP)
+            asyncio.run(_serve(settings, folder, load, as_json=as_json))
     except StartRefused as error:
         fail(str(error), error.exit_code)
 
 
-async def _serve(settings: "Settings", folder: "DataFolder", load: Callable[[], "Settings"]) -> None:
+async def _serve(
+    settings: "Settings", folder: "DataFolder", load: Callable[[], "Settings"], *, as_json: bool
+) -> None:
     from relay.app import open_relay
     from relay.services.roles import Authority
 
@@ -59,11 +66,11 @@ async def _serve(settings: "Settings", folder: "DataFolder", load: Callable[[], 
         loop.add_signal_handler(number, stop.set)
     async with open_relay(settings, folder) as relay:
         if relay.owner_invite is not None:
-            print_invite(str(relay.owner_invite))
+            print_invite(str(relay.owner_invite), as_json=as_json)
         if relay.admin_url is not None:
-            click.echo(f"admin {relay.admin_url}")
-        click.echo(f"ready {relay.url}")
-        if sys.stdout.isatty():
+            _tell("admin", relay.admin_url, as_json=as_json)
+        _tell("ready", relay.url, as_json=as_json)
+        if sys.stdout.isatty() and not as_json:
             if relay.admin_url is not None:
                 made = await relay.commands.run("dashboard.link", {}, by=Authority.of_machine(os.getuid()))
                 click.echo(
@@ -111,10 +118,14 @@ async def _until_told_or_broken(stop: asyncio.Event, store_failed: asyncio.Event
         )
 
 
-def print_invite(link: str) -> None:
+def _tell(word: str, what: str, *, as_json: bool) -> None:
+    click.echo(json.dumps({word: what}) if as_json else f"{word} {what}")
+
+
+def print_invite(link: str, *, as_json: bool = False) -> None:
     """The line `invite LINK`; on a terminal with a QR code and what to do with it."""
-    click.echo(f"invite {link}")
-    if sys.stdout.isatty():
+    _tell("invite", link, as_json=as_json)
+    if sys.stdout.isatty() and not as_json:
         import segno
 
         click.echo("\nWho registers with this link owns the relay. On this machine:\n")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from typing import Final
 
 from relay.ports.clock import Clock
 from relay.ports.invites import Invite, InviteStore
@@ -13,6 +14,9 @@ from relay.wire import limits
 from relay.wire.audit_rows import Party
 from relay.wire.errors import Conflict, InviteInvalid, MalformedRequest, NotAllowed, NotFound
 from relay.wire.links import InviteLink, encode_id
+
+MAX_SECONDS: Final = 10**9
+"""Of an invite by an operator: about 31 years."""
 
 
 def invite_name(invite: Invite) -> str:
@@ -93,8 +97,8 @@ class Invites:
         self._roles.check_known(role)
         if not 1 <= uses <= limits.MAX_INVITE_USES:
             raise MalformedRequest(f"an invite has 1 to {limits.MAX_INVITE_USES} uses")
-        if ttl_seconds is not None and not 1 <= ttl_seconds <= 10**9:
-            raise MalformedRequest("an invite lives at least one second")
+        if ttl_seconds is not None and not 1 <= ttl_seconds <= MAX_SECONDS:
+            raise MalformedRequest(f"an invite lives for 1 to {MAX_SECONDS:,} seconds")
         stay_seconds = _stay_of(role, hosts, stay_seconds)
         self._roles.require_all_of(role, by=act.by)
         secret = self._randomness(limits.INVITE_SECRET_BYTES)

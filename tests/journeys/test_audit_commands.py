@@ -106,3 +106,14 @@ def test_e4_a_backup_and_a_refused_reload_are_recorded(tmp_path: Path):
         (operator, "backup", str((tmp_path / "stopped.tar").stat().st_size), "done"),
     ]
     assert run("audit", "verify", *where).returncode == 0
+
+
+def test_an_export_tells_scripts_what_it_wrote(tmp_path: Path):
+    data, export = tmp_path / "data", tmp_path / "export"
+    with serving(data):
+        pass
+    exported = run("audit", "export", "--data", str(data), str(export), "--json")
+    assert json.loads(exported.stdout) == {
+        "file": str(export),
+        "rows": len(export.read_text("utf-8").splitlines()) - 1,
+    }

@@ -97,7 +97,7 @@ def test_a_data_folder_in_use(tmp_path: Path):
         assert served.stop()[0] == 0
     lines = [json.loads(line) for line in doctor.stdout.splitlines()]
     failing = [line for line in lines if line["state"] == "failed"]
-    assert (doctor.returncode, failing, len(lines)) == (0, [], 14)
+    assert (doctor.returncode, failing, len(lines)) == (0, [], 15)
     assert finished.returncode == 1
     assert "another relay process uses this data folder" in one_line(finished)
 
@@ -182,6 +182,7 @@ def test_the_settings_in_effect_are_shown_with_their_sources(tmp_path: Path):
     assert told["data"] == (data[1], "command line", None)
     assert told["origin"] == (None, "default", None)
     assert run("config", "check", *data).returncode == 0
+    assert json.loads(run("config", "check", *data, "--json").stdout) == {"ok": True, "roles": {}}
     file.write_text("[limits]\nmailbox_envelops = 5\n")
     wrong = run("config", "check", *data)
     assert wrong.returncode == 2

@@ -35,3 +35,21 @@ def test_no_line_of_a_list_of_commands_is_cut(command, path):
 def test_there_are_groups_in_both_commands():
     assert len([path for command, path in ALL if command is tokenim]) > 5
     assert len([path for command, path in ALL if command is main]) > 3
+
+
+def test_every_command_of_operators_takes_data_and_json():
+    """What scripts rely on; `audit verify --exported` needs no folder, and takes the option all the same."""
+    groups: list[tuple[str, click.Group]] = [("tokenim-relay", main)]
+    lacking = []
+    seen = 0
+    while groups:
+        path, group = groups.pop()
+        for name, each in group.commands.items():
+            if isinstance(each, click.Group):
+                groups.append((f"{path} {name}", each))
+                continue
+            seen += 1
+            options = {word for parameter in each.params for word in parameter.opts}
+            lacking += [f"{path} {name} {word}" for word in ("--data", "--json") if word not in options]
+    assert seen > 30
+    assert lacking == []

@@ -217,7 +217,7 @@ def test_too_old_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     arguments = ["doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
     well = CliRunner().invoke(main, arguments)
-    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 14)
+    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 15)
     loosen_key(data)
     ill = CliRunner().invoke(main, [*arguments, "--json"])
     lines = [json.loads(line) for line in ill.stdout.splitlines()]
@@ -228,7 +228,7 @@ def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     unusable = CliRunner().invoke(main, ["doctor", "--data", str(data), "--listen", "nowhere", "--json"])
     lines = [json.loads(line) for line in unusable.stdout.splitlines()]
     assert (unusable.exit_code, lines[0]["check"], lines[0]["state"]) == (1, "config", "failed")
-    assert len(lines) == 14
+    assert len(lines) == 15
 
 
 def test_the_settings_in_the_data_folder_are_looked_at(data: Path):
@@ -237,3 +237,21 @@ def test_the_settings_in_the_data_folder_are_looked_at(data: Path):
     first = json.loads(told.stdout.splitlines()[0])
     assert (told.exit_code, first["check"], first["state"]) == (1, "config", "failed")
     assert "registration" in first["found"]
+
+
+@pytest.mark.parametrize(
+    ("on_loopback", "origin", "has_tls", "has_trusted", "state"),
+    [
+        (True, "https://chat.example", False, False, "warning"),
+        (True, "https://chat.example", False, True, "ok"),
+        (True, "https://chat.example", True, False, "ok"),
+        (True, None, False, False, "ok"),
+        (False, "https://chat.example", False, False, "ok"),
+    ],
+)
+def test_a_proxy_of_this_machine_that_is_not_trusted_is_told(
+    on_loopback: bool, origin: str | None, has_tls: bool, has_trusted: bool, state: str
+):
+    line = machine.check_proxy(origin, on_loopback=on_loopback, has_tls=has_tls, has_trusted=has_trusted)
+    assert line.state == state
+    assert (line.mend is None) == (state == "ok")

@@ -115,6 +115,17 @@ def check_listen(host: str, port: int, *, is_running: bool) -> Finding:
     return ok("listen", f"{shown} is free")
 
 
+def check_proxy(origin: str | None, *, on_loopback: bool, has_tls: bool, has_trusted: bool) -> Finding:
+    """Whether limits by address count anybody: what comes from loopback, by a proxy that is not trusted, does not."""
+    if has_tls or has_trusted or not on_loopback or not (origin or "").startswith("https://"):
+        return ok("proxy", "addresses are counted as they come")
+    return warning(
+        "proxy",
+        "`origin` is https, and no proxy is trusted: limits by address count nobody",
+        "name the proxy in `proxy.trusted`, like 127.0.0.1",
+    )
+
+
 def check_descriptors(limit: Callable[[], int] | None = None) -> Finding:
     """How many files and connections the process may have open."""
     soft = (limit or _descriptors)()
