@@ -16,12 +16,29 @@ _PAGE: Final = """
             WHERE d.account_id = a.account_id),
            (SELECT coalesce(sum(b.length), 0) FROM blobs AS b WHERE b.owner_id = a.account_id)
     FROM accounts AS a LEFT JOIN handles AS h USING (account_id)
-    WHERE a.account_id > ?1 AND (?2 = '' OR a.role = ?2) AND (?3 IS NULL OR a.suspended = ?3)"""
-_OF_HANDLES: Final = (
-    " AND a.account_id IN (SELECT account_id FROM handles WHERE handle >= ?5 AND handle < ?6)"
-)
-_IN_ORDER: Final = " ORDER BY a.account_id LIMIT ?4"
+    WHERE a.account_id > ?"""
+_OF_ROLE: Final = " AND a.role = ?"
+_SUSPENDED: Final = {
+    True: " AND a.suspended = 1",
+    False: " AND a.suspended = 0",
+}  # words: an index is of those
+_OF_HANDLES: Final = " AND a.account_id IN (SELECT account_id FROM handles WHERE handle >= ? AND handle < ?)"
+_IN_ORDER: Final = " ORDER BY a.account_id LIMIT ?"
 _PAST_ALL: Final = "\x7f"  # above every character of a handle
+
+
+def page_query(wanted: Wanted, *, after: bytes, limit: int) -> tuple[str, tuple[object, ...]]:
+    """(Statement, parameters): only what is asked for stands in it, so that the indices of roles and suspensions are used."""
+    statement, given = _PAGE, list[object]([after])
+    if wanted.role:
+        statement += _OF_ROLE
+        given.append(wanted.role)
+    if wanted.suspended is not None:
+        statement += _SUSPENDED[wanted.suspended]
+    if begins := wanted.handle_begins:
+        statement += _OF_HANDLES
+        given += [begins, begins + _PAST_ALL]
+    return statement + _IN_ORDER, (*given, limit)
 
 
 class SqliteDirectory:
@@ -32,12 +49,7 @@ class SqliteDirectory:
 
     async def page(self, wanted: Wanted, *, after: bytes, limit: int) -> tuple[ListedAccount, ...]:
         """Accounts with ids above `after`."""
-        suspended = None if wanted.suspended is None else int(wanted.suspended)
-        parameters: tuple[object, ...] = (after, wanted.role, suspended, limit)
-        of_handles = ""
-        if begins := wanted.handle_begins:
-            of_handles, parameters = _OF_HANDLES, (*parameters, begins, begins + _PAST_ALL)
-        rows = await self._reader.rows(_PAGE + of_handles + _IN_ORDER, parameters)
+        rows = await self._reader.rows(*page_query(wanted, after=after, limit=limit))
         return tuple(
             ListedAccount(account_id, role, bool(is_suspended), *rest)
             for account_id, role, is_suspended, *rest in rows
