@@ -12,7 +12,6 @@ from .group_commits import SignedCommit
 from .group_epoch import EpochKeys
 from .group_log import GroupView, open_entry
 from .group_requests import speaks_for
-from .group_rights import Role
 from .group_rules import WHO_MAY
 from .group_state import GroupState, Member
 from .manifest_chain import VerifiedManifest
@@ -78,5 +77,4 @@ def _is_within_rights(change: Change, committer: Member, own: Member) -> bool:
         return is_leave and speaks_for(committer, own, request.kind)
     if not isinstance(change, Remove | Ban) or change.account != own.account:
         return False
-    outranks = committer.role is Role.OWNER or committer.role > own.role
-    return outranks and bool(committer.rights & WHO_MAY[type(change)])
+    return committer.role.outranks(own.role) and bool(committer.rights & WHO_MAY[type(change)])

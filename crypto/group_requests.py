@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from .errors import InvalidSignature, ManifestRefused, UnknownDevice
 from .group_changes import RequestKind, SignedRequest
-from .group_rights import Right, Role
+from .group_rights import Right
 from .group_state import Member
 from .manifest_chain import VerifiedManifest
 from .primitives import ed25519_verify
@@ -16,9 +16,8 @@ def speaks_for(committer: Member, member: Member, kind: RequestKind) -> bool:
     """Whether the committer could do to the member, without its request, what the request asks for: remove it, and add it
     anew with other wants. Then nothing hangs on the signature, which members judge only who know the member's device list.
     """
-    outranks = committer.role is Role.OWNER or committer.role > member.role
     needed = Right.REMOVE if kind is RequestKind.LEAVE else Right.REMOVE | Right.ADD
-    return outranks and not needed & ~committer.rights
+    return committer.role.outranks(member.role) and not needed & ~committer.rights
 
 
 def may_answer(committer: Member, member: Member, kind: RequestKind) -> bool:

@@ -19,6 +19,10 @@ class Role(IntEnum):
     ADMIN = 4  # also appoints below itself, and changes settings
     OWNER = 5  # all, also to appoint and dismiss owners
 
+    def outranks(self, other: "Role") -> bool:
+        """Whether it is higher, or an owner's: those may do everything to each other."""
+        return self is Role.OWNER or self > other
+
 
 class Right(IntFlag):
     """What a member can do; bits of a u32. Unknown bits are kept, and give nothing."""

@@ -44,13 +44,7 @@ from .group_state import GroupState, Member
 from .manifest_chain import VerifiedManifest
 from .primitives import ed25519_verify
 
-__all__ = [
-    "WHO_MAY",
-    "Draft",
-    "apply_commit",
-    "begin_draft",
-    "verify_committer",
-]
+__all__ = ["WHO_MAY", "Draft", "apply_commit", "begin_draft", "verify_committer"]
 
 Manifests = Mapping[bytes, VerifiedManifest]
 
@@ -98,7 +92,7 @@ class Draft:
     def outranked(self, account: bytes) -> Member:
         """The target, if the committer outranks it: it has a higher role, or is an owner."""
         member = self.target(account)
-        if self.committer.role is not Role.OWNER and member.role >= self.committer.role:
+        if not self.committer.role.outranks(member.role):
             raise CommitRefused("a change of a member whom the committer does not outrank")
         return member
 
@@ -120,7 +114,7 @@ class Draft:
 
     def may_appoint(self, role: Role) -> bool:
         """Whether the committer may make somebody this: below itself, unless it is an owner."""
-        return role < self.committer.role or self.committer.role is Role.OWNER
+        return self.committer.role.outranks(role)
 
     @property
     def kind(self) -> CommitKind:

@@ -1,5 +1,6 @@
 """The own delivery token of each group at the relay: there while this account is in the group, and a week longer."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from client.own_tokens import OLD_TOKEN_MS, drop_token, hash_of, put_token
@@ -36,23 +37,25 @@ async def end_group_token(transport: Transport, database: Database, system: Syst
     Until then members who were away fetch by it the device list that tells which device signed, if this account committed.
     Raises RelayUnreachable, Refused.
     """
-    known = await database.read(lambda tx: known_own_token(tx, group_id))
-    if known is None:
-        return
-    token, is_registered = known
-    if is_registered:
-        await put_token(transport, hash_of(token), GROUP, expires_at_ms=system.now_ms() + OLD_TOKEN_MS)
-    await database.run(lambda tx: own_token_removed(tx, group_id))
+    ends_at_ms = system.now_ms() + OLD_TOKEN_MS
+    await _let_go(
+        database, group_id, lambda hashed: put_token(transport, hashed, GROUP, expires_at_ms=ends_at_ms)
+    )
 
 
 async def remove_group_token(transport: Transport, database: Database, group_id: bytes) -> None:
     """Nobody reaches this account by the token of this group any more. Raises RelayUnreachable, Refused."""
+    await _let_go(database, group_id, lambda hashed: drop_token(transport, hashed))
+
+
+async def _let_go(database: Database, group_id: bytes, tell: Callable[[bytes], Awaitable[None]]) -> None:
+    """The relay is told first, with the token's hash: whoever is killed in between tells it again."""
     known = await database.read(lambda tx: known_own_token(tx, group_id))
     if known is None:
         return
     token, is_registered = known
     if is_registered:
-        await drop_token(transport, hash_of(token))
+        await tell(hash_of(token))
     await database.run(lambda tx: own_token_removed(tx, group_id))
 
 
