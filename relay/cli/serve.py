@@ -46,8 +46,9 @@ def serve(
     os.umask(0o077)  # the database, its WAL and blobs are nobody else's business
     try:
         with open_data_folder(settings.data_folder) as folder:
-            load = lambda: loaded(config, command_line).settings  # noqa: E731  (called again at each SIGHUP)
-            asyncio.run(_serve(settings, folder, load, as_json=as_json))
+            asyncio.run(
+                _serve(settings, folder, lambda: loaded(config, command_line).settings, as_json=as_json)
+            )
     except StartRefused as error:
         fail(str(error), error.exit_code)
 

@@ -170,17 +170,14 @@ def explore(schema: Any, url: str, device: RawDevice, mode: GenerationMode) -> i
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("who", WHO)
-def test_what_is_made_from_the_public_description_is_answered_as_it_says(
-    town: Town, who: str, mode: GenerationMode
+@pytest.mark.parametrize(
+    ("listener", "path", "least"),
+    [("url", "/v1/openapi.json", 100), ("admin_url", "/admin/v1/openapi.json", 50)],
+    ids=["public", "operators"],
+)
+def test_what_is_made_from_a_description_is_answered_as_it_says(
+    town: Town, listener: str, path: str, least: int, who: str, mode: GenerationMode
 ) -> None:
-    schema = schemathesis.openapi.from_dict(description(town.url, "/v1/openapi.json"))
-    assert explore(schema, town.url, town.devices[who], mode) > 100
-
-
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("who", WHO)
-def test_what_is_made_from_the_operators_description_is_answered_as_it_says(
-    town: Town, who: str, mode: GenerationMode
-) -> None:
-    schema = schemathesis.openapi.from_dict(description(town.admin_url, "/admin/v1/openapi.json"))
-    assert explore(schema, town.admin_url, town.devices[who], mode) > 50
+    url = getattr(town, listener)
+    schema = schemathesis.openapi.from_dict(description(url, path))
+    assert explore(schema, url, town.devices[who], mode) > least
