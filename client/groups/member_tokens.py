@@ -82,18 +82,21 @@ def tell_newcomers(
 def tell_tokens(
     tx: Transaction, account: Account, state: GroupState, newcomers: Iterable[bytes], system: System
 ) -> None:
-    """These get the tokens of all whom they may have to reach, as far as they are known here."""
+    """These get the tokens of all whom they may have to reach, as far as they are known here: of a broadcast group those who
+    speak, or a new device of theirs, everybody's, and who listens those of the speakers.
+    """
     known, mine = group_tokens(tx, state.group_id), known_own_token(tx, state.group_id)
     if mine is not None:
         known[account.account_id] = mine[0]
     told = {one.account: known[one.account] for one in state.members if one.account in known}
-    if state.is_broadcast:
-        speaking = {one for one in told if state.by_account[one].speaks}
-        told_to_newcomers = {one: token for one, token in told.items() if one in speaking}
-    else:
-        told_to_newcomers = told
-    for body in _bodies(state.group_id, told_to_newcomers):
-        draft_signal(tx, account, newcomers, ContentType.GROUP_TOKENS, body, system)
+    of_speakers = {one: token for one, token in told.items() if state.by_account[one].speaks}
+    reach_all, reach_speakers = [], []
+    for one in newcomers:
+        listens = state.is_broadcast and not state.by_account[one].speaks
+        (reach_speakers if listens else reach_all).append(one)
+    for accounts, tokens in ((reach_all, told), (reach_speakers, of_speakers)):
+        for body in _bodies(state.group_id, tokens) if accounts else ():
+            draft_signal(tx, account, accounts, ContentType.GROUP_TOKENS, body, system)
 
 
 def _publish(

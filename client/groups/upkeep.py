@@ -28,6 +28,7 @@ from relay.wire.links import encode_id
 from .bodies import AskBody, Lacks, encode
 from .following import has_secret
 from .hand_outs import welcome_soon
+from .member_tokens import tell_tokens
 from .wanted import want, want_cut
 
 ASK_AGAIN_MS: Final = 10 * 60_000
@@ -157,6 +158,7 @@ def _heed_lists(tx: Transaction, account: Account, row: GroupRow, system: System
         # Another device is told by this one, whom it trusts: nobody else can put it into a group.
         if len(account.own.manifest.devices) > 1:
             welcome_soon(tx, account, row, [account.account_id], system)
+            tell_tokens(tx, account, state, [account.account_id], system)
         if not mine.may_commit and account.own.version > mine.manifest_version:
             _ask_entitled(tx, account, row, AskBody(row.group_id, Lacks.LIST), system)
         note_list_told(tx, row.group_id, account.own.version)

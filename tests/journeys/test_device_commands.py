@@ -95,13 +95,21 @@ async def test_messages_of_own_devices_are_printed_when_asked_for(relay, tmp_pat
     assert [one["text"] for one in await done(laptop, "history", "bob")] == ["from the phone", "again"]
 
 
-async def test_a_new_device_is_in_the_groups_after_the_commands_that_linked_it(relay, tmp_path):
-    phone, laptop = tmp_path / "phone", tmp_path / "laptop"
+@pytest.mark.parametrize("kind", [(), ("--broadcast",)], ids=["group", "broadcast"])
+async def test_a_new_device_is_in_the_groups_after_the_commands_that_linked_it(relay, tmp_path, kind):
+    phone, laptop, bob = tmp_path / "phone", tmp_path / "laptop", tmp_path / "bob"
     await done(phone, "register", relay.invite, "--handle", "alice")
-    (group,) = await done(phone, "group", "create", "good friends")
+    await done(bob, "register", await relay.create_invite())
+    (group,) = await done(phone, "group", "create", "good friends", *kind)
+    (way,) = await done(phone, "group", "invite", "good friends", "--role", "listener")
+    await done(bob, "group", "join", way["link"])
+    for one in (phone, bob):
+        await done(one, "listen", "--until-caught-up")
     await link(relay, phone, laptop)
     # From here on the phone is off.
     await done(laptop, "listen", "--until-caught-up")
     (shown,) = await done(laptop, "group", "list")
     assert (shown["id"], shown["status"]) == (group["id"], "member")
     await done(laptop, "send", "group:good friends", "from the laptop")
+    heard = await done(bob, "listen", "--until-caught-up")
+    assert [one["text"] for one in heard if one["type"] == "text"] == ["from the laptop"]
