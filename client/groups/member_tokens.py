@@ -90,7 +90,8 @@ def tell_tokens(
         known[account.account_id] = mine[0]
     told = {one.account: known[one.account] for one in state.members if one.account in known}
     of_speakers = {one: token for one, token in told.items() if state.by_account[one].speaks}
-    reach_all, reach_speakers = [], []
+    reach_all: list[bytes] = []
+    reach_speakers: list[bytes] = []
     for one in newcomers:
         listens = state.is_broadcast and not state.by_account[one].speaks
         (reach_speakers if listens else reach_all).append(one)
