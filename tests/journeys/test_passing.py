@@ -36,6 +36,8 @@ async def befriended(alice: Client, bob: Client) -> None:
 async def test_who_types_and_who_is_here_is_told_at_once_or_never(tmp_path):
     async with open_people(tmp_path, "alice", "bob") as people:
         alice, bob = await people.enter("alice"), await people.enter("bob")
+        for one in (alice, bob):
+            await one.set_privacy(Privacy(receipts=False))  # these go by the outbox, some seconds later
         await befriended(alice, bob)
         assert await alice.typing("bob") is True
         assert await alice.typing("bob") is False  # told just now
@@ -45,7 +47,7 @@ async def test_who_types_and_who_is_here_is_told_at_once_or_never(tmp_path):
         assert await bob.presence("alice") is True
         (here,) = await next_of(alice, Presence)
         assert (here.name, here.is_here) == ("bob", True)
-        await alice.set_privacy(Privacy(typing=False))
+        await alice.set_privacy(Privacy(receipts=False, typing=False))
         assert await alice.typing("bob") is False
         assert await alice.presence("bob") is True
         assert await bob.outbox_size() == await alice.outbox_size() == 0
