@@ -131,6 +131,9 @@ MAX_LINK_MAILBOXES: Final = 10_000  # of one relay, in memory
 MAX_LINK_BYTES: Final = 67_108_864  # of all of them together
 MAX_LINK_READERS: Final = 8  # that wait at one mailbox
 
+# Push wakeups.
+WAKE_TOKEN_BYTES: Final = 16  # all that a wakeup carries
+
 # Connections.
 CONNECTIONS: Final = 50_000
 CONNECTIONS_OF_ADDRESS: Final = 2_000  # of an address prefix: IPv4 /24, IPv6 /48
