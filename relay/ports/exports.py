@@ -25,6 +25,7 @@ class Section(StrEnum):
     PREKEYS = "prekeys"  # how many of each kind
     MAILBOXES = "mailboxes"  # what waits, in figures
     PROFILES = "profiles"  # version and length
+    PUSHES = "push_registrations"  # of its devices: where, and the wakeup under way; not the address, which wakes them
     BLOBS = "blobs"  # lengths and hashes of ciphertexts; not the ids, which open them
     LOGS = "logs"  # sealed logs
     LOG_ENTRIES = "log_entries"  # place, time and length of each

@@ -17,6 +17,7 @@ from .invites import InviteStore
 from .mailboxes import MailboxStore
 from .prekeys import PrekeyStore
 from .profiles import ProfileStore
+from .pushes import PushStore
 from .reserved_handles import ReservedHandleStore
 from .sealed_logs import AccountLogStore, GroupLogStore
 from .sealing import Sealing
@@ -68,6 +69,10 @@ class Store(Protocol):
     @property
     def profiles(self) -> ProfileStore:
         """What accounts say of themselves, sealed."""
+
+    @property
+    def pushes(self) -> PushStore:
+        """Where devices are woken, and the wakeups under way."""
 
     @property
     def invites(self) -> InviteStore:

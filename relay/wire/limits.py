@@ -133,6 +133,8 @@ MAX_LINK_READERS: Final = 8  # that wait at one mailbox
 
 # Push wakeups.
 WAKE_TOKEN_BYTES: Final = 16  # all that a wakeup carries
+PUSH_SECONDS: Final = 18_000  # a wakeup that no push service took for so long is dropped
+MAX_PUSH_TARGET_CHARACTERS: Final = 2_048  # of a URL, or of a token at APNs or FCM
 
 # Connections.
 CONNECTIONS: Final = 50_000

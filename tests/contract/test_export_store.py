@@ -16,6 +16,8 @@ from relay.ports.holds import Hold
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import Submission
 from relay.ports.profiles import Profile
+from relay.ports.pusher import PushAddress
+from relay.ports.pushes import PendingWakeup, PushRegistration
 from relay.ports.reserved_handles import ReservedHandle
 from relay.ports.sealed_logs import LogQuota
 from relay.ports.store import Store
@@ -58,6 +60,10 @@ async def fill(store: Store, name: str) -> Account:
         await store.invites.create(invite)
     await store.holds.put(Hold(whose, "case-7", NOW_MS, NOW_MS + 9))
     await store.profiles.put(whose, Profile(1, bytes(9)))
+    for device_id in devices:
+        address = PushAddress("webhook", f"https://{name}.example/")
+        await store.pushes.register(PushRegistration(device_id, bytes(16), address, bytes(16)))
+    await store.pushes.note((PendingWakeup(devices[0], bytes(16), NOW_MS, NOW_MS, 0, urgent=False),), ())
     keys = [*standing_prekeys(), *one_time_prekeys(PrekeyKind.ONE_TIME, 7, 4)]
     await store.prekeys.append(devices[0], keys)
     await store.accounts.spend_nonce(devices[0], bytes(16), expires_at_ms=NOW_MS + 1)

@@ -74,7 +74,7 @@ async def test_c2_no_column_can_hold_a_sender_or_an_address(tmp_path: Path) -> N
             "account_logs",
         ),
         *("account_deletions", "kept_handles", "holds", "held_envelopes", "profiles"),
-        *("guests", "guest_hosts", "reserved_handles"),
+        *("guests", "guest_hosts", "reserved_handles", "push_registrations", "push_wakeups"),
     }
 
 

@@ -64,6 +64,7 @@ def remove_device(image: Image, device_id: bytes) -> None:
     del image.mailboxes[device_id]
     image.shelves.pop(device_id, None)
     image.seen_days.pop(device_id, None)
+    image.pushes.forget(device_id)
     for key in [key for key in image.nonces if key[0] == device_id]:
         del image.nonces[key]
 

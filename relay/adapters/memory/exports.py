@@ -180,6 +180,20 @@ def _profiles(image: Image, account_id: bytes) -> Iterator[Row]:
         yield {"version": profile.version, "bytes": len(profile.sealed)}
 
 
+def _pushes(image: Image, account_id: bytes) -> Iterator[Row]:
+    for device_id in _devices_of(image, account_id):
+        registration = image.pushes.registrations.get(device_id)
+        if registration is not None:
+            wakeup = image.pushes.wakeups.get(device_id)
+            yield {
+                "device_id": device_id,
+                "kind": registration.address.kind,
+                "wakeup_begun_at_ms": None if wakeup is None else wakeup.begun_at_ms,
+                "wakeup_attempts": None if wakeup is None else wakeup.attempts,
+                "wakeup_sent_at_ms": None if wakeup is None else wakeup.sent_at_ms,
+            }
+
+
 def _blobs(image: Image, account_id: bytes) -> Iterator[Row]:
     owned = (one for one in image.blobs.values() if one.owner_id == account_id)
     for blob in sorted(owned, key=lambda one: one.length):
@@ -275,6 +289,7 @@ _ROWS: Final[Mapping[Section, Callable[[Image, bytes], Iterator[Row]]]] = {
     Section.PREKEYS: _prekeys,
     Section.MAILBOXES: _mailboxes,
     Section.PROFILES: _profiles,
+    Section.PUSHES: _pushes,
     Section.BLOBS: _blobs,
     Section.LOGS: _logs,
     Section.LOG_ENTRIES: _log_entries,

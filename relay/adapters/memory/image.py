@@ -13,6 +13,7 @@ from relay.ports.holds import Hold
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import MissedRange, StoredEnvelope
 from relay.ports.profiles import Profile
+from relay.ports.pushes import PendingWakeup, PushRegistration
 from relay.ports.reserved_handles import ReservedHandle
 from relay.ports.sealed_logs import LogEntry
 from relay.ports.usage import UsageDay
@@ -115,6 +116,19 @@ class HeldEnvelope:
 
 
 @dataclass(slots=True, eq=False)
+class PushRows:
+    """Registrations at push services and the outbox of wakeups, by device id."""
+
+    registrations: dict[bytes, PushRegistration] = field(default_factory=dict)
+    wakeups: dict[bytes, PendingWakeup] = field(default_factory=dict)
+
+    def forget(self, device_id: bytes) -> None:
+        """The device has none any more."""
+        self.registrations.pop(device_id, None)
+        self.wakeups.pop(device_id, None)
+
+
+@dataclass(slots=True, eq=False)
 class Image:
     """Everything that is committed."""
 
@@ -136,6 +150,7 @@ class Image:
     kept_handles: dict[str, tuple[bytes | None, int]] = field(default_factory=dict)
     """Handle → who may take it again, and until when (ms) nobody else may."""
     profiles: dict[bytes, Profile] = field(default_factory=dict)
+    pushes: PushRows = field(default_factory=PushRows)
     usage: dict[int, UsageDay] = field(default_factory=dict)
     holds: dict[bytes, Hold] = field(default_factory=dict)
     held_envelopes: list[HeldEnvelope] = field(default_factory=list)

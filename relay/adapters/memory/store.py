@@ -27,6 +27,7 @@ from .invites import MemoryInvites
 from .mailboxes import MemoryMailboxes, jump
 from .prekeys import MemoryPrekeys, drop_one_time_keys
 from .profiles import MemoryProfiles
+from .pushes import MemoryPushes
 from .reserved_handles import MemoryReservedHandles
 from .sealing import MemorySealing
 from .transparency import MemoryLog
@@ -50,6 +51,7 @@ class MemoryStore:
         self.exports = MemoryExports(gate)
         self.holds = MemoryHolds(gate)
         self.profiles = MemoryProfiles(gate)
+        self.pushes = MemoryPushes(gate)
         self.invites = MemoryInvites(gate)
         self.guests = MemoryGuests(gate)
         self.reserved_handles = MemoryReservedHandles(gate)

@@ -120,6 +120,13 @@ _QUERIES: Final[Mapping[Section, _Query]] = MappingProxyType(
             ("version", "bytes"),
             "SELECT version, length(sealed) FROM profiles WHERE account_id = ?1 LIMIT ?2",
         ),
+        Section.PUSHES: _Query(
+            ("device_id", "kind", "wakeup_begun_at_ms", "wakeup_attempts", "wakeup_sent_at_ms"),
+            """SELECT device_id, kind, begun_at_ms, attempts, sent_at_ms
+               FROM devices JOIN push_registrations USING (device_id) LEFT JOIN push_wakeups USING (device_id)
+               WHERE account_id = ?1 AND device_id > ?4 ORDER BY device_id LIMIT ?2""",
+            (b"",),
+        ),
         Section.BLOBS: _Query(
             ("length", "row", "sha256", "received", "complete", "created_at_ms", "expires_at_ms"),
             """SELECT length, rowid, sha256, offset, complete, created_at_ms, expires_at_ms FROM blobs
@@ -183,6 +190,8 @@ TABLES: Final[Mapping[str, Section]] = MappingProxyType(
         "envelopes": Section.MAILBOXES,
         "missed": Section.MAILBOXES,
         "profiles": Section.PROFILES,
+        "push_registrations": Section.PUSHES,
+        "push_wakeups": Section.PUSHES,
         "blobs": Section.BLOBS,
         "account_logs": Section.LOGS,
         "account_log_entries": Section.LOG_ENTRIES,

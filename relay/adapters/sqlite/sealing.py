@@ -27,6 +27,7 @@ from .writer import Transaction, Writer
 PROOF: Final = "column_keys.proof"
 PUBLIC_TOKEN: Final = "handles.public_token"  # noqa: S105  (a column's name)
 HANDLE_KEY: Final = "transparency_log.handle_key"
+PUSH_ADDRESS: Final = "push_registrations.sealed"
 ONLY_ROW: Final = b""
 _PIECE_ROWS: Final = 500
 
@@ -59,6 +60,7 @@ class SealedColumn:
 COLUMNS: Final = (
     SealedColumn("handles", "public_token", "account_id"),
     SealedColumn("transparency_log", "handle_key", None),
+    SealedColumn("push_registrations", "sealed", "device_id"),
 )
 """All that there are. A new one comes here, with a migration that seals what stands in it."""
 _OLDER: Final = f" AND substr({{column}}, 1, {ID_BYTES}) <> ? LIMIT ?"

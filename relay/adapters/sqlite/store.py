@@ -37,6 +37,7 @@ from .mailboxes import SqliteMailboxes
 from .migrate import Migration, migrate, schema_version, shipped_migrations
 from .prekeys import SqlitePrekeys, drop_one_time_keys
 from .profiles import SqliteProfiles
+from .pushes import SqlitePushes
 from .reader import Reader
 from .reserve import Reserve
 from .reserved_handles import SqliteReservedHandles
@@ -80,6 +81,7 @@ class SqliteStore:
         self.exports = SqliteExports(reader)
         self.holds = SqliteHolds(writer, reader)
         self.profiles = SqliteProfiles(writer, reader)
+        self.pushes = SqlitePushes(writer, reader)
         self.invites = SqliteInvites(writer, reader)
         self.guests = SqliteGuests(reader)
         self.reserved_handles = SqliteReservedHandles(writer, reader)
