@@ -8,6 +8,7 @@ Goes on with what is stored after each fault, so that one change is one fault.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 from relay.services.audit import Action, open_audit_head
@@ -18,6 +19,7 @@ from relay.wire.merkle import grown, root_over
 
 BLOCK_ROWS: Final = 256  # one signature of so many is checked, and the others if it does not fit
 MOST_FAULTS: Final = 1_000  # told one by one
+STANDS_ELSEWHERE: Final = "where the log stands was changed in the table audit_log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class AuditCheck:
         self._next = 0
         self._before: bytes | None = b""  # signature of the row before
         self._after_gap = False
+        self._gaps: list[tuple[int, int]] = []  # rows that are not there: from, up to
+        self._up_to_gap: Tip | None = None  # the log as it stands before the first of them
         self._peaks: tuple[bytes, ...] | None = ()  # None: the tree cannot be followed any more
         self._checked: tuple[int, tuple[bytes, ...]] = (0, ())  # up to where signatures fit
         self._block: list[tuple[int, bytes, bytes | None]] = []  # time, leaf, signature of the rows since
@@ -64,7 +68,7 @@ class AuditCheck:
     @property
     def gave_up(self) -> bool:
         """So much does not fit that nothing more is looked for."""
-        return len(self._faults) >= MOST_FAULTS
+        return len(self._faults) + len(self._gaps) >= MOST_FAULTS
 
     def take(self, row: AuditRow) -> None:
         """The next row there is."""
@@ -73,7 +77,9 @@ class AuditCheck:
             return
         if row.index > self._next:
             self._settle()
-            self._gone(self._next, row.index)
+            if not self._gaps:
+                self._up_to_gap = self._stands()
+            self._gaps.append((self._next, row.index))
             self._lose_tree()
             self._next, self._after_gap = row.index, True
         leaf = self._leaf(row)
@@ -92,8 +98,12 @@ class AuditCheck:
             for row in range(tip.size, min(self._next, tip.size + MOST_FAULTS)):
                 self._fault(row, "was inserted after the newest row")
         self._settle()
-        if tip.size > self._next:
-            self._gone(self._next, tip.size)
+        end = self._end(tip)
+        self._tell_gaps(end)
+        if self._gaps and end != tip.size:
+            self._fault(None, STANDS_ELSEWHERE)
+        if end > self._next:
+            self._gone(self._next, end)
         elif self._peaks is not None and not self._faulty:
             self._match_tip(tip)
         for head in self._heads:
@@ -114,6 +124,32 @@ class AuditCheck:
             self._faulty.add(row)
         if len(self._faults) < MOST_FAULTS:
             self._faults[row, told] = AuditFault(row, told)
+
+    def _stands(self) -> Tip | None:
+        """Where the log stands with the rows so far, as long as the tree can be followed."""
+        if self._peaks is None or self._before is None:
+            return None
+        return Tip(self._next, self._peaks, self._before)
+
+    def _end(self, tip: Tip) -> int:
+        """How many rows the relay wrote: as many as `tip` says, unless its peaks and signature are those of fewer."""
+        known = self._up_to_gap if self._gaps else self._stands()
+        if known is not None and (known.peaks, known.signature) == (tip.peaks, tip.signature):
+            return known.size
+        return tip.size
+
+    def _tell_gaps(self, end: int) -> None:
+        """Rows are gone up to the end of the log; what lies beyond it was inserted, whatever its number."""
+        beginnings = [*self._gaps, (self._next, self._next)]
+        for (first, found), (until, _) in pairwise(beginnings):
+            if first < end:
+                self._gone(first, min(found, end))
+            if until > end:
+                self._inserted(max(found, end), until)
+
+    def _inserted(self, first: int, end: int) -> None:
+        told = "was inserted" if end == first + 1 else f"and those up to row {end - 1} were inserted"
+        self._fault(first, f"{told} after the newest row")
 
     def _gone(self, first: int, end: int) -> None:
         self._fault(first, "is gone" if end == first + 1 else f"and those up to row {end - 1} are gone")
@@ -264,7 +300,7 @@ class AuditCheck:
         if (tip.size, tip.peaks) != (self._next, self._peaks) or (
             self._before is not None and self._before != tip.signature
         ):
-            self._fault(None, "where the log stands was changed in the table audit_log")
+            self._fault(None, STANDS_ELSEWHERE)
 
     def _match_absences(self) -> None:
         """Details and ids are lacking only where a row tells that they were taken away."""

@@ -135,12 +135,12 @@ REST = ROW_COLUMNS.partition(",")[2]
         ("DELETE FROM audit_rows WHERE row_index >= 9", 9, "and those up to row 11 are gone"),
         ("DELETE FROM audit_rows", 0, "and those up to row 11 are gone"),
         (f"{COPY} 12, {REST} FROM audit_rows WHERE row_index = 11", 12, "or inserted"),
-        (f"{COPY} 500, {REST} FROM audit_rows WHERE row_index = 11", 12, "up to row 499 are gone"),
+        (f"{COPY} 500, {REST} FROM audit_rows WHERE row_index = 11", 500, "was inserted after the newest row"),
         (f"{COPY} -1, {REST} FROM audit_rows WHERE row_index = 11", -1, "was inserted"),
         ("UPDATE audit_log SET peaks = zeroblob(64)", None, "table audit_log"),
         (f"UPDATE audit_log SET signature = {ZEROS}", None, "table audit_log"),
         ("UPDATE audit_log SET size = 11", None, "table audit_log"),
-        ("UPDATE audit_log SET size = 13", 12, "is gone"),
+        ("UPDATE audit_log SET size = 13", None, "table audit_log"),
     ],
 )  # fmt: skip
 def test_e4_a_changed_removed_or_inserted_row_is_named_alone(
@@ -149,8 +149,34 @@ def test_e4_a_changed_removed_or_inserted_row_is_named_alone(
     tamper(database, statement)
     found = told(verdict_of_file(database))
     assert [fault for fault in found if fault[0] == row and words in fault[1]], found
-    follow_up = [fault for fault in found if fault[0] != row]
-    assert follow_up == [] or "500" in statement, found
+    assert [fault for fault in found if fault[0] != row] == [], found
+
+
+@pytest.mark.parametrize(
+    ("statements", "faults"),
+    [
+        (
+            [f"{COPY} {row}, {REST} FROM audit_rows WHERE row_index = 11" for row in (500, 501, 600)],
+            [(500, "and those up to row 501 were inserted"), (501, "or inserted"), (600, "was inserted")],
+        ),
+        (
+            [f"{COPY} 500, {REST} FROM audit_rows WHERE row_index = 11", "UPDATE audit_log SET size = 501"],
+            [(500, "was inserted"), (None, "table audit_log")],
+        ),
+        (
+            [f"{COPY} 500, {REST} FROM audit_rows WHERE row_index = 11", "DELETE FROM audit_rows WHERE row_index IN (3, 11)"],
+            [(3, "is gone"), (11, "is gone"), (500, "was inserted")],
+        ),
+    ],
+)  # fmt: skip
+def test_e4_rows_beyond_the_end_of_the_log_are_named_as_inserted_and_none_as_gone(
+    database: Path, statements: Sequence[str], faults: Sequence[tuple[int | None, str]]
+) -> None:
+    tamper(database, *statements)
+    found = told(verdict_of_file(database))
+    assert {row for row, _ in found} == {row for row, _ in faults}, found
+    for row, words in faults:
+        assert [fault for fault in found if fault[0] == row and words in fault[1]], found
 
 
 def forged(row: AuditRow, before: bytes) -> AuditRow:
