@@ -1,20 +1,54 @@
 """Runs what a command has to do, and turns a failure into one line and the exit status of its kind."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
-from client.errors import ClientError
+from client.errors import ClientError, UsageError
 
 from .output import INTERRUPTED, Output
 from .place import Place
 
 _WHOLE = 1_000
+_AS_JSON = "tokenim.as_json"
+
+
+@contextmanager
+def _usage_in_one_line(*, as_json: bool) -> Iterator[None]:
+    """What click finds wrong with a call is told as every other failure is; click itself takes four lines."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # the help of the group
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "tokenim"
+        Output(as_json).fail(
+            UsageError.code, f"{error.format_message().rstrip('.')} (see `{path} --help`)", error.exit_code
+        )
 
 
 class Commands(click.Group):
-    """A group whose help has the first sentence of each command as it is; click cuts it at the width of the terminal."""
+    """A group that tells wrong usage in one line, and in whose help the first sentence of each command is as it is.
+
+    click would cut it at the width of the terminal.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Remembers whether `--json` was asked: what is wrong with the call may keep click from telling it."""
+        as_json = "--json" in args
+        with _usage_in_one_line(as_json=as_json):
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_AS_JSON] = as_json
+        return context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named."""
+        with _usage_in_one_line(as_json=ctx.meta[_AS_JSON]):
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from .options import REFUSED, Commands, config_option, data_option, fail, json_option
+from .options import REFUSED, USAGE, Commands, config_option, data_option, fail, json_option
 from .reach import run_command
 
 _PAGE: Final = 500
@@ -160,8 +160,10 @@ def _write_new(file: Path, pieces: Iterator[str]) -> int:
     """How many bytes are in it now. What was begun and failed does not stay."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        fail(f"{file}: there is such a file already: choose another name", USAGE)
     except OSError as error:
-        fail(f"{file}: cannot be written ({error.strerror}): name a new file", REFUSED)
+        fail(f"{file}: cannot be written ({error.strerror})", REFUSED)
     try:
         with open(descriptor, "w", encoding="utf-8") as written:  # noqa: PTH123  (a descriptor, not a path)
             return sum(written.write(piece) for piece in pieces)  # JSON as it is written here is ASCII

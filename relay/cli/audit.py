@@ -150,7 +150,7 @@ def audit_export(data: Path | None, config: Path | None, as_json: bool, file: Pa
     try:
         rows = export_audit(settings_of(config, {"data": data}), file)
     except FileExistsError:
-        fail(f"{file}: there is such a file already: choose another name", REFUSED)
+        fail(f"{file}: there is such a file already: choose another name", USAGE)
     except OSError as error:
         fail(f"{file}: cannot be written: {error.strerror}", REFUSED)
     except StartRefused as error:

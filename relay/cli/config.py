@@ -9,6 +9,7 @@ import click
 
 from .options import (
     REFUSED,
+    USAGE,
     Commands,
     config_option,
     data_option,
@@ -45,7 +46,7 @@ def config_init(data: Path | None, as_json: bool, file: Path | None) -> None:
         with open(descriptor, "w", encoding="utf-8") as written:  # noqa: PTH123  (a descriptor, not a path)
             written.write(commented_file())
     except FileExistsError:
-        fail(f"{file}: is there already, and stays as it is: name another file", REFUSED)
+        fail(f"{file}: there is such a file already, and it stays as it is: choose another name", USAGE)
     except OSError as error:
         fail(f"{file}: cannot be written ({error.strerror})", REFUSED)
     click.echo(json.dumps({"file": str(file.absolute())}) if as_json else f"wrote {file}")

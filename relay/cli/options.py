@@ -1,7 +1,9 @@
 """What the commands share: options, exit codes, and the settings that they run with."""
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -11,12 +13,44 @@ if TYPE_CHECKING:
     from relay.config import Loaded, Settings
 
 _WHOLE: Final = 1_000
+_AS_JSON: Final = "tokenim.as_json"
 REFUSED: Final = 1
 USAGE: Final = 2
+_CODES: Final = {REFUSED: "refused", USAGE: "usage"}
+
+
+@contextmanager
+def _usage_in_one_line(*, as_json: bool) -> Iterator[None]:
+    """What click finds wrong with a call is told as every other failure is; click itself takes four lines."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # the help of the group
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "tokenim-relay"
+        _end(f"{error.format_message().rstrip('.')} (see `{path} --help`)", USAGE, as_json=as_json)
 
 
 class Commands(click.Group):
-    """A group whose help has the first sentence of each command as it is; click cuts it at the width of the terminal."""
+    """A group that tells wrong usage in one line, and in whose help the first sentence of each command is as it is.
+
+    click would cut it at the width of the terminal.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Remembers whether `--json` was asked: what is wrong with the call may keep click from telling it."""
+        as_json = "--json" in args
+        with _usage_in_one_line(as_json=as_json):
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_AS_JSON] = as_json
+        return context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named."""
+        with _usage_in_one_line(as_json=ctx.meta[_AS_JSON]):
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list."""
@@ -25,9 +59,18 @@ class Commands(click.Group):
             formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in found if one])
 
 
-def fail(line: str, exit_code: int) -> NoReturn:
-    """End with this line on stderr."""
-    click.echo(f"tokenim-relay: {line}", err=True)
+def fail(line: str, exit_code: int, code: str | None = None) -> NoReturn:
+    """End with this line on stderr, an object with `--json`; `code`: the stable one of a refusal that has its own."""
+    context = click.get_current_context(silent=True)
+    _end(line, exit_code, code, as_json=context is not None and context.meta.get(_AS_JSON, False))
+
+
+def _end(line: str, exit_code: int, code: str | None = None, *, as_json: bool) -> NoReturn:
+    if as_json:
+        told = json.dumps({"type": "error", "code": code or _CODES[exit_code], "detail": line})
+    else:
+        told = f"tokenim-relay: {line}" if code is None else f"tokenim-relay: {code}: {line}"
+    click.echo(told, err=True)
     sys.exit(exit_code)
 
 

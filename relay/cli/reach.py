@@ -40,6 +40,6 @@ def run_command(
     except StartRefused as error:
         fail(str(error), error.exit_code)
     except CommandRefused as error:
-        fail(f"{error.code}: {error}", REFUSED)
+        fail(str(error), REFUSED, error.code)
     except RelayError as error:
-        fail(f"{error.code}: {error}", REFUSED)
+        fail(str(error), REFUSED, error.code)

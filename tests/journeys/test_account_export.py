@@ -30,9 +30,12 @@ async def test_operator_and_owner_get_the_same_document(tmp_path: Path) -> None:
             "file": str(tmp_path / "own.json"),
             "bytes": (tmp_path / "own.json").stat().st_size,
         }
-        assert "cannot be written" in refused(
-            "account", "export", "bob", str(tmp_path / "own.json"), data=data
-        )
+        for export in (("account", "export", "bob"), ("audit", "export"), ("backup",)):
+            refusal = run(*export, str(tmp_path / "own.json"), "--data", str(data), "--json")
+            assert (refusal.returncode, refusal.stdout) == (2, "")
+            said = json.loads(refusal.stderr)
+            assert (said["type"], said["code"]) == ("error", "usage")
+            assert "there is such a file already" in said["detail"]
         status, _, said = await command.call(bob, "account", "export", str(tmp_path / "own.json"))
         assert (status, "cannot be written" in said) == (2, True)
         assert served.stop()[0] == 0

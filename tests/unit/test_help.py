@@ -1,5 +1,6 @@
 """Every help of both commands says what it says to the end, also in a narrow terminal."""
 
+import json
 from collections.abc import Iterator
 
 import click
@@ -53,3 +54,36 @@ def test_every_command_of_operators_takes_data_and_json():
             lacking += [f"{path} {name} {word}" for word in ("--data", "--json") if word not in options]
     assert seen > 30
     assert lacking == []
+
+
+WRONG = [
+    (tokenim, "tokenim: usage: ", ["whoami", "--no-such-option"]),
+    (tokenim, "tokenim: usage: ", ["account", "no-such-command"]),
+    (tokenim, "tokenim: usage: ", ["--no-such-option"]),
+    (main, "tokenim-relay: ", ["no-such-command"]),
+    (main, "tokenim-relay: ", ["account", "suspend"]),
+    (main, "tokenim-relay: ", ["audit", "show", "--limit", "many"]),
+    (main, "tokenim-relay: ", ["--no-such-option"]),
+]
+
+
+@pytest.mark.parametrize(("command", "begins", "arguments"), WRONG)
+def test_wrong_usage_is_one_line_and_an_object_with_json(command, begins, arguments):
+    told = CliRunner().invoke(command, arguments)
+    assert (told.exit_code, told.stdout, told.stderr.count("\n")) == (2, "", 1)
+    assert told.stderr.startswith(begins)
+    assert " --help`)" in told.stderr
+    told = CliRunner().invoke(command, [*arguments, "--json"])
+    assert (told.exit_code, told.stdout, told.stderr.count("\n")) == (2, "", 1)
+    said = json.loads(told.stderr)
+    assert (said["type"], said["code"]) == ("error", "usage")
+
+
+def test_a_refusal_of_the_relay_has_its_code_and_a_folder_that_is_not_there_the_code_of_usage(tmp_path):
+    asked = ["account", "suspend", "nobody", "--data"]
+    told = CliRunner().invoke(main, [*asked, str(tmp_path / "not"), "--json"])
+    assert (told.exit_code, json.loads(told.stderr)["code"]) == (2, "usage")
+    told = CliRunner().invoke(main, [*asked, str(tmp_path), "--json"])
+    assert (told.exit_code, json.loads(told.stderr)["code"]) == (1, "not_found")
+    told = CliRunner().invoke(main, [*asked, str(tmp_path)])
+    assert (told.exit_code, told.stderr.startswith("tokenim-relay: not_found: ")) == (1, True)

@@ -265,7 +265,7 @@ def test_a_backup_of_an_earlier_version_is_brought_up_to_date_and_one_of_a_later
 
 def test_a_backup_is_not_begun_without_room_nor_over_a_file(data: Path, monkeypatch: pytest.MonkeyPatch):
     made_from(data)
-    with pytest.raises(BackupRefused, match="there is a file of this name"):
+    with pytest.raises(BackupRefused, match="there is such a file already"):
         made_from(data)
     (data.parent / "backup.tar").unlink()
     usage = shutil.disk_usage(data)

@@ -64,7 +64,7 @@ def make_backup(folder: DataFolder, file: Path, origin: Origin, *, config: Path 
     It needs room for the database twice and the blobs once where `file` is.
     """
     if file.exists():
-        raise BackupRefused(f"{file}: there is a file of this name: choose another", exit_code=2)
+        raise BackupRefused(f"{file}: there is such a file already: choose another name", exit_code=2)
     if not folder.database.exists():
         raise BackupRefused(f"{folder.path}: there is no database: correct --data", exit_code=2)
     with refusals(file), _draft(file) as (draft, path):
