@@ -14,7 +14,7 @@ from relay.adapters.data_folder import DataFolder, StartRefused, is_in_use, open
 from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine as machine_checks
 from relay.adapters.doctor.certificate import check_tls
-from relay.adapters.doctor.findings import Finding
+from relay.adapters.doctor.findings import Finding, ok
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.config import Settings, is_loopback, split_listen
@@ -67,7 +67,14 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield machine_checks.check_python()
     yield machine_checks.check_sqlite(place)
     yield machine_checks.check_crypto()
-    yield machine_checks.check_listen(host, port, is_running=is_in_use(folder.path))
+    is_running = is_in_use(folder.path)
+    yield machine_checks.check_listen("listen", host, port, is_running=is_running)
+    if settings.admin.listen is None:
+        yield ok("admin", "there is no second listener")
+    else:
+        yield machine_checks.check_listen(
+            "admin", *split_listen(settings.admin.listen), is_running=is_running
+        )
     now_ms = (clock or SystemClock()).now_ms()
     yield check_tls(settings.tls.certificate, settings.tls.key, settings.origin, now_ms)
     yield machine_checks.check_proxy(

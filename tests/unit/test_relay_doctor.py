@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -22,6 +23,7 @@ from relay.adapters.memory_clock import ManualClock
 from relay.adapters.system_clock import SystemClock
 from relay.cli import main
 from relay.config import Settings
+from relay.config.settings import AdminSettings
 from relay.upkeep import examine
 from tests.old_database import make_old
 from tests.unit.test_relay_backup import file_of, fill
@@ -38,10 +40,13 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def found(data: Path, *, now_ms: int | None = None, listen: str = "127.0.0.1:0") -> dict[str, Finding]:
+def found(
+    data: Path, *, now_ms: int | None = None, listen: str = "127.0.0.1:0", admin: str | None = None
+) -> dict[str, Finding]:
     """All lines, by check."""
     clock = SystemClock() if now_ms is None else ManualClock(now_ms)
-    return {one.check: one for one in examine(Settings(data=data, listen=listen), clock)}
+    settings = Settings(data=data, listen=listen, admin=AdminSettings(listen=admin))
+    return {one.check: one for one in examine(settings, clock)}
 
 
 def wrong(lines: dict[str, Finding]) -> dict[str, str]:
@@ -197,6 +202,7 @@ def test_an_address_that_cannot_be_had_is_told(tmp_path: Path):
         assert wrong(found(tmp_path / "data", listen=address)) == {"listen": "failed"}
         with open_data_folder(tmp_path / "data"):
             assert wrong(found(tmp_path / "data", listen=address)) == {}, "it is the relay's own"
+        assert wrong(found(tmp_path / "data", admin=address)) == {"admin": "failed"}
     assert wrong(found(tmp_path / "data", listen="192.0.2.1:80")) == {"listen": "failed"}
 
 
@@ -217,7 +223,7 @@ def test_too_old_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     arguments = ["doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
     well = CliRunner().invoke(main, arguments)
-    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 15)
+    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 16)
     loosen_key(data)
     ill = CliRunner().invoke(main, [*arguments, "--json"])
     lines = [json.loads(line) for line in ill.stdout.splitlines()]
@@ -228,7 +234,7 @@ def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     unusable = CliRunner().invoke(main, ["doctor", "--data", str(data), "--listen", "nowhere", "--json"])
     lines = [json.loads(line) for line in unusable.stdout.splitlines()]
     assert (unusable.exit_code, lines[0]["check"], lines[0]["state"]) == (1, "config", "failed")
-    assert len(lines) == 15
+    assert len(lines) == 16
 
 
 def test_the_settings_in_the_data_folder_are_looked_at(data: Path):
@@ -255,3 +261,16 @@ def test_a_proxy_of_this_machine_that_is_not_trusted_is_told(
     line = machine.check_proxy(origin, on_loopback=on_loopback, has_tls=has_tls, has_trusted=has_trusted)
     assert line.state == state
     assert (line.mend is None) == (state == "ok")
+
+
+@pytest.mark.parametrize("name", ["operations.md", "operations.zh.md", "scripts.md"])
+def test_every_check_stands_in_the_documents(tmp_path: Path, name: str):
+    text = (Path(__file__).parents[2] / "docs" / name).read_text("utf-8")
+    if name == "scripts.md":
+        told = re.search(r"The checks are (.*); more may come", text)
+        assert told is not None
+        named = told[1]
+    else:  # the first column of the table after the command
+        rows = text.partition("tokenim-relay doctor --data")[2].partition("\n## ")[0]
+        named = "".join(line.split("|")[1] for line in rows.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`([a-z]+)`", named)) == {"config", *found(tmp_path / "data")}

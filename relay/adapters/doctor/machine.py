@@ -93,8 +93,9 @@ def _verifies(signature: bytes) -> bool:
     return True
 
 
-def check_listen(host: str, port: int, *, is_running: bool) -> Finding:
+def check_listen(check: str, host: str, port: int, *, is_running: bool) -> Finding:
     """Whether the address can be listened on; by the relay that runs on the data folder, it is."""
+    setting = {"listen": "`listen`", "admin": "`admin.listen`"}[check]
     shown = f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -105,14 +106,14 @@ def check_listen(host: str, port: int, *, is_running: bool) -> Finding:
             listener.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE and is_running:
-            return ok("listen", f"{shown} is in use, by the running relay as it seems")
+            return ok(check, f"{shown} is in use, by the running relay as it seems")
         mend = {
-            errno.EADDRINUSE: "stop the other program, or choose another address by `listen`",
+            errno.EADDRINUSE: f"stop the other program, or choose another address by {setting}",
             errno.EACCES: "ports below 1024 need a right of their own: choose a higher one, or put a proxy in front",
-            errno.EADDRNOTAVAIL: "this machine has no such address: correct `listen`",
-        }.get(error.errno or 0, "correct `listen`")
-        return failed("listen", f"{shown}: {error.strerror}", mend)
-    return ok("listen", f"{shown} is free")
+            errno.EADDRNOTAVAIL: f"this machine has no such address: correct {setting}",
+        }.get(error.errno or 0, f"correct {setting}")
+        return failed(check, f"{shown}: {error.strerror}", mend)
+    return ok(check, f"{shown} is free")
 
 
 def check_proxy(origin: str | None, *, on_loopback: bool, has_tls: bool, has_trusted: bool) -> Finding:
