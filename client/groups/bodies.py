@@ -14,6 +14,7 @@ from crypto.errors import InvalidEncoding
 from crypto.group_epoch import EPOCH_HAND_OUT_BYTES
 from crypto.limits import CHAIN_ID_BYTES, GROUP_ID_BYTES, MAX_EPOCH, MAX_KEPT_EPOCHS
 from crypto.sender_chains import CHAIN_HAND_OUT_BYTES
+from relay.wire.limits import DELIVERY_TOKEN_BYTES
 
 MAX_STATE_BYTES: Final = 200_000  # of a state inside a welcome; a larger one lies in a blob
 MAX_TOLD_ENTRY_BYTES: Final = 200_000  # of a log entry that goes along with a commit that is told
@@ -49,9 +50,10 @@ class SecretsBody(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChainBody(msgspec.Struct, frozen=True, array_like=True):
-    """24: the sending device's own chain where it stands."""
+    """24: the sending device's own chain where it stands, and the token by which its account is reached in this group."""
 
     hand_out: ChainBytes
+    token: Annotated[bytes, Meta(max_length=DELIVERY_TOKEN_BYTES)] = b""
 
     def __repr__(self) -> str:
         return "ChainBody()"

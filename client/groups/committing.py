@@ -39,7 +39,7 @@ from crypto.group_state import GroupState, Member, Setting
 from .bodies import MAX_TOLD_ENTRY_BYTES, CommitBody, SecretsBody, encode
 from .hand_outs import AT_ONCE, StateBlob, draft_secrets, draft_welcome, needs_blob
 from .lists import KnownLists
-from .member_tokens import tell_newcomers
+from .member_tokens import tell_newcomers, tell_tokens
 from .sending import draft_group_signal
 
 MAX_CHANGES_AT_ONCE = 500  # of one commit of this client
@@ -225,6 +225,14 @@ def _keep(tx: Transaction, account: Account, view: GroupView, made: Proposal, sy
         and (member.account in renewed or member.account not in before or not before[member.account].hears)
     ]
     removed = sorted(before.keys() - after.by_account.keys())
+    raised = [
+        member.account
+        for member in after.members
+        if after.is_broadcast
+        and member.speaks
+        and member.account in before
+        and not before[member.account].speaks
+    ]
     pending = Pending(
         after.group_id,
         Stage.HANDING_OUT,
@@ -235,6 +243,7 @@ def _keep(tx: Transaction, account: Account, view: GroupView, made: Proposal, sy
         b"".join(removed),
         tuple(numbers),
         b"",
+        b"".join(raised),
     )
     save_pending(tx, pending)
     system.reached(Step.COMMIT_PREPARED)
@@ -274,6 +283,8 @@ def spread(tx: Transaction, group_id: bytes, system: System, *, blob: StateBlob 
         return Spread.MORE
     if new:
         tell_newcomers(tx, account, group_id, new, system)
+    if raised := [one for one in _accounts(pending.raised) if one in view.state.by_account]:
+        tell_tokens(tx, account, view.state, raised, system)
     _tell(tx, account, view, pending, system)
     remove_pending(tx, group_id)
     return Spread.DONE

@@ -27,6 +27,7 @@ from client.store.group_sending import (
     sending_chain,
     split_devices,
 )
+from client.store.group_tokens import known_own_token
 from client.store.group_welcomes import owe_welcomes, owed_welcomes, settle_welcomes
 from client.store.groups import GroupRow
 from client.system import System
@@ -140,8 +141,12 @@ def give_owed(
 def draft_chain(
     tx: Transaction, account: Account, accounts: Iterable[bytes], chain: SendingChain, system: System
 ) -> int:
-    """The own chain where it stands, to these; the number of the hidden message."""
-    body = encode(ChainBody(hand_out(chain).encode()))
+    """The own chain where it stands, to these; the number of the hidden message.
+
+    With the own token: who speaks since a moment ago is asked for what gets lost, by listeners who never reached it.
+    """
+    token = known_own_token(tx, chain.opening.group_id)
+    body = encode(ChainBody(hand_out(chain).encode(), token[0] if token is not None and token[1] else b""))
     return draft_signal(tx, account, accounts, ContentType.GROUP_CHAIN, body, system)
 
 

@@ -38,6 +38,7 @@ from .bodies import AskBody, ChainBody, CommitBody, SecretsBody, WelcomeBody, de
 from .following import apply_entries, learn
 from .joined import may_welcome, tell_joined
 from .kept_back import note_told
+from .member_tokens import take_first_token
 from .opening import release_group
 from .returning import is_named
 
@@ -142,7 +143,8 @@ def _learn(
 
 
 def _chain(tx: Transaction, batch: Batch, told: Parked) -> None:
-    given = ChainHandOut.parse(decode(told.body, ChainBody).hand_out)
+    body = decode(told.body, ChainBody)
+    given = ChainHandOut.parse(body.hand_out)
     row = find_group(tx, given.group_id)
     if row is None:
         park(tx, given.group_id, told, batch.now_ms)
@@ -151,6 +153,8 @@ def _chain(tx: Transaction, batch: Batch, told: Parked) -> None:
         # Perhaps it came in by a commit that was not read yet: whether it may speak is judged with each message.
         make_due(tx, given.group_id)
         batch.errands = True
+    elif told.account_id != batch.account.account_id:
+        take_first_token(tx, given.group_id, told.account_id, body.token)
     sender = find_sender(tx, given.group_id, told.device_id) or SenderChains(told.account_id, told.device_id)
     try:
         after = accept_hand_out(sender, given)

@@ -15,7 +15,12 @@ from client.contents import ContentType
 from client.incoming import Incoming
 from client.signals import draft_signal
 from client.store.database import Transaction
-from client.store.group_tokens import group_tokens, known_own_token, learn_group_token
+from client.store.group_tokens import (
+    group_token,
+    group_tokens,
+    known_own_token,
+    learn_group_token,
+)
 from client.store.groups import find_group, make_due
 from client.system import System
 from crypto.errors import InvalidEncoding
@@ -124,6 +129,12 @@ def tell_own_token(tx: Transaction, account: Account, group_id: bytes, system: S
     publishers = [one.account for one in state.members if one.may_commit and one.rights & Right.ADD]
     for body in _bodies(group_id, {account.account_id: mine[0]}):
         draft_signal(tx, account, publishers[:3], ContentType.GROUP_TOKENS, body, system)
+
+
+def take_first_token(tx: Transaction, group_id: bytes, account_id: bytes, token: bytes) -> None:
+    """What a member told of itself along with its chain, for who could not reach it. A token that is known is as new."""
+    if len(token) == DELIVERY_TOKEN_BYTES and group_token(tx, group_id, account_id) is None:
+        learn_group_token(tx, group_id, account_id, token)
 
 
 def take_tokens(incoming: Incoming) -> None:

@@ -134,6 +134,7 @@ def encrypt_group_drafts(
         return GroupEncrypted(again=has_more, waits=not has_more, drafted=True)
     kept_out = withheld(tx, group_id)
     listeners = [one for one in audience(tx, group_id) if one.account_id not in kept_out]
+    _require_reach(account, listeners)
     work = _Work(tx, account, row, system, chain, listeners)
     encrypted = []
     for draft in drafts:
@@ -149,6 +150,13 @@ def encrypt_group_drafts(
     done = tuple(number for number in numbers if not queue.is_waiting(tx, number))
     history.set_state(tx, done, State.ACCEPTED)
     return GroupEncrypted(numbers, done, again=len(encrypted) < len(drafts))
+
+
+def _require_reach(account: Account, listeners: Sequence[Listener]) -> None:
+    """Where nobody else can be reached, a message would count as sent and be heard by nobody. Raises GroupNotReady."""
+    others = [one for one in listeners if one.account_id != account.account_id]
+    if others and not any(one.devices and one.token for one in others):
+        raise GroupNotReady("nobody in the group can be reached yet: the message goes out when somebody can")
 
 
 @dataclass(slots=True)

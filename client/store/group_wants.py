@@ -53,6 +53,8 @@ class Pending:
     """The hidden messages that have to be with the relay before the append."""
     after: bytes
     """Of the accounts that are told in ascending order, the last one that was (32 B; empty: none)."""
+    raised: bytes = b""
+    """Of a broadcast group, accounts (32 B each) that listened and speak from now on."""
 
 
 def add_wants(
@@ -126,12 +128,13 @@ def undecided(tx: Transaction, numbers: Iterable[int]) -> tuple[set[int], str | 
 def find_pending(tx: Transaction, group_id: bytes) -> Pending | None:
     """The commit under way. Raises StoreDamaged."""
     row = tx.one(
-        "SELECT stage, entry_index, entry, hand_out, newcomers, removed, before, after FROM group_proposals WHERE group_id = ?",
+        "SELECT stage, entry_index, entry, hand_out, newcomers, removed, before, after, raised"
+        " FROM group_proposals WHERE group_id = ?",
         group_id,
     )
     if row is None:
         return None
-    stage, index, entry, hand_out, newcomers, removed, before, after = row
+    stage, index, entry, hand_out, newcomers, removed, before, after, raised = row
     try:
         return Pending(
             group_id,
@@ -143,6 +146,7 @@ def find_pending(tx: Transaction, group_id: bytes) -> Pending | None:
             removed,
             msgspec.msgpack.decode(before, type=tuple[int, ...]),
             after,
+            raised,
         )
     except (CryptoError, msgspec.DecodeError) as error:
         raise StoreDamaged("a commit in the store is damaged") from error
@@ -151,10 +155,11 @@ def find_pending(tx: Transaction, group_id: bytes) -> Pending | None:
 def save_pending(tx: Transaction, pending: Pending) -> None:
     """This commit is under way; there is one of a group."""
     tx.run(
-        "INSERT INTO group_proposals (group_id, stage, entry_index, entry, hand_out, newcomers, removed, before, after)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (group_id) DO UPDATE SET stage = excluded.stage,"
+        "INSERT INTO group_proposals (group_id, stage, entry_index, entry, hand_out, newcomers, removed, before, after,"
+        " raised) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (group_id) DO UPDATE SET stage = excluded.stage,"
         " entry_index = excluded.entry_index, entry = excluded.entry, hand_out = excluded.hand_out,"
-        " newcomers = excluded.newcomers, removed = excluded.removed, before = excluded.before, after = excluded.after",
+        " newcomers = excluded.newcomers, removed = excluded.removed, before = excluded.before, after = excluded.after,"
+        " raised = excluded.raised",
         pending.group_id,
         pending.stage,
         pending.entry_index,
@@ -164,6 +169,7 @@ def save_pending(tx: Transaction, pending: Pending) -> None:
         pending.removed,
         msgspec.msgpack.encode(pending.before),
         pending.after,
+        pending.raised,
     )
 
 

@@ -3,16 +3,20 @@
 import os
 from collections import Counter
 
+import pytest
+
 from client.account import new_account
 from client.contents import ContentType
+from client.errors import GroupNotReady
 from client.groups.committing import Spread, spread
 from client.groups.hand_outs import AT_ONCE
 from client.groups.sending import MAX_TARGETS, encrypt_group_drafts
 from client.store import queue
 from client.store.group_sending import sending_chain
-from client.store.group_tokens import learn_group_token
-from client.store.peers import save_chain
+from client.store.group_tokens import group_tokens, known_own_token, learn_group_token
+from client.store.peers import drop_token, find_peer, save_chain
 from crypto import limits
+from crypto.group_changes import SetRole
 from crypto.group_proposals import add
 from crypto.group_rights import Role
 from crypto.group_state import BROADCAST, Setting
@@ -203,3 +207,53 @@ async def test_a_cut_of_a_large_group_is_told_in_small_transactions(tmp_path):
         told = await drafted(alice)
         assert max(told.values()) <= AT_ONCE
         assert await alice.do(lambda tx: spread(tx, group, alice.person.system)) is Spread.DONE
+
+
+async def test_what_would_reach_nobody_is_not_said_to_be_sent(tmp_path):
+    async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
+        group = await town.group_of(alice, bob, roles={bob.id: Role.LISTENER}, settings=SETTINGS)
+        known = await alice.do(lambda tx: find_peer(tx, bob.id).token)
+
+        def lose(tx):
+            tx.run("DELETE FROM group_tokens")
+            drop_token(tx, bob.id, known)
+
+        await alice.do(lose)
+        number = await alice.say(group, "is anybody there?")
+        await encrypt(alice, group)  # the chain
+        await drafted(alice)
+        for _ in range(2):
+            with pytest.raises(GroupNotReady, match="nobody in the group can be reached"):
+                await encrypt(alice, group)
+        assert await alice.do(lambda tx: queue.is_waiting(tx, number))
+        await alice.do(lambda tx: learn_group_token(tx, group, bob.id, os.urandom(16)))
+        assert await encrypt(alice, group) == (number,)
+
+
+async def test_who_speaks_from_now_on_gets_the_tokens_of_all_and_tells_its_own_with_its_chain(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        roles = dict.fromkeys((bob.id, carol.id), Role.LISTENER)
+        group = await town.group_of(alice, bob, carol, roles=roles, settings=SETTINGS)
+        for one, other in ((bob, carol), (carol, bob)):
+            await one.do(
+                lambda tx, other=other: tx.run("DELETE FROM group_tokens WHERE account_id = ?", other.id)
+            )
+        await alice.do(lambda tx: learn_group_token(tx, group, carol.id, os.urandom(16)))
+        (joined,) = await listeners(alice, group, 1)
+        await alice.want(group, add(joined, 1, Role.LISTENER))
+        await alice.care.look()
+        await alice.want(group, SetRole(bob.id, Role.MEMBER))
+        await alice.care.look()
+        await town.settle()
+        assert await bob.do(lambda tx: group_tokens(tx, group).keys()) >= {carol.id, joined}
+        assert bob.id not in await carol.do(lambda tx: group_tokens(tx, group))
+        await bob.say(group, "good evening")
+        await town.settle()
+        await bob.do(lambda tx: tx.run("DELETE FROM drafts WHERE account_id = ?", joined))  # nobody plays it
+        await town.settle()
+        town.clock.ms += 11_000
+        await town.settle()
+        assert await carol.texts(group) == bodies("good evening")
+        assert (await carol.do(lambda tx: group_tokens(tx, group)))[bob.id] == (
+            await bob.do(lambda tx: known_own_token(tx, group))
+        )[0]
