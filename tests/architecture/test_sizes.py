@@ -15,7 +15,9 @@ def lines_of(text: str) -> int:
 PAGE_FILES = [
     path
     for path in tracked_files()
-    if path.suffix in {".js", ".css", ".html"} and path.parent.name != "vendor"
+    if path.suffix in {".js", ".css", ".html"}
+    and path.parent.name != "vendor"
+    and "node_modules" not in path.parts
 ]
 
 

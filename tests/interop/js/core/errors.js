@@ -1,0 +1,19 @@
+// What is refused, and why: `kind` is the name that the vectors use (tests/vectors/README.md).
+export class Refusal extends Error {
+  constructor(kind, why) {
+    super(`${kind}: ${why}`)
+    this.name = 'Refusal'
+    this.kind = kind
+  }
+}
+
+// The relay said no: `code` is one of the chapter "Errors".
+export class RelayRefusal extends Error {
+  constructor(code, status, retryAfterMs = null) {
+    super(`the relay answered ${code}`)
+    this.name = 'RelayRefusal'
+    this.code = code
+    this.status = status
+    this.retryAfterMs = retryAfterMs
+  }
+}

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import * as log from '../core/transparency.js'
+import { bytes, failureOf, load, same } from './vectors.js'
+
+const vectors = load('transparency.json')
+const relayKey = bytes(vectors.relay_public)
+const heads = new Map(vectors.heads.map((one) => [one.size, log.parseHead(bytes(one.head), relayKey)]))
+
+test('leaves and heads', () => {
+  for (const one of vectors.leaves) if (one.type === 1) same(log.manifestLeaf(bytes(one.subject), one.version, bytes(one.value_hash)), one.leaf)
+  const { handle, salt, account, subject, bound } = vectors.handle
+  same(log.handleSubject(bytes(salt), new TextEncoder().encode(handle)), subject)
+  same(log.handleLeaf(bytes(subject), 1, bytes(account)), bound)
+  for (const one of vectors.heads) {
+    const head = heads.get(one.size)
+    same(head.root, one.root)
+    assert.equal(head.time, one.time_ms)
+    same(head.logId, vectors.log_id)
+    const changed = bytes(one.head)
+    changed[100] ^= 1
+    assert.equal(failureOf(() => log.parseHead(changed, relayKey)), 'InvalidSignature')
+  }
+})
+
+test('inclusion', () => {
+  for (const one of vectors.inclusion) {
+    const leaf = bytes(vectors.leaves[one.index].leaf)
+    const proof = one.proof.map(bytes)
+    log.checkInclusion(leaf, one.index, proof, heads.get(one.size))
+    for (const broken of [proof.slice(1), [...proof, relayKey], proof.map((hash, i) => (i ? hash : relayKey))]) {
+      if (proof.length) assert.equal(failureOf(() => log.checkInclusion(leaf, one.index, broken, heads.get(one.size))), 'ProofRefused')
+    }
+    if (one.size > 1) assert.equal(failureOf(() => log.checkInclusion(leaf, (one.index + 1) % one.size, proof, heads.get(one.size))), 'ProofRefused')
+  }
+  const parsed = log.parseInclusion(bytes(vectors.inclusion_encoded))
+  same(log.encodeInclusion(parsed), vectors.inclusion_encoded)
+})
+
+test('consistency', () => {
+  for (const one of vectors.consistency) {
+    const [smaller, larger, proof] = [heads.get(one.from), heads.get(one.to), one.proof.map(bytes)]
+    if (!smaller || !larger) continue
+    log.checkConsistency(smaller, larger, proof)
+    if (proof.length) assert.equal(failureOf(() => log.checkConsistency(smaller, larger, proof.slice(1))), 'ProofRefused')
+    assert.equal(failureOf(() => log.checkConsistency(smaller, larger, [...proof, relayKey])), 'ProofRefused')
+  }
+})
