@@ -5,10 +5,13 @@ Answers go to members of the audience only, in their sessions (B6), and to each 
 
 from typing import Final
 
+from client.contents import ContentType
 from client.mailbox_batch import Batch
+from client.signals import draft_signal
 from client.store.database import Transaction
 from client.store.group_added import withheld
 from client.store.group_sending import sending_chain
+from client.store.group_tokens import note_gone
 from client.store.group_wants import add_wants, wants
 from client.store.groups import GroupRow, Status, find_group, make_due
 from client.store.peers import mark_stale
@@ -16,10 +19,10 @@ from crypto.errors import NotEntitled
 from crypto.group_rights import Right
 from crypto.limits import EPOCH_SECRET_WAIT_MS
 
-from .bodies import AskBody, Lacks
+from .bodies import AskBody, Lacks, encode
 from .following import has_secret
 from .hand_outs import draft_chain, draft_secrets, welcome_soon
-from .member_tokens import tell_tokens
+from .member_tokens import take_first_token, tell_tokens
 
 ANSWER_EVERY_MS: Final = 60_000  # to one account for one kind of question
 _JITTER_MS: Final = 30_000
@@ -29,6 +32,9 @@ def answer_ask(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -
     """Answer a member. Raises NotEntitled for who is not in the audience as far as is known here."""
     row = find_group(tx, ask.group_id)
     if row is None or row.status is not Status.MEMBER:
+        return
+    if account_id not in row.view.state.by_account and ask.lacks in (Lacks.SECRETS, Lacks.WELCOME):
+        _tell_out(tx, batch, row, account_id, ask)
         return
     row.view.state.require_right(account_id, Right.HEAR)
     if account_id in withheld(tx, ask.group_id):
@@ -53,6 +59,20 @@ def answer_ask(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -
             welcome_soon(tx, batch.account, row, [account_id], batch.system)
             tell_tokens(tx, batch.account, row.view.state, [account_id], batch.system)
             batch.drafted = batch.errands = True
+
+
+def _tell_out(tx: Transaction, batch: Batch, row: GroupRow, account_id: bytes, ask: AskBody) -> None:
+    """Who asks is not in the group any more, and did not hear of it: only the word of who may take it out counts there."""
+    mine = row.view.state.by_account.get(batch.account.account_id)
+    if mine is None or not mine.rights & (Right.REMOVE | Right.BAN):
+        raise NotEntitled("who asks is not in the group")
+    if not _may_answer(tx, batch, account_id, ask):
+        return
+    take_first_token(tx, row.group_id, account_id, ask.token)
+    body = encode(AskBody(row.group_id, Lacks.NOTHING))
+    draft_signal(tx, batch.account, [account_id], ContentType.GROUP_ASK, body, batch.system)
+    note_gone(tx, row.group_id, [account_id])  # the token goes when that is with the relay
+    batch.drafted = True
 
 
 def _may_answer(tx: Transaction, batch: Batch, account_id: bytes, ask: AskBody) -> bool:

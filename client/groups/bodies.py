@@ -66,15 +66,20 @@ class Lacks(IntEnum):
     CHAIN = 2  # of the device that is asked: `chain_id`
     LIST = 3  # nothing: its account's device list is newer than the group's
     WELCOME = 4  # the entries of the log that it should read next are gone
+    NOTHING = 5  # and it answers 1 or 4: the account that asked is not in the group
 
 
 class AskBody(msgspec.Struct, frozen=True, array_like=True):
-    """27: a member's device lacks something."""
+    """27: a member's device lacks something. `token`: by which its account is reached in this group, if the relay has it."""
 
     group_id: GroupId
     lacks: Annotated[int, Meta(ge=0, le=255)]
     epoch: Annotated[int, Meta(ge=0, le=MAX_EPOCH)] = 0
     chain_id: Annotated[bytes, Meta(max_length=CHAIN_ID_BYTES)] = b""
+    token: Annotated[bytes, Meta(max_length=DELIVERY_TOKEN_BYTES)] = b""
+
+    def __repr__(self) -> str:
+        return f"AskBody(lacks={self.lacks})"
 
 
 class CommitBody(msgspec.Struct, frozen=True, array_like=True):

@@ -57,6 +57,14 @@ def tell_changes(
         )
 
 
+def tell_out(tx: Transaction, account: Account, state: GroupState, teller: bytes, now_ms: int) -> None:
+    """An event for the application: this account is out, as that member says; by whom, and when, is not known."""
+    own = account.account_id
+    out = GroupChange("removed", encode_id(own), name_of(tx, account, own), "")
+    group, by = encode_id(state.group_id), encode_id(teller)
+    notices.tell(tx, GroupChanged(group, by, name_of(tx, account, teller), (out,), now_ms))
+
+
 def name_of(tx: Transaction, account: Account, account_id: bytes) -> str:
     """How to call an account."""
     if account_id == account.account_id:

@@ -43,12 +43,12 @@ from crypto.errors import ChainMissing, GroupTooNew, ManifestGap
 from crypto.group_changes import Add, Answer, RequestKind
 from crypto.group_commits import CommitHead, CommitKind, SignedCommit
 from crypto.group_epoch import EpochHandOut
-from crypto.group_exclusion import exclusion
+from crypto.group_exclusion import exclusion, may_take_out
 from crypto.group_log import Followed, GroupView, follow, learn_secret
 from crypto.group_needed import still_needed
 from crypto.group_state import GroupState
 
-from .changed import tell_changes
+from .changed import tell_changes, tell_out
 from .invitations import let_returning_in
 from .lists import KnownLists
 
@@ -131,8 +131,9 @@ def quit_group(tx: Transaction, group_id: bytes, since: int) -> None:
     make_due(tx, group_id)
 
 
-def leave_if_told_out(tx: Transaction, *, group_id: bytes) -> bool:
-    """Whether this account is out, as an entry says that does not connect to what was read; to be asked once the log is shut.
+def leave_if_told_out(tx: Transaction, *, group_id: bytes, now_ms: int) -> bool:
+    """Whether this account is out, as an entry says that does not connect to what was read, or without one somebody who may
+    take it out; to be asked once the log is shut.
 
     A log that is read says more: only who cannot read it any more believes less than all entries.
     """
@@ -141,6 +142,12 @@ def leave_if_told_out(tx: Transaction, *, group_id: bytes) -> bool:
         return False
     index, by_account, entry = told
     account, state = load_account(tx), row.view.state
+    if not entry:
+        if not may_take_out(state, by_account, account.account_id):
+            return False
+        tell_out(tx, account, state, by_account, now_ms)
+        quit_group(tx, group_id, state.member(account.account_id).since)
+        return True
     signed = exclusion(row.view, index, entry, KnownLists(tx), account.account_id)
     if signed is None or signed.head.account != by_account:
         return False

@@ -25,6 +25,7 @@ from client.store.groups import (
     note_read_token,
     note_told_entry,
     save_view,
+    told_entry,
 )
 from crypto.errors import CopiedState, InvalidEncoding, NotEntitled
 from crypto.group_epoch import EpochHandOut
@@ -34,7 +35,7 @@ from crypto.group_state import parse_state
 from crypto.sender_chains import ChainHandOut, SenderChains, accept_hand_out
 
 from .answers import answer_ask
-from .bodies import AskBody, ChainBody, CommitBody, SecretsBody, WelcomeBody, decode
+from .bodies import AskBody, ChainBody, CommitBody, Lacks, SecretsBody, WelcomeBody, decode
 from .following import apply_entries, learn
 from .joined import may_welcome, tell_joined
 from .kept_back import note_told
@@ -167,7 +168,22 @@ def _chain(tx: Transaction, batch: Batch, told: Parked) -> None:
 
 
 def _ask(tx: Transaction, batch: Batch, told: Parked) -> None:
-    answer_ask(tx, batch, told.account_id, decode(told.body, AskBody))
+    ask = decode(told.body, AskBody)
+    if ask.lacks == Lacks.NOTHING:
+        _told_out(tx, batch, told.account_id, ask.group_id)
+    else:
+        answer_ask(tx, batch, told.account_id, ask)
+
+
+def _told_out(tx: Transaction, batch: Batch, author: bytes, group_id: bytes) -> None:
+    """Kept until the log is read, as an entry that takes this account out is; an entry says more."""
+    row = find_group(tx, group_id)
+    if row is None or not may_take_out(row.view.state, author, batch.account.account_id):
+        return
+    if told_entry(tx, group_id) is None:
+        note_told_entry(tx, group_id, row.view.next_entry, author, b"")
+    make_due(tx, group_id)
+    batch.errands = True
 
 
 def _commit(tx: Transaction, batch: Batch, told: Parked) -> None:

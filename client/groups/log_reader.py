@@ -111,7 +111,9 @@ class LogReader:
         if told is None:
             return False
         await self.fetch(told[1])
-        return await self._database.run(partial(leave_if_told_out, group_id=group_id))
+        return await self._database.run(
+            partial(leave_if_told_out, group_id=group_id, now_ms=self._system.now_ms())
+        )
 
     async def _apply(self, row: GroupRow, page: LogPage, fetched: set[bytes]) -> Applied:
         """Follow the entries of a page as far as it goes, in transactions that are short in a large group too."""

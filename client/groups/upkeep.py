@@ -6,6 +6,8 @@ Functions of a Transaction; `care` calls them after reading the log.
 import hashlib
 from typing import Final
 
+from msgspec.structs import replace
+
 from client.account import Account, load_account
 from client.contents import ContentType
 from client.message import Warned
@@ -15,7 +17,7 @@ from client.store.database import Transaction
 from client.store.group_held import forget_old_held, lacking_chains, note_chain_asked
 from client.store.group_senders import find_sender
 from client.store.group_sending import audience
-from client.store.group_tokens import forget_gone
+from client.store.group_tokens import forget_gone, known_own_token
 from client.store.group_wants import find_pending, wants
 from client.store.groups import GroupRow, Status, find_group, note_asked, note_list_told
 from client.store.peers import find_peer, list_versions
@@ -113,6 +115,10 @@ def _ask_entitled(tx: Transaction, account: Account, row: GroupRow, ask: AskBody
     """Ask some of those who may commit, the own other devices too."""
     entitled = [member.account for member in row.view.state.entitled()]
     entitled.sort(key=lambda _: system.random(8))
+    # Who is out by then is in nobody's list: its token comes with the question.
+    mine = known_own_token(tx, row.group_id)
+    if mine is not None and mine[1]:
+        ask = replace(ask, token=mine[0])
     draft_signal(tx, account, entitled[:MAX_ASKED], ContentType.GROUP_ASK, encode(ask), system)
     note_asked(tx, row.group_id, system.now_ms())
 

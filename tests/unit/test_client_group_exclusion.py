@@ -3,16 +3,26 @@
 import pytest
 
 from client.contents import ContentType
-from client.groups.bodies import CommitBody, encode
+from client.groups.bodies import AskBody, CommitBody, Lacks, encode
 from client.signals import draft_signal
 from client.store.group_wants import find_pending
 from client.store.groups import Status
-from crypto.group_changes import Answer, ChangeSetting, Remove, Request, RequestKind, sign_request
+from crypto.group_changes import (
+    Answer,
+    Ban,
+    ChangeSetting,
+    Remove,
+    Request,
+    RequestKind,
+    SetRole,
+    sign_request,
+)
 from crypto.group_commits import Commit, CommitHead, CommitKind, sign_commit
 from crypto.group_log import seal_entry
 from crypto.group_proposals import add
 from crypto.group_rights import Role
 from crypto.group_state import Setting
+from crypto.limits import EPOCH_SECRET_WAIT_MS
 from tests.group_town import Citizen, Town, open_town
 
 
@@ -114,3 +124,53 @@ async def test_who_may_take_nobody_out_writes_over_nothing_that_was_told(tmp_pat
         town.offline.clear()
         await town.settle()
         assert (await bob.row(group)).status is Status.OUT
+
+
+async def test_who_is_banned_by_somebody_whose_promotion_it_did_not_read_hears_of_it_when_it_asks(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob, carol)
+        town.offline = {"carol"}
+        await alice.want(group, SetRole(bob.id, Role.ADMIN))
+        await town.settle()
+        await bob.want(group, Ban(carol.id))
+        await town.settle()
+        town.offline.clear()
+        await town.settle()
+        assert (await carol.row(group)).status is Status.MEMBER
+        town.clock.ms += EPOCH_SECRET_WAIT_MS + 1_000
+        await carol.look(group)
+        await town.settle()
+        assert (await carol.row(group)).status is Status.OUT
+        assert (await carol.changes())[-1] == ("removed", "carol")
+
+
+@pytest.mark.parametrize(
+    ("role", "shut", "outcome"),
+    [
+        (Role.ADMIN, True, Status.OUT),
+        (Role.ADMIN, False, Status.MEMBER),
+        (Role.MEMBER, True, Status.MEMBER),
+    ],
+)
+async def test_the_word_of_who_may_take_out_counts_while_the_log_is_shut(tmp_path, role, shut, outcome):
+    async with open_town(tmp_path, "alice", "bob", "mallory") as (town, (alice, bob, mallory)):
+        group = await town.group_of(alice, bob, mallory, roles={mallory.id: role})
+        read = town.logs.read
+        if shut:
+            town.logs.read = lambda log_id, _token, from_index: read(log_id, b"shut", from_index)
+        account, system = mallory.person.account, mallory.person.system
+        body = encode(AskBody(group, Lacks.NOTHING))
+        await mallory.do(lambda tx: draft_signal(tx, account, [bob.id], ContentType.GROUP_ASK, body, system))
+        await town.settle()
+        assert (await bob.row(group)).status is outcome
+
+
+async def test_who_may_not_take_out_tells_nobody_that_it_is_out(tmp_path):
+    async with open_town(tmp_path, "alice", "bob", "carol") as (town, (alice, bob, carol)):
+        group = await town.group_of(alice, bob)
+        await alice.do(lambda tx: tx.run("DELETE FROM drafts"))
+        body = encode(AskBody(group, Lacks.SECRETS))
+        account, system = carol.person.account, carol.person.system
+        await carol.do(lambda tx: draft_signal(tx, account, [bob.id], ContentType.GROUP_ASK, body, system))
+        await town.settle()
+        assert await bob.refused() == ["not_entitled"]
