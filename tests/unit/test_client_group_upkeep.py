@@ -10,7 +10,7 @@ from client.groups.submits import address, heed_outcomes
 from client.store import queue
 from client.store.group_added import note_added
 from client.store.group_sending import sending_chain
-from client.store.group_tokens import group_token, learn_group_token
+from client.store.group_tokens import group_token, known_own_token, learn_group_token
 from client.store.group_welcomes import owe_welcomes, owed_welcomes
 from client.store.groups import GroupRow, Status, set_status
 from client.store.peers import find_peer, save_chain
@@ -229,7 +229,10 @@ async def test_each_outcome_counts_for_its_target_alone(tmp_path):
                 await town.post(alice)
         (row,) = [row for row in rows if row.group is not None]
         sent = await alice.do(lambda tx: address(tx, row, row.group))
-        assert {grant.token for grant in sent.submit.grants} == {bytes(16), b"d" * 16}
+        told = await bob.do(lambda tx: known_own_token(tx, group))  # with its chain
+        tokens = {grant.account_id: grant.token for grant in sent.submit.grants}
+        assert tokens.pop(bob.id) == told[0]
+        assert tokens == {carol.id: bytes(16), dave.id: b"d" * 16, erin.id: bytes(16)}
         by_account = {
             bob.id: Outcome.STORED,
             carol.id: Outcome.MAILBOX_FULL,
