@@ -162,6 +162,8 @@ async def _register(
 
 async def _work_for(account: Account, document: RelayDocument) -> RegistrationWork | None:
     """What the document asks for; raises Refused where it takes nobody without an invite, or asks for too much."""
+    if document.registration == "closed":
+        raise Refused("not_allowed", "this relay takes no new accounts")
     if document.registration != "open":
         raise Refused("invite_invalid", "this relay takes new accounts by invite: ask who runs it for one")
     bits = document.registration_work_bits

@@ -31,7 +31,7 @@ from relay.services.devices import Devices
 from relay.services.exports import Exports
 from relay.services.housekeeping import Housekeeping
 from relay.services.identity import Identity
-from relay.services.invites import Invites
+from relay.services.invites import Invites, most_invites
 from relay.services.key_rotation import KeyRotation
 from relay.services.link_mailbox import LinkMailboxes
 from relay.services.load import Load
@@ -94,9 +94,12 @@ def compose(
     devices = Devices(store.accounts, store.guests, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)
     audit = Audit(store.audit, key=key, clock=clock, randomness=randomness)
+    roles = Roles(settings.roles)
     identity = Identity(
         store.accounts,
+        store.invites,
         audit,
+        roles,
         devices=devices,
         reach=reach,
         bus=bus,
@@ -107,12 +110,11 @@ def compose(
             base_bits=settings.limits.registration_work_bits,
             an_hour=settings.registrations_an_hour,
         ),
-        policy=settings.registration,
-        handle_kept_seconds=settings.limits.handle_kept_seconds,
+        settings=settings,
         owner_joined=folder.forget_owner_invite,
     )
     current = Current(settings)
-    wakeup, roles = Wakeup(bus), Roles(settings.roles)
+    wakeup = Wakeup(bus)
     connections = Connections(
         devices=devices,
         roles=roles,
@@ -179,7 +181,7 @@ def compose(
             randomness=randomness,
             origin=origin,
             signing_key=key.public,
-            most_of_account=lambda: _most_invites(current.settings),
+            most_of_account=lambda: most_invites(current.settings),
         ),
         prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
         blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
@@ -204,10 +206,6 @@ def compose(
         load=load,
         transparency=Transparency(store.transparency, key=key, clock=clock),
     )
-
-
-def _most_invites(settings: Settings) -> int:
-    return settings.limits.invites_of_account if settings.registration in ("invite", "open") else 0
 
 
 def flow_of(services: Services) -> Flow:

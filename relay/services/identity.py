@@ -13,11 +13,13 @@ from relay.config import Settings
 from relay.ports.accounts import Account, AccountStore, HandleBinding, Registration, SeenDevice
 from relay.ports.bus import AccountChanged, Bus, DeviceRevoked, ManifestChanged
 from relay.ports.clock import Clock
+from relay.ports.invites import InviteStore
 from relay.services.audit import Action, Audit
 from relay.services.devices import Devices, KnownDevice
+from relay.services.invites import most_invites
 from relay.services.reach import Reach
 from relay.services.registration_work import WorkForAccounts
-from relay.services.roles import Role
+from relay.services.roles import Operation, Role, Roles
 from relay.session.proof import is_ed25519_key, is_x25519_key, verify_as, verify_signature
 from relay.wire import limits
 from relay.wire.errors import (
@@ -122,33 +124,39 @@ class Identity:
     def __init__(
         self,
         accounts: AccountStore,
+        invites: InviteStore,
         audit: Audit,
+        roles: Roles,
         *,
         devices: Devices,
         reach: Reach,
         bus: Bus,
         clock: Clock,
         work: WorkForAccounts,
-        policy: str,
-        handle_kept_seconds: int,
+        settings: Settings,
         owner_joined: Callable[[], None] = lambda: None,
     ) -> None:
         self._accounts = accounts
+        self._invites = invites
         self._audit = audit
+        self._roles = roles
         self._devices = devices
         self._reach = reach
         self._bus = bus
         self._clock = clock
         self._work = work
-        self._policy = policy
-        self._handle_kept_ms = handle_kept_seconds * 1_000
         self._owner_joined = owner_joined
+        self._take(settings)
 
     def change(self, settings: Settings) -> None:
         """Who may register from now on, and what that costs without an invite."""
-        self._policy = settings.registration
-        self._handle_kept_ms = settings.limits.handle_kept_seconds * 1_000
+        self._take(settings)
         self._work.change(settings.limits.registration_work_bits, settings.registrations_an_hour)
+
+    def _take(self, settings: Settings) -> None:
+        self._policy = settings.registration
+        self._accounts_invite = most_invites(settings) > 0
+        self._handle_kept_ms = settings.limits.handle_kept_seconds * 1_000
 
     @property
     def registration_work_bits(self) -> int:
@@ -158,8 +166,8 @@ class Identity:
     async def register(self, request: RegisterRequest) -> Account:
         """Make the account, all or nothing; the same manifest again, the same answer.
 
-        Raises NotAllowed (the relay takes nobody), InviteInvalid, WorkRequired, ManifestInvalid, ManifestConflict, Conflict,
-        HandleInvalid, HandleTaken, MalformedRequest.
+        Raises NotAllowed (the relay takes nobody, or not with a handle), InviteInvalid, WorkRequired, ManifestInvalid,
+        ManifestConflict, Conflict, HandleInvalid, HandleTaken, MalformedRequest.
         """
         if request.invite is None and self._policy != "open":
             raise (
@@ -177,6 +185,9 @@ class Identity:
         is_known = await self._is_registered(manifest)
         if self._policy == "closed" and not is_known and not await self._is_first(request):
             raise NotAllowed(_CLOSED)
+        invite_hash = None if request.invite is None else sha256(request.invite).digest()
+        if invite_hash is not None and not is_known:
+            await self._check_invite(invite_hash, with_handle=request.handle is not None)
         by_work = request.invite is None and not is_known
         if by_work:
             self._work.check(request.work, manifest)
@@ -185,7 +196,7 @@ class Identity:
                 manifest=manifest,
                 signed=signed,
                 role=Role.MEMBER,
-                invite_hash=None if request.invite is None else sha256(request.invite).digest(),
+                invite_hash=invite_hash,
                 handle=request.handle,
                 public_token=request.public_token,
             ),
@@ -200,6 +211,23 @@ class Identity:
         if account.role == Role.OWNER:
             self._owner_joined()
         return account
+
+    async def _check_invite(self, invite_hash: bytes, *, with_handle: bool) -> None:
+        """Raise InviteInvalid unless it makes accounts as the settings and the roles are now, NotAllowed for a handle that its
+        role may not have.
+        """
+        invite = await self._invites.get(invite_hash, now_ms=self._clock.now_ms())
+        if invite.role not in self._roles.names:
+            raise InviteInvalid("the role of this invite is defined no more: ask for a new one")
+        if invite.made_by is not None:
+            maker = await self._accounts.account(invite.made_by)
+            may_invite = maker is not None and Operation.INVITE in self._roles.permissions_of(maker.role)
+            if not self._accounts_invite or not may_invite:
+                raise InviteInvalid(
+                    "who made this invite may invite no more: ask who runs this relay for one"
+                )
+        if with_handle and Operation.SET_HANDLE not in self._roles.permissions_of(invite.role):
+            raise NotAllowed("an account by this invite has no handle: register without one")
 
     async def _is_first(self, request: RegisterRequest) -> bool:
         """Whether its owner comes by the invite of the first start: a closed relay takes nobody after that."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
+from relay.config import Settings
 from relay.ports.clock import Clock
 from relay.ports.invites import Invite, InviteStore
 from relay.services.audit import Act, Action, Audit
@@ -17,6 +18,11 @@ from relay.wire.links import InviteLink, encode_id
 
 MAX_SECONDS: Final = 10**9
 """Of an invite by an operator: about 31 years."""
+
+
+def most_invites(settings: Settings) -> int:
+    """Open invites that an account may have by these settings; 0: operators alone invite."""
+    return settings.limits.invites_of_account if settings.registration in ("invite", "open") else 0
 
 
 def invite_name(invite: Invite) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from client.client import Client
 from client.errors import Refused, UnknownRecipient
+from relay.config import Settings
 from relay.wire.links import decode_id
 from tests import command
 from tests.chatting import open_people, texts
@@ -45,6 +46,59 @@ async def test_where_operators_alone_invite_members_do_not(tmp_path: Path, polic
         )
         answered = await device.call("POST", "/v1/invites", {})
         assert (answered.status, answered.code) == (403, "not_allowed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"registration": "admin"}, {"limits": {"invites_of_account": 0}}],
+    ids=["admin", "no invites"],
+)
+async def test_once_operators_alone_invite_links_of_members_are_good_for_nothing(change: dict):
+    async with open_world() as world:
+        made = (await (await world.member()).call("POST", "/v1/invites", {"uses": 3})).json["link"]
+        by_operator = await world.relay.invite()
+        first, second = world.device(), world.device()
+        assert (await first.register(made)).status == 201
+        before = world.relay.services.settings
+        world.relay.services.identity.change(Settings.model_validate({"data": before.data, **change}))
+        refused = await second.register(made)
+        assert (refused.status, refused.code) == (403, "invite_invalid")
+        assert (await first.register(made)).status == 201  # the answer was lost
+        assert (await world.device().register(by_operator)).status == 201
+        world.relay.services.identity.change(before)
+        assert (await second.register(made)).status == 201
+
+
+async def test_a_link_of_somebody_who_may_invite_no_more_is_good_for_nothing():
+    async with open_world() as world:
+        maker = await world.member()
+        made = (await maker.call("POST", "/v1/invites", {})).json["link"]
+        accounts, account_id = world.relay.services.store.accounts, decode_id(maker.account, 32)
+        await accounts.set_role(account_id, "bot", owner="owner")
+        refused = await world.device().register(made)
+        assert (refused.status, refused.code) == (403, "invite_invalid")
+        await accounts.set_role(account_id, "member", owner="owner")
+        assert (await world.device().register(made)).status == 201
+
+
+async def test_a_link_for_a_role_that_is_defined_no_more_makes_no_account():
+    async with open_world(roles={"helper": ["submit", "read_mailbox"]}) as world:
+        made = await world.relay.invite(role="helper")
+        with_handle = await world.device().register(made, handle="helper")
+        assert (with_handle.status, with_handle.code) == (403, "not_allowed")
+        world.relay.services.roles.change(None)
+        refused = await world.device().register(made)
+        assert (refused.status, refused.code) == (403, "invite_invalid")
+
+
+async def test_a_guest_gets_no_handle_by_registering_either():
+    async with open_world() as world:
+        made = await (await world.member()).call("POST", "/v1/invites", {"role": "guest"})
+        guest = world.device()
+        refused = await guest.register(made.json["link"], handle="visitor")
+        assert (refused.status, refused.code) == (403, "not_allowed")
+        assert (await guest.register(made.json["link"])).status == 201  # the link was not used up
+        assert (await guest.call("GET", "/v1/accounts/self")).json["handle"] is None
 
 
 async def test_a_guest_writes_to_the_account_of_its_link_and_to_nobody_else(tmp_path: Path):

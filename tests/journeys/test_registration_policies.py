@@ -82,7 +82,7 @@ async def test_a_client_gives_up_when_more_is_asked_for_each_time(
         assert (refused.value.reason, refused.value.retryable) == ("work_required", True)
 
 
-@pytest.mark.parametrize(("policy", "reason"), [("invite", "invite_invalid"), ("closed", "invite_invalid")])
+@pytest.mark.parametrize(("policy", "reason"), [("invite", "invite_invalid"), ("closed", "not_allowed")])
 async def test_without_an_invite_nobody_gets_into_another_relay(tmp_path: Path, policy: str, reason: str):
     async with open_world(registration=policy) as world:
         with pytest.raises(Refused) as refused:
