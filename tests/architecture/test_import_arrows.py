@@ -87,6 +87,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlcipher3": ("client.store",),
     "nacl": ("crypto.primitives", "relay.session", "relay.wire", "relay.adapters"),
     "cryptography": ("crypto.primitives", "relay.adapters"),
+    "h2": ("relay.adapters.push",),
 }
 
 

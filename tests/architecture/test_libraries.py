@@ -11,6 +11,7 @@ AT_WORK = {
     "aiohttp": ("relay/web/", "client/"),
     "nacl": ("relay/session/", "crypto/"),
     "cryptography": ("crypto/",),
+    "h2": ("relay/adapters/push/",),
     "aiosqlite": ("relay/adapters/sqlite/",),
     "pydantic": ("relay/wire/", "relay/config"),
     "msgspec": ("relay/wire/",),
