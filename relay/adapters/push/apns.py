@@ -16,13 +16,14 @@ from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PusherCheck, Pu
 from relay.wire.links import encode_bytes
 
 from . import http_answers as answers
-from .http2_client import Http2Client, ServiceAnswer, ServiceUnreachable
+from .http2_client import Http2Client
+from .http_answers import ServiceAnswer, ServiceUnreachable
 from .provider_token import ProviderToken
 from .signed_tokens import es256, p256_key, read_secret
 
 ApnsPushType: TypeAlias = Literal["alert", "background"]
-KEPT_SECONDS: Final = 2_419_200
-"""How long Apple tries to reach a phone that is off: the relay sends no second wakeup before it was here."""
+KEPT_SECONDS: Final = 86_400
+"""How long Apple tries to reach a phone that is off; after that the relay has another wakeup for it."""
 _COLLAPSE: Final = "wake"
 _DEVICE_TOKEN: Final = re.compile(r"[0-9a-fA-F]{16,512}")
 _NOBODY: Final = "0" * 64

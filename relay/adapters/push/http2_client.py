@@ -19,7 +19,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, NoAvailableStreamIDError
 from h2.settings import SettingCodes, Settings
 
-from .http_answers import MOST_BODY_BYTES
+from .http_answers import MOST_BODY_BYTES, ServiceAnswer, ServiceUnreachable
 
 _MOST_AT_ONCE: Final = 100
 _SOCKET_OPTIONS: Final = (
@@ -33,19 +33,6 @@ _SOCKET_OPTIONS: Final = (
         20_000,
     ),  # ms that what was sent may stay unanswered by the kernel there
 )
-
-
-class ServiceUnreachable(Exception):
-    """No connection, or one that broke before there was an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceAnswer:
-    """Status, the header Retry-After if there was one, and as much of the body as MOST_BODY_BYTES."""
-
-    status: int
-    retry_after: str | None
-    body: bytes
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """What an HTTP status of a push service means for a wakeup; an adapter looks first at what its service says in the body."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -15,12 +16,26 @@ MOST_BODY_BYTES: Final = 16_384
 ACCEPTED: Final = PushAnswer(Outcome.SENT, "accepted")
 UNREGISTERED: Final = PushAnswer(Outcome.GONE, "unregistered")
 SILENT: Final = PushAnswer(Outcome.RETRY, "silent")
+FAILING: Final = PushAnswer(Outcome.RETRY, "failing")
 UNREACHABLE: Final = PushAnswer(Outcome.RETRY, "unreachable")
 NOT_ALLOWED: Final = PushAnswer(Outcome.REFUSED, "not_allowed")
 BAD_REQUEST: Final = PushAnswer(Outcome.REFUSED, "bad_request")
 REDIRECTED: Final = PushAnswer(Outcome.REFUSED, "redirected")
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+
+class ServiceUnreachable(Exception):
+    """No connection, or one that broke before there was an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAnswer:
+    """Status, the header Retry-After if there was one, and as much of the body as MOST_BODY_BYTES."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
 
 
 def retry_after_of(header: str | None, now_ms: int) -> float | None:

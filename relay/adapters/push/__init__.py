@@ -1,0 +1,1 @@
+"""Push services: one adapter a kind, behind `relay.ports.pusher`."""
