@@ -1,0 +1,96 @@
+// The own account: made once, then its keys at the relay kept fresh (Registration, Prekeys, Lifetimes of private keys).
+import { base64url, u64, utf8, zeros } from './bytes.js'
+import { Refusal } from './errors.js'
+import { parseLink } from './links.js'
+import { decodeManifest, encodeManifest, firstManifest, MANAGER, parse } from './manifests.js'
+import { CLASS, KIND, makePrekey, SEED_BYTES } from './prekeys.js'
+import { exchangePublic, sha256, signingPublic } from './primitives.js'
+import { transcript } from './transcripts.js'
+import { findWork } from './work.js'
+
+const DAY_MS = 86_400_000
+const STOCK = 100
+const ROTATE_MS = 6 * DAY_MS
+const KEEP_MS = 45 * DAY_MS
+
+// New keys, kept before the relay sees them: after a crash the same manifest goes up again.
+function makeAccount({ origin, relayKey, random, now, handle }) {
+  const [rootSeed, signingSeed, identityPrivate] = [random(32), random(32), random(32)]
+  const device = { id: random(16), signing: signingPublic(signingSeed), identity: exchangePublic(identityPrivate), flags: MANAGER, addedAt: now }
+  const manifest = firstManifest(rootSeed, device, signingSeed)
+  return {
+    ...{ origin, relayKey, rootSeed, account: parse(manifest).account, device: device.id, signingSeed, identityPrivate, handle },
+    ...{ contactToken: random(16), publicToken: handle ? random(16) : null, chain: [encodeManifest(manifest)], proof: zeros(0) },
+    registered: false,
+  }
+}
+
+const manifestObject = ({ body, signer, signature }) => ({ body: base64url(body), signer: base64url(signer), signature: base64url(signature) })
+
+// `link` is an invite, or the origin of an open relay.
+export async function register({ store, httpFor, random, now, link, handle }) {
+  const invite = /\/invite#/.test(link) ? parseLink(link) : { origin: link.replace(/\/$/, ''), secret: null, relayKey: null }
+  const http = httpFor(invite.origin)
+  const document = await http.document(invite.relayKey)
+  let own = store.get('own')
+  if (own?.registered) throw new Refusal('Refused', 'this store has an account')
+  if (!own) {
+    own = makeAccount({ origin: invite.origin, relayKey: document.relayKey, random, now: now(), handle })
+    await store.change((tx) => tx.set('own', own))
+  }
+  const manifest = decodeManifest(own.chain.at(-1))
+  const request = { manifest: manifestObject(manifest), handle: own.handle, public_token: own.publicToken && base64url(own.publicToken) }
+  if (invite.secret) request.invite = base64url(invite.secret)
+  else request.work = registrationWork(document, own, manifest)
+  await http.json('POST', '/v1/accounts', { json: request })
+  await store.change((tx) => tx.set('own', { ...tx.get('own'), registered: true }))
+  return store.get('own')
+}
+
+function registrationWork({ time_ms: time, registration_work_bits: bits = 0 }, own, manifest) {
+  const about = (work) => transcript('registration work', utf8(own.origin), own.account, sha256(manifest.body), u64(time), work)
+  return { time_ms: time, work: base64url(findWork(about, bits)) }
+}
+
+export async function putToken(http, token, tokenClass, expiresAt = null) {
+  const json = { token_hash: base64url(sha256(token)), token_class: tokenClass, expires_at_ms: expiresAt }
+  await http.json('POST', '/v1/delivery-tokens', { json, signed: true })
+}
+
+// Make what the relay lacks: rotating keys that are old, one-time keys that were taken. Private halves are kept first.
+export async function careForPrekeys({ store, http, random, now }) {
+  const { stock } = await http.json('GET', '/v1/prekeys', { signed: true })
+  const atRelay = Object.fromEntries(stock.map((one) => [one.kind, one]))
+  const made = await store.change((tx) => {
+    const own = tx.get('own')
+    const keys = []
+    const add = (kind, class_) => {
+      const id = Math.max(tx.get(`next/prekey${kind}`) ?? 0, atRelay[kind]?.highest_id ?? 0) + 1
+      tx.set(`next/prekey${kind}`, id)
+      const prekey = { kind, class: class_, id, madeAt: now(), seed: random(SEED_BYTES[kind]) }
+      const encoded = makePrekey(prekey, own)
+      tx.set(`prekey/${kind}/${id}`, { ...prekey, key: encoded.slice(78), retiredAt: null })
+      keys.push(encoded)
+    }
+    for (const [kind, class_] of [[KIND.signed, CLASS.rotating], [KIND.sealing, CLASS.rotating], [KIND.kem, CLASS.lastResort]]) {
+      const standing = tx.keys(`prekey/${kind}/`).map((key) => tx.get(key)).filter((one) => one.class === class_ && !one.retiredAt)
+      if (standing.some((one) => now() - one.madeAt < ROTATE_MS) && atRelay[kind]?.highest_id) continue
+      for (const old of standing) tx.set(`prekey/${kind}/${old.id}`, { ...old, retiredAt: now() })
+      add(kind, class_)
+    }
+    for (const kind of [KIND.kem, KIND.oneTime]) {
+      for (let left = atRelay[kind]?.one_time_left ?? 0; left < STOCK; left++) add(kind, CLASS.oneTime)
+    }
+    forgetOld(tx, now())
+    return keys
+  })
+  if (made.length) await http.json('POST', '/v1/prekeys', { json: { keys: made.map(base64url) }, signed: true })
+}
+
+function forgetOld(tx, now) {
+  for (const key of tx.keys('prekey/')) {
+    const { class: class_, retiredAt, madeAt } = tx.get(key)
+    const since = class_ === CLASS.oneTime ? madeAt + KEEP_MS : retiredAt
+    if (since && now - since > KEEP_MS) tx.delete(key)
+  }
+}

@@ -1,0 +1,212 @@
+// The client as a whole: an account, its two connections, and what an application calls.
+import { base32 } from './bytes.js'
+import { careForPrekeys, putToken, register } from './account.js'
+import { Connection } from './connection.js'
+import { conversationOf, TYPE } from './contents.js'
+import { Directory } from './directory.js'
+import { Refusal } from './errors.js'
+import { ack, resume } from './frames.js'
+import { Groups } from './groups.js'
+import { Http } from './http.js'
+import { Inbox } from './inbox.js'
+import { addDraft, Outbox } from './outbox.js'
+import { numbered, Store } from './store.js'
+import { Uploads } from './uploads.js'
+
+const PAUSE_MS = 500
+const AGAIN_MS = 5_000
+const NOTICE = { prekeysLow: 1, manifestChanged: 2 }
+
+export class Client {
+  // `io` is { storage, fetch, WebSocket, random(n), now(), sleep(ms), tell(event) }: all that the client has of the world.
+  static async open(io) {
+    const client = new Client()
+    Object.assign(client, io, { store: await Store.open(io.storage), mailbox: null, sender: null, running: false, cared: false, isCaughtUp: false, turn: Promise.resolve() })
+    if (client.store.get('own')) client.#build()
+    return client
+  }
+
+  get own() {
+    return this.store.get('own')
+  }
+
+  #httpFor(origin, own = null) {
+    return new Http({ origin, fetch: this.fetch, now: this.now, random: this.random, own })
+  }
+
+  #build() {
+    const { origin, device, signingSeed } = this.own
+    this.http = this.#httpFor(origin, { device, signingSeed })
+    const parts = { store: this.store, http: this.http, random: this.random, now: this.now, tell: this.tell }
+    this.directory = new Directory(parts)
+    this.outbox = new Outbox({ ...parts, directory: this.directory })
+    this.inbox = new Inbox({ ...parts, directory: this.directory })
+    this.uploads = new Uploads(parts)
+    this.groups = new Groups({ ...parts, directory: this.directory, uploads: this.uploads, wake: () => this.pump() })
+    Object.assign(this.outbox, { groups: this.groups, uploads: this.uploads })
+    this.inbox.groups = this.groups
+  }
+
+  // Make an account from an invite, or at the origin of an open relay.
+  async register(link, handle = null) {
+    await register({ store: this.store, httpFor: (origin) => this.#httpFor(origin), random: this.random, now: this.now, link, handle })
+    this.#build()
+    await this.care()
+    this.cared = true
+    return this.whoami()
+  }
+
+  whoami() {
+    const { account, device, handle, origin } = this.own
+    return { account: base32(account), device: base32(device), handle, origin }
+  }
+
+  // What the relay has to have of this account.
+  async care() {
+    await putToken(this.http, this.own.contactToken, 'contact', null)
+    await careForPrekeys({ store: this.store, http: this.http, random: this.random, now: this.now })
+    await this.directory.fetchOwn()
+  }
+
+  // Stay connected until `stop`: read the mailbox, and send what waits.
+  async start() {
+    if (!this.own?.registered) throw new Refusal('Refused', 'this store has no account')
+    this.running = true
+    this.loop = this.#stay()
+    await new Promise((resolve) => (this.#caughtUp = resolve))
+  }
+
+  #caughtUp = () => {}
+
+  async #stay() {
+    const document = await this.#document()
+    while (this.running) {
+      try {
+        await this.#once(document)
+      } catch (error) {
+        this.tell({ event: 'disconnected', why: error.code ?? String(error) })
+      }
+      this.sender?.close()
+      this.sender = null
+      if (this.running) await this.sleep(PAUSE_MS)
+    }
+  }
+
+  async #document() {
+    while (this.running) {
+      try {
+        return await this.http.document(this.own.relayKey)
+      } catch (error) {
+        this.tell({ event: 'disconnected', why: error.code ?? String(error) })
+        await this.sleep(PAUSE_MS)
+      }
+    }
+    return null
+  }
+
+  async #once(document) {
+    const common = { WebSocket: this.WebSocket, own: this.own }
+    this.mailbox = new Connection({ ...common, anonymous: false, hear: (frame) => this.#queue(frame) })
+    await this.mailbox.ready
+    this.sender = document.anonymous_submit ? new Connection({ ...common, anonymous: true, hear: () => {} }) : this.mailbox
+    this.acked = this.inbox.position
+    this.isCaughtUp = false
+    if (!this.cared) await this.care()
+    this.cared = true
+    this.mailbox.send(resume(this.inbox.position))
+    const code = await Promise.race([this.mailbox.closed, this.sender.closed])
+    this.mailbox.close()
+    await this.turn.catch(() => {})
+    this.tell({ event: 'disconnected', why: `closed ${code}` })
+  }
+
+  // What the mailbox says is done one after the other.
+  #queue(frame) {
+    const connection = this.mailbox
+    this.turn = this.turn.then(() => this.#hear(frame, connection)).catch((error) => {
+      this.tell({ event: 'failed', why: error.stack })
+      connection.close()
+    })
+  }
+
+  async #hear(frame, connection) {
+    if (frame.name === 'deliver') await this.inbox.deliver(frame)
+    else if (frame.name === 'missed') await this.inbox.missed(frame)
+    else if (frame.name === 'caughtUp') {
+      this.isCaughtUp = true
+      this.#caughtUp()
+      this.pump()
+      this.groups.readLogs()
+    } else if (frame.name === 'refused' && frame.code === 'sequence_ahead') await this.store.change((tx) => tx.set('position', 0))
+    else if (frame.name === 'notice' && frame.kind === NOTICE.prekeysLow) this.care().catch((error) => this.tell({ event: 'failed', why: String(error) }))
+    else if (frame.name === 'notice' && frame.kind === NOTICE.manifestChanged) this.directory.fetchOwn().catch(() => {})
+    else if (frame.name === 'batchEnd' && this.inbox.position > this.acked && connection.isOpen) {
+      this.acked = this.inbox.position
+      connection.send(ack(this.acked))
+      if (this.isCaughtUp) this.pump()
+    }
+  }
+
+  // Send what waits; what cannot go now is tried again.
+  async pump() {
+    if (!this.sender || !this.isCaughtUp) return
+    await this.outbox.pump(this.sender).catch((error) => this.tell({ event: 'failed', why: error.stack }))
+    const waits = this.store.keys('draft/').length + this.store.keys('outbox/').length
+    if (waits && this.running && !this.timer) {
+      this.timer = setTimeout(() => {
+        this.timer = null
+        this.pump()
+      }, AGAIN_MS)
+    }
+  }
+
+  async stop() {
+    this.running = false
+    clearTimeout(this.timer)
+    this.mailbox?.close()
+    this.sender?.close()
+    await this.loop
+  }
+
+  // → the number of the message. `what` is { text } or { file: { name, mediaType, bytes } }; `to` a handle, link, account id or `group:<id>`.
+  async send(to, what) {
+    const group = to.startsWith('group:') ? this.groups.find(to.slice(6)) : null
+    const account = group ? null : await this.directory.resolve(to)
+    const number = await this.store.change((tx) => {
+      const own = tx.get('own')
+      const common = { messageId: this.random(16), sentAt: this.now() }
+      const upload = what.file ? this.uploads.prepare(tx, what.file) : null
+      const [type, body] = upload ? [TYPE.file, null] : [TYPE.text, [what.text]]
+      const message = tx.next('message')
+      const conversation = group ?? conversationOf(own.account, account)
+      const shown = { number: message, from: own.account, to: account, group, conversation, type, body, isOwn: true, state: 'draft', edits: [], reactions: [], ...common }
+      tx.set(numbered('message', message), shown)
+      addDraft(tx, { account, group, type, body, message, upload, ...common })
+      return message
+    })
+    this.pump()
+    return number
+  }
+
+  // React to a message, edit or delete it: `type` is one of TYPE, `said` the emoji or the new text.
+  async act(number, type, said = null) {
+    await this.store.change((tx) => {
+      const message = tx.get(numbered('message', number))
+      if (!message?.reference) throw new Refusal('Refused', 'a message that takes no acts')
+      const about = [message.from, message.messageId, message.reference]
+      const body = type === TYPE.delete ? [about] : [about, said]
+      const account = message.isOwn ? message.to : message.from
+      addDraft(tx, { account: message.group ? null : account, group: message.group, type, body, messageId: this.random(16), sentAt: this.now() })
+    })
+    this.pump()
+  }
+
+  messages(after = 0) {
+    return this.store.all('message/').filter((message) => message.number > after)
+  }
+
+  // Numbers of sending devices that were jumped over.
+  missing() {
+    return this.store.all('in/').reduce((sum, known) => sum + known.missing.length, 0)
+  }
+}

@@ -1,0 +1,138 @@
+// Who others are: their chains of manifests, fetched and held against the relay's log (First contact, What a client checks).
+import { base32, equal, hex, unbase64url, utf8 } from './bytes.js'
+import { Refusal } from './errors.js'
+import { parseLink } from './links.js'
+import { checkNewest, decodeManifest, encodeManifest, parse, walk } from './manifests.js'
+import * as log from './transparency.js'
+
+const CLASSES = ['public', 'link', 'group', 'contact'] // the last one is the best
+const parsedBefore = new Map()
+
+// A chain as it is stored (verified when it was stored) with all that its manifests say.
+export const chainOf = (encoded) =>
+  encoded.map((bytes) => {
+    const name = hex(bytes)
+    if (!parsedBefore.has(name)) parsedBefore.set(name, decodeManifest(bytes))
+    return parsedBefore.get(name)
+  })
+
+export const peerKey = (account) => `peer/${hex(account)}`
+export const newPeer = (account) => ({
+  ...{ account, chain: [], token: null, tokenClass: null, handle: null, claimed: null },
+  ...{ accepted: false, introduce: true, unanswered: 0 },
+})
+export const peerOf = (tx, account) => tx.get(peerKey(account)) ?? newPeer(account)
+
+// A token that came takes the place of the one before, unless that is of a better class.
+export function learnToken(peer, token, tokenClass) {
+  if (peer.token && CLASSES.indexOf(tokenClass) < CLASSES.indexOf(peer.tokenClass)) return
+  Object.assign(peer, { token, tokenClass })
+}
+
+export class Directory {
+  constructor({ store, http }) {
+    Object.assign(this, { store, http })
+  }
+
+  // A handle, a contact link, or the id of an account that is known: → account id.
+  async resolve(to) {
+    if (/\/contact#/.test(to)) {
+      const { account, token } = parseLink(to)
+      await this.#learn(account, (peer) => learnToken(peer, token, 'link'))
+      return account
+    }
+    const known = this.store.all('peer/').find((peer) => peer.handle === to || base32(peer.account) === to)
+    return known ? known.account : this.#lookUp(to)
+  }
+
+  async #lookUp(handle) {
+    const before = this.store.get('log/head')
+    const answer = await this.http.json('GET', `/v1/handles/${encodeURIComponent(handle)}`, { signed: true })
+    const [account, token] = [unbase64url(answer.account_id), unbase64url(answer.public_token)]
+    const subject = log.handleSubject(unbase64url(answer.salt), utf8(handle))
+    await this.checkLog(inclusionOf(answer.inclusion), log.handleLeaf(subject, answer.version, account), before)
+    await this.#learn(account, (peer) => {
+      learnToken(peer, token, 'public')
+      peer.handle = handle
+    })
+    return account
+  }
+
+  #learn(account, how) {
+    return this.store.change((tx) => {
+      const peer = peerOf(tx, account)
+      how(peer)
+      tx.set(peerKey(account), peer)
+    })
+  }
+
+  // The newest manifests of an account; `token` is any delivery token of it.
+  async fetch(account, token) {
+    const known = chainOf(peerOf(this.store, account).chain)
+    const { chain } = await this.#fetchChain(account, known, { token })
+    await this.#learn(account, (peer) => {
+      if (chain.length >= peer.chain.length) peer.chain = chain.map(encodeManifest)
+    })
+    return chain
+  }
+
+  // The own chain, and the proof that the log has its newest manifest, which set-up envelopes carry.
+  async fetchOwn() {
+    const own = this.store.get('own')
+    const { chain, proof } = await this.#fetchChain(own.account, chainOf(own.chain), { signed: true })
+    await this.store.change((tx) => tx.set('own', { ...tx.get('own'), chain: chain.map(encodeManifest), proof }))
+  }
+
+  async #fetchChain(account, known, access) {
+    const before = this.store.get('log/head')
+    let chain = known
+    for (;;) {
+      const from = chain.at(-1)?.version ?? 1
+      const answer = await this.http.json('GET', `/v1/accounts/${base32(account)}/manifests?from=${from}`, access)
+      const more = answer.manifests.map((one) => parse({ body: unbase64url(one.body), signer: unbase64url(one.signer), signature: unbase64url(one.signature) }))
+      checkNewest(chain, more)
+      const longer = walk(account, chain, more)
+      const newest = longer.at(-1)
+      if (newest?.version === answer.latest) {
+        const proof = inclusionOf(answer.inclusion)
+        await this.checkLog(proof, log.manifestLeaf(account, newest.version, newest.hash), before)
+        return { chain: longer, proof: log.encodeInclusion(proof) }
+      }
+      if (longer.length === chain.length) throw new Refusal('ManifestGap', 'the relay keeps manifests back')
+      chain = longer
+    }
+  }
+
+  // That the leaf is in the log, and that the log goes on from the largest head that is known.
+  async checkLog({ index, hashes, head: bytes }, leaf, before) {
+    const { relayKey } = this.store.get('own')
+    const head = log.parseHead(bytes, relayKey)
+    log.checkInclusion(leaf, index, hashes, head)
+    await this.#compare(head, relayKey, before)
+  }
+
+  async #compare(head, relayKey, before) {
+    const known = this.store.get('log/head')
+    if (known) {
+      const largest = log.parseHead(known, relayKey)
+      const first = before && log.parseHead(before, relayKey)
+      if (!equal(largest.logId, head.logId)) throw new Refusal('LogRefused', 'another log: this client begins no new one by itself')
+      if (first && head.size < first.size) throw new Refusal('LogRefused', 'log_rolled_back')
+      const [smaller, larger] = largest.size <= head.size ? [largest, head] : [head, largest]
+      const same = smaller.size === larger.size || smaller.size === 0
+      const path = `/v1/transparency/consistency?from=${smaller.size}&to=${larger.size}`
+      const hashes = same ? [] : (await this.http.json('GET', path)).hashes.map(unbase64url)
+      log.checkConsistency(smaller, larger, hashes)
+      if (largest.size >= head.size) return
+    }
+    await this.store.change((tx) => tx.set('log/head', head.bytes))
+  }
+
+  // A head that a contact's set-up envelope brought: held against the own one.
+  async compareHead(bytes) {
+    const { relayKey } = this.store.get('own')
+    await this.#compare(log.parseHead(bytes, relayKey), relayKey, null)
+  }
+}
+
+const inclusionOf = ({ index, hashes, head }) => ({ index, hashes: hashes.map(unbase64url), head: unbase64url(head) })

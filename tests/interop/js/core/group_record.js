@@ -1,0 +1,53 @@
+// What is kept of one group, and what follows from it: keys of epochs, members, tokens.
+import { equal, hex } from './bytes.js'
+import { epochKeys } from './epochs.js'
+import { Refusal } from './errors.js'
+import { parseState } from './group_state.js'
+
+const MAX_SECRETS = 256
+
+export const groupKey = (groupId) => `group/${hex(groupId)}`
+export const chainKeyOf = (groupId, device, chainId) => `chain/${hex(groupId)}/${hex(device)}/${hex(chainId)}`
+
+// A group that was asked for. `secrets` are { epoch, step, cutHash, secret }, the newest first; `waiting` those whose cut was not read.
+export const newGroup = (groupId, { inviter, secret, ownToken }) => ({
+  ...{ groupId, inviter, secret, ownToken, status: 'asked', state: null, secrets: [], waiting: [], readToken: null, nextEntry: 0 },
+  ...{ tokens: [], own: null, dirty: false, name: '' },
+})
+
+export function loadGroup(tx, groupId) {
+  const kept = tx.get(groupKey(groupId))
+  return kept ? { ...kept, state: kept.state && parseState(kept.state) } : null
+}
+
+const derived = new Map()
+export function keysOf(groupId, { epoch, step, cutHash, secret }) {
+  const name = hex(secret) + step
+  if (!derived.has(name)) {
+    if (derived.size > 2 * MAX_SECRETS) derived.clear()
+    derived.set(name, epochKeys({ groupId, epoch, step, cutHash, secret }))
+  }
+  return derived.get(name)
+}
+
+export function addSecret(group, secret) {
+  if (group.secrets.some((one) => equal(one.secret, secret.secret))) return
+  group.secrets = [...group.secrets, secret].sort((a, b) => b.epoch - a.epoch || b.step - a.step).slice(0, MAX_SECRETS)
+}
+
+// The secret of the present epoch and step, or null while it has not come.
+export function presentSecret({ state, secrets }) {
+  return secrets.find((one) => one.epoch === state.epoch && one.step === state.step) ?? null
+}
+
+export function tokenOf(group, account) {
+  return group.tokens.find((one) => equal(one.account, account))?.token ?? null
+}
+
+export function setToken(group, account, token) {
+  group.tokens = [...group.tokens.filter((one) => !equal(one.account, account)), { account, token }]
+}
+
+export const mustBe = (condition, why) => {
+  if (!condition) throw new Refusal('GroupRefused', why)
+}

@@ -1,0 +1,177 @@
+// The way in: what the mailbox gives is opened, and kept with the state that opened it, in one transaction (Receiving).
+import { equal, hex } from './bytes.js'
+import { conversationOf, decodeContent, isShown, referenceOf, TYPE } from './contents.js'
+import { chainOf, learnToken, peerKey, peerOf } from './directory.js'
+import { Refusal } from './errors.js'
+import { deviceIn } from './manifests.js'
+import { addDraft } from './outbox.js'
+import { openRatchet, openSetup } from './sessions.js'
+import { numbered } from './store.js'
+
+const DAY_MS = 86_400_000
+const MAX_FAILED = 1000
+const HEAL_AFTER = 100
+
+export class Inbox {
+  constructor({ store, directory, random, now, tell }) {
+    Object.assign(this, { store, directory, random, now, tell, groups: null })
+  }
+
+  get position() {
+    return this.store.get('position') ?? 0
+  }
+
+  async missed({ from, to, reason }) {
+    await this.store.change((tx) => {
+      if (to > (tx.get('position') ?? 0)) tx.set('position', to)
+      tx.after.push(() => this.tell({ event: 'missed', from, to, reason }))
+    })
+  }
+
+  // One envelope of the mailbox. An ephemeral one is dropped, as if it had been lost: this client takes no part in them.
+  async deliver(frame) {
+    if (frame.sequence === 0 || frame.sequence <= this.position) return
+    try {
+      await this.#open(frame)
+    } catch (error) {
+      if (error.name !== 'Refusal') throw error
+      if (error.kind === 'OwnListBehind') await this.directory.fetchOwn()
+      try {
+        if (error.kind !== 'OwnListBehind') throw error
+        await this.#open(frame)
+      } catch (again) {
+        if (again.name !== 'Refusal') throw again
+        await this.#fail(frame, again)
+      }
+    }
+  }
+
+  async #open(frame) {
+    const head = await this.store.change((tx) => {
+      const kind = frame.ciphertext[0]
+      const found = { head: null }
+      if (kind === 3) this.groups.openMessage(tx, frame)
+      else {
+        const opened = kind === 1 ? openSetup(tx, frame.ciphertext, { now: this.now() }) : openRatchet(tx, frame.ciphertext, this.now())
+        found.head = opened.head ?? null
+        this.#content(tx, opened, frame)
+      }
+      tx.set('position', frame.sequence)
+      return found.head
+    })
+    if (head) await this.directory.compareHead(head).catch((error) => this.tell({ event: 'alarm', why: String(error) }))
+  }
+
+  // What does not open is kept, counted and told; the newest 1,000.
+  #fail(frame, error) {
+    return this.store.change((tx) => {
+      tx.set('position', frame.sequence)
+      if (error.kind !== 'Replayed') noteFailure(tx, frame, error, this.tell)
+    })
+  }
+
+  // What a session brought. Its state has moved by now, whatever the content is.
+  #content(tx, { account, device, content: bytes }, frame) {
+    try {
+      const content = decodeContent(bytes)
+      const own = tx.get('own')
+      if (!equal(content.conversation, conversationOf(own.account, account))) throw new Refusal('redirected', 'a content of another conversation')
+      this.#handle(tx, { account, device, content, frame, own })
+    } catch (error) {
+      if (error.name !== 'Refusal') throw error
+      noteFailure(tx, frame, error, this.tell)
+    }
+  }
+
+  #handle(tx, { account, device, content, frame, own }) {
+    count(tx, { account, device, content, isTwo: true }, this.tell)
+    const peer = peerOf(tx, account)
+    peer.unanswered += 1
+    if (peer.accepted) peer.introduce = false
+    if (content.introduction) {
+      learnToken(peer, content.introduction.token, 'contact')
+      peer.claimed = content.introduction.handle || null
+      if (peer.accepted && this.now() - (peer.introducedAt ?? 0) > DAY_MS) peer.introduce = true
+    }
+    if (content.type === TYPE.contactToken) learnToken(peer, content.body[0], 'contact')
+    tx.set(peerKey(account), peer)
+    if (peer.accepted && peer.unanswered >= HEAL_AFTER) {
+      addDraft(tx, { account, type: TYPE.empty, body: null, messageId: this.random(16), sentAt: this.now() })
+    }
+    const who = { account, device, peer }
+    if (isShown(content.type)) showMessage(tx, { ...who, content, frame, group: null }, this.tell)
+    else if ([TYPE.reaction, TYPE.edit, TYPE.delete].includes(content.type)) act(tx, { ...who, content, mayTidy: false }, this.tell)
+    else if (content.type >= 20 && content.type <= 28) this.groups.take(tx, { ...who, content, own, now: this.now() })
+  }
+}
+
+export function noteFailure(tx, frame, error, tell) {
+  const number = tx.next('failed')
+  tx.set(numbered('failed', number), { why: error.kind, detail: error.message, sequence: frame.sequence, ciphertext: frame.ciphertext })
+  if (number > MAX_FAILED) tx.delete(numbered('failed', number - MAX_FAILED))
+  tx.after.push(() => tell({ event: 'not opened', why: error.kind, detail: error.message }))
+}
+
+// The numbers of a sending device: which are missing, and whether each names its predecessor.
+export function count(tx, { account, device, content, isTwo }, tell) {
+  const key = `in/${hex(content.conversation)}/${hex(account)}/${hex(device)}`
+  const isFirst = isTwo && chainOf(peerOf(tx, account).chain).some((one) => one.version === 1 && deviceIn(one, device))
+  const known = tx.get(key) ?? { counter: isFirst ? 0 : content.counter - 1, hash: null, missing: [] }
+  if (content.counter <= known.counter) known.missing = known.missing.filter((number) => number !== content.counter)
+  else {
+    for (let number = known.counter + 1; number < content.counter && known.missing.length < 256; number++) known.missing.push(number)
+    const follows = content.counter === known.counter + 1
+    if (follows && known.hash && !equal(known.hash, content.previous)) tx.after.push(() => tell({ event: 'warning', why: 'a content names another predecessor' }))
+    Object.assign(known, { counter: content.counter, hash: content.hash })
+  }
+  tx.set(key, known)
+}
+
+const nameOf = (account, messageId) => `have/${hex(account)}/${hex(messageId)}`
+
+// A text, a file, or a type of the future: kept and told once, whatever comes again.
+export function showMessage(tx, { account, device, peer, content, frame, group }, tell) {
+  const name = nameOf(account, content.messageId)
+  if (tx.get(name)) return
+  const number = tx.next('message')
+  const { conversation, messageId, type, body, sentAt, hash } = content
+  const reference = referenceOf({ conversation, account, device, messageId, hash })
+  const message = { number, from: account, handle: peer.handle ?? peer.claimed, isContact: peer.accepted, group, conversation, messageId, type, body, sentAt, receivedAt: frame.receivedAt, reference, isOwn: false, state: 'received', edits: [], reactions: [] }
+  tx.set(numbered('message', number), message)
+  tx.set(name, { number })
+  for (const key of tx.keys(`waiting/${name}/`)) {
+    const waiting = tx.get(key)
+    tx.delete(key)
+    act(tx, waiting, tell)
+  }
+  tx.after.push(() => tell({ event: 'message', number }))
+}
+
+// A reaction, an edit or a delete, on a message that is here; else it waits for it.
+export function act(tx, { account, content, mayTidy }, tell) {
+  const [author, messageId, reference] = content.body[0]
+  const name = nameOf(author, messageId)
+  const have = tx.get(name)
+  if (!have) {
+    tx.set(`waiting/${name}/${hex(content.messageId)}`, { account, content, mayTidy })
+    return
+  }
+  const key = numbered('message', have.number)
+  const message = tx.get(key)
+  const isAuthor = equal(account, author)
+  const allowed = content.type === TYPE.reaction || isAuthor || (content.type === TYPE.delete && mayTidy)
+  const fits = equal(message.reference, reference) && equal(message.conversation, content.conversation) && (content.type !== TYPE.edit || message.type === TYPE.text)
+  if (!fits || !allowed) {
+    tx.after.push(() => tell({ event: 'warning', why: 'an act that its account may not do' }))
+    return
+  }
+  if (message.state === 'deleted') return
+  const order = [content.sentAt, hex(content.messageId)]
+  if (content.type === TYPE.delete) Object.assign(message, { state: 'deleted', body: null, edits: [], reactions: [] })
+  else {
+    const list = content.type === TYPE.edit ? 'edits' : 'reactions'
+    message[list] = [...message[list], { by: account, order, said: content.body[1] }].sort((a, b) => a.order[0] - b.order[0] || (a.order[1] < b.order[1] ? -1 : 1))
+  }
+  tx.set(key, message)
+  tx.after.push(() => tell({ event: 'changed', number: have.number }))
+}

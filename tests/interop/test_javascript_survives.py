@@ -1,0 +1,96 @@
+"""The client in JavaScript loses nothing and shows nothing twice: killed at every step, and when the relay is killed."""
+
+import asyncio
+import contextlib
+import random
+import socket
+
+import pytest
+
+from client.client import Client
+from tests.chatting import open_people, texts
+from tests.interop.javascript_person import Died, person
+from tests.interop.node_of_wheel import CLIENT
+from tests.relay_process import serving
+
+pytestmark = pytest.mark.timeout(300)
+DYING = ("--import", str(CLIENT / "tests" / "dying.js"))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_killed_at_each_of_its_transactions(tmp_path, when):
+    """In each round both write, and the process dies at its Nth transaction; what it had promised is kept."""
+    store = tmp_path / "jay.db"
+    promised, tried, to_javascript, to_python = [], [], [], []
+    async with open_people(tmp_path, "bob") as people:
+        bob = await people.enter("bob")
+        async with person(store) as jay:
+            await jay.call("register", link=await people.world.relay.invite(), handle="jay")
+        died = 0
+        for number in range(1, 11):
+            to_javascript.append(f"to JavaScript {number}")
+            await bob.send("jay", to_javascript[-1])
+            tried.append(f"to Python {number}")
+            async with person(store, *DYING, DIE_AT=str((number - 1) % 5 + 1), DIE=when) as jay:
+                try:
+                    await jay.call("send", to="bob", text=tried[-1])
+                    promised.append(tried[-1])
+                    await jay.call("start")
+                    await jay.all_sent()
+                    await jay.texts(of=number)
+                except Died:
+                    died += 1
+            to_python += await texts(bob)
+        async with person(store) as jay:
+            await jay.call("start")
+            await jay.all_sent()
+            assert await jay.texts(of=len(to_javascript)) == to_javascript
+            state = await jay.call("state")
+            assert (state["missing"], state["failed"]) == (0, 0)
+        to_python += await texts(bob)
+        assert died >= 6
+        assert len(set(to_python)) == len(to_python), "shown twice"
+        assert [text for text in promised if text not in to_python] == [], "lost"
+        assert [text for text in tried if text in to_python] == to_python, "out of order"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+async def test_the_relay_is_killed_while_both_write(tmp_path):
+    listen = ("--listen", f"127.0.0.1:{free_port()}")
+    store, data, kept = (
+        tmp_path / "jay.db",
+        tmp_path / "data",
+        {"TOKENIM_RELAY_REGISTRATION": "open", "TOKENIM_RELAY_LIMITS__REGISTRATION_WORK_BITS": "8"},
+    )
+    chance = random.Random(7)
+    with serving(data, *listen, **kept) as relay:
+        await Client.register(tmp_path / "bob", relay.invite, handle="bob")
+        async with person(store) as jay:
+            await jay.call("register", link=relay.url, handle="jay")
+        relay.process.kill()
+    sent = {"Python": [], "JavaScript": []}
+    async with contextlib.AsyncExitStack() as stack:
+        bob = await stack.enter_async_context(Client.open(tmp_path / "bob"))
+        jay = await stack.enter_async_context(person(store))
+        got: list[str] = []
+        started = asyncio.create_task(jay.call("start"))
+        for round_ in range(5):
+            with serving(data, *listen, **kept) as relay:
+                for number in range(3):
+                    sent["Python"].append(f"to JavaScript {round_} {number}")
+                    await bob.send("jay", sent["Python"][-1], patience_seconds=30)
+                    sent["JavaScript"].append(f"to Python {round_} {number}")
+                    await started
+                    await jay.call("send", to="bob", text=sent["JavaScript"][-1])
+                await asyncio.sleep(chance.uniform(0, 0.3))
+                if round_ == 4:
+                    await jay.all_sent()
+                    assert await jay.texts(of=15) == sent["Python"]
+                    got += await texts(bob)
+                relay.process.kill()
+        assert got == sent["JavaScript"]
