@@ -8,6 +8,7 @@ from crypto.group_changes import Remove
 from relay.wire.links import decode_id
 from tests.chatting import open_people
 from tests.group_people_online import hear, until
+from tests.interop.conftest import TO_JAVASCRIPT
 from tests.interop.javascript_person import JavaScriptPerson, person
 
 pytestmark = pytest.mark.timeout(180)
@@ -35,7 +36,9 @@ async def joined(jay: JavaScriptPerson, client, members: int) -> None:
     await until(client, listens)
 
 
-async def test_joins_by_a_link_talks_and_lives_through_a_removal(tmp_path):
+async def test_joins_by_a_link_talks_and_lives_through_a_removal(tmp_path, went):
+    went("group message", "group message after a removal")
+    went("group link", to=(TO_JAVASCRIPT,))
     async with open_people(tmp_path, "bob", "carol") as people, person(tmp_path / "jay.db") as jay:
         bob, carol = await people.enter("bob"), await people.enter("carol")
         me = await jay.call("register", link=await people.world.relay.invite(), handle="jay")
@@ -75,7 +78,8 @@ async def test_joins_by_a_link_talks_and_lives_through_a_removal(tmp_path):
         assert await of_group(jay) == ["hello from Python", "carol too", "the second epoch"]
 
 
-async def test_is_invited_and_is_told_when_it_is_removed(tmp_path):
+async def test_is_invited_and_is_told_when_it_is_removed(tmp_path, went):
+    went("group invitation", "removal from a group", to=(TO_JAVASCRIPT,))
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         me = await jay.call("register", link=await people.world.relay.invite(), handle="jay")

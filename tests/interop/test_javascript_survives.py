@@ -18,8 +18,9 @@ DYING = ("--import", str(CLIENT / "tests" / "dying.js"))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_killed_at_each_of_its_transactions(tmp_path, when):
+async def test_killed_at_each_of_its_transactions(tmp_path, when, went):
     """In each round both write, and the process dies at its Nth transaction; what it had promised is kept."""
+    went("text, the client killed")
     store = tmp_path / "jay.db"
     promised, tried, to_javascript, to_python = [], [], [], []
     async with open_people(tmp_path, "bob") as people:
@@ -54,13 +55,29 @@ async def test_killed_at_each_of_its_transactions(tmp_path, when):
         assert [text for text in tried if text in to_python] == to_python, "out of order"
 
 
+async def test_a_store_that_keeps_nothing_is_found_out(tmp_path):
+    """What these tests look for does happen where it must: acknowledged, but not kept, is lost."""
+    async with open_people(tmp_path, "bob") as people:
+        bob = await people.enter("bob")
+        async with person(tmp_path / "jay.db") as jay:
+            await jay.call("register", link=await people.world.relay.invite(), handle="jay")
+        await bob.send("jay", "will be lost")
+        async with person(tmp_path / "jay.db", *DYING, DIE_AT="1", DIE="lying") as jay:
+            await jay.call("start")
+            assert await jay.texts(of=1) == ["will be lost"]
+        async with person(tmp_path / "jay.db") as jay:
+            await jay.call("start")
+            assert await jay.texts() == []
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
 
 
-async def test_the_relay_is_killed_while_both_write(tmp_path):
+async def test_the_relay_is_killed_while_both_write(tmp_path, went):
+    went("text, the relay killed")
     listen = ("--listen", f"127.0.0.1:{free_port()}")
     store, data, kept = (
         tmp_path / "jay.db",

@@ -9,7 +9,8 @@ from tests.chatting import open_people, random_file, texts, waiting
 from tests.interop.javascript_person import Refused, person
 
 
-async def test_both_directions_and_who_the_other_is(tmp_path):
+async def test_both_directions_and_who_the_other_is(tmp_path, went):
+    went("text")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         me = await jay.call("register", link=await people.world.relay.invite(), handle="jay")
@@ -25,7 +26,8 @@ async def test_both_directions_and_who_the_other_is(tmp_path):
         assert (shown["handle"], shown["is_contact"], me["handle"]) == ("bob", True, "jay")
 
 
-async def test_python_writes_first_and_is_a_request_until_it_is_answered(tmp_path):
+async def test_python_writes_first_and_is_a_request_until_it_is_answered(tmp_path, went):
+    went("first message (PQXDH)")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         await jay.call("register", link=await people.world.relay.invite(), handle="jay")
@@ -40,8 +42,9 @@ async def test_python_writes_first_and_is_a_request_until_it_is_answered(tmp_pat
 
 
 @pytest.mark.timeout(240)
-async def test_post_quantum_steps_of_both_sides_are_taken(tmp_path):
+async def test_post_quantum_steps_of_both_sides_are_taken(tmp_path, went):
     """A step is due after 20 root steps: in 26 turns of each both sides offer, and both answer."""
+    went("post-quantum step of the ratchet")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         await jay.call("register", link=await people.world.relay.invite(), handle="jay")
@@ -58,7 +61,8 @@ async def test_post_quantum_steps_of_both_sides_are_taken(tmp_path):
         assert (await jay.call("state"))["failed"] == 0
 
 
-async def test_both_begin_at_once_and_agree_on_one_session(tmp_path):
+async def test_both_begin_at_once_and_agree_on_one_session(tmp_path, went):
+    went("two sessions at once")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         await jay.call("register", link=await people.world.relay.invite(), handle="jay")
@@ -76,7 +80,9 @@ async def test_both_begin_at_once_and_agree_on_one_session(tmp_path):
             assert await texts(bob) == [f"JavaScript {turn}"]
 
 
-async def test_reactions_edits_and_deletes_of_both(tmp_path):
+async def test_reactions_edits_and_deletes_of_both(tmp_path, went):
+    went("reaction")
+    went("edit", "delete")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         await jay.call("register", link=await people.world.relay.invite(), handle="jay")
@@ -94,9 +100,15 @@ async def test_reactions_edits_and_deletes_of_both(tmp_path):
             return (await jay.call("messages", after=first - 1))[0]["reactions"] == ["👍"]
 
         await jay.until(is_liked)
-        sent = await bob.send("jay", "to be taken back")
+        sent = await bob.send("jay", "to be tkaen back")
         await jay.texts(of=1)
         (shown,) = [one for one in await jay.call("messages", after=0) if not one["is_own"]]
+        await bob.edit(sent, "to be taken back")
+
+        async def is_edited() -> bool:
+            return await jay.texts() == ["to be taken back"]
+
+        await jay.until(is_edited)
         await jay.call("react", number=shown["number"], emoji="❤️")
         await jay.all_sent()
         await waiting(bob)
@@ -106,9 +118,14 @@ async def test_reactions_edits_and_deletes_of_both(tmp_path):
             return (await jay.call("messages", after=shown["number"] - 1))[0]["state"] == "deleted"
 
         await jay.until(is_gone)
+        await jay.call("delete", number=first)
+        await jay.all_sent()
+        await waiting(bob)
+        assert [one.deleted for one in await bob.history("jay")] == [True, True]
 
 
-async def test_pictures_both_ways(tmp_path):
+async def test_pictures_both_ways(tmp_path, went):
+    went("file")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         await jay.call("register", link=await people.world.relay.invite(), handle="jay")

@@ -18,7 +18,7 @@ const AGAIN_MS = 5_000
 const NOTICE = { prekeysLow: 1, manifestChanged: 2 }
 
 export class Client {
-  // `io` is { storage, fetch, WebSocket, random(n), now(), sleep(ms), tell(event) }: all that the client has of the world.
+  // `io` is { storage, fetch, fetchUnsigned, WebSocket, random(n), now(), sleep(ms), tell(event) }: all that the client has of the world.
   static async open(io) {
     const client = new Client()
     Object.assign(client, io, { store: await Store.open(io.storage), mailbox: null, sender: null, running: false, cared: false, isCaughtUp: false, turn: Promise.resolve() })
@@ -31,7 +31,7 @@ export class Client {
   }
 
   #httpFor(origin, own = null) {
-    return new Http({ origin, fetch: this.fetch, now: this.now, random: this.random, own })
+    return new Http({ origin, fetch: this.fetch, fetchUnsigned: this.fetchUnsigned, now: this.now, random: this.random, own })
   }
 
   #build() {

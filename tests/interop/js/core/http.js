@@ -18,10 +18,11 @@ export function authorization(request, signer) {
 export const websocketTranscript = (origin, device, challenge) => transcript('websocket', utf8(origin), device, challenge)
 export const relayDocumentTranscript = (body) => transcript('relay-document', sha256(body))
 
-// One relay. `fetch`, `now` and `random` come from whoever runs this; `own` is { device, signingSeed }, or null.
+// One relay. `now` and `random` come from whoever runs this, and two kinds of `fetch`: unsigned requests must not go over connections on
+// which something was signed. `own` is { device, signingSeed }, or null.
 export class Http {
-  constructor({ origin, fetch, now, random, own = null }) {
-    Object.assign(this, { origin, fetch, now, random, own, clockOffset: 0 })
+  constructor({ origin, fetch, fetchUnsigned, now, random, own = null }) {
+    Object.assign(this, { origin, fetch, fetchUnsigned, now, random, own, clockOffset: 0 })
   }
 
   // → { status, headers, bytes }; whatever is no success is a RelayRefusal.
@@ -42,7 +43,8 @@ export class Http {
       const signer = { ...this.own, origin: this.origin, time: Math.round(this.now() + this.clockOffset), nonce: this.random(16) }
       all.Authorization = authorization({ method, target, body, streamed, offset }, signer)
     }
-    return this.fetch(this.origin + target, { method, headers: all, body: body.length ? body : undefined, redirect: 'error' })
+    const fetch = signed ? this.fetch : this.fetchUnsigned
+    return fetch(this.origin + target, { method, headers: all, body: body.length ? body : undefined, redirect: 'error' })
   }
 
   async json(method, target, { json, token = null, logToken = null, signed = false } = {}) {

@@ -15,6 +15,10 @@ const SAME_BYTES_MS = 7 * 86_400_000
 const ACTS = [TYPE.reaction, TYPE.edit, TYPE.delete]
 const OUTCOME = { stored: 1, mailboxFull: 2, unknownDevice: 3, notAllowed: 4, conflict: 5, relayed: 6, budgetSpent: 7, workRequired: 8 }
 const AGAIN = [OUTCOME.mailboxFull, OUTCOME.budgetSpent]
+const AWAY = ['connection_lost', 'shutting_down', 'unavailable']
+const LATER_MS = 5 * 60_000 // after a full mailbox or a spent budget
+const FIRST_PAUSE_MS = 5_000 // of a draft that cannot go, then twice the one before
+const LONGEST_PAUSE_MS = 60 * 60_000
 
 // A draft is { account, type, body, messageId, sentAt } and perhaps: `message`, the number under which its user sees it; `tag`,
 // what waits for it; `content` and `done`, when it was encrypted for some devices already; `group`, `upload`.
@@ -71,7 +75,10 @@ export class Outbox {
     const stopped = new Set() // accounts and groups whose earlier draft has to wait
     for (const draft of this.store.all('draft/')) {
       const whose = hex(draft.group ?? draft.account)
-      if (stopped.has(whose)) continue
+      if (stopped.has(whose) || draft.notBefore > this.now()) {
+        stopped.add(whose)
+        continue
+      }
       try {
         if (draft.upload) await this.uploads.finish(draft)
         const before = this.store.get('next/draft')
@@ -80,12 +87,22 @@ export class Outbox {
         moved ||= done || this.store.get('next/draft') > before // hand-outs of a chain were drafted
       } catch (error) {
         stopped.add(whose)
-        if (!draft.tried) await this.store.change((tx) => tx.get(numbered('draft', draft.number)) && tx.set(numbered('draft', draft.number), { ...tx.get(numbered('draft', draft.number)), tried: true }))
+        if (!isPassing(error)) await this.#putOff(draft)
         this.tell({ event: 'waiting', why: error.code ?? error.kind ?? String(error), to: whose })
         if (!(error instanceof RelayRefusal || error.name === 'Refusal' || error.name === 'TypeError')) throw error
       }
     }
     return moved
+  }
+
+  #putOff({ number }) {
+    return this.store.change((tx) => {
+      const draft = tx.get(numbered('draft', number))
+      if (!draft) return
+      const tried = (draft.tried ?? 0) + 1
+      const notBefore = this.now() + Math.min(FIRST_PAUSE_MS * 2 ** (tried - 1), LONGEST_PAUSE_MS)
+      tx.set(numbered('draft', number), { ...draft, tried, notBefore })
+    })
   }
 
   async #encryptDraft(number) {
@@ -157,7 +174,10 @@ export class Outbox {
     for (const key of this.store.keys('outbox/')) {
       const envelope = this.store.get(key)
       const whose = envelope.group ? null : hex(envelope.grants[0].account)
-      if (held.has(whose)) continue
+      if (held.has(whose) || envelope.notBefore > this.now()) {
+        if (whose) held.add(whose)
+        continue
+      }
       if (this.now() - envelope.at > SAME_BYTES_MS) {
         await this.#anew(key, envelope)
         continue
@@ -169,7 +189,7 @@ export class Outbox {
         this.tell({ event: 'not submitted', why: error.code ?? String(error) })
         return
       }
-      if (answer.outcomes.some((outcome) => AGAIN.includes(outcome))) held.add(whose)
+      if (whose && answer.outcomes.some((outcome) => AGAIN.includes(outcome))) held.add(whose)
       await this.#answered(key, envelope, answer, connection)
     }
   }
@@ -192,7 +212,7 @@ export class Outbox {
     const accounts = [...behind.map(([account]) => account), ...stale.map((target) => envelope.grants[target.grant].account)]
     await this.store.change((tx) => {
       if (later.length) {
-        tx.set(key, { ...envelope, targets: later.map(({ outcome, ...target }) => target) })
+        tx.set(key, { ...envelope, targets: later.map(({ outcome, ...target }) => target), notBefore: this.now() + LATER_MS })
         return
       }
       tx.delete(key)
@@ -212,6 +232,9 @@ export class Outbox {
     if (accounts.length) this.again ??= connection
   }
 }
+
+// Whether a failure says nothing of the draft: the relay is away.
+const isPassing = (error) => error.name === 'TypeError' || AWAY.includes(error.code)
 
 export const grantOf = (peer) => ({ account: peer.account, token: peer.token ?? zeros(0), version: chainOf(peer.chain).at(-1)?.version ?? 0 })
 

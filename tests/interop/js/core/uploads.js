@@ -31,7 +31,7 @@ export class Uploads {
       location = (await this.http.send('POST', '/v1/blobs', { headers, signed: true })).headers.get('location')
       await this.store.change((tx) => tx.set(key, { ciphertext, location }))
     }
-    const head = await this.http.send('HEAD', location, { headers: TUS, signed: true })
+    const head = await this.#stand(key, location)
     for (let offset = Number(head.headers.get('upload-offset')); offset < ciphertext.length; ) {
       const body = ciphertext.slice(offset, offset + CHUNK)
       const headers = { ...TUS, 'Content-Type': 'application/offset+octet-stream', 'Upload-Offset': String(offset) }
@@ -46,6 +46,16 @@ export class Uploads {
       tx.delete(key)
     })
     Object.assign(draft, { ...this.store.get(numbered('draft', draft.number)) })
+  }
+
+  // How far an upload is. One that the relay keeps no more begins anew with the next try.
+  async #stand(key, location) {
+    try {
+      return await this.http.send('HEAD', location, { headers: TUS, signed: true })
+    } catch (error) {
+      if (error.status === 404) await this.store.change((tx) => tx.set(key, { ...tx.get(key), location: null }))
+      throw error
+    }
   }
 
   // The content of a file that a message names.

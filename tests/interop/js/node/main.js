@@ -8,6 +8,7 @@ import { Client } from '../core/client.js'
 import { TYPE } from '../core/contents.js'
 import { kemSteps } from '../core/sessions.js'
 import { safeName } from '../core/uploads.js'
+import { fetchUnsigned } from './requests.js'
 import { SqliteStorage } from './storage.js'
 
 const say = (object) => process.stdout.write(`${JSON.stringify(object)}\n`)
@@ -49,6 +50,7 @@ const commands = {
 const client = await Client.open({
   storage: new SqliteStorage(process.argv[2]),
   fetch: globalThis.fetch,
+  fetchUnsigned,
   WebSocket: globalThis.WebSocket,
   random: (length) => new Uint8Array(randomBytes(length)),
   now: Date.now,

@@ -1,0 +1,25 @@
+// Requests that say nothing of who asks: each on a connection of its own, so that none shares one with what was signed.
+import http from 'node:http'
+import https from 'node:https'
+
+const AGENTS = { 'http:': [http, new http.Agent({ keepAlive: false })], 'https:': [https, new https.Agent({ keepAlive: false })] }
+
+// As `fetch`, as far as the core uses it.
+export function fetchUnsigned(url, { method = 'GET', headers = {}, body } = {}) {
+  const [module, agent] = AGENTS[new URL(url).protocol]
+  const length = body ? { 'Content-Length': body.length } : {}
+  return new Promise((resolve, reject) => {
+    const request = module.request(url, { method, headers: { ...headers, ...length }, agent }, (answer) => {
+      const parts = []
+      answer.on('data', (part) => parts.push(part))
+      answer.on('error', reject)
+      answer.on('end', () => {
+        const whole = Buffer.concat(parts)
+        const none = [204, 304].includes(answer.statusCode)
+        resolve(new Response(none ? null : whole, { status: answer.statusCode, headers: answer.headers }))
+      })
+    })
+    request.on('error', (error) => reject(new TypeError(error.message)))
+    request.end(body)
+  })
+}
