@@ -16,7 +16,7 @@ def run_command(
     data: Path | None, config: Path | None, command: str, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Ask the running relay, or, where none runs, do it here under the folder's lock."""
-    from relay.adapters.data_folder import StartRefused, open_data_folder
+    from relay.adapters.data_folder import StartRefused, open_data_folder, refusals
     from relay.control.channel import CommandRefused, NoRelay, ask
     from relay.wire.errors import RelayError
 
@@ -31,12 +31,13 @@ def run_command(
             return await commands.run(command, arguments, by=Authority.of_machine(os.getuid()))
 
     try:
-        try:
-            return ask(path, command, arguments)
-        except NoRelay:
-            os.umask(0o077)
-            with open_data_folder(path, create=False) as folder:
-                return asyncio.run(here(folder))
+        with refusals(path):  # of another user, say
+            try:
+                return ask(path, command, arguments)
+            except NoRelay:
+                os.umask(0o077)
+                with open_data_folder(path, create=False) as folder:
+                    return asyncio.run(here(folder))
     except StartRefused as error:
         fail(str(error), error.exit_code)
     except CommandRefused as error:

@@ -1,6 +1,8 @@
 """Every help of both commands says what it says to the end, also in a narrow terminal."""
 
+import errno
 import json
+import socket
 from collections.abc import Iterator
 
 import click
@@ -87,3 +89,14 @@ def test_a_refusal_of_the_relay_has_its_code_and_a_folder_that_is_not_there_the_
     assert (told.exit_code, json.loads(told.stderr)["code"]) == (1, "not_found")
     told = CliRunner().invoke(main, [*asked, str(tmp_path)])
     assert (told.exit_code, told.stderr.startswith("tokenim-relay: not_found: ")) == (1, True)
+
+
+def test_a_folder_of_another_user_is_told_in_one_line(tmp_path, monkeypatch):
+    def connect(_socket, _path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    told = CliRunner().invoke(main, ["account", "list", "--data", str(tmp_path)])
+    assert (told.exit_code, told.stdout, told.stderr.count("\n")) == (1, "", 1)
+    assert told.stderr.startswith(f"tokenim-relay: {tmp_path}: Permission denied; ")
+    assert "as the user it belongs to" in told.stderr
