@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from relay.adapters.doctor.certificate import check_tls
 from relay.adapters.doctor.findings import Finding, ok
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
-from relay.config import Settings, is_loopback, split_listen
+from relay.config import ConfigInvalid, Settings, find_file, is_loopback, load_settings, split_listen
 from relay.ports.clock import Clock
 from relay.services.audit import Action, Audit
 from relay.services.roles import Roles
@@ -53,10 +54,19 @@ def put_back(settings: Settings, file: Path, *, told: Callable[[int, int], None]
 
 async def _bring_up(settings: Settings, folder: DataFolder) -> None:
     """Of an older version or this one, the database becomes this version's; clients are told that it came back."""
-    async with open_sqlite_store(folder.database, keys_file=settings.column_keys_file) as store:
+    keys_file = settings.column_keys_file or _keys_file_of(folder)
+    async with open_sqlite_store(folder.database, keys_file=keys_file) as store:
         key = RelayKey(folder.signing_seed(system_randomness))
         audit = Audit(store.audit, key=key, clock=SystemClock(), randomness=system_randomness)
         await store.mark_restored(audited=audit.entry(Action.RESTORE, actor=Party.operator(os.getuid())))
+
+
+def _keys_file_of(folder: DataFolder) -> Path | None:
+    """The one that the settings in a restored folder name: the folder that they were to be found in was empty."""
+    with suppress(ConfigInvalid):  # of an earlier version, maybe: the next start says what is wrong
+        file = find_file({}, folder.path)
+        return load_settings(file=file, environment={}).column_keys_file
+    return None
 
 
 def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]:

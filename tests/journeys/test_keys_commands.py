@@ -1,6 +1,7 @@
 """`tokenim-relay keys` as an operator uses it: beside people who talk, on a stopped relay, and before a restore (E2)."""
 
 import json
+import shutil
 from pathlib import Path
 
 from client.client import Client
@@ -77,3 +78,17 @@ async def test_a_key_file_elsewhere_is_in_no_backup_and_needed_for_the_restore(t
         pass
     lost = run("serve", "--data", str(tmp_path / "restored"), "--listen", "127.0.0.1:0")
     assert (lost.returncode, "missing" in lost.stderr) == (1, True)
+
+
+def test_a_key_file_that_the_settings_in_the_folder_name_is_found_by_the_restore(tmp_path: Path) -> None:
+    data, keys, backup = tmp_path / "data", tmp_path / "elsewhere.keys", tmp_path / "backup.tar"
+    data.mkdir(mode=0o700)
+    (data / "config.toml").write_text(f'keys_file = "{keys}"\n')
+    where = ("--data", str(data))
+    assert run("invite", "create", *where).returncode == 0
+    assert run("backup", str(backup), *where).returncode == 0
+    shutil.rmtree(data)
+    restored = run("restore", str(backup), *where)
+    assert (restored.returncode, restored.stderr) == (0, "")
+    assert run("keys", "show", *where).returncode == 0
+    assert not (data / "column.keys").exists()
