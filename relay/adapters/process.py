@@ -3,8 +3,10 @@
 import asyncio
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from relay.ports.machine import Readings
@@ -12,7 +14,8 @@ from relay.ports.machine import Readings
 SPARE_DESCRIPTORS: Final = 256
 """For the database, blob files, both listeners and what libraries open."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
+_MEMBERSHIP: Final = Path("/proc/self/cgroup")
+_GROUPS: Final = Path("/sys/fs/cgroup")
 _STATM: Final = Path("/proc/self/statm")
 
 
@@ -29,14 +32,28 @@ def most_connections() -> int:
     return 2**31 if soft == resource.RLIM_INFINITY else max(soft - SPARE_DESCRIPTORS, 1)
 
 
-def memory_bytes() -> int:
-    """What this process may have: the limit of its control group, or all that the machine has."""
-    whole = _PAGE * os.sysconf("SC_PHYS_PAGES")
-    try:
-        told = _CGROUP.read_text("ascii").strip()
-    except OSError:
-        return whole
-    return min(int(told), whole) if told.isdigit() else whole
+def memory_bytes(membership: Path = _MEMBERSHIP, groups: Path = _GROUPS) -> int:
+    """What this process may have: the least limit of its control groups (version 2), or all that the machine has."""
+    least = _PAGE * os.sysconf("SC_PHYS_PAGES")
+    for group in _groups_of(membership, groups):
+        with suppress(OSError):  # the outermost one has no limit
+            told = (group / "memory.max").read_text("ascii").strip()
+            least = min(int(told), least) if told.isdigit() else least
+    return least
+
+
+def _groups_of(membership: Path, groups: Path) -> Iterator[Path]:
+    """The folders of the group that the process is in, as a service of systemd is, and of those around it."""
+    own = groups
+    with suppress(OSError):
+        for line in membership.read_text("utf-8").splitlines():
+            path = PurePosixPath(line.removeprefix("0::/"))
+            if line.startswith("0::/") and ".." not in path.parts:
+                own = groups / path
+    yield own
+    while own != groups:
+        own = own.parent
+        yield own
 
 
 @dataclass(frozen=True, slots=True)

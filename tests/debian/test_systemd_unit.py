@@ -42,3 +42,10 @@ def test_systemd_would_say_what_it_does_not_know(tmp_path):
 def test_the_unit_exposes_little():
     done = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", UNIT)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_unit_hides_nothing_that_the_figures_of_the_process_are_read_from():
+    """prometheus-client gives none of them, in silence, where it cannot read /proc/stat."""
+    options = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if re.match(r"\w+=", line))
+    assert options["ProtectProc"] == "invisible"
+    assert options.get("ProcSubset", "all") == "all"
