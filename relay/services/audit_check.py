@@ -115,7 +115,8 @@ class AuditCheck:
                 break
         self._match_absences()
         root = root_over(self._peaks) if self._peaks is not None else tip.root
-        return AuditVerdict(self._next, root, tuple(self._faults.values()))
+        told = sorted(self._faults.values(), key=lambda fault: (fault.row is None, fault.row or 0))
+        return AuditVerdict(self._next, root, tuple(told))
 
     def _fault(self, row: int | None, told: str) -> None:
         if row is not None:
