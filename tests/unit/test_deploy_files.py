@@ -140,6 +140,22 @@ def test_alerts_and_dashboard_ask_for_figures_that_there_are():
     assert len(by) > 4
 
 
+def test_every_alert_is_tried_and_stands_in_both_documents():
+    names = {
+        rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    }
+    tried = {
+        one["alertname"]
+        for group in yaml.safe_load((ROOT / "tests/debian/alerts_test.yml").read_text())["tests"]
+        for one in group["alert_rule_test"]
+        if one["exp_alerts"]
+    }
+    assert tried == names
+    for name in ("operations.md", "operations.zh.md"):
+        rows = [line for line in (ROOT / "docs" / name).read_text().splitlines() if line.startswith("| `Tok")]
+        assert {word for row in rows for word in re.findall(r"`(Tokenim\w+)`", row.split("|")[1])} == names
+
+
 def test_the_dashboard_has_a_place_for_each_panel():
     panels = json.loads(DASHBOARD.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
