@@ -12,8 +12,8 @@ from nacl.signing import VerifyKey
 from relay.adapters.sqlite.store import open_sqlite_store
 from relay.log_files import export_audit_file, verify_audit_export, verify_audit_file
 from relay.services.audit import Action
-from relay.services.audit_records import read_heads, told_head
-from relay.wire.audit_rows import Party
+from relay.services.audit_records import exported_header, read_heads, told_head
+from relay.wire.audit_rows import Party, Tip
 from relay.wire.errors import MalformedRequest
 from tests.audit_logs import KEY, audit_over
 from tests.contract.people import NOW_MS, bytes_of
@@ -110,6 +110,22 @@ def test_a_file_that_is_there_is_not_overwritten(exported: Path, tmp_path: Path)
     with pytest.raises(FileExistsError):
         export_audit_file(tmp_path / "relay.sqlite3", KEY.public, exported)
     assert exported.read_bytes() == before
+
+
+def test_a_file_that_comes_meanwhile_is_not_overwritten(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "meanwhile"
+
+    def header(tip: Tip, relay_public: bytes) -> dict[str, object]:
+        file.write_text("of somebody else")
+        return exported_header(tip, relay_public)
+
+    monkeypatch.setattr("relay.log_files.exported_header", header)
+    with pytest.raises(FileExistsError):
+        export_audit_file(tmp_path / "relay.sqlite3", KEY.public, file)
+    assert file.read_text() == "of somebody else"
+    assert list(tmp_path.glob("*.partial")) == []
 
 
 def raw(text: str) -> bytes:

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from relay.adapters.memory.audit import MemoryAudit
 from relay.adapters.memory.holds import MemoryHolds
 from relay.adapters.memory.image import Gate, Image
 from relay.adapters.memory_clock import ManualClock
+from relay.adapters.sqlite.store import open_sqlite_store
 from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
 from relay.ports.audit import HeadsFile, HeadsNotKept
+from relay.ports.holds import Hold
 from relay.services.audit import Action, Audit
 from relay.services.audit_check import AuditVerdict
 from relay.services.audit_records import told_head
@@ -207,6 +211,33 @@ async def test_details_of_old_days_are_dropped(scene: Scene) -> None:
     assert (await watch.round()).faults == ()
 
 
+async def test_a_hold_keeps_what_the_watch_would_drop_from_the_first_row_that_names_its_account(
+    scene: Scene,
+) -> None:
+    carol = bytes_of("carol", 32)
+    scene.clock.jump(seconds=86_400)
+    await scene.store.append(scene.audit.by_account(Action.MANIFEST_CHANGE, carol))
+    await scene.add()
+    now_ms = scene.clock.now_ms()
+    scene.image.holds[carol] = Hold(carol, "case-117", now_ms, now_ms + 90 * DAY_MS)
+    scene.clock.jump(seconds=9 * 86_400)
+    await scene.watch(keep_days=3).drop_old()
+    assert [row.details is None for row in scene.image.audit_rows] == [True] * 5 + [False] * 3
+
+
+async def test_e4_a_row_that_was_inserted_before_the_first_is_found_by_the_watch(tmp_path: Path) -> None:
+    path = tmp_path / "relay.sqlite3"
+    async with open_sqlite_store(path, reserve_bytes=0) as store:
+        audit = audit_over(store.audit)
+        for _ in range(3):
+            await store.audit.append(audit.by_relay(Action.CONFIG_RELOAD))
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE audit_rows SET row_index = -7 WHERE row_index = 1")
+        scene = Scene()
+        scene.store, scene.audit = store.audit, audit  # type: ignore[assignment]
+        assert rows_told(await scene.watch().round()) == [-7, 1]
+
+
 async def test_it_watches_from_the_start_on_by_schedule_and_a_failure_does_not_end_it() -> None:
     scene = Scene()
     clock = scene.clock = ManualClock(NOW_MS)  # type: ignore[assignment]
@@ -226,8 +257,10 @@ async def test_it_watches_from_the_start_on_by_schedule_and_a_failure_does_not_e
         await clock.advance(seconds=0)
         assert [type(error) for error in failures] == [Failing]
         assert scene.figures.value("audit_rows") is None
+        assert scene.figures.value("audit_verified_at_seconds") == 0
         await clock.advance(seconds=3_600)
         assert scene.figures.value("audit_rows") == 0
+        assert scene.figures.value("audit_verified_at_seconds") == NOW_MS / 1_000 + 3_600
 
 
 async def test_the_file_of_heads_is_its_owners_and_only_grows(tmp_path: Path) -> None:
