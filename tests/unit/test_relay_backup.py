@@ -268,6 +268,15 @@ def test_a_backup_is_not_begun_without_room_nor_over_a_file(data: Path, monkeypa
     with pytest.raises(BackupRefused, match="there is such a file already"):
         made_from(data)
     (data.parent / "backup.tar").unlink()
+
+    def meanwhile(what: str, _done: int, _of: int) -> None:
+        if what == "checking":
+            (data.parent / "backup.tar").write_text("of somebody else")
+
+    with pytest.raises(BackupRefused, match="there is such a file already"):
+        made_from(data, meanwhile)
+    assert (data.parent / "backup.tar").read_text() == "of somebody else"
+    (data.parent / "backup.tar").unlink()
     usage = shutil.disk_usage(data)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
     with pytest.raises(BackupRefused, match="make room"):

@@ -63,8 +63,7 @@ def make_backup(folder: DataFolder, file: Path, origin: Origin, *, config: Path 
 
     It needs room for the database twice and the blobs once where `file` is.
     """
-    if file.exists():
-        raise BackupRefused(f"{file}: there is such a file already: choose another name", exit_code=2)
+    _refuse_existing(file)
     if not folder.database.exists():
         raise BackupRefused(f"{folder.path}: there is no database: correct --data", exit_code=2)
     with refusals(file), _draft(file) as (draft, path):
@@ -78,9 +77,15 @@ def make_backup(folder: DataFolder, file: Path, origin: Origin, *, config: Path 
         finally:
             for left in (copy, copy.with_name(copy.name + "-journal")):
                 left.unlink(missing_ok=True)
+        _refuse_existing(file)  # it took a while; not every disk can link a name that must be new
         path.rename(file)
         sync_folder(file.parent)
     return made
+
+
+def _refuse_existing(file: Path) -> None:
+    if file.exists():
+        raise BackupRefused(f"{file}: there is such a file already: choose another name", exit_code=2)
 
 
 @contextmanager
