@@ -102,12 +102,6 @@ async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Cloc
         yield State(store, files)
 
 
-async def _delete_accounts(services: Services) -> int:
-    """Guests whose time is over, then what was begun."""
-    lapsed = await services.deletion.end_guests(now_ms=services.clock.now_ms())
-    return lapsed + await services.deletion.resume()
-
-
 async def _note_use(services: Services) -> None:
     """Who is connected, then how many were here and what was accepted."""
     await services.connections.note_present()
@@ -188,7 +182,7 @@ async def open_relay(
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
                 note_present=partial(_note_use, services),
-                delete_accounts=partial(_delete_accounts, services),
+                delete_accounts=lambda: services.deletion.go_on(now_ms=services.clock.now_ms()),
                 end_holds=services.retention.end_lapsed,
             )
         )

@@ -165,6 +165,7 @@ def compose(
                 clock=clock,
                 failed=lambda error: log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=lambda: current.settings.limits.group_log_idle_seconds,
+                delete_accounts=lambda: deletion.go_on(now_ms=clock.now_ms()),
             ),
             clock=clock,
             settings=lambda: current.settings,

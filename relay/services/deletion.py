@@ -69,6 +69,10 @@ class Deletion:
         await self.delete(signer.account_id, audited=audited)
         return await self.held_until_ms(signer.account_id) is None
 
+    async def go_on(self, *, now_ms: int) -> int:
+        """Guests whose time is over, then what was begun: a piece of it; how many accounts."""
+        return await self.end_guests(now_ms=now_ms) + await self.resume()
+
     async def end_guests(self, *, now_ms: int) -> int:
         """Delete guests whose time is over, a few; how many. One that is held is shut out, and goes when the hold ends."""
         lapsed = await self._store.guests.lapsed(Role.GUEST, now_ms=now_ms, limit=STEP_GUESTS)

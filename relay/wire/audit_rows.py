@@ -92,7 +92,7 @@ class KeptParty:
 class Details:
     """What a row says: words of fixed vocabularies alone. `outcome` is empty when it was done, else the code of the refusal.
 
-    `detail` is a role's name or a number.
+    `detail` is a role's name, a number, or the word that is the reason of a hold.
     """
 
     action: str

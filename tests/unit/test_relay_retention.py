@@ -53,6 +53,18 @@ async def test_each_kind_is_told_with_the_time_that_its_setting_has() -> None:
         assert {kept.setting for kept in KEPT if kept.setting} <= settings
 
 
+async def test_guests_whose_time_is_over_go_when_it_is_run() -> None:
+    async with open_world() as world:
+        host = await world.member()
+        made = await host.call("POST", "/v1/invites", {"role": "guest", "stay_seconds": 60})
+        guest = world.device()
+        assert (await guest.register(made.json["link"])).status == 201
+        assert (await run(world, "retention.run"))["removed"]["accounts"] == 0
+        world.clock.let_pass(seconds=61)
+        assert (await run(world, "retention.run"))["removed"]["accounts"] == 1
+        assert await world.relay.services.store.guests.lapsed("guest", now_ms=2**60, limit=9) == ()
+
+
 async def test_what_is_run_now_is_counted_and_what_is_held_stays() -> None:
     async with open_world() as world:
         anna, bert = await world.member(handle="anna"), await world.member(handle="bert")
