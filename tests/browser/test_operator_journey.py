@@ -39,8 +39,12 @@ async def install(manual: Manual) -> None:
         check=False,
     )
     assert built.returncode == 0, built.stderr
-    shutil.copy(ROOT / "requirements.lock", release)
     await manual.run("sha256sum --check SHA256SUMS", cwd=release)
+    await manual.run(
+        "tar -xzf tokenim-0.1.0.tar.gz --strip-components=1 tokenim-0.1.0/requirements.lock tokenim-0.1.0/deploy",
+        cwd=release,
+    )
+    assert (release / "deploy/systemd/tokenim-relay.service").exists()
     await manual.run("python3 -m venv /opt/tokenim")
     await manual.run("/opt/tokenim/bin/pip install --require-hashes -r requirements.lock", cwd=release)
     await manual.run(f"/opt/tokenim/bin/pip install --no-deps {WHEEL}", cwd=release)
