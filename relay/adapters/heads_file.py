@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from relay.ports.audit import HeadsNotKept
@@ -30,14 +31,27 @@ class DiskHeadsFile:
             raise HeadsNotKept(f"{self._path}: cannot be read") from error
 
     def _append(self, line: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
             descriptor = os.open(self._path, flags, 0o600)
             try:
-                with os.fdopen(descriptor, "ab", closefd=False) as stream:
-                    stream.write(line.encode() + b"\n")
-                os.fsync(descriptor)
+                _append_line(descriptor, line.encode())
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise HeadsNotKept(f"{self._path}: cannot be written") from error
+
+
+def _append_line(descriptor: int, line: bytes) -> None:
+    """On a full disk nothing of it stays; after half a line of a power cut it begins one of its own."""
+    size = os.fstat(descriptor).st_size
+    ended = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+    try:
+        view = memoryview((b"" if ended else b"\n") + line + b"\n")
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):  # a file that can only grow keeps it
+            os.ftruncate(descriptor, size)
+        raise

@@ -1,8 +1,10 @@
 """The relay's own verification of its audit log: what it finds is told, heads are kept, and nobody waits for it."""
 
 import asyncio
+import errno
 import io
 import json
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -272,8 +274,31 @@ async def test_the_file_of_heads_is_its_owners_and_only_grows(tmp_path: Path) ->
     assert await kept.lines() == ["one", "two"]
     assert path.read_bytes() == b"one\ntwo\n"
     assert path.stat().st_mode & 0o777 == 0o600
+    with path.open("ab") as file:
+        file.write(b"half a li")
+    await kept.add("three")
+    assert await kept.lines() == ["one", "two", "half a li", "three"]
     away = DiskHeadsFile(tmp_path / "not there" / "heads")
     with pytest.raises(HeadsNotKept, match="cannot be written"):
         await away.add("one")
     with pytest.raises(HeadsNotKept, match="cannot be read"):
         await DiskHeadsFile(tmp_path).lines()
+
+
+async def test_nothing_of_a_head_stays_that_a_full_disk_did_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = DiskHeadsFile(tmp_path / "heads")
+    await kept.add("one")
+    real = os.write
+
+    def write(descriptor: int, data: memoryview) -> int:
+        if len(data) > 2:
+            return real(descriptor, data[:2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("relay.adapters.heads_file.os.write", write)
+        with pytest.raises(HeadsNotKept, match="cannot be written"):
+            await kept.add("two two")
+    assert (tmp_path / "heads").read_bytes() == b"one\n"
