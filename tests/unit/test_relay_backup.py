@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 import shutil
 import sqlite3
 import stat
@@ -282,3 +283,39 @@ def test_a_backup_is_not_begun_without_room_nor_over_a_file(data: Path, monkeypa
     with pytest.raises(BackupRefused, match="make room"):
         made_from(data)
     assert sorted(path.name for path in data.parent.iterdir()) == ["data"]
+
+
+def test_f7_a_backup_of_a_damaged_database_is_not_put_back_whatever_its_manifest_says(data: Path):
+    file = made_from(data).file
+    with tarfile.open(file) as archive:
+        parts = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    changed = data.parent / "changed.sqlite3"
+    changed.write_bytes(parts["relay.sqlite3"])
+    with closing(sqlite3.connect(changed)) as connection, connection:
+        connection.execute("DELETE FROM accounts")  # what hangs on them stays
+    database = changed.read_bytes()
+    manifest = json.loads(parts["manifest.json"])
+    manifest["parts"]["relay.sqlite3"]["sha256"] = hashlib.sha256(database).hexdigest()
+    parts |= {"relay.sqlite3": database, "manifest.json": json.dumps(manifest).encode()}
+    with tarfile.open(file, "w") as archive:
+        for name, content in parts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(BackupRefused, match="its database is damaged"):
+        restored(data)
+    assert [path.name for path in (data.parent / "new").iterdir()] == ["relay.lock"]
+
+
+@pytest.mark.parametrize("part", ["blobs", "relay.key", "relay.sqlite3", "manifest.json"])
+def test_f7_a_backup_that_the_disk_spoiled_while_it_was_written_gets_no_name(data: Path, part: str):
+    def spoil(what: str, done: int, _of: int) -> None:
+        if (what, done) == ("checking", 0):
+            file = data.parent / "backup.tar.partial"
+            with file.open("r+b") as archive:
+                archive.seek(bytes_at(file)[part] + 5)
+                archive.write(b"?")
+
+    with pytest.raises(BackupRefused, match="damaged"):
+        made_from(data, spoil)
+    assert [path.name for path in data.parent.iterdir()] == ["data"]
