@@ -16,6 +16,7 @@ import pytest
 
 from relay.adapters.backup.layout import BackupRefused
 from relay.adapters.backup.making import Made
+from relay.adapters.column_keys import read_keys, write_keys
 from relay.adapters.data_folder import DataFolder, StartRefused, open_data_folder
 from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.sqlite import snapshot
@@ -319,3 +320,34 @@ def test_f7_a_backup_that_the_disk_spoiled_while_it_was_written_gets_no_name(dat
     with pytest.raises(BackupRefused, match="damaged"):
         made_from(data, spoil)
     assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+def test_e2_a_backup_whose_keys_were_rotated_while_it_was_made_is_refused(data: Path):
+    file = data / "column.keys"
+
+    def rotate(what: str, _done: int, _of: int) -> None:
+        if what == "blobs":  # the copy of the database is made
+            (key,) = read_keys(file).values()
+            write_keys(file, {2: key})
+
+    with pytest.raises(BackupRefused, match="were changed meanwhile: make the backup again"):
+        made_from(data, rotate)
+    assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+def test_what_a_kill_left_of_a_backup_is_its_owners_alone_too(data: Path):
+    left = data.parent / "backup.tar.partial"
+    left.write_bytes(b"x" * 10_000_000)
+    left.chmod(0o644)
+    made = made_from(data)
+    assert (stat.S_IMODE(made.file.stat().st_mode), left.exists()) == (0o600, False)
+    assert made.file.stat().st_size == made.file_bytes < 10_000_000
+
+
+def test_two_backups_are_not_written_into_one_file(data: Path):
+    def second(what: str, _done: int, _of: int) -> None:
+        if what == "database":
+            with pytest.raises(BackupRefused, match="another process is writing this backup"):
+                made_from(data)
+
+    assert made_from(data, second).file.exists()
