@@ -5,6 +5,7 @@ from .changes import Changes, Current, changes_between
 from .documents import commented_file, plain, table_of, toml
 from .fields import Option, options_of
 from .limits import LimitSettings, Rate, RateSettings, ShedSettings
+from .push import PushSettings
 from .settings import Settings
 from .sources import (
     FILE_NAME,
@@ -28,6 +29,7 @@ __all__ = [
     "Network",
     "Networks",
     "Option",
+    "PushSettings",
     "Rate",
     "RateSettings",
     "SecretFile",

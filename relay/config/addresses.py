@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """The environment holds a list as words with commas between them."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
@@ -33,7 +33,7 @@ def _network(value: object) -> object:
 
 
 Networks: TypeAlias = Annotated[
-    tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)
+    tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(listed)
 ]
 """Addresses and networks."""
 
@@ -66,7 +66,7 @@ def _web_origin(value: str) -> str:
 
 
 WebOrigins: TypeAlias = Annotated[
-    tuple[Annotated[str, AfterValidator(_web_origin)], ...], BeforeValidator(_listed)
+    tuple[Annotated[str, AfterValidator(_web_origin)], ...], BeforeValidator(listed)
 ]
 """Origins of pages, exactly as browsers send them."""
 

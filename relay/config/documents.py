@@ -21,6 +21,7 @@ _EXAMPLES = {
     "admin.listen": "127.0.0.1:8081",
     "tls.certificate": "/etc/tokenim/fullchain.pem",
     "tls.key": "/etc/tokenim/privkey.pem",
+    "push.contact": "mailto:admin@chat.example",
     "keys_file": "/etc/tokenim/column.keys",
     "audit.heads_file": "/mnt/elsewhere/heads.jsonl",
 }

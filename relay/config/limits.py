@@ -124,6 +124,9 @@ class RateSettings(BaseModel):
     group_log: Rate = Field(
         Rate(burst=100, per_second=0.02), description="sealed logs of groups made by one account"
     )
+    push: Rate = Field(
+        Rate(burst=20, per_second=0.01), description="times that one device registers for wakeups"
+    )
     export: Rate = Field(
         Rate(burst=5, per_second=0.001), description="times that an account reads all that there is about it"
     )

@@ -34,6 +34,8 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
             )
     if not (settings.speaks_tls or settings.plain_http or is_loopback(split_listen(settings.listen)[0])):
         yield "listen", _IN_THE_CLEAR.format(settings.listen)
+    if settings.push.web and settings.push.contact is None:
+        yield "push.contact", "is missing: push services of browsers want to know whom they can ask"
     admin = settings.admin.listen
     if not (
         admin is None or settings.speaks_tls or settings.plain_http or is_loopback(split_listen(admin)[0])

@@ -9,6 +9,7 @@ from .addresses import Networks, SecretFile, WebOrigins, check_origin, split_lis
 from .fields import setting
 from .limits import LimitSettings, RateSettings, ShedSettings
 from .permissions import DefinedRoles
+from .push import PushSettings
 
 
 class TlsSettings(BaseModel):
@@ -140,6 +141,7 @@ class Settings(BaseModel):
         AdminSettings.model_validate({}), "the second listener, for who runs the relay"
     )
     audit: AuditSettings = setting(AuditSettings.model_validate({}), "the audit log")
+    push: PushSettings = setting(PushSettings.model_validate({}), "push wakeups")
     limits: LimitSettings = setting(LimitSettings.model_validate({}), "quotas and times", reload=True)
     rates: RateSettings = setting(RateSettings.model_validate({}), "rate limits", reload=True)
     shed: ShedSettings = setting(

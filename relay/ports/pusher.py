@@ -87,3 +87,11 @@ class Pusher(Protocol):
 
     async def close(self) -> None:
         """Give connections back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushServices:
+    """Those that are switched on, and the relay's key at them (65 B, VAPID), which clients subscribe with; empty: none."""
+
+    pushers: tuple[Pusher, ...] = ()
+    vapid_key: bytes = b""

@@ -23,6 +23,8 @@ LOG_HEAD_LABEL: Final = b"tokenim/v1 log head\x00"
 LOG_LEAF_LABEL: Final = b"tokenim/v1 log leaf\x00"
 LOG_HANDLE_LABEL: Final = b"tokenim/v1 log handle\x00"
 RECOVERY_REQUEST_LABEL: Final = b"tokenim/v1 recovery request\x00"
+PUSH_WEBHOOK_LABEL: Final = b"tokenim/v1 push webhook\x00"
+VAPID_LABEL: Final = b"tokenim/v1 vapid key\x00"  # of the relay alone: its key at push services
 # Of the relay's own audit log, which no client sees (audit_rows.py).
 AUDIT_PARTY_LABEL: Final = b"tokenim/v1 audit party\x00"
 AUDIT_ROW_LABEL: Final = b"tokenim/v1 audit row\x00"
@@ -136,3 +138,8 @@ def registration_work_transcript(
 def recovery_request_transcript(*, origin: str, account_id: bytes, time_ms: int, nonce: bytes) -> bytes:
     """What the root key signs to get its account's chain: the relay's public origin, 32 B id, time u64 big-endian, 16 B nonce."""
     return transcript(RECOVERY_REQUEST_LABEL, origin.encode(), account_id, time_ms.to_bytes(8, "big"), nonce)
+
+
+def webhook_transcript(*, origin: str, target: str, time_ms: int, token: bytes) -> bytes:
+    """What the relay signs of a wakeup to a webhook: its public origin, the URL as registered, time u64, 16 B token."""
+    return transcript(PUSH_WEBHOOK_LABEL, origin.encode(), target.encode(), time_ms.to_bytes(8, "big"), token)
