@@ -16,7 +16,7 @@ from relay.adapters.memory_bus import open_memory_bus
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
 from relay.commands.operators import Commands
-from relay.composition import Machine, State, audit_watch_of, commands_of, compose, flow_of
+from relay.composition import Machine, State, audit_watch_of, commands_of, compose, flow_of, open_pushers
 from relay.config import Settings, changes_between, split_listen
 from relay.control.channel import open_control
 from relay.observe.figures import Figures
@@ -31,6 +31,7 @@ from relay.services.housekeeping import Housekeeping, open_housekeeping
 from relay.services.identity import kept_until_ms
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
+from relay.services.push import open_push
 from relay.services.reload import apply, quotas_of
 from relay.services.reserved_handles import ReservedHandles
 from relay.services.retention import Retention
@@ -143,10 +144,17 @@ async def open_relay(
         except CannotListen as error:
             raise StartRefused(str(error), exit_code=2) from error
         url = url_of(listener, "https" if tls else "http")
-        key = RelayKey(folder.signing_seed(machine.randomness))
+        seed = folder.signing_seed(machine.randomness)
+        key = RelayKey(seed)
         state = await stack.enter_async_context(open_state(folder, settings, machine.clock))
         bus = await stack.enter_async_context(open_memory_bus())
-        services = compose(settings, machine, state, bus, key, settings.origin or url, folder)
+        origin = settings.origin or url
+        push = await stack.enter_async_context(
+            open_pushers(
+                settings.push, seed=seed, origin=origin, clock=machine.clock, randomness=machine.randomness
+            )
+        )
+        services = compose(settings, machine, state, bus, key, origin, folder, push)
         stack.callback(take_library_records(services.log))
         stack.push_async_callback(services.usage.finish)
         invite = await _owner_invite(folder, services)
@@ -185,6 +193,9 @@ async def open_relay(
                 delete_accounts=lambda: services.deletion.go_on(now_ms=services.clock.now_ms()),
                 end_holds=services.retention.end_lapsed,
             )
+        )
+        await stack.enter_async_context(
+            open_push(services.push, lambda error: services.log.failure("push_failed", error))
         )
         if tls is not None:
             await stack.enter_async_context(open_watch(tls, machine.clock, services.log))

@@ -1,6 +1,8 @@
 """Every service of a relay, made over the ports that `app` opened. Opens nothing but what it keeps in memory."""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -8,9 +10,12 @@ from relay import __version__
 from relay.adapters.data_folder import DataFolder
 from relay.adapters.heads_file import DiskHeadsFile
 from relay.adapters.process import ProcessReader, memory_bytes, most_connections
+from relay.adapters.push.outward import Outward
+from relay.adapters.push.web_push import WebPush, public_bytes, vapid_key
+from relay.adapters.push.webhook import Webhook
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.commands.operators import Commands, Live
-from relay.config import Current, Settings
+from relay.config import Current, PushSettings, Settings
 from relay.flow import Flow
 from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
@@ -18,6 +23,7 @@ from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 from relay.ports.machine import MachineReader
+from relay.ports.pusher import Pusher, PushServices
 from relay.ports.store import Store
 from relay.services.administration import Administration
 from relay.services.audit import Audit
@@ -38,6 +44,7 @@ from relay.services.load import Load
 from relay.services.long_poll import LongPoll
 from relay.services.mailbox import Mailboxes
 from relay.services.prekeys import Prekeys
+from relay.services.push import Push
 from relay.services.rate_limit import Rates
 from relay.services.reach import Reach
 from relay.services.recovery import Recovery
@@ -67,6 +74,8 @@ class Machine:
     most_connections: int = field(default_factory=most_connections)
     reader: MachineReader | None = None
     """Of memory and disk; None: of this process, and of the disk of its data folder."""
+    pushers: tuple[Pusher, ...] = ()
+    """Push services beside those of the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ def compose(
     key: RelayKey,
     origin: str,
     folder: DataFolder,
+    push: PushServices,
 ) -> Services:
     """Every service, over these ports."""
     clock, randomness, store = machine.clock, machine.randomness, state.store
@@ -185,6 +195,18 @@ def compose(
             most_of_account=lambda: most_invites(current.settings),
         ),
         prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
+        push=Push(
+            store.pushes,
+            store.mailboxes,
+            PushServices((*push.pushers, *machine.pushers), push.vapid_key),
+            wakeup,
+            settings.push,
+            bus=bus,
+            clock=clock,
+            randomness=randomness,
+            figures=figures,
+            log=log,
+        ),
         blobs=Blobs(store.blobs, state.files, clock=clock, randomness=randomness, settings=settings.limits),
         logs=SealedLogs(store.account_logs, store.group_logs, bus=bus, clock=clock, settings=settings.limits),
         running=running,
@@ -228,6 +250,7 @@ def commands_of(services: Services, admin_url: str | None = None) -> Commands:
         figures=services.figures,
         vitals=services.vitals,
         logins=services.logins,
+        push=services.push,
         version=__version__,
         admin_url=admin_url,
     )
@@ -260,3 +283,31 @@ def audit_watch_of(services: Services) -> AuditWatch:
         heads=None if path is None else DiskHeadsFile(path.expanduser().absolute()),
         held_from_ms=services.store.holds.audited_from_ms,
     )
+
+
+@asynccontextmanager
+async def open_pushers(
+    settings: PushSettings, *, seed: bytes, origin: str, clock: Clock, randomness: Randomness
+) -> AsyncIterator[PushServices]:
+    """The push services that the settings switch on, closed at the end. `seed`: of the relay's signing key."""
+    pushers: list[Pusher] = []
+    async with AsyncExitStack() as stack:
+        outward = Outward(clock, settings.allow_hosts)
+        stack.push_async_callback(outward.close)
+        key = vapid_key(seed)
+        if settings.web:
+            pushers.append(
+                WebPush("web", outward, key, contact=settings.contact, clock=clock, randomness=randomness)
+            )
+        if settings.unifiedpush:
+            pushers.append(
+                WebPush(
+                    "unifiedpush", outward, key, contact=settings.contact, clock=clock, randomness=randomness
+                )
+            )
+        if settings.webhook:
+            pushers.append(Webhook(outward, RelayKey(seed).sign, origin, clock))
+        for pusher in pushers:
+            stack.push_async_callback(pusher.close)
+        speaks_vapid = settings.web or settings.unifiedpush
+        yield PushServices(tuple(pushers), public_bytes(key) if speaks_vapid else b"")

@@ -16,8 +16,10 @@ from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine as machine_checks
 from relay.adapters.doctor.certificate import check_tls
 from relay.adapters.doctor.findings import Finding, ok
+from relay.adapters.doctor.push import check_push
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.composition import open_pushers
 from relay.config import ConfigInvalid, Settings, find_file, is_loopback, load_settings, split_listen
 from relay.ports.clock import Clock
 from relay.services.audit import Action, Audit
@@ -100,4 +102,22 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield folder_checks.check_database(folder)
     yield folder_checks.check_roles(folder, Roles(settings.roles).names)
     yield folder_checks.check_keys(folder, settings.column_keys_file or folder.column_keys_file)
+    yield from check_push(
+        partial(
+            open_pushers,
+            settings.push,
+            seed=_seed(folder),
+            origin=settings.origin or "",
+            clock=clock or SystemClock(),
+            randomness=system_randomness,
+        )
+    )
     yield folder_checks.check_blobs(folder)
+
+
+def _seed(folder: DataFolder) -> bytes:
+    """Of the relay's key; any other where there is none, or it cannot be read, which the check of the folder tells."""
+    try:
+        return folder.signing_seed(system_randomness) if folder.key_file.exists() else bytes(32)
+    except StartRefused:
+        return bytes(32)

@@ -14,6 +14,7 @@ from .handle import handle
 from .invite import invite
 from .keys import keys
 from .options import Commands
+from .push import push
 from .retention import retention
 from .serve import serve
 from .transparency import transparency
@@ -39,6 +40,7 @@ for _command in (
     usage,
     retention,
     keys,
+    push,
     backup,
     restore,
     doctor,

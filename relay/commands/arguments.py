@@ -97,6 +97,12 @@ class UsageShow(Arguments):
     days: Annotated[int, Field(ge=1, le=USAGE_DAYS)] = 30
 
 
+class PushTest(Arguments):
+    """Arguments of `push.test`: a device's id, or an account as `AccountNamed` names it."""
+
+    device: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class HandleNamed(Arguments):
     """Arguments of commands about one handle."""
 

@@ -18,6 +18,7 @@ from relay.services.dashboard_logins import LINK_SECONDS, DashboardLogins
 from relay.services.exports import Exports
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
+from relay.services.push import Push
 from relay.services.reserved_handles import ReservedHandles
 from relay.services.retention import KEPT, Retention
 from relay.services.roles import Authority, Operation, Role
@@ -42,6 +43,7 @@ from .arguments import (
     InviteCreate,
     InviteRevoke,
     KeysRotate,
+    PushTest,
     RetentionHold,
     RoleGrant,
     UsageShow,
@@ -52,6 +54,7 @@ from .told import (
     told_hold,
     told_invite,
     told_listed,
+    told_push,
     told_reserved,
     told_transparency_head,
     told_usage,
@@ -66,6 +69,7 @@ class Live:
     figures: Figures
     vitals: Vitals
     logins: DashboardLogins
+    push: Push
     version: str
     admin_url: str | None
 
@@ -266,6 +270,18 @@ async def _keys_rotate(commands: Commands, given: KeysRotate, act: Act) -> Answe
     act.about(NOBODY, detail=str(done.values))
     newest = max((use.key_id for use in await commands.key_rotation.keys()), default=0)
     return {"values": done.values, "forgotten": list(done.forgotten), "done": done.done, "key": newest}
+
+
+@TABLE.changes("push.test", PushTest, Operation.RUN_THE_MACHINE)
+async def _push_test(commands: Commands, given: PushTest, act: Act) -> Answer:
+    push = commands.of_running.push
+    try:
+        device_ids: tuple[bytes, ...] = (decode_id(given.device, limits.DEVICE_ID_BYTES),)
+    except ValueError:
+        account_id = await commands.administration.find(given.device)
+        act.about(Party.account(account_id))
+        device_ids = await commands.administration.device_ids(account_id)
+    return {"devices": [told_push(one) for one in await push.test(device_ids)]}
 
 
 @TABLE.changes("backup", BackupMade, Operation.RUN_THE_MACHINE)

@@ -7,6 +7,7 @@ from relay.ports.invites import Invite
 from relay.ports.reserved_handles import ReservedHandle
 from relay.ports.usage import UsageDay
 from relay.services.invites import invite_name
+from relay.services.push import PushTest
 from relay.services.transparency import Head
 from relay.services.usage import CLASSES
 from relay.wire.links import encode_bytes, encode_id
@@ -70,6 +71,17 @@ def told_invite(invite: Invite) -> Answer:
         "made_by": None if invite.made_by is None else encode_id(invite.made_by),
         "hosts": [encode_id(host_id) for host_id in invite.hosts],
         "stay_seconds": invite.stay_seconds,
+    }
+
+
+def told_push(tested: PushTest) -> Answer:
+    """What a push service answered for a device; not its address there."""
+    return {
+        "device": encode_id(tested.device_id),
+        "kind": tested.kind,
+        "outcome": tested.answer.outcome.value,
+        "detail": tested.answer.detail,
+        "seconds": round(tested.seconds, 3),
     }
 
 

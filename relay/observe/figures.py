@@ -61,6 +61,24 @@ FIGURES: Final[Mapping[str, Figure]] = {
             Kind.HISTOGRAM,
             "by how much the event loop was late, looked at once a second",
         ),
+        Figure("push_sent_total", Kind.COUNTER, "wakeups that a push service took", "kind"),
+        Figure("push_tries_total", Kind.COUNTER, "wakeups tried, by kind and what came back", "answer"),
+        Figure("push_retried_total", Kind.COUNTER, "wakeups to be tried again", "kind"),
+        Figure("push_dropped_total", Kind.COUNTER, "wakeups given up: refused, or too old", "kind"),
+        Figure("push_removed_total", Kind.COUNTER, "registrations that a push service knows no more", "kind"),
+        Figure("push_registrations", Kind.GAUGE, "devices that are woken when they are not connected"),
+        Figure("push_waiting", Kind.GAUGE, "wakeups that no push service has taken yet"),
+        Figure(
+            "push_paused", Kind.GAUGE, "push services and hosts that are left alone after failures in a row"
+        ),
+        *(
+            Figure(
+                f"push_{kind}_seconds",
+                Kind.HISTOGRAM,
+                f"from a wakeup to the answer of its push service: {kind}",
+            )
+            for kind in ("web", "unifiedpush", "webhook", "apns", "fcm")
+        ),
         Figure(
             "load_level",
             Kind.GAUGE,

@@ -10,7 +10,14 @@ from .figures import BUCKETS_SECONDS, Figures, Kind
 EVERY_SECONDS: Final = 5.0
 KEPT_SAMPLES: Final = 720
 
-RATES: Final = ("accepted_total", "acknowledged_total", "requests_total", "refused_total")
+RATES: Final = (
+    "accepted_total",
+    "acknowledged_total",
+    "requests_total",
+    "refused_total",
+    "push_sent_total",
+    "push_dropped_total",
+)
 """Counters, told as so many a second."""
 LEVELS: Final = (
     "connections",
@@ -18,6 +25,7 @@ LEVELS: Final = (
     "oldest_waiting_seconds",
     "accounts",
     "one_time_prekeys",
+    "push_waiting",
     "database_bytes",
     "disk_free_bytes",
 )

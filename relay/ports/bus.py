@@ -7,9 +7,10 @@ from typing import Protocol, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class NewMail:
-    """Something was committed to these mailboxes (16 B device ids)."""
+    """Something was committed to these mailboxes (16 B device ids); `urgent`: for these of them, something urgent."""
 
     device_ids: tuple[bytes, ...]
+    urgent: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,13 @@ class MailboxTaken:
 
     device_id: bytes
     connection_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxLeft:
+    """Who had the device's mailbox on this node is gone, and may not have got what it was given last."""
+
+    device_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,7 @@ class LimitsChanged:
 Announcement: TypeAlias = (
     NewMail
     | MailboxTaken
+    | MailboxLeft
     | DeviceRevoked
     | ManifestChanged
     | AccountChanged

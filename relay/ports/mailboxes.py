@@ -29,6 +29,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     """One durable submit, with those targets only that its sender may write to.
 
     `targets` are (16 B device id, index into `ciphertexts`); targets of one ciphertext share one stored copy.
+    `urgent` is for who wakes devices; it is not stored.
     (A struct, like Appended: one is made for each envelope, and a frozen dataclass takes six times as long.)
     """
 
@@ -36,6 +37,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     ttl_seconds: int
     ciphertexts: tuple[bytes, ...]
     targets: tuple[tuple[bytes, int], ...]
+    urgent: bool = False
 
 
 class Appended(msgspec.Struct, frozen=True, gc=False):

@@ -78,6 +78,10 @@ class Administration:
             raise MalformedRequest("several accounts begin like this: give more of the id")
         return found[0]
 
+    async def device_ids(self, account_id: bytes) -> tuple[bytes, ...]:
+        """Of the account's devices."""
+        return tuple(one.device_id for one in await self._accounts.seen_devices(account_id))
+
     async def page(self, wanted: Wanted, *, after: bytes, limit: int) -> tuple[ListedAccount, ...]:
         """As of the port."""
         return await self._directory.page(wanted, after=after, limit=limit)

@@ -47,6 +47,7 @@ class Action(StrEnum):
     DASHBOARD_LINK = "dashboard.link"
     DASHBOARD_LOG_IN = "dashboard.log_in"
     KEYS_ROTATE = "keys.rotate"
+    PUSH_TEST = "push.test"
     BACKUP = "backup"
     RESTORE = "restore"
     RETENTION_HOLD = "retention.hold"

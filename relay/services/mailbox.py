@@ -180,7 +180,9 @@ class Mailboxes:
                 await self._clock.sleep(0)
         return Permitted(
             submit.request_id,
-            Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, tuple(targets)),
+            Submission(
+                submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, tuple(targets), submit.urgent
+            ),
             submit.envelope_class is EnvelopeClass.DURABLE,
             outcomes if len(targets) < len(outcomes) else None,
             tuple(
@@ -240,7 +242,7 @@ class Mailboxes:
                 behind = (ManifestVersion(grant.account_id, account.manifest_version),)
         return Permitted(
             submit.request_id,
-            Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, targets),
+            Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, targets, submit.urgent),
             submit.envelope_class is EnvelopeClass.DURABLE,
             outcomes,
             behind,

@@ -118,6 +118,7 @@ class Rates:
         self._recovery = limit(settings.recovery)
         self._group_log = limit(settings.group_log)
         self._export = limit(settings.export)
+        self._push = limit(settings.push)
         self._submit_address = limit(settings.submit_address)
         self._limit = limit
         self._new_submit = partial(limit, settings.submit)
@@ -135,6 +136,7 @@ class Rates:
             (self._recovery, settings.recovery),
             (self._group_log, settings.group_log),
             (self._export, settings.export),
+            (self._push, settings.push),
             (self._submit_address, settings.submit_address),
         ):
             limit.change(burst=rate.burst, seconds_per_unit=1 / rate.per_second)
@@ -201,6 +203,10 @@ class Rates:
     def take_export(self, account_id: bytes) -> None:
         """An account that reads all that there is about it."""
         self._take(self._export, account_id)
+
+    def take_push(self, device_id: bytes) -> None:
+        """A registration for wakeups by this device."""
+        self._take(self._push, device_id)
 
     def take_group_log(self, account_id: bytes) -> None:
         """A group log made by this account. Under a key of this process: who makes groups is not for a memory dump."""

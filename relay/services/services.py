@@ -26,6 +26,7 @@ from .load import Load
 from .long_poll import LongPoll
 from .mailbox import Mailboxes
 from .prekeys import Prekeys
+from .push import Push
 from .rate_limit import Rates
 from .reach import Reach
 from .recovery import Recovery
@@ -68,6 +69,7 @@ class Services:
     logins: DashboardLogins
     invites: Invites
     prekeys: Prekeys
+    push: Push
     blobs: Blobs
     logs: SealedLogs
     running: Running

@@ -13,6 +13,7 @@ from relay.ports.bus import (
     DeviceRevoked,
     LogAdvanced,
     MailboxFilling,
+    MailboxLeft,
     MailboxTaken,
     ManifestChanged,
     NewMail,
@@ -119,6 +120,11 @@ class Wakeup:
         held = self._holders.get(device_id)
         if held is not None and held[1] is holder:
             del self._holders[device_id]
+            self._bus.publish(MailboxLeft(device_id))
+
+    def is_here(self, device_id: bytes) -> bool:
+        """Whether the device has a connection to this node, or a poll that waits."""
+        return device_id in self._holders or device_id in self._by_device
 
     # What came
 
@@ -127,6 +133,7 @@ class Wakeup:
         holders = self._holders
         fresh: dict[bytes, list[Fresh]] = {}
         absent: list[bytes] = []
+        urgent: list[bytes] = []
         for submission, appended in committed:
             tails: dict[int, bytes] = {}
             for (device_id, index), sequence in zip(submission.targets, appended.sequences, strict=True):
@@ -134,6 +141,8 @@ class Wakeup:
                     continue
                 if device_id not in holders:
                     absent.append(device_id)
+                    if submission.urgent:
+                        urgent.append(device_id)
                     continue
                 if index not in tails:
                     tails[index] = deliver_tail(
@@ -149,7 +158,7 @@ class Wakeup:
         for device_id, envelopes in fresh.items():
             holders[device_id][1].offer(envelopes)
         if absent:
-            self._bus.publish(NewMail(tuple(absent)))
+            self._bus.publish(NewMail(tuple(absent), tuple(urgent)))
 
     def relay(self, submission: Submission, received_at_ms: int) -> None:
         """Hand an ephemeral envelope to those of its targets that are connected."""
@@ -164,7 +173,7 @@ class Wakeup:
 
     def _hear(self, announcement: Announcement) -> None:
         match announcement:
-            case NewMail(device_ids):
+            case NewMail(device_ids=device_ids):
                 self._look(device_ids)
             case MailboxTaken(device_id, connection_id):
                 self._hear_taken(device_id, connection_id)

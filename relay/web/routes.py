@@ -20,6 +20,7 @@ from . import (
     mailbox,
     prekeys,
     profiles,
+    push,
     recovery,
     transparency,
     websocket,
@@ -103,6 +104,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=models.AccountAnswer,
     ),
     *profiles.PROFILE_ROUTES,
+    *push.PUSH_ROUTES,
     *invites.INVITE_ROUTES,
     Route(
         "GET",

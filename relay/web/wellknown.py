@@ -5,7 +5,7 @@ from importlib.metadata import version
 from aiohttp import web
 
 from relay.wire.links import encode_bytes
-from relay.wire.resources import RateObject, RelayDocument
+from relay.wire.resources import PushOffer, RateObject, RelayDocument
 from relay.wire.transcripts import relay_document_transcript
 
 from .call import Call
@@ -28,6 +28,7 @@ async def relay_document(call: Call) -> web.StreamResponse:
                 name: RateObject(burst=rate.burst, per_second=rate.per_second)
                 for name, rate in services.settings.rates.advertised().items()
             },
+            push=PushOffer(kinds=list(services.push.kinds), vapid_key=services.push.vapid_key),
             time_ms=services.clock.now_ms(),
         )
         .model_dump_json()

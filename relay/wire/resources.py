@@ -356,6 +356,13 @@ class RateObject(Answer):
     per_second: Annotated[float, Field(gt=0, le=1_000_000)]
 
 
+class PushOffer(Answer):
+    """In the relay's document: the kinds that a device may register, and the key that Web Push subscriptions name."""
+
+    kinds: list[str]
+    vapid_key: Base64Url
+
+
 class RelayDocument(Answer):
     """GET /.well-known/tokenim; the header `TokenIM-Signature` signs the exact bytes with `signing_key`."""
 
@@ -371,6 +378,7 @@ class RelayDocument(Answer):
     limits: dict[str, int]
     rates: dict[str, RateObject] = {}
     """By the names of `rates` in the relay's settings; who takes more gets `rate_limited` with the time to wait."""
+    push: PushOffer = PushOffer(kinds=[], vapid_key=b"")
     time_ms: Counter
 
 

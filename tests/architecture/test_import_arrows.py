@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "control",
     },
     "log_files": {"adapters", "services", "session", "ports", "wire", "config"},
-    "upkeep": {"adapters", "services", "session", "ports", "config", "wire", "observe"},
+    "upkeep": {"composition", "adapters", "services", "session", "ports", "config", "wire", "observe"},
     "testing": {
         "app",
         "composition",

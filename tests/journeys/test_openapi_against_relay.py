@@ -98,7 +98,9 @@ async def _people(url: str, owner_invite: str) -> dict[str, RawDevice]:
 def serving_for_descriptions(folder: Path) -> Iterator[Served]:
     """A relay process with both listeners, which refuses nothing for its rate."""
     config = folder / "relay.toml"
-    config.write_text(f"[rates]\n{NO_RATES}[shed]\nloop_late_ms = 60000\ndisk_free_bytes = 0\n")
+    config.write_text(
+        f"[rates]\n{NO_RATES}[shed]\nloop_late_ms = 60000\ndisk_free_bytes = 0\n[push]\nwebhook = true\n"
+    )
     options = ("--config", str(config), "--admin-listen", "127.0.0.1:0")
     with serving(folder / "data", *options) as served:
         yield served

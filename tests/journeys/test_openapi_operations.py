@@ -141,6 +141,8 @@ def accounts(scene: Scene, owner: RawDevice) -> None:
     ask("POST /v1/delivery-tokens", owner, {"token_hash": token_hash, "token_class": "contact"})
     ask("GET /v1/delivery-tokens", owner)
     ask("GET /v1/accounts/{account_id}/manifests", headers=token, account_id=owner.account)
+    ask("PUT /v1/push", owner, {"kind": "webhook", "target": "https://push.example/"})
+    ask("DELETE /v1/push", owner)
     ask("PUT /v1/profile", owner, {"version": 1, "profile": encode_bytes(bytes(64))})
     ask("GET /v1/accounts/{account_id}/profile", headers=token, account_id=owner.account)
     ask("PUT /v1/handle", owner, {"handle": "anna", "public_token": encode_bytes(bytes(16))})

@@ -12,12 +12,14 @@ import pytest
 from relay.commands.operators import TABLE, Commands
 from relay.commands.table import Arguments, CommandTable
 from relay.composition import commands_of
+from relay.ports.pusher import PushAddress
 from relay.services.audit import Act
 from relay.services.audit_records import told_row
 from relay.services.roles import Authority, Operation
 from relay.testing import TestRelay, open_test_relay
 from relay.wire.audit_rows import Party
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
+from relay.wire.links import encode_id
 from tests.contract.people import NOW_MS, registration
 from tests.raw_device import RawDevice
 
@@ -68,6 +70,14 @@ async def a_size(_commands: Commands) -> dict[str, Any]:
     return {"bytes": 4_711}
 
 
+async def a_woken_device(commands: Commands) -> dict[str, Any]:
+    account = await commands.administration._accounts.register(registration("woken"), now_ms=NOW_MS)
+    device_id = account.devices[0].device_id
+    address = PushAddress("webhook", "https://127.0.0.1:1/")  # refused before anything goes out
+    await commands.of_running.push.register(device_id, address)
+    return {"device": encode_id(device_id)}
+
+
 async def nothing(_commands: Commands) -> dict[str, Any]:
     return {}
 
@@ -98,6 +108,7 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "audit.head": nothing,
     "audit.list": nothing,
     "dashboard.link": nothing,
+    "push.test": a_woken_device,
     "keys.show": nothing,
     "keys.rotate": nothing,
     "figures.now": nothing,
@@ -131,7 +142,7 @@ class Asked:
 
 @pytest.fixture
 async def asked() -> AsyncIterator[Asked]:
-    async with open_test_relay(store="sqlite") as relay:
+    async with open_test_relay(store="sqlite", push={"webhook": True}) as relay:
         yield Asked(relay, commands_of(relay.services, "http://127.0.0.1:1"))
 
 

@@ -223,7 +223,7 @@ def test_too_old_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     arguments = ["doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
     well = CliRunner().invoke(main, arguments)
-    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 16)
+    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 17)
     loosen_key(data)
     ill = CliRunner().invoke(main, [*arguments, "--json"])
     lines = [json.loads(line) for line in ill.stdout.splitlines()]
@@ -234,7 +234,7 @@ def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     unusable = CliRunner().invoke(main, ["doctor", "--data", str(data), "--listen", "nowhere", "--json"])
     lines = [json.loads(line) for line in unusable.stdout.splitlines()]
     assert (unusable.exit_code, lines[0]["check"], lines[0]["state"]) == (1, "config", "failed")
-    assert len(lines) == 16
+    assert len(lines) == 17
 
 
 def test_the_settings_in_the_data_folder_are_looked_at(data: Path):
@@ -274,3 +274,16 @@ def test_every_check_stands_in_the_documents(tmp_path: Path, name: str):
         rows = text.partition("tokenim-relay doctor --data")[2].partition("\n## ")[0]
         named = "".join(line.split("|")[1] for line in rows.splitlines() if line.startswith("| `"))
     assert set(re.findall(r"`([a-z]+)`", named)) == {"config", *found(tmp_path / "data")}
+
+
+def test_each_push_service_that_is_on_has_a_line(data: Path) -> None:
+    before = all_of(data)
+    assert found(data)["push"].state == "ok"
+    kinds = {"web": True, "unifiedpush": True, "webhook": True, "contact": "mailto:a@b.example"}
+    lines = {one.check: one.state for one in examine(Settings(data=data, listen="127.0.0.1:0", push=kinds))}
+    assert {name: state for name, state in lines.items() if name.startswith("push")} == {
+        "push web": "ok",
+        "push unifiedpush": "ok",
+        "push webhook": "ok",
+    }
+    assert all_of(data) == before

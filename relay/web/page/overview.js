@@ -95,6 +95,7 @@ const Now = ({ figures, recent }) => {
       ${figure("Waiting", "waiting_envelopes", count, oldest ? `the oldest for ${duration(oldest)}` : "nothing is late")}
       ${figure("Accounts", "accounts", count)}
       ${figure("One-time prekeys", "one_time_prekeys", count, "in stock")}
+      ${figure("Woken by push", "push_registrations", count, figures.value("push_paused") ? "a push service fails" : "devices", figures.value("push_paused") ? "low" : "")}
       ${figure("Free disk", "disk_free_bytes", size, `of ${size(disk)}`, disk && free / disk < 0.1 ? "low" : "")}
     </dl>`;
 };
@@ -116,6 +117,8 @@ const Charts = ({ recent, theme }) => {
         ${chart("Database", size, ["size", "database_bytes"])}
         ${chart("Free disk", size, ["free", "disk_free_bytes"])}
         ${chart("One-time prekeys", count, ["in stock", "one_time_prekeys"])}
+        ${chart("Wakeups a second", rate, ["sent", "push_sent_total"], ["dropped", "push_dropped_total"])}
+        ${chart("Wakeups that wait", count, ["waiting", "push_waiting"])}
       </div>
     </${Panel}>`;
 };

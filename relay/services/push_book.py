@@ -1,0 +1,200 @@
+"""Which devices are to be woken, in memory and in the outbox. Sends nothing.
+
+Everything of a tenth of a second is written in one commit, after the envelopes' own: what a kill leaves out is found at the next
+start by what waits in the mailboxes.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from relay.ports.clock import Clock
+from relay.ports.pusher import PushKind
+from relay.ports.pushes import PendingWakeup, PushRegistration, PushStore
+from relay.wire.errors import RelayError
+
+from .push_lanes import back_off_seconds, lane_of
+
+GATHER_SECONDS: Final = 0.1
+KEPT_SECONDS: Final = 86_400
+"""So long push services keep a wakeup; after that a new cause begins another one."""
+PAGE_ROWS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A registered device, without what wakes it."""
+
+    registration_id: bytes
+    kind: PushKind
+    lane: str
+
+
+@dataclass(slots=True, eq=False)
+class Begun:
+    """The wakeup of a device. `due` is a monotonic time in seconds, infinite while it is on its way or was sent."""
+
+    known: Known
+    begun_at_ms: int
+    urgent: bool
+    due: float = inf
+    attempts: int = 0
+    sent_at_ms: int | None = None
+    is_sending: bool = False
+    only_if_waiting: bool = False
+    """It hangs on what its mailbox holds when it is due; it stands in no outbox."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether no service has taken it yet."""
+        return self.sent_at_ms is None
+
+
+class PushBook:
+    """Of one relay. `news` is set when something is to be written, or may be due earlier than what was due next."""
+
+    def __init__(self, store: PushStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self.known: Final[dict[bytes, Known]] = {}
+        self.begun: Final[dict[bytes, Begun]] = {}
+        self.news: Final = asyncio.Event()
+        self._due: list[tuple[float, bytes]] = []
+        self._changed: set[bytes] = set()
+        self._ended: set[bytes] = set()
+
+    def know(self, registration: PushRegistration) -> None:
+        """The device is woken there from now on."""
+        address = registration.address
+        self.known[registration.device_id] = Known(
+            registration.registration_id, address.kind, lane_of(address)
+        )
+
+    def forget(self, device_id: bytes) -> None:
+        """It is woken no more; its row goes with the registration's."""
+        self.known.pop(device_id, None)
+        self.begun.pop(device_id, None)
+
+    def begin(self, device_id: bytes, *, urgent: bool, seconds: float = 0.0) -> None:
+        """A wakeup after `seconds`, unless one is under way; that is urgent from now on if this is."""
+        begun = self.begun.get(device_id)
+        if begun is not None and begun.is_under_way and not begun.only_if_waiting:
+            if urgent and not begun.urgent:
+                begun.urgent = True
+                self.note(device_id)
+        elif begun is None or begun.only_if_waiting or self._is_lost(begun):
+            made = Begun(self.known[device_id], self._clock.now_ms(), urgent)
+            self.schedule(device_id, made, GATHER_SECONDS + seconds)
+
+    def look_later(self, device_id: bytes, seconds: float) -> None:
+        """A wakeup after `seconds`, if something waits for the device by then."""
+        if device_id not in self.begun:
+            made = Begun(self.known[device_id], self._clock.now_ms(), False, only_if_waiting=True)
+            self.schedule(device_id, made, seconds)
+
+    def _is_lost(self, begun: Begun) -> bool:
+        """Whether it was sent so long ago that the service keeps it no more."""
+        sent_at_ms = begun.sent_at_ms
+        return sent_at_ms is not None and self._clock.now_ms() >= sent_at_ms + KEPT_SECONDS * 1_000
+
+    def schedule(self, device_id: bytes, begun: Begun, seconds: float) -> None:
+        """It is due after `seconds`."""
+        begun.due = self._clock.monotonic_seconds() + max(seconds, 0.0)
+        self.begun[device_id] = begun
+        self.note(device_id)
+        heapq.heappush(self._due, (begun.due, device_id))
+
+    def note(self, device_id: bytes) -> None:
+        """Its wakeup changed: the outbox gets to know."""
+        self._changed.add(device_id)
+        self._ended.discard(device_id)
+        self.news.set()
+
+    def end(self, device_id: bytes) -> None:
+        """It is here, or nobody will wake it: nothing is under way any more."""
+        if self.begun.pop(device_id, None) is not None:
+            self._changed.discard(device_id)
+            self._ended.add(device_id)
+            self.news.set()
+
+    def take_due(self, now: float) -> Iterator[tuple[bytes, Begun]]:
+        """What is due, each once."""
+        while self._due and self._due[0][0] <= now:
+            due, device_id = heapq.heappop(self._due)
+            begun = self.begun.get(device_id)
+            if begun is not None and begun.due == due:
+                begun.due = inf
+                yield device_id, begun
+
+    @property
+    def next_due(self) -> float:
+        """When something is due again."""
+        return self._due[0][0] if self._due else inf
+
+    @property
+    def waiting(self) -> int:
+        """Wakeups that no service has taken."""
+        return sum(one.is_under_way and not one.only_if_waiting for one in self.begun.values())
+
+    async def load(self) -> None:
+        """What the outbox holds, and whom a kill left without a wakeup."""
+        after = b""
+        while page := await self._store.registrations(after=after, limit=PAGE_ROWS):
+            for registration in page:
+                self.know(registration)
+            after = page[-1].device_id
+        await self._load_outbox()
+        after = b""
+        while unwoken := await self._store.unwoken(after=after, limit=PAGE_ROWS):
+            for device_id in unwoken:
+                if device_id in self.known and device_id not in self.begun:
+                    self.begin(device_id, urgent=False)
+            after = unwoken[-1]
+
+    async def _load_outbox(self) -> None:
+        after, now_ms = b"", self._clock.now_ms()
+        while page := await self._store.pending(after=after, limit=PAGE_ROWS):
+            for one in page:
+                known = self.known.get(one.device_id)
+                if known is None or one.device_id in self.begun:
+                    continue
+                begun = Begun(known, one.begun_at_ms, one.urgent, inf, one.attempts, one.sent_at_ms)
+                if one.sent_at_ms is None:
+                    # By a clock that was set back meanwhile it would be due much later.
+                    wait = min((one.due_at_ms - now_ms) / 1_000, float(back_off_seconds(one.attempts + 1)))
+                    self.schedule(one.device_id, begun, wait)
+                else:
+                    self.begun[one.device_id] = begun
+            after = page[-1].device_id
+
+    async def write(self) -> None:
+        """All that changed, in one commit; if it fails it is written with the next. Raises what the store raises."""
+        if not (self._changed or self._ended):
+            return
+        changed, ended = self._changed, self._ended
+        self._changed, self._ended = set(), set()
+        try:
+            await self._store.note(tuple(self._rows(changed)), tuple(ended))
+        except RelayError:
+            self._changed |= changed & self.begun.keys()
+            self._ended |= ended - self.begun.keys()
+            raise
+
+    def _rows(self, device_ids: Iterable[bytes]) -> Iterator[PendingWakeup]:
+        now_ms, now = self._clock.now_ms(), self._clock.monotonic_seconds()
+        for device_id in device_ids:
+            begun = self.begun.get(device_id)
+            if begun is not None and not begun.only_if_waiting:
+                wait = 0.0 if begun.due == inf else begun.due - now
+                yield PendingWakeup(
+                    device_id,
+                    begun.known.registration_id,
+                    begun.begun_at_ms,
+                    now_ms + round(wait * 1_000),
+                    begun.attempts,
+                    begun.urgent,
+                    begun.sent_at_ms,
+                )
