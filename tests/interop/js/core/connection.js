@@ -74,12 +74,19 @@ export class Connection {
   // Submit, and wait for the answer. A connection that answers nothing for 60 s is given up.
   async submit(envelope) {
     await this.ready
+    if (!this.isOpen) throw new RelayRefusal('connection_lost', 0) // it was open once, and is not any more
     const requestId = ++this.requestId
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.close(), ANSWER_WITHIN_MS)
+      const timer = setTimeout(() => this.#giveUp(requestId), ANSWER_WITHIN_MS)
       this.waiting.set(requestId, { resolve, reject, timer })
       this.send(frames.submit(requestId, envelope))
     })
+  }
+
+  #giveUp(requestId) {
+    this.waiting.get(requestId)?.reject(new RelayRefusal('connection_lost', 0))
+    this.waiting.delete(requestId)
+    this.close()
   }
 
   close() {
