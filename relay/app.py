@@ -13,6 +13,7 @@ from relay.adapters.data_folder import DataFolder, StartRefused
 from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.memory.store import open_memory_store
 from relay.adapters.memory_bus import open_memory_bus
+from relay.adapters.push.signed_tokens import PushKeyUnusable
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
 from relay.commands.operators import Commands
@@ -149,11 +150,18 @@ async def open_relay(
         state = await stack.enter_async_context(open_state(folder, settings, machine.clock))
         bus = await stack.enter_async_context(open_memory_bus())
         origin = settings.origin or url
-        push = await stack.enter_async_context(
-            open_pushers(
-                settings.push, seed=seed, origin=origin, clock=machine.clock, randomness=machine.randomness
+        try:
+            push = await stack.enter_async_context(
+                open_pushers(
+                    settings.push,
+                    seed=seed,
+                    origin=origin,
+                    clock=machine.clock,
+                    randomness=machine.randomness,
+                )
             )
-        )
+        except PushKeyUnusable as error:
+            raise StartRefused(str(error), exit_code=2) from error
         services = compose(settings, machine, state, bus, key, origin, folder, push)
         stack.callback(take_library_records(services.log))
         stack.push_async_callback(services.usage.finish)

@@ -6,6 +6,7 @@ from .documents import commented_file, plain, table_of, toml
 from .fields import Option, options_of
 from .limits import LimitSettings, Rate, RateSettings, ShedSettings
 from .push import PushSettings
+from .push_services import ApnsSettings, FcmSettings
 from .settings import Settings
 from .sources import (
     FILE_NAME,
@@ -21,9 +22,11 @@ from .sources import (
 
 __all__ = [
     "FILE_NAME",
+    "ApnsSettings",
     "Changes",
     "ConfigInvalid",
     "Current",
+    "FcmSettings",
     "LimitSettings",
     "Loaded",
     "Network",

@@ -22,6 +22,11 @@ _EXAMPLES = {
     "tls.certificate": "/etc/tokenim/fullchain.pem",
     "tls.key": "/etc/tokenim/privkey.pem",
     "push.contact": "mailto:admin@chat.example",
+    "push.apns.key_file": "/etc/tokenim/AuthKey.p8",
+    "push.apns.key_id": "ABC123DEFG",
+    "push.apns.team_id": "DEF123GHIJ",
+    "push.apns.topic": "org.example.chat",
+    "push.fcm.account_file": "/etc/tokenim/service-account.json",
     "keys_file": "/etc/tokenim/column.keys",
     "audit.heads_file": "/mnt/elsewhere/heads.jsonl",
 }

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from .addresses import listed
 from .fields import setting
+from .push_services import ApnsSettings, FcmSettings
 
 
 def _contact(value: str) -> str:
@@ -52,3 +53,5 @@ class PushSettings(BaseModel):
         "hosts that may be on this machine or in a private network, and be reached by http: of them alone nothing is checked; "
         "default: public addresses by https, and no other",
     )
+    apns: ApnsSettings = setting(ApnsSettings.model_validate({}), "Apple's push service")
+    fcm: FcmSettings = setting(FcmSettings.model_validate({}), "Google's push service")

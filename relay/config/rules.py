@@ -36,6 +36,9 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "listen", _IN_THE_CLEAR.format(settings.listen)
     if settings.push.web and settings.push.contact is None:
         yield "push.contact", "is missing: push services of browsers want to know whom they can ask"
+    apns = settings.push.apns
+    if apns.key_file is not None and apns.missing:
+        yield "push.apns.key_file", f"stands without push.apns.{apns.missing[0]}: APNs needs both"
     admin = settings.admin.listen
     if not (
         admin is None or settings.speaks_tls or settings.plain_http or is_loopback(split_listen(admin)[0])

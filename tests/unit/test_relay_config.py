@@ -163,3 +163,37 @@ def test_e7_what_may_go_in_the_clear_is_said_or_on_this_machine():
     assert load(listen="127.0.0.1:80", origin="https://chat.example").origin  # a proxy speaks TLS
     tls = {"certificate": "a.pem", "key": "b.pem"}
     assert load(listen="0.0.0.0:443", origin="https://chat.example", tls=tls).speaks_tls
+
+
+APNS = {"key_file": "/k.p8", "key_id": "ABC123DEFG", "team_id": "TEAM123456", "topic": "org.example.chat"}
+
+
+def test_a_key_of_apns_needs_to_be_named_with_all_that_it_is_for():
+    assert load(push={"apns": APNS}).push.apns.missing == ()
+    for name in ("key_id", "team_id", "topic"):
+        lacking = {key: value for key, value in APNS.items() if key != name}
+        with pytest.raises(ConfigInvalid, match=f"push.apns.key_file.*without push.apns.{name}"):
+            load(push={"apns": lacking})
+
+
+@pytest.mark.parametrize(
+    ("service", "changes"),
+    [
+        ("apns", {**APNS, "url": "http://127.0.0.1:80"}),  # there is no HTTP/2 without TLS at APNs
+        ("apns", {**APNS, "url": "https://api.push.apple.com/"}),
+        ("apns", {**APNS, "key_file": "-----BEGIN PRIVATE KEY-----"}),
+        ("apns", {**APNS, "key_id": "abc"}),
+        ("apns", {**APNS, "topic": "a\r\nb: c"}),
+        ("fcm", {"url": "http://fcm.googleapis.com"}),
+        ("fcm", {"token_url": "http://oauth2.googleapis.com/token"}),
+        ("fcm", {"token_url": "ftp://oauth2.googleapis.com/token"}),
+    ],
+)
+def test_e7_push_services_are_spoken_to_by_tls_and_keys_stand_in_files(service, changes):
+    with pytest.raises(ConfigInvalid, match=f"push.{service}"):
+        load(push={service: changes})
+
+
+def test_what_stands_in_for_fcm_on_this_machine_may_be_reached_by_http():
+    here = {"url": "http://127.0.0.1:8000", "token_url": "http://127.0.0.1:8000/token"}
+    assert load(push={"fcm": here}).push.fcm.url == here["url"]

@@ -21,7 +21,7 @@ _P256_BYTES: Final = 32
 _LEAST_RSA_BITS: Final = 2_048
 
 
-class PushKeyUnusable(Exception):
+class PushKeyUnusable(ValueError):
     """A push service cannot be used with this file; one line that says why, and nothing of what is in it."""
 
 
