@@ -8,6 +8,8 @@ from client.message import State
 from tests.chatting import open_people, random_file, texts, waiting
 from tests.interop.javascript_person import Refused, person
 
+pytestmark = pytest.mark.timeout(180)
+
 
 async def test_both_directions_and_who_the_other_is(tmp_path, went):
     went("text")
