@@ -112,6 +112,7 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
             randomness=system_randomness,
         )
     )
+    yield folder_checks.check_heads(settings.audit.heads_file)
     yield folder_checks.check_blobs(folder)
 
 

@@ -223,7 +223,7 @@ def test_too_old_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     arguments = ["doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
     well = CliRunner().invoke(main, arguments)
-    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 17)
+    assert (well.exit_code, len(well.stdout.splitlines())) == (0, 18)
     loosen_key(data)
     ill = CliRunner().invoke(main, [*arguments, "--json"])
     lines = [json.loads(line) for line in ill.stdout.splitlines()]
@@ -234,7 +234,7 @@ def test_the_command_says_each_line_and_ends_with_1_if_one_fails(data: Path):
     unusable = CliRunner().invoke(main, ["doctor", "--data", str(data), "--listen", "nowhere", "--json"])
     lines = [json.loads(line) for line in unusable.stdout.splitlines()]
     assert (unusable.exit_code, lines[0]["check"], lines[0]["state"]) == (1, "config", "failed")
-    assert len(lines) == 17
+    assert len(lines) == 18
 
 
 def test_the_settings_in_the_data_folder_are_looked_at(data: Path):
@@ -287,3 +287,16 @@ def test_each_push_service_that_is_on_has_a_line(data: Path) -> None:
         "push webhook": "ok",
     }
     assert all_of(data) == before
+
+
+def test_a_second_place_of_heads_that_is_not_there_is_told(tmp_path: Path):
+    assert folder_checks.check_heads(None).state == "ok"
+    assert folder_checks.check_heads(tmp_path / "heads").state == "ok"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "heads").touch()
+    assert folder_checks.check_heads(tmp_path / "heads").state == "ok"
+    for path in (tmp_path, tmp_path / "not mounted" / "heads"):
+        finding = folder_checks.check_heads(path)
+        assert (finding.state, finding.found) == ("warning", f"{path} cannot be written")
+        assert finding.mend is not None
+        assert "`audit.heads_file`" in finding.mend

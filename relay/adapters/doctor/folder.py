@@ -150,6 +150,17 @@ def check_keys(folder: DataFolder, keys_file: Path) -> Finding:
     return ok("keys", f"key {max(there)}" if there else f"{keys_file} is made at the next start")
 
 
+def check_heads(path: Path | None) -> Finding:
+    """Whether heads of the audit log get to their second place. A unit of systemd may keep the relay from it all the same."""
+    if path is None:
+        return ok("heads", "kept in no second place")
+    place, rights = (path, os.R_OK | os.W_OK) if path.exists() else (path.parent, os.W_OK | os.X_OK)
+    if path.is_dir() or not os.access(place, rights):
+        mend = "correct `audit.heads_file`, mount what is there, or let the relay's user write there"
+        return warning("heads", f"{path} cannot be written", mend)
+    return ok("heads", str(path))
+
+
 def check_blobs(folder: DataFolder) -> Finding:
     """The files of the blobs that the database names are there, of the right length; what is in them, a backup reads."""
     if not folder.database.exists():
