@@ -43,6 +43,7 @@ from .registration import parse_entrance, prepare_home, register_account
 from .store.database import Database
 from .system import System, this_machine
 from .transparency.kept_alarm import KeptAlarm
+from .wakeups import Wakeups
 
 LINES_AT_ONCE: Final = 128
 LINES_UNDER_WAY: Final = 512
@@ -261,8 +262,6 @@ class Client(Entrances, MessageCalls):
         """
         return await self._account.history(with_, limit)
 
-    # Groups.
-
     async def create_group(
         self,
         name: str,
@@ -302,8 +301,6 @@ class Client(Entrances, MessageCalls):
         """
         return await self._account.groups.commit(group_id_of(group), changes, patience_seconds, cut=cut)
 
-    # Contacts.
-
     @property
     def invites(self) -> OwnInvites:
         """Links by which others make accounts on this relay."""
@@ -313,6 +310,11 @@ class Client(Entrances, MessageCalls):
     def profiles(self) -> Profiles:
         """What this account says of itself to its contacts."""
         return self._account.contact_book.profiles
+
+    @property
+    def wakeups(self) -> Wakeups:
+        """Where this device is woken while it has no connection."""
+        return self._account.contact_book.wakeups
 
     async def profile(self, who: str | None = None) -> ShownProfile | None:
         """What a contact says of itself now; of nobody: the own profile, None for none. Raises what `Profiles.show` does."""

@@ -18,6 +18,7 @@ from .store.peers import Peer
 from .system import Step, System
 from .token_care import TokenCare
 from .transport import Transport
+from .wakeups import Wakeups
 
 
 class ContactBook:
@@ -32,6 +33,7 @@ class ContactBook:
         self._system = system
         self._outbox = outbox
         self.invites: Final = OwnInvites(transport)
+        self.wakeups: Final = Wakeups(transport, account)
         self.profiles: Final = Profiles(account, transport, database, system, outbox)
         self.token_care: Final = TokenCare(transport, database, account, system, on_drafted=outbox.wake)
 

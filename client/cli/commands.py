@@ -165,6 +165,23 @@ def send(
     metavar="SECONDS",
     help="Give up after this long without a connection [default: 30 with --until-caught-up, else never].",
 )
+@click.option(
+    "--wake",
+    type=click.Choice(["webhook"]),
+    help="Have no connection while nothing comes: the relay tells by a request to this machine.",
+)
+@click.option(
+    "--wake-listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:0",
+    show_default=True,
+    help="With --wake webhook: where to take that request.",
+)
+@click.option(
+    "--wake-url",
+    metavar="URL",
+    help="With --wake webhook: how the relay reaches that place [default: http://HOST:PORT].",
+)
 @json_option
 @click.pass_obj
 def listen(
@@ -173,12 +190,23 @@ def listen(
     own: bool,
     events: bool,
     patience_seconds: float | None,
+    wake: str | None,
+    wake_listen: str,
+    wake_url: str | None,
     as_json: bool,
 ) -> None:
     """Print messages as they come, each once; files are fetched and their path printed. Ctrl-C stops."""
     from . import listening
 
     out = Output(as_json)
+    if wake is not None:
+        from . import waking
+
+        if until_caught_up:
+            raise click.UsageError("--wake and --until-caught-up do not go together")
+        sleeping = waking.listen(place, out, waking.Door(wake_listen, wake_url), events=events, own=own)
+        run(place, out, listening.until_stopped(sleeping))
+        return
     run(place, out, listening.listen(place, out, until_caught_up, patience_seconds, events=events, own=own))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 
 from client.client import Client
@@ -31,9 +31,12 @@ async def listen(
     """Print what comes until told to stop, by Ctrl-C or SIGTERM, or until caught up."""
     if patience_seconds is None and until_caught_up:
         patience_seconds = CATCH_UP_PATIENCE_SECONDS
-    task = asyncio.ensure_future(
-        _print_events(place, out, until_caught_up, patience_seconds, events=events, own=own)
-    )
+    await until_stopped(print_events(place, out, until_caught_up, patience_seconds, events=events, own=own))
+
+
+async def until_stopped(work: Coroutine[object, object, None]) -> None:
+    """Run it until told to stop, by Ctrl-C or SIGTERM, which is no failure."""
+    task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     stopped = False
 
@@ -54,7 +57,7 @@ async def listen(
             loop.remove_signal_handler(number)
 
 
-async def _print_events(
+async def print_events(
     place: Place,
     out: Output,
     until_caught_up: bool,
@@ -63,6 +66,7 @@ async def _print_events(
     events: bool,
     own: bool,
 ) -> None:
+    """Print what comes, until caught up or cancelled."""
     async with open_client(place) as client:
         if not out.as_json and not until_caught_up:
             out.warn(
