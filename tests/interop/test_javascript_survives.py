@@ -1,4 +1,4 @@
-"""The client in JavaScript loses nothing and shows nothing twice: killed at every step, and when the relay is killed."""
+"""The client in JavaScript loses no text and shows none twice: killed at its first transactions, and when the relay is killed."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ DYING = ("--import", str(CLIENT / "tests" / "dying.js"))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_killed_at_each_of_its_transactions(tmp_path, when, went):
+async def test_killed_at_each_of_the_first_transactions_of_a_run(tmp_path, when, went):
     """In each round both write, and the process dies at its Nth transaction; what it had promised is kept."""
     went("text, the client killed")
     store = tmp_path / "jay.db"
