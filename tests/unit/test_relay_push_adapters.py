@@ -5,7 +5,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from nacl.signing import VerifyKey
 
 from relay.adapters.memory_clock import ManualClock
-from relay.adapters.push.outward import Outward, retry_after
+from relay.adapters.push.http_answers import retry_after_of
+from relay.adapters.push.outward import Outward
 from relay.adapters.push.web_push import encrypt, public_bytes, vapid_key
 from relay.adapters.system_clock import system_randomness
 from relay.composition import open_pushers
@@ -163,7 +164,7 @@ def test_the_vapid_key_stays_as_long_as_the_relays_own() -> None:
     ],
 )
 def test_when_a_service_wants_to_be_asked_again(text: str, seconds: float | None) -> None:
-    assert retry_after({"Retry-After": text}, NOW_MS) == seconds
+    assert retry_after_of(text, NOW_MS) == seconds
 
 
 async def test_nothing_is_opened_where_nothing_is_switched_on() -> None:

@@ -22,6 +22,8 @@ NOT_ALLOWED: Final = PushAnswer(Outcome.REFUSED, "not_allowed")
 BAD_REQUEST: Final = PushAnswer(Outcome.REFUSED, "bad_request")
 REDIRECTED: Final = PushAnswer(Outcome.REFUSED, "redirected")
 
+MOST_RETRY_SECONDS: Final = 86_400.0
+"""A wakeup that is asked for later than that is dropped by then anyway."""
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -43,14 +45,14 @@ def retry_after_of(header: str | None, now_ms: int) -> float | None:
     if header is None:
         return None
     if _SECONDS.fullmatch(header.strip()):
-        return float(header)
+        return min(float(header), MOST_RETRY_SECONDS)
     try:
         then = parsedate_to_datetime(header)
     except (ValueError, OverflowError):
         return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)  # "-0000": the time is UTC, wherever it was written
-    return max(0.0, then.timestamp() - now_ms / 1_000)
+    return min(max(0.0, then.timestamp() - now_ms / 1_000), MOST_RETRY_SECONDS)
 
 
 def answer_of(status: int, retry_after: str | None, now_ms: int) -> PushAnswer:
@@ -65,6 +67,8 @@ def answer_of(status: int, retry_after: str | None, now_ms: int) -> PushAnswer:
         return PushAnswer(Outcome.RETRY, "busy", retry_after_of(retry_after, now_ms))
     if status in (401, 403):
         return NOT_ALLOWED
-    if 400 <= status < 500 and status != 408:
+    if status == 408:
+        return SILENT
+    if 400 <= status < 500:
         return BAD_REQUEST
     return PushAnswer(Outcome.RETRY, "failing", retry_after_of(retry_after, now_ms))

@@ -7,8 +7,6 @@ is no second look-up that could give another one. Hosts that the operator names 
 import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
@@ -17,9 +15,10 @@ from yarl import URL
 from relay.ports.clock import Clock
 from relay.ports.pusher import Outcome, PushAnswer, PushDetail
 
+from .http_answers import UNREGISTERED, answer_of
+
 TOTAL_SECONDS: Final = 15
 CONNECT_SECONDS: Final = 5
-MOST_RETRY_SECONDS: Final = 86_400
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _NOT_OURS_4: Final = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
@@ -57,33 +56,11 @@ def guarded_socket(found: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-def retry_after(headers: Mapping[str, str], now_ms: int) -> float | None:
-    """Seconds that the service asked for, as a number or a date; None if it did not, or not so that it can be read."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(min(int(text), MOST_RETRY_SECONDS))
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return min(max(date.timestamp() - now_ms / 1_000, 0.0), float(MOST_RETRY_SECONDS))
-
-
 def judged(status: int, headers: Mapping[str, str], now_ms: int) -> PushAnswer:
-    """What a status of HTTP means for a wakeup."""
-    if 200 <= status < 300:
-        return PushAnswer(Outcome.SENT, "accepted")
-    if status in (404, 410):
-        return PushAnswer(Outcome.GONE, "unregistered")
-    if status == 429:
-        return PushAnswer(Outcome.RETRY, "busy", retry_after(headers, now_ms))
-    if status == 408:
-        return PushAnswer(Outcome.RETRY, "silent")
-    if status >= 500:
-        return PushAnswer(Outcome.RETRY, "failing", retry_after(headers, now_ms))
-    return refused("redirected" if status < 400 else "not_allowed" if status in (401, 403) else "bad_request")
+    """What a status means where the URL itself is the registration: 404 says that it is gone."""
+    if status == 404:
+        return UNREGISTERED
+    return answer_of(status, headers.get("Retry-After"), now_ms)
 
 
 def refused(detail: PushDetail) -> PushAnswer:

@@ -3,13 +3,10 @@
 A wakeup is one record of 119 B: 16 B salt, 4 B record size, 1 B length, 65 B public key, 16 B token, 1 B end mark, 16 B tag.
 """
 
-import base64
-import json
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,9 +14,11 @@ from yarl import URL
 
 from relay.ports.clock import Clock, Randomness
 from relay.ports.pusher import PushAddress, PushAnswer, PusherCheck, PushKind
+from relay.wire.links import encode_bytes
 from relay.wire.transcripts import VAPID_LABEL
 
 from .outward import Outward, refused
+from .signed_tokens import es256, signed_token
 
 SALT_BYTES: Final = 16
 RECORD_BYTES: Final = 4_096
@@ -34,10 +33,6 @@ _ORDER: Final = (
 
 def _derive(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return HKDF(hashes.SHA256(), length, salt, info).derive(secret)
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def public_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -66,15 +61,9 @@ def encrypt(
 
 def vapid_header(key: ec.EllipticCurvePrivateKey, audience: str, expires: int, contact: str | None) -> str:
     """The Authorization header: a JWT signed by ES256 for this origin alone, until this time (s since 1970)."""
-    claims = {"aud": audience, "exp": expires, **({"sub": contact} if contact else {})}
-    parts = [
-        _encode(json.dumps(part, separators=(",", ":")).encode())
-        for part in ({"typ": "JWT", "alg": "ES256"}, claims)
-    ]
-    signed = ".".join(parts)
-    r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-    signature = _encode(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
-    return f"vapid t={signed}.{signature},k={_encode(public_bytes(key))}"
+    claims: dict[str, str | int] = {"aud": audience, "exp": expires, **({"sub": contact} if contact else {})}
+    token = signed_token({"typ": "JWT", "alg": "ES256"}, claims, es256(key))
+    return f"vapid t={token},k={encode_bytes(public_bytes(key))}"
 
 
 class WebPush:
@@ -124,7 +113,7 @@ class WebPush:
     async def check(self) -> PusherCheck:
         """Nobody to ask before a device registers: that the key can be used."""
         vapid_header(self._key, "https://push.example", 1, self._contact)
-        return PusherCheck("ok", f"on, with the key {_encode(public_bytes(self._key))[:16]}…")
+        return PusherCheck("ok", f"on, with the key {encode_bytes(public_bytes(self._key))[:16]}…")
 
     async def close(self) -> None:
         """Connections are those of `outward`."""
