@@ -90,4 +90,8 @@ def retention_hold(
 def retention_release(named: str, data: Path | None, config: Path | None, as_json: bool) -> None:
     """End the hold on an account: what it kept goes, and the account too if it was deleted."""
     hold = run_command(data, config, "retention.release", {"account": named})
-    click.echo(json.dumps(hold) if as_json else f"{named}: released; what the hold kept goes now")
+    click.echo(
+        json.dumps(hold)
+        if as_json
+        else f"{named}: released; what the hold kept goes within a minute while the relay runs"
+    )

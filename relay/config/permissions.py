@@ -135,6 +135,10 @@ def _defined(value: object) -> object:
         raise ValueError(f"at most {MAX_DEFINED} roles are defined")
     found: dict[str, tuple[Operation, ...]] = {}
     for role, names in value.items():
+        if role == "suspended":
+            raise ValueError(
+                "role `suspended`: this says how an account stands, and is no role: choose another name"
+            )
         if role in [*Role]:
             raise ValueError(f"role `{role}` is there already, and stays as it is: choose another name")
         if not _NAME.fullmatch(str(role)):

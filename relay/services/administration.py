@@ -83,7 +83,10 @@ class Administration:
         return tuple(one.device_id for one in await self._accounts.seen_devices(account_id))
 
     async def page(self, wanted: Wanted, *, after: bytes, limit: int) -> tuple[ListedAccount, ...]:
-        """As of the port."""
+        """As of the port. Raises MalformedRequest for a role that there is not, and that no account has."""
+        known = not wanted.role or wanted.role in self._roles.names
+        if not known and wanted.role not in await self._directory.roles_in_use():
+            self._roles.check_known(wanted.role)
         return await self._directory.page(wanted, after=after, limit=limit)
 
     async def roles(self) -> tuple[RoleInUse, ...]:

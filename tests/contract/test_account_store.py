@@ -18,6 +18,7 @@ from relay.wire.errors import (
     Conflict,
     HandleTaken,
     InviteInvalid,
+    LastOwner,
     ManifestConflict,
     NotFound,
     QuotaExceeded,
@@ -263,6 +264,21 @@ async def test_suspension_is_kept(store: Store, reopen: Callable[[], Awaitable[S
     assert await store.accounts.account(account.account_id) == account
     with pytest.raises(NotFound):
         await store.accounts.set_suspended(bytes(32), True, owner="owner")
+
+
+async def test_e3_the_last_owner_is_neither_suspended_nor_made_something_else(store: Store) -> None:
+    one, other = [
+        await store.accounts.register(replace(registration(name), role="owner"), now_ms=NOW_MS)
+        for name in ("anna", "bert")
+    ]
+    await store.accounts.set_suspended(other.account_id, True, owner="owner")  # no help any more
+    with pytest.raises(LastOwner):
+        await store.accounts.set_suspended(one.account_id, True, owner="owner")
+    with pytest.raises(LastOwner):
+        await store.accounts.set_role(one.account_id, "admin", owner="owner")
+    assert await store.accounts.account(one.account_id) == one
+    await store.accounts.set_suspended(other.account_id, False, owner="owner")
+    assert (await store.accounts.set_role(one.account_id, "admin", owner="owner")).role == "admin"
 
 
 async def test_d7_a_nonce_is_good_once_for_a_device_and_after_a_restart(

@@ -57,6 +57,16 @@ async def test_the_beginning_of_two_ids_names_nobody(monkeypatch: pytest.MonkeyP
             await ask(world, "account.suspend", account="anything")
 
 
+async def test_who_has_a_role_that_there_is_not_is_no_empty_list() -> None:
+    async with open_world(roles={"helper": ["submit"]}) as world:
+        helper = await world.member(role="helper")
+        world.relay.services.roles.change(None)
+        (listed,) = (await ask(world, "account.list", role="helper"))["accounts"]
+        assert listed["account"] == helper.account  # defined no more, and found all the same
+        with pytest.raises(MalformedRequest, match="did you mean `moderator`"):
+            await ask(world, "account.list", role="moderatr")
+
+
 async def test_an_owner_cannot_shut_the_relay_s_last_owner_out() -> None:
     async with open_world() as world:
         await world.member(role="owner", handle="anna")

@@ -269,6 +269,8 @@ def test_a_backup_is_not_begun_without_room_nor_over_a_file(data: Path, monkeypa
     made_from(data)
     with pytest.raises(BackupRefused, match="there is such a file already"):
         made_from(data)
+    with pytest.raises(BackupRefused, match="no such folder: make it"):
+        back_up(Settings(data=data), data.parent / "none" / "b.tar", config=None, told=lambda *_: None)
     (data.parent / "backup.tar").unlink()
 
     def meanwhile(what: str, _done: int, _of: int) -> None:

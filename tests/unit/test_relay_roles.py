@@ -86,6 +86,7 @@ def test_e3_a_role_that_is_defined_no_more_may_nothing_and_is_touched_by_owners_
         ({"helpdesk": ["run_the_machine"]}, "`run_the_machine` is for no role that settings define"),
         ({"helpdesk": ["appoint_owners"]}, "`appoint_owners` is for no role that settings define"),
         ({"owner": ["submit"]}, "role `owner` is there already"),
+        ({"suspended": ["submit"]}, "role `suspended`: this says how an account stands"),
         ({"Help Desk": ["submit"]}, "a name is of 1 to 32"),
         ({"helpdesk": "submit"}, "its permissions are a list"),
         ({f"role-{number}": [] for number in range(65)}, "at most 64"),

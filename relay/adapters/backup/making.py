@@ -64,6 +64,10 @@ def make_backup(folder: DataFolder, file: Path, origin: Origin, *, config: Path 
     It needs room for the database twice and the blobs once where `file` is.
     """
     _refuse_existing(file)
+    if not file.parent.is_dir():
+        raise BackupRefused(
+            f"{file.parent}: there is no such folder: make it, or name another file", exit_code=2
+        )
     if not folder.database.exists():
         raise BackupRefused(f"{folder.path}: there is no database: correct --data", exit_code=2)
     with refusals(file), _draft(file) as (draft, path):
