@@ -16,7 +16,7 @@ from relay.ports.clock import Clock
 from .secret_files import SecretExposed, refuse_exposed
 
 LOOK_SECONDS: Final = 30
-_Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
+_Stamp: TypeAlias = tuple[tuple[int, ...], ...]
 _HINTS: Final = {
     "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
     "NO_START_LINE": "one of them is not PEM",
@@ -70,15 +70,15 @@ class TlsFiles:
         handshake.context = self._newest
 
     def _stamp(self) -> _Stamp:
-        """What changes when a file is written or replaced; empty for one that is not there."""
-        stamps = []
+        """What changes when a file is written or replaced, or its owner or mode; zeros for one that is not there."""
+        stamps: list[tuple[int, ...]] = []
         for path in self._files:
             try:
                 status = path.stat()
             except OSError:
-                stamps.append((0, 0, 0))
+                stamps.append((0,))
             else:
-                stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
+                stamps.append((status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size))
         return tuple(stamps)
 
     def renew(self) -> bool:

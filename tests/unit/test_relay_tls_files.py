@@ -62,6 +62,17 @@ def test_e7_a_changed_pair_is_served_from_then_on_and_a_bad_one_never(tmp_path: 
     assert serial_served(files, trusting, name=name) == third.serial
 
 
+def test_a_key_that_was_refused_for_its_mode_is_taken_once_it_is_mended(tmp_path: Path):
+    files, renewed = TlsFiles(*AUTHORITY.pair().write(tmp_path)), AUTHORITY.pair()
+    _, key = renewed.write(tmp_path, mode=0o644)
+    with pytest.raises(TlsUnusable, match="run `chmod 600"):
+        files.renew()
+    assert not files.renew()
+    key.chmod(0o600)
+    assert files.renew()
+    assert serial_served(files, AUTHORITY.trusting()) == renewed.serial
+
+
 class Told(io.StringIO):
     """A log that wakes who waits for its next line."""
 
