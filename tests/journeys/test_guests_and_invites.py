@@ -8,13 +8,16 @@ import pytest
 from client.client import Client
 from client.errors import Refused, UnknownRecipient
 from relay.config import Settings
-from relay.wire.links import decode_id
+from relay.wire.errors import MalformedRequest
+from relay.wire.links import decode_id, encode_bytes
 from tests import command
 from tests.chatting import open_people, texts
+from tests.raw_device import RawDevice
 from tests.relay_process import run, serving
 from tests.running_relay import ShiftedClock, open_world
 
 DAY_MS = 86_400_000
+TOKEN = bytes(range(16))
 
 
 async def test_a_member_lets_members_in_as_far_as_the_relay_allows(tmp_path: Path):
@@ -157,6 +160,44 @@ async def test_a_guest_on_a_relay_of_signed_submits_reaches_its_host_alone(tmp_p
         async with Client.open(tmp_path / "guest") as visitor:
             await visitor.send("alice", "hello")
             assert await texts(alice) == ["hello"]
+
+
+async def test_a_guest_who_signs_its_submits_is_refused_elsewhere_whatever_token_it_shows():
+    async with open_world(anonymous_submit=False) as world:
+        host, other = await world.member(), await world.member()
+        made = await host.call("POST", "/v1/invites", {"role": "guest"})
+        guest = world.device()
+        assert (await guest.register(made.json["link"])).status == 201
+        for device in (host, other):
+            assert (await device.add_token(TOKEN)).status == 204
+
+        def body(device: RawDevice) -> dict:
+            account_id, token = encode_bytes(device.account_id), encode_bytes(TOKEN)
+            return {
+                "envelope_id": encode_bytes(bytes(16)),
+                "envelope_class": 1,
+                "ttl_seconds": 60,
+                "ciphertexts": [encode_bytes(b"sealed")],
+                "targets": [{"device_id": encode_bytes(device.device_id), "ciphertext": 0, "grant": 0}],
+                "grants": [{"account_id": account_id, "token": token, "manifest_version": 1}],
+            }
+
+        assert (await guest.call("POST", "/v1/envelopes", body(host))).json["outcomes"] == [1]
+        refused = await guest.call("POST", "/v1/envelopes", body(other))
+        assert (refused.status, refused.code) == (403, "not_allowed")
+        assert (await host.call("POST", "/v1/envelopes", body(other))).json["outcomes"] == [1]
+
+
+async def test_an_account_makes_no_invite_for_a_role_above_it():
+    async with open_world() as world:
+        device = await world.member()
+        maker = await world.relay.services.devices.find(device.device_id)
+        assert maker is not None
+        for role in ("moderator", "owner", "bot"):
+            with pytest.raises(MalformedRequest):
+                await world.relay.services.invites.create_own(
+                    maker, role=role, uses=1, ttl_seconds=60, stay_seconds=None
+                )
 
 
 async def test_a_closed_relay_takes_its_owner_and_nobody_after(tmp_path: Path):
