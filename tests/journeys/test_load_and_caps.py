@@ -1,6 +1,8 @@
 """A relay with too much to do refuses strangers first, and people see why; connections have their numbers (E6)."""
 
+import base64
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from relay.ports.machine import Readings
 from relay.services.load import Shed
 from relay.wire.frames import Authenticate, Challenge, Ready, Refused
 from tests.chatting import open_people, texts
+from tests.raw_device import send
 from tests.raw_socket import open_socket
 from tests.running_relay import ShiftedClock, World, open_world
 
@@ -46,6 +49,28 @@ async def test_e6_strangers_are_refused_first_and_friends_go_on_talking(tmp_path
             services.load.level = Shed.NOTHING
             assert await texts(bob) == ["and on"]
         await Client.register(tmp_path / "carol", invite, handle="carol")  # nothing was spent
+
+
+async def test_e6_uploads_are_refused_by_their_routes_before_connections_are() -> None:
+    async with open_world() as world:
+        device, load = await world.member(), world.relay.services.load
+        named = base64.b64encode(sha256(b"bytes").digest()).decode()
+        tus = {"Tus-Resumable": "1.0.0"}
+        begin = {**tus, "Upload-Length": "5", "Upload-Metadata": f"sha256 {named}"}
+        piece = {**tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        load.level = Shed.ACCOUNTS
+        begun = await device.call("POST", "/v1/blobs", headers=begin)
+        assert (begun.status, await connect(world)) == (201, 101)
+        load.level = Shed.UPLOADS
+        another = await device.call("POST", "/v1/blobs", headers=begin)
+        path = begun.headers["Location"]
+        piece["Authorization"] = device.authorization("PATCH", path, b"streamed", upload_offset=0)
+        further = await send(world.session, "PATCH", device.url(path), headers=piece)
+        for answered in (another, further):
+            assert (answered.status, answered.code) == (503, "overloaded")
+        assert await connect(world) == 101
+        load.level = Shed.CONNECTIONS
+        assert await connect(world) == 503
 
 
 async def test_e6_a_full_disk_and_memory_are_felt_by_a_running_relay() -> None:

@@ -1,5 +1,7 @@
 """Retention on a relay that runs: what is kept how long, done now, and held back from going."""
 
+import base64
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -107,8 +109,14 @@ async def test_a_held_account_that_is_deleted_is_shut_out_and_goes_when_the_hold
     async with open_world() as world:
         await world.member(role="owner", handle="owner")
         anna = await world.member(handle="anna")
+        named = base64.b64encode(sha256(b"bytes").digest()).decode()
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": f"sha256 {named}"}
+        assert (await anna.call("POST", "/v1/blobs", headers=headers)).status == 201
         await run(world, "retention.hold", account="anna", reason="case-7", days=30)
         assert (await anna.call("DELETE", "/v1/accounts/self")).status == 202
+        assert len(await world.relay.services.store.blobs.owned(anna.account_id, limit=9)) == 1
+        rows = (await run(world, "audit.list"))["rows"]
+        assert "account:erased" not in [row["subject"] for row in rows]
         assert (await anna.call("GET", "/v1/mailbox?wait_seconds=0")).code == "not_allowed"
         assert await world.relay.services.deletion.resume() == 0
         with pytest.raises(Conflict, match="goes when the hold on it ends"):
