@@ -135,6 +135,7 @@ export class Client {
     else if (frame.name === 'caughtUp') {
       this.isCaughtUp = true
       this.#caughtUp()
+      await this.inbox.compareHeads()
       this.pump()
       this.groups.readLogs()
     } else if (frame.name === 'refused' && frame.code === 'sequence_ahead') await this.store.change((tx) => tx.set('position', 0))

@@ -1,11 +1,13 @@
 // Who others are: their chains of manifests, fetched and held against the relay's log (First contact, What a client checks).
 import { base32, equal, hex, unbase64url, utf8 } from './bytes.js'
-import { Refusal } from './errors.js'
+import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { parseLink } from './links.js'
 import { checkNewest, decodeManifest, encodeManifest, parse, walk } from './manifests.js'
 import * as log from './transparency.js'
 
 const CLASSES = ['public', 'link', 'group', 'contact'] // the last one is the best
+const UNANSWERED_MS = 3 * 86_400_000
+const MAX_HEARD = 100
 const parsedBefore = new Map()
 
 // A chain as it is stored (verified when it was stored) with all that its manifests say.
@@ -128,11 +130,29 @@ export class Directory {
     await this.store.change((tx) => tx.set('log/head', head.bytes))
   }
 
-  // A head that a contact's set-up envelope brought: held against the own one.
-  async compareHead(bytes) {
+  // Heads that contacts' set-up envelopes brought, held against the own one. What cannot be had is asked for later; a head
+  // that waits for 3 days is told. Throws what is wrong with one of them.
+  async compareHeads(now) {
     const { relayKey } = this.store.get('own')
-    await this.#compare(log.parseHead(bytes, relayKey), relayKey, null)
+    for (const key of this.store.keys('heard/')) {
+      const { bytes, at } = this.store.get(key)
+      try {
+        await this.#compare(log.parseHead(bytes, relayKey), relayKey, null)
+      } catch (error) {
+        const isUnanswered = isPassing(error) || error instanceof RelayRefusal
+        if (isUnanswered && now - at < UNANSWERED_MS) return
+        await this.store.change((tx) => tx.delete(key))
+        throw isUnanswered ? new Refusal('LogRefused', 'log_unanswered') : error
+      }
+      await this.store.change((tx) => tx.delete(key))
+    }
   }
+}
+
+// Kept in the transaction that opened the envelope: a head is compared, however often the client or the relay is killed.
+export function noteHead(tx, bytes, now) {
+  const key = `heard/${hex(bytes)}`
+  if (!tx.get(key) && tx.keys('heard/').length < MAX_HEARD) tx.set(key, { bytes, at: now })
 }
 
 const inclusionOf = ({ index, hashes, head }) => ({ index, hashes: hashes.map(unbase64url), head: unbase64url(head) })

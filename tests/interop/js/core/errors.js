@@ -17,3 +17,8 @@ export class RelayRefusal extends Error {
     this.retryAfterMs = retryAfterMs
   }
 }
+
+const AWAY = ['connection_lost', 'shutting_down', 'unavailable']
+
+// Whether a failure says nothing of what was asked: the relay is away. (`fetch` throws a TypeError then.)
+export const isPassing = (error) => error.name === 'TypeError' || AWAY.includes(error.code)

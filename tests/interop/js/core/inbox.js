@@ -1,7 +1,7 @@
 // The way in: what the mailbox gives is opened, and kept with the state that opened it, in one transaction (Receiving).
 import { equal, hex } from './bytes.js'
 import { conversationOf, decodeContent, isShown, referenceOf, TYPE } from './contents.js'
-import { chainOf, learnToken, peerKey, peerOf } from './directory.js'
+import { chainOf, learnToken, noteHead, peerKey, peerOf } from './directory.js'
 import { Refusal } from './errors.js'
 import { deviceIn } from './manifests.js'
 import { addDraft } from './outbox.js'
@@ -47,19 +47,22 @@ export class Inbox {
   }
 
   async #open(frame) {
-    const head = await this.store.change((tx) => {
+    await this.store.change((tx) => {
       const kind = frame.ciphertext[0]
-      const found = { head: null }
       if (kind === 3) this.groups.openMessage(tx, frame)
       else {
         const opened = kind === 1 ? openSetup(tx, frame.ciphertext, { now: this.now() }) : openRatchet(tx, frame.ciphertext, this.now())
-        found.head = opened.head ?? null
+        if (opened.head) noteHead(tx, opened.head, this.now())
         this.#content(tx, opened, frame)
       }
       tx.set('position', frame.sequence)
-      return found.head
     })
-    if (head) await this.directory.compareHead(head).catch((error) => this.tell({ event: 'alarm', why: String(error) }))
+    await this.compareHeads()
+  }
+
+  // Also when the mailbox is caught up: what could not be asked before is asked then.
+  async compareHeads() {
+    await this.directory.compareHeads(this.now()).catch((error) => this.tell({ event: 'alarm', why: String(error) }))
   }
 
   // What does not open is kept, counted and told; the newest 1,000.

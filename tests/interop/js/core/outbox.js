@@ -2,7 +2,7 @@
 import { base32, base64url, equal, hex, unbase64url, zeros } from './bytes.js'
 import { conversationOf, encodeContent, isShown, referenceOf, TYPE } from './contents.js'
 import { chainOf, peerKey, peerOf } from './directory.js'
-import { RelayRefusal } from './errors.js'
+import { isPassing, RelayRefusal } from './errors.js'
 import { checkBundle } from './prekeys.js'
 import { sha256 } from './primitives.js'
 import { beginSession, encryptFor, hasSession, seenOf } from './sessions.js'
@@ -15,7 +15,6 @@ const SAME_BYTES_MS = 7 * 86_400_000
 const ACTS = [TYPE.reaction, TYPE.edit, TYPE.delete]
 const OUTCOME = { stored: 1, mailboxFull: 2, unknownDevice: 3, notAllowed: 4, conflict: 5, relayed: 6, budgetSpent: 7, workRequired: 8 }
 const AGAIN = [OUTCOME.mailboxFull, OUTCOME.budgetSpent]
-const AWAY = ['connection_lost', 'shutting_down', 'unavailable']
 const LATER_MS = 5 * 60_000 // after a full mailbox or a spent budget
 const FIRST_PAUSE_MS = 5_000 // of a draft that cannot go, then twice the one before
 const LONGEST_PAUSE_MS = 60 * 60_000
@@ -232,9 +231,6 @@ export class Outbox {
     if (accounts.length) this.again ??= connection
   }
 }
-
-// Whether a failure says nothing of the draft: the relay is away.
-const isPassing = (error) => error.name === 'TypeError' || AWAY.includes(error.code)
 
 export const grantOf = (peer) => ({ account: peer.account, token: peer.token ?? zeros(0), version: chainOf(peer.chain).at(-1)?.version ?? 0 })
 

@@ -12,7 +12,7 @@ export function fetchUnsigned(url, { method = 'GET', headers = {}, body } = {}) 
     const request = module.request(url, { method, headers: { ...headers, ...length }, agent }, (answer) => {
       const parts = []
       answer.on('data', (part) => parts.push(part))
-      answer.on('error', reject)
+      answer.on('error', (error) => reject(new TypeError(error.message))) // cut off in the middle
       answer.on('end', () => {
         const whole = Buffer.concat(parts)
         const none = [204, 304].includes(answer.statusCode)
