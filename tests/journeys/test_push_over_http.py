@@ -122,7 +122,7 @@ async def test_what_does_not_fit_is_refused() -> None:
 
 
 async def test_c4_a_thousand_wakeups_of_different_causes_look_the_same(tmp_path: Path) -> None:
-    """One to one, to many, urgent, by several senders, by a notice: one length in the clear, one sealed, and no id of anybody."""
+    """By several senders, urgent and ordinary: one length in the clear, one sealed, and no id of anybody."""
     subscription = Subscription()
     causes = 1_000
     async with (
