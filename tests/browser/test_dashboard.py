@@ -171,7 +171,8 @@ async def test_real_traffic_changes_the_page_to_what_metrics_says(place: Place, 
             "aria-label", re.compile("accepted now .*, at most 0[.]4"), timeout=15_000
         )
         await expect(tab.page.locator(".chart canvas")).to_have_count(12, timeout=15_000)
-        assert await tab.page.evaluate(LINES) == [True] * 12
+        # Nobody is woken here, so nothing is known of wakeups that wait: the last chart is empty.
+        assert await tab.page.evaluate(LINES) == [True] * 11 + [False]
         await tab.picture("traffic")
         listening.terminate()
         await listening.wait()
