@@ -3,18 +3,18 @@
 A wakeup says that something may be there, and nothing else: whoever is woken opens the client, and looks.
 """
 
-from typing import Final, Literal, TypeAlias
+import hmac
+from typing import Final
 
 from crypto.errors import CryptoError
 from crypto.primitives import ed25519_verify
-from relay.wire.limits import SIGNATURE_BYTES, WAKE_TOKEN_BYTES
-from relay.wire.push_resources import PushRegistered, PushRequest
+from relay.wire.limits import SIGNATURE_BYTES
+from relay.wire.push_resources import PushKind, PushRegistered, PushRequest
 from relay.wire.transcripts import webhook_transcript
 
 from .account import Account
 from .transport import Transport
 
-WakeKind: TypeAlias = Literal["web", "unifiedpush", "apns", "fcm", "webhook"]
 MAX_AGE_MS: Final = 300_000
 
 
@@ -25,7 +25,7 @@ class Wakeups:
         self._transport = transport
         self._account = account
 
-    async def register(self, kind: WakeKind, target: str, *, p256dh: bytes = b"", auth: bytes = b"") -> bytes:
+    async def register(self, kind: PushKind, target: str, *, p256dh: bytes = b"", auth: bytes = b"") -> bytes:
         """Be woken there from now on, and nowhere else; the token (16 B) that each wakeup carries.
 
         Raises Refused (`malformed_request`: the relay does not wake that way, `rate_limited`), RelayUnreachable.
@@ -54,8 +54,9 @@ class WebhookCheck:
 
     def is_wakeup(self, body: bytes, time_ms: int, signature: bytes, *, now_ms: int) -> bool:
         """Whether the relay sent this, for this registration and not long ago."""
-        fits = len(body) == WAKE_TOKEN_BYTES and len(signature) == SIGNATURE_BYTES
-        if not fits or body != self._token or abs(now_ms - time_ms) > MAX_AGE_MS:
+        if len(signature) != SIGNATURE_BYTES or abs(now_ms - time_ms) > MAX_AGE_MS:
+            return False
+        if not hmac.compare_digest(body, self._token):
             return False
         signed = webhook_transcript(origin=self._origin, target=self._target, time_ms=time_ms, token=body)
         try:

@@ -19,12 +19,12 @@ from relay.ports.pusher import (
     PushAddress,
     PushAnswer,
     PusherCheck,
-    PushKind,
     PushServices,
 )
 from relay.ports.store import Store
 from relay.services.push import Push, open_push
 from relay.services.wakeup import Wakeup
+from relay.wire.push_resources import PushKind
 from tests.contract.people import NOW_MS, bytes_of, new_device
 
 SENT = PushAnswer(Outcome.SENT, "accepted")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol, TypeAlias
 
-PushKind: TypeAlias = Literal["web", "unifiedpush", "apns", "fcm", "webhook"]
+from relay.wire.push_resources import PushKind
+
 PushDetail: TypeAlias = Literal[
     "accepted",  # SENT
     "unregistered",  # GONE: 404, 410, or what the service says instead

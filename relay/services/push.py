@@ -17,10 +17,11 @@ from relay.observe.logs import EventLog
 from relay.ports.bus import Announcement, Bus, DeviceRevoked, MailboxLeft, MailboxTaken, NewMail, PrekeysLow
 from relay.ports.clock import Clock, Randomness
 from relay.ports.mailboxes import MailboxStore
-from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PushKind, PushServices
+from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PushServices
 from relay.ports.pushes import PushRegistration, PushStore
 from relay.wire import limits
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
+from relay.wire.push_resources import PushKind
 
 from .push_book import GATHER_SECONDS, Begun, PushBook
 from .push_lanes import Lane, back_off_seconds, is_paused

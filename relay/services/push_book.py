@@ -12,9 +12,9 @@ from math import inf
 from typing import Final
 
 from relay.ports.clock import Clock
-from relay.ports.pusher import PushKind
 from relay.ports.pushes import PendingWakeup, PushRegistration, PushStore
 from relay.wire.errors import RelayError
+from relay.wire.push_resources import PushKind
 
 from .push_lanes import back_off_seconds, lane_of
 

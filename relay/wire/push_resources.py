@@ -1,19 +1,20 @@
 """What travels about push wakeups over HTTP."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from . import limits
 from .resources import Answer, Base64Url, Bytes16, Request
 
+PushKind: TypeAlias = Literal["web", "unifiedpush", "apns", "fcm", "webhook"]
 PUSH_KEY_BYTES = 65
 
 
 class PushRequest(Request):
     """PUT /v1/push: where the device is woken. `target` is a URL, or the token of its app at APNs or FCM."""
 
-    kind: Literal["web", "unifiedpush", "apns", "fcm", "webhook"]
+    kind: PushKind
     target: Annotated[
         str, Field(min_length=1, max_length=limits.MAX_PUSH_TARGET_CHARACTERS, pattern=r"^[!-~]+$")
     ]

@@ -12,8 +12,9 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from relay.ports.clock import Clock
-from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PusherCheck, PushKind
+from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PusherCheck
 from relay.wire.links import encode_bytes
+from relay.wire.push_resources import PushKind
 
 from . import http_answers as answers
 from .http2_client import Http2Client

@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from relay.ports.clock import Clock
-from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PusherCheck, PushKind
+from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PusherCheck
 from relay.wire.links import encode_bytes
+from relay.wire.push_resources import PushKind
 
 from . import http_answers as answers
 from .google_access import AccessTokens, NoAccess, read_account

@@ -13,12 +13,13 @@ import aiohttp
 from yarl import URL
 
 from relay.ports.clock import Clock
-from relay.ports.pusher import Outcome, PushAnswer, PushDetail
+from relay.ports.pusher import Outcome, PushAnswer
 
-from .http_answers import UNREGISTERED, answer_of
+from .http_answers import BAD_REQUEST, SILENT, UNREACHABLE, UNREGISTERED, answer_of
 
 TOTAL_SECONDS: Final = 15
 CONNECT_SECONDS: Final = 5
+FORBIDDEN: Final = PushAnswer(Outcome.REFUSED, "forbidden_address")
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _NOT_OURS_4: Final = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
@@ -63,11 +64,6 @@ def judged(status: int, headers: Mapping[str, str], now_ms: int) -> PushAnswer:
     return answer_of(status, headers.get("Retry-After"), now_ms)
 
 
-def refused(detail: PushDetail) -> PushAnswer:
-    """It will not do better the next time."""
-    return PushAnswer(Outcome.REFUSED, detail)
-
-
 class Outward:
     """Posts wakeups. Knows nothing of what is in them."""
 
@@ -110,25 +106,25 @@ class Outward:
         try:
             url = URL(target)
         except ValueError:
-            return refused("bad_request")
+            return BAD_REQUEST
         free = self.is_allowed(url)
         if url.host is None or url.user is not None or url.scheme not in ("http", "https"):
-            return refused("bad_request")
+            return BAD_REQUEST
         if url.scheme != "https" and not free:
-            return refused("forbidden_address")
+            return FORBIDDEN
         try:
             async with self._session(free=free).post(
                 url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 return judged(response.status, response.headers, self._clock.now_ms())
         except ForbiddenAddress:
-            return refused("forbidden_address")
+            return FORBIDDEN
         except aiohttp.InvalidURL:
-            return refused("bad_request")
+            return BAD_REQUEST
         except TimeoutError:
-            return PushAnswer(Outcome.RETRY, "silent")
+            return SILENT
         except (aiohttp.ClientError, OSError):
-            return PushAnswer(Outcome.RETRY, "unreachable")
+            return UNREACHABLE
 
     async def close(self) -> None:
         """Give connections back."""

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from yarl import URL
 
 from relay.ports.clock import Clock, Randomness
-from relay.ports.pusher import PushAddress, PushAnswer, PusherCheck, PushKind
+from relay.ports.pusher import PushAddress, PushAnswer, PusherCheck
 from relay.wire.links import encode_bytes
+from relay.wire.push_resources import PushKind
 from relay.wire.transcripts import VAPID_LABEL
 
-from .outward import Outward, refused
+from .http_answers import BAD_REQUEST
+from .outward import Outward
 from .signed_tokens import es256, signed_token
 
 SALT_BYTES: Final = 16
@@ -98,7 +100,7 @@ class WebPush:
             )
             audience = str(URL(address.target).origin())
         except ValueError:
-            return refused("bad_request")
+            return BAD_REQUEST
         expires = self._clock.now_ms() // 1_000 + TOKEN_SECONDS
         headers = {
             "Authorization": vapid_header(self._key, audience, expires, self._contact),

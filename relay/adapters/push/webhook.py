@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from relay.ports.clock import Clock
-from relay.ports.pusher import PushAddress, PushAnswer, PusherCheck, PushKind
+from relay.ports.pusher import PushAddress, PushAnswer, PusherCheck
 from relay.wire.links import encode_bytes
+from relay.wire.push_resources import PushKind
 from relay.wire.transcripts import webhook_transcript
 
 from .outward import Outward

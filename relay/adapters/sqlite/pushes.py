@@ -5,15 +5,18 @@ from typing import Final
 
 import msgspec
 
-from relay.ports.pusher import PushAddress, PushKind
+from relay.ports.pusher import PushAddress
 from relay.ports.pushes import PendingWakeup, PushRegistration
 from relay.wire.errors import NotFound
+from relay.wire.push_resources import PushKind
 
 from .reader import Reader
 from .sealing import PUSH_ADDRESS
 from .writer import Row, Transaction, Writer
 
-_COLUMNS: Final = "device_id, registration_id, kind, sealed"
+_ONE: Final = "SELECT device_id, registration_id, kind, sealed FROM push_registrations WHERE device_id = ?"
+_PAGE: Final = """SELECT device_id, registration_id, kind, sealed FROM push_registrations
+    WHERE device_id > ? ORDER BY device_id LIMIT ?"""
 _PENDING: Final = """SELECT device_id, registration_id, begun_at_ms, due_at_ms, attempts, urgent, sent_at_ms
     FROM push_wakeups JOIN push_registrations USING (device_id) WHERE device_id > ? ORDER BY device_id LIMIT ?"""
 _NOTE: Final = """INSERT OR REPLACE INTO push_wakeups SELECT device_id, ?, ?, ?, ?, ? FROM push_registrations
@@ -77,19 +80,12 @@ class SqlitePushes:
 
     async def registration(self, device_id: bytes) -> PushRegistration | None:
         """The device's."""
-        row = await self._reader.one(
-            f"SELECT {_COLUMNS} FROM push_registrations WHERE device_id = ?",  # noqa: S608
-            (device_id,),
-        )
+        row = await self._reader.one(_ONE, (device_id,))
         return None if row is None else self._opened(row)
 
     async def registrations(self, *, after: bytes = b"", limit: int) -> tuple[PushRegistration, ...]:
         """A page of all."""
-        rows = await self._reader.rows(
-            f"SELECT {_COLUMNS} FROM push_registrations WHERE device_id > ? ORDER BY device_id LIMIT ?",  # noqa: S608
-            (after, limit),
-        )
-        return tuple(self._opened(row) for row in rows)
+        return tuple(self._opened(row) for row in await self._reader.rows(_PAGE, (after, limit)))
 
     def _opened(self, row: Row) -> PushRegistration:
         device_id, registration_id, kind, sealed = row
