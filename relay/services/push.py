@@ -1,11 +1,11 @@
 """Wakes devices that are not connected, and tells nobody anything else; docs/protocol.md, "Push wakeups".
 
 Hears from the bus that something waits, after its commit: the way of a message knows nothing of it. One wakeup for a device
-until it connects. Everything of the last tenth of a second is written to the outbox in one commit, then sent.
+until it connects. What came in the last tenth of a second is written to the outbox together, then sent.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
@@ -23,10 +23,11 @@ from relay.wire import limits
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
 from relay.wire.push_resources import PushKind
 
-from .push_book import GATHER_SECONDS, Begun, PushBook
+from .push_book import PAGE_ROWS, Begun, PushBook
 from .push_lanes import Lane, back_off_seconds, is_paused
 from .wakeup import Wakeup
 
+GATHER_SECONDS: Final = 0.1
 LOOK_SECONDS: Final = 60.0
 COUNT_SECONDS: Final = 1.0
 LEFT_SECONDS: Final = 20.0
@@ -73,6 +74,8 @@ class Push:
         self._figures = figures
         self._log = log
         self._book = PushBook(store, clock)
+        self._heard: dict[bytes, bool] = {}
+        """Registered devices that are to be woken from the next round on; whether by something urgent."""
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted_at = -inf
@@ -125,13 +128,13 @@ class Push:
     def _hear(self, announcement: Announcement) -> None:
         match announcement:
             case NewMail(device_ids, urgent):
-                hurried = frozenset(urgent)
-                for device_id in device_ids:
-                    self._begin(device_id, urgent=device_id in hurried)
+                known, hurried = self._book.known, frozenset(urgent)
+                self._wake([one for one in device_ids if one in known], hurried)
             case PrekeysLow(device_id=device_id):
-                if not self._wakeup.is_here(device_id):
-                    self._begin(device_id, urgent=False)
+                if device_id in self._book.known and not self._wakeup.is_here(device_id):
+                    self._wake([device_id])
             case MailboxTaken(device_id=device_id):
+                self._heard.pop(device_id, None)
                 self._book.end(device_id)
             case MailboxLeft(device_id=device_id):
                 if device_id in self._book.known:
@@ -141,10 +144,25 @@ class Push:
             case _:
                 raise TypeError(f"not subscribed to {type(announcement).__name__}")
 
-    def _begin(self, device_id: bytes, *, urgent: bool) -> None:
-        if device_id in self._book.known:
-            part = int.from_bytes(self._randomness(4), "big") / 2**32
-            self._book.begin(device_id, urgent=urgent, seconds=part * self._settings.jitter_seconds)
+    def _wake(self, device_ids: Sequence[bytes], urgent: Collection[bytes] = ()) -> None:
+        """Of a fan-out these are thousands, and its sender waits: no more than to remember them."""
+        for device_id in device_ids:
+            self._heard[device_id] = device_id in urgent or self._heard.get(device_id, False)
+        if self._heard:
+            self._book.news.set()
+
+    async def _begin_heard(self) -> None:
+        """A page at a time, so that others come in between."""
+        while self._heard:
+            for _ in range(min(len(self._heard), PAGE_ROWS)):
+                device_id, urgent = self._heard.popitem()
+                if device_id in self._book.known:
+                    self._book.begin(device_id, urgent=urgent, seconds=self._jitter())
+            await self._clock.sleep(0)
+
+    def _jitter(self) -> float:
+        longest = self._settings.jitter_seconds
+        return longest and longest * int.from_bytes(self._randomness(4), "big") / 2**32
 
     # At work
 
@@ -169,6 +187,7 @@ class Push:
 
     async def _round(self) -> float:
         """Write what has changed, begin what is due; seconds until the next has to be looked at."""
+        await self._begin_heard()
         await self._book.write()
         now = self._clock.monotonic_seconds()
         for device_id, begun in self._book.take_due(now):
@@ -196,7 +215,7 @@ class Push:
 
     def _start(self, device_id: bytes, lane: Lane) -> None:
         begun = self._book.begun.get(device_id)
-        if begun is None or begun.is_sending or not begun.is_under_way:
+        if begun is None or begun.is_sending or begun.sent_at_ms is not None:
             return
         begun.is_sending = True
         lane.active += 1
@@ -229,7 +248,7 @@ class Push:
             state = await self._mailboxes.state(device_id)
             if state.envelopes == state.quarantined:
                 return False
-            begun.only_if_waiting = False
+            self._book.is_wanted(device_id, begun)
         return not self._wakeup.is_here(device_id)
 
     async def _push(self, registration: PushRegistration, *, urgent: bool) -> PushAnswer:
@@ -271,8 +290,7 @@ class Push:
         if self._book.begun.get(device_id) is not begun:
             return
         if answer.outcome is Outcome.SENT:
-            begun.sent_at_ms = self._clock.now_ms()
-            self._book.note(device_id)
+            self._book.sent(device_id, begun)
         elif answer.outcome is Outcome.REFUSED:
             self._drop(device_id, kind)
         else:

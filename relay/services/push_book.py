@@ -18,7 +18,6 @@ from relay.wire.push_resources import PushKind
 
 from .push_lanes import back_off_seconds, lane_of
 
-GATHER_SECONDS: Final = 0.1
 KEPT_SECONDS: Final = 86_400
 """So long push services keep a wakeup; after that a new cause begins another one."""
 PAGE_ROWS: Final = 500
@@ -50,7 +49,7 @@ class Begun:
     @property
     def is_under_way(self) -> bool:
         """Whether no service has taken it yet."""
-        return self.sent_at_ms is None
+        return self.sent_at_ms is None and not self.only_if_waiting
 
 
 class PushBook:
@@ -63,6 +62,7 @@ class PushBook:
         self.begun: Final[dict[bytes, Begun]] = {}
         self.news: Final = asyncio.Event()
         self._due: list[tuple[float, bytes]] = []
+        self._under_way: set[bytes] = set()
         self._changed: set[bytes] = set()
         self._ended: set[bytes] = set()
 
@@ -77,17 +77,18 @@ class PushBook:
         """It is woken no more; its row goes with the registration's."""
         self.known.pop(device_id, None)
         self.begun.pop(device_id, None)
+        self._under_way.discard(device_id)
 
     def begin(self, device_id: bytes, *, urgent: bool, seconds: float = 0.0) -> None:
         """A wakeup after `seconds`, unless one is under way; that is urgent from now on if this is."""
         begun = self.begun.get(device_id)
-        if begun is not None and begun.is_under_way and not begun.only_if_waiting:
+        if begun is not None and begun.is_under_way:
             if urgent and not begun.urgent:
                 begun.urgent = True
                 self.note(device_id)
         elif begun is None or begun.only_if_waiting or self._is_lost(begun):
             made = Begun(self.known[device_id], self._clock.now_ms(), urgent)
-            self.schedule(device_id, made, GATHER_SECONDS + seconds)
+            self.schedule(device_id, made, seconds)
 
     def look_later(self, device_id: bytes, seconds: float) -> None:
         """A wakeup after `seconds`, if something waits for the device by then."""
@@ -103,9 +104,27 @@ class PushBook:
     def schedule(self, device_id: bytes, begun: Begun, seconds: float) -> None:
         """It is due after `seconds`."""
         begun.due = self._clock.monotonic_seconds() + max(seconds, 0.0)
-        self.begun[device_id] = begun
+        self._put(device_id, begun)
         self.note(device_id)
         heapq.heappush(self._due, (begun.due, device_id))
+
+    def is_wanted(self, device_id: bytes, begun: Begun) -> None:
+        """Something waits: what hung on that does so no more."""
+        begun.only_if_waiting = False
+        self._put(device_id, begun)
+
+    def sent(self, device_id: bytes, begun: Begun) -> None:
+        """A service has taken it."""
+        begun.sent_at_ms = self._clock.now_ms()
+        self._put(device_id, begun)
+        self.note(device_id)
+
+    def _put(self, device_id: bytes, begun: Begun) -> None:
+        self.begun[device_id] = begun
+        if begun.is_under_way:
+            self._under_way.add(device_id)
+        else:
+            self._under_way.discard(device_id)
 
     def note(self, device_id: bytes) -> None:
         """Its wakeup changed: the outbox gets to know."""
@@ -116,6 +135,7 @@ class PushBook:
     def end(self, device_id: bytes) -> None:
         """It is here, or nobody will wake it: nothing is under way any more."""
         if self.begun.pop(device_id, None) is not None:
+            self._under_way.discard(device_id)
             self._changed.discard(device_id)
             self._ended.add(device_id)
             self.news.set()
@@ -137,7 +157,7 @@ class PushBook:
     @property
     def waiting(self) -> int:
         """Wakeups that no service has taken."""
-        return sum(one.is_under_way and not one.only_if_waiting for one in self.begun.values())
+        return len(self._under_way)
 
     async def load(self) -> None:
         """What the outbox holds, and whom a kill left without a wakeup."""
@@ -167,21 +187,22 @@ class PushBook:
                     wait = min((one.due_at_ms - now_ms) / 1_000, float(back_off_seconds(one.attempts + 1)))
                     self.schedule(one.device_id, begun, wait)
                 else:
-                    self.begun[one.device_id] = begun
+                    self._put(one.device_id, begun)
             after = page[-1].device_id
 
     async def write(self) -> None:
-        """All that changed, in one commit; if it fails it is written with the next. Raises what the store raises."""
-        if not (self._changed or self._ended):
-            return
-        changed, ended = self._changed, self._ended
-        self._changed, self._ended = set(), set()
-        try:
-            await self._store.note(tuple(self._rows(changed)), tuple(ended))
-        except RelayError:
-            self._changed |= changed & self.begun.keys()
-            self._ended |= ended - self.begun.keys()
-            raise
+        """All that changed, so much in a commit that nobody waits for it; if one fails, what was in it is written with the next.
+
+        Raises what the store raises.
+        """
+        while self._changed or self._ended:
+            changed, ended = _taken(self._changed), _taken(self._ended)
+            try:
+                await self._store.note(tuple(self._rows(changed)), tuple(ended))
+            except RelayError:
+                self._changed |= changed & self.begun.keys()
+                self._ended |= ended - self.begun.keys()
+                raise
 
     def _rows(self, device_ids: Iterable[bytes]) -> Iterator[PendingWakeup]:
         now_ms, now = self._clock.now_ms(), self._clock.monotonic_seconds()
@@ -198,3 +219,8 @@ class PushBook:
                     begun.urgent,
                     begun.sent_at_ms,
                 )
+
+
+def _taken(waiting: set[bytes]) -> set[bytes]:
+    """A page of these, which wait no more."""
+    return {waiting.pop() for _ in range(min(len(waiting), PAGE_ROWS))}

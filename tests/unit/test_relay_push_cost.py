@@ -1,16 +1,18 @@
 """What wakeups cost who sends: nothing. Counted, never timed."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from relay.adapters.sqlite.store import open_sqlite_store
 from relay.ports.mailboxes import Submission
-from relay.ports.pusher import PushAddress
-from relay.ports.pushes import PushRegistration
+from relay.ports.pusher import Outcome, PushAddress, PushAnswer
+from relay.ports.pushes import PendingWakeup, PushRegistration
+from relay.services.push_book import PAGE_ROWS
 from tests.contract.people import bytes_of, new_device
-from tests.pushing import FakePusher, open_scene
+from tests.pushing import SENT, FakePusher, open_scene
 
 DEVICES = 20
 ROUNDS = 50
@@ -68,3 +70,45 @@ async def test_a_fan_out_to_many_wakes_each_once(urgent: bool) -> None:
         await scene.let_pass(5)
         assert len(scene.pusher.pushed) == len(devices)
         assert {hurried for _, _, hurried in scene.pusher.pushed} == {urgent}
+
+
+async def test_a_fan_out_is_remembered_at_once_and_written_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands may be absent: the sender waits for none of them, and no commit holds all."""
+    async with open_scene(concurrency=1_000) as scene:
+        devices = [(await scene.device(n, f"https://{n % 7}.example/{n}"))[0] for n in range(1_200)]
+        pages = []
+        note = scene.store.pushes.note
+
+        async def counted(pending: Sequence[PendingWakeup], ended: Sequence[bytes]) -> None:
+            pages.append(len(pending))
+            await note(pending, ended)
+
+        monkeypatch.setattr(scene.store.pushes, "note", counted)
+        await scene.message(*devices)
+        book = scene.push._book
+        assert (len(book.begun), pages) == (0, [])
+        await scene.let_pass(5)
+        assert len(scene.pusher.pushed) == len(devices)
+        assert max(pages) <= PAGE_ROWS
+        assert sum(pages) >= len(devices)
+        assert book.waiting == 0
+
+
+async def test_what_waits_is_what_no_service_took() -> None:
+    async with open_scene(FakePusher(answers=[PushAnswer(Outcome.RETRY, "failing"), SENT])) as scene:
+        book = scene.push._book
+        phone, _ = await scene.device("phone")
+        left = scene.comes(phone)
+        scene.wakeup.release(phone, left)
+        assert book.waiting == 0  # it hangs on what waits for it, which is nothing
+        await scene.message(phone)
+        await scene.gathered()
+        assert (book.waiting, len(scene.pusher.pushed)) == (1, 1)
+        await scene.let_pass(3)
+        assert (book.waiting, len(scene.pusher.pushed)) == (0, 2)
+        await scene.let_pass(86_500)
+        await scene.message(phone)
+        await scene.let_pass(0.15)
+        assert book.waiting + len(scene.pusher.pushed) == 3
+        scene.comes(phone)
+        assert book.waiting == 0
