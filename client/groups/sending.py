@@ -154,8 +154,14 @@ def encrypt_group_drafts(
 
 def _require_reach(account: Account, listeners: Sequence[Listener]) -> None:
     """Where nobody else can be reached, a message would count as sent and be heard by nobody. Raises GroupNotReady."""
-    others = [one for one in listeners if one.account_id != account.account_id]
-    if others and not any(one.devices and one.token for one in others):
+    is_alone = True
+    for one in listeners:  # mostly the first will do, of thousands
+        if one.account_id == account.account_id:
+            continue
+        if one.ids and one.token:
+            return
+        is_alone = False
+    if not is_alone:
         raise GroupNotReady("nobody in the group can be reached yet: the message goes out when somebody can")
 
 

@@ -277,13 +277,13 @@ def note_read(tx: Transaction, group_id: bytes, now_ms: int) -> None:
 
 
 def note_told_entry(tx: Transaction, group_id: bytes, index: int, account_id: bytes, entry: bytes) -> None:
-    """Somebody (32 B account) told of this entry of the log, which lies past what was read."""
+    """Somebody (32 B account) told of this entry of the log, which lies past what was read; empty: that this account is out."""
     told = index.to_bytes(8, "big") + account_id + entry
     tx.run("UPDATE groups SET told_entry = ? WHERE id = ?", told, group_id)
 
 
 def told_entry(tx: Transaction, group_id: bytes) -> tuple[int, bytes, bytes] | None:
-    """Its index, the 32 B account that told of it, and the entry; None if there is none."""
+    """Its index, the 32 B account that told of it, and the entry, if it told one; None if nothing was told."""
     row = tx.one("SELECT told_entry FROM groups WHERE id = ?", group_id)
     if row is None or not row[0]:
         return None
