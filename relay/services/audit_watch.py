@@ -4,10 +4,9 @@ Small pieces, with pauses: however long the log is, others have their turn. What
 `tokenim-relay audit verify` tells the rest.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +20,8 @@ from relay.services.audit_records import read_head, told_head
 from relay.services.retention import bounded_by_holds, drop_before_ms
 from relay.wire.audit_rows import AuditHead
 from relay.wire.errors import MalformedRequest
+
+from .beside import beside
 
 STEP_ROWS: Final = 100  # one to two milliseconds
 STEP_HEADS: Final = 20
@@ -164,10 +165,5 @@ class AuditWatch:
 @asynccontextmanager
 async def open_audit_watch(watch: AuditWatch, failed: Callable[[BaseException], None]) -> AsyncIterator[None]:
     """The watch at work until the block ends."""
-    task = asyncio.create_task(watch.run(failed), name="audit-watch")
-    try:
+    async with beside(watch.run(failed), "audit-watch"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

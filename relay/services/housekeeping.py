@@ -3,9 +3,8 @@
 Nothing depends on it being in time: what has expired is refused by whoever reads it. It only gives the room back.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from relay.ports.blob_files import BlobFiles
@@ -14,6 +13,8 @@ from relay.ports.store import Store
 from relay.services.sealed_logs import used_since_day
 from relay.services.usage import DAY_MS, USAGE_DAYS
 from relay.wire import limits
+
+from .beside import beside
 
 ROUND_SECONDS: Final = 30
 RECLAIM_SECONDS: Final = (
@@ -181,10 +182,5 @@ async def open_housekeeping(
         delete_accounts=delete_accounts,
         end_holds=end_holds,
     )
-    task = asyncio.create_task(housekeeping.run(), name="housekeeping")
-    try:
+    async with beside(housekeeping.run(), "housekeeping"):
         yield housekeeping
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -23,6 +23,7 @@ from relay.wire import limits
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
 from relay.wire.push_resources import PushKind
 
+from .beside import beside
 from .push_book import PAGE_ROWS, Begun, PushBook
 from .push_lanes import Lane, back_off_seconds, is_paused
 from .wakeup import Wakeup
@@ -325,11 +326,8 @@ async def open_push(push: Push, failed: Callable[[BaseException], None]) -> Asyn
     if not push.kinds:
         yield
         return
-    task = asyncio.create_task(push.run(failed), name="push")
     try:
-        yield
+        async with beside(push.run(failed), "push"):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         await push.stop()

@@ -15,6 +15,8 @@ from relay.services.load import Load
 from relay.session.session import Session
 from relay.wire.errors import RelayError
 
+from .beside import beside
+
 STOCK_SECONDS: Final = 300.0
 """So often one-time prekeys are counted: in a store of millions that takes a second or two, a little at a time."""
 FRESH_SECONDS: Final = 5.0
@@ -104,18 +106,8 @@ class Vitals:
 @asynccontextmanager
 async def open_vitals(vitals: Vitals) -> AsyncIterator[None]:
     """The event loop is felt, and prekeys are counted, until the block ends."""
-    tasks = [
-        asyncio.create_task(vitals.feel_the_loop(), name="vitals"),
-        asyncio.create_task(vitals.count_prekeys(), name="prekey-stock"),
-    ]
-    try:
+    async with beside(vitals.feel_the_loop(), "vitals"), beside(vitals.count_prekeys(), "prekey-stock"):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 @asynccontextmanager
@@ -128,10 +120,5 @@ async def open_samples(vitals: Vitals, failed: Callable[[BaseException], None]) 
         except Exception as error:  # noqa: BLE001  (a bug of ours: charts stand still, the relay goes on)
             failed(error)
 
-    task = asyncio.create_task(keep(), name="samples")
-    try:
+    async with beside(keep(), "samples"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
