@@ -17,12 +17,13 @@ from relay.adapters.push.signed_tokens import PushKeyUnusable
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
 from relay.commands.operators import Commands
-from relay.composition import Machine, State, audit_watch_of, commands_of, compose, flow_of, open_pushers
+from relay.composition import Machine, State, audit_watch_of, commands_of, compose, flow_of
 from relay.config import Settings, changes_between, split_listen
 from relay.control.channel import open_control
 from relay.observe.figures import Figures
 from relay.observe.logs import take_library_records
 from relay.ports.clock import Clock
+from relay.pushers import open_pushers
 from relay.services.administration import Administration
 from relay.services.audit import Action, Audit
 from relay.services.audit_watch import open_audit_watch

@@ -1,8 +1,6 @@
 """Every service of a relay, made over the ports that `app` opened. Opens nothing but what it keeps in memory."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -10,14 +8,9 @@ from relay import __version__
 from relay.adapters.data_folder import DataFolder
 from relay.adapters.heads_file import DiskHeadsFile
 from relay.adapters.process import ProcessReader, memory_bytes, most_connections
-from relay.adapters.push.apns import Apns, ApnsAccount
-from relay.adapters.push.fcm import Fcm, FcmAccount
-from relay.adapters.push.outward import Outward
-from relay.adapters.push.web_push import WebPush, public_bytes, vapid_key
-from relay.adapters.push.webhook import Webhook
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.commands.operators import Commands, Live
-from relay.config import Current, PushSettings, Settings
+from relay.config import Current, Settings
 from relay.flow import Flow
 from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
@@ -285,52 +278,3 @@ def audit_watch_of(services: Services) -> AuditWatch:
         heads=None if path is None else DiskHeadsFile(path.expanduser().absolute()),
         held_from_ms=services.store.holds.audited_from_ms,
     )
-
-
-@asynccontextmanager
-async def open_pushers(
-    settings: PushSettings, *, seed: bytes, origin: str, clock: Clock, randomness: Randomness
-) -> AsyncIterator[PushServices]:
-    """The push services that the settings switch on, closed at the end. `seed`: of the relay's signing key.
-
-    Raises PushKeyUnusable.
-    """
-    pushers: list[Pusher] = []
-    async with AsyncExitStack() as stack:
-        outward = Outward(clock, settings.allow_hosts)
-        stack.push_async_callback(outward.close)
-        key = vapid_key(seed)
-        if settings.web:
-            pushers.append(
-                WebPush("web", outward, key, contact=settings.contact, clock=clock, randomness=randomness)
-            )
-        if settings.unifiedpush:
-            pushers.append(
-                WebPush(
-                    "unifiedpush", outward, key, contact=settings.contact, clock=clock, randomness=randomness
-                )
-            )
-        if settings.webhook:
-            pushers.append(Webhook(outward, RelayKey(seed).sign, origin, clock))
-        pushers += _of_phones(settings, clock)
-        for pusher in pushers:
-            stack.push_async_callback(pusher.close)
-        speaks_vapid = settings.web or settings.unifiedpush
-        yield PushServices(tuple(pushers), public_bytes(key) if speaks_vapid else b"")
-
-
-def _of_phones(settings: PushSettings, clock: Clock) -> Iterator[Pusher]:
-    apns, fcm = settings.apns, settings.fcm
-    if apns.key_file is not None:
-        account = ApnsAccount(
-            key_file=apns.key_file.expanduser().absolute(),
-            key_id=apns.key_id or "",  # settings without it are refused
-            team_id=apns.team_id or "",
-            topic=apns.topic or "",
-            url=apns.url,
-            push_type=apns.push_type,
-        )
-        yield Apns(account, clock=clock)
-    if fcm.account_file is not None:
-        file = fcm.account_file.expanduser().absolute()
-        yield Fcm(FcmAccount(file, fcm.url, fcm.token_url), clock=clock)

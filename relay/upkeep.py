@@ -19,9 +19,9 @@ from relay.adapters.doctor.findings import Finding, ok
 from relay.adapters.doctor.push import check_push
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
-from relay.composition import open_pushers
 from relay.config import ConfigInvalid, Settings, find_file, is_loopback, load_settings, split_listen
 from relay.ports.clock import Clock
+from relay.pushers import open_pushers
 from relay.services.audit import Action, Audit
 from relay.services.roles import Roles
 from relay.session.proof import RelayKey

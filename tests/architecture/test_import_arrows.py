@@ -35,8 +35,10 @@ ROOMS: dict[str, set[str]] = {
         *("adapters", "commands", "config", "flow"),
         *("services", "session", "ports", "wire", "observe"),
     },
+    "pushers": {"adapters", "config", "session", "ports", "wire"},
     "app": {
         "composition",
+        "pushers",
         "commands",
         "web",
         "adapters",
@@ -50,7 +52,7 @@ ROOMS: dict[str, set[str]] = {
         "control",
     },
     "log_files": {"adapters", "services", "session", "ports", "wire", "config"},
-    "upkeep": {"composition", "adapters", "services", "session", "ports", "config", "wire", "observe"},
+    "upkeep": {"pushers", "adapters", "services", "session", "ports", "config", "wire", "observe"},
     "testing": {
         "app",
         "composition",

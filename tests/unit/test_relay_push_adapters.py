@@ -9,9 +9,9 @@ from relay.adapters.push.http_answers import retry_after_of
 from relay.adapters.push.outward import Outward
 from relay.adapters.push.web_push import encrypt, public_bytes, vapid_key
 from relay.adapters.system_clock import system_randomness
-from relay.composition import open_pushers
 from relay.config import PushSettings
 from relay.ports.pusher import Outcome, PushAddress, PushAnswer
+from relay.pushers import open_pushers
 from relay.session.proof import RelayKey
 from relay.wire.transcripts import webhook_transcript
 from tests.contract.people import NOW_MS
