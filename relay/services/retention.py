@@ -42,7 +42,7 @@ KEPT: Final = (
     Kept("accounts", "an account with its devices and manifests, until it is deleted", held=True),
     Kept("profiles", "the newest version of what an account says of itself, sealed", held=True),
     Kept("push_registrations", "where a device is woken, until it, or the push service, takes it back"),
-    Kept("push_wakeups", "wakeups, until the device connects", seconds=limits.PUSH_SECONDS),
+    Kept("push_wakeups", "wakeups, until the device connects, or no push service took them in time"),
     Kept("envelopes", "envelopes that wait for a device", "limits.max_ttl_seconds", held=True),
     Kept("blobs", "files whose upload was finished", "limits.blob_ttl_seconds", held=True),
     Kept("uploads", "files whose upload makes no progress", "limits.blob_upload_seconds", held=True),
