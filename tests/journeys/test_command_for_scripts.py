@@ -6,17 +6,7 @@ import json
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.command import DONE, NOT_REACHED, REFUSED, USAGE, call, done, start
-from tests.faults.relay_process import RelayProcess
-
-
-@pytest.fixture
-async def relay(tmp_path):
-    async with RelayProcess(tmp_path / "relay", tmp_path / "relay.log") as running:
-        await running.start()
-        yield running
 
 
 async def test_register_send_listen_history_and_verify(relay, tmp_path):

@@ -7,16 +7,8 @@ import signal
 import pytest
 
 from tests.command import DONE, REFUSED, USAGE, call, done, start
-from tests.faults.relay_process import RelayProcess
 
 pytestmark = pytest.mark.timeout(180)  # each call is a process
-
-
-@pytest.fixture
-async def relay(tmp_path):
-    async with RelayProcess(tmp_path / "relay", tmp_path / "relay.log") as running:
-        await running.start()
-        yield running
 
 
 async def line_of(process: asyncio.subprocess.Process) -> dict:

@@ -3,16 +3,8 @@
 import pytest
 
 from tests.command import done
-from tests.faults.relay_process import RelayProcess
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-async def relay(tmp_path):
-    async with RelayProcess(tmp_path / "relay", tmp_path / "relay.log") as running:
-        await running.start()
-        yield running
 
 
 async def test_who_is_promoted_to_speak_reaches_the_other_listeners(relay, tmp_path):

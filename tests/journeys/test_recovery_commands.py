@@ -5,16 +5,8 @@ import json
 import pytest
 
 from tests.command import REFUSED, USAGE, call, done
-from tests.faults.relay_process import RelayProcess
 
 pytestmark = pytest.mark.timeout(180)  # each call is a process
-
-
-@pytest.fixture
-async def relay(tmp_path):
-    async with RelayProcess(tmp_path / "relay", tmp_path / "relay.log") as running:
-        await running.start()
-        yield running
 
 
 async def test_e10_an_account_comes_back_by_words_from_standard_input(relay, tmp_path):
