@@ -88,7 +88,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "asyncpg": ("relay.adapters",),
     "sqlcipher3": ("client.store",),
     "nacl": ("crypto.primitives", "relay.session", "relay.wire", "relay.adapters"),
-    "cryptography": ("crypto.primitives", "relay.adapters"),
+    "cryptography": ("crypto.primitives", "crypto.web_push", "relay.adapters"),
     "h2": ("relay.adapters.push",),
 }
 
