@@ -3,6 +3,7 @@
 ClientError                       1  refused or failed
 ├── UsageError                    2  the caller asked for something that makes no sense
 ├── RelayUnreachable              3  nothing is lost: what was to be sent stays in the outbox
+├── DistributorUnreachable        3  the push server that was to tell of messages; nothing is lost
 ├── Refused                       1  the relay said no; `code` is the relay's
 ├── UnknownRecipient              1  nobody has this handle, or wants to be found by it
 ├── NotSent                       1  a message that will not go out any more, and why
@@ -60,6 +61,12 @@ class RelayUnreachable(ClientError):
     """The relay was not reached in the time given. What was to be sent stays in the outbox."""
 
     code, exit_status = "unreachable", 3
+
+
+class DistributorUnreachable(ClientError):
+    """The push server that was to tell of messages (`listen --wake unifiedpush`) was not reached, or hung up."""
+
+    code, exit_status = "distributor_unreachable", 3
 
 
 class Refused(ClientError):

@@ -4,6 +4,7 @@ The library is imported when a command runs, so that `--help` answers at once.
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -24,8 +25,8 @@ from .run import Commands, json_option, run
 DEFAULT_HOME = Path("~/.tokenim/default")
 
 
-def _read_passphrase(path: Path | None) -> str | None:
-    """The first line of the file. It is a secret: nobody else may be able to read it."""
+def _first_line(path: Path | None, what: str) -> str | None:
+    """Of a file with a secret: nobody else may be able to read it."""
     if path is None:
         return None
     if path.is_file() and path.stat().st_mode & 0o077:
@@ -33,9 +34,9 @@ def _read_passphrase(path: Path | None) -> str | None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"the passphrase file {path} cannot be read: {error}") from error
+        raise click.UsageError(f"the {what} file {path} cannot be read: {error}") from error
     if not lines or not lines[0]:
-        raise click.UsageError(f"the passphrase file {path} is empty: its first line is the passphrase")
+        raise click.UsageError(f"the {what} file {path} is empty: its first line is the {what}")
     return lines[0]
 
 
@@ -68,7 +69,7 @@ def tokenim(
     """
     if verbose:
         tell_connection()
-    context.obj = Place(home.expanduser(), _read_passphrase(passphrase_file), traceback)
+    context.obj = Place(home.expanduser(), _first_line(passphrase_file, "passphrase"), traceback)
 
 
 @tokenim.command()
@@ -167,15 +168,24 @@ def send(
 )
 @click.option(
     "--wake",
-    type=click.Choice(["webhook"]),
-    help="Have no connection while nothing comes: the relay tells by a request to this machine.",
+    type=click.Choice(["unifiedpush", "webhook"]),
+    help="Have no connection to the relay while nothing comes: it tells by a push server, or by a request to this machine.",
+)
+@click.option(
+    "--wake-server",
+    metavar="URL",
+    help="With --wake unifiedpush: a push server that has a stream as ntfy has, as in https://ntfy.example.",
+)
+@click.option(
+    "--wake-token-file",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="With --wake unifiedpush: the access token in its first line lets this device read there.",
 )
 @click.option(
     "--wake-listen",
     metavar="HOST:PORT",
-    default="127.0.0.1:0",
-    show_default=True,
-    help="With --wake webhook: where to take that request.",
+    help="With --wake webhook: where to take that request [default: 127.0.0.1:0].",
 )
 @click.option(
     "--wake-url",
@@ -191,7 +201,9 @@ def listen(
     events: bool,
     patience_seconds: float | None,
     wake: str | None,
-    wake_listen: str,
+    wake_server: str | None,
+    wake_token_file: Path | None,
+    wake_listen: str | None,
     wake_url: str | None,
     as_json: bool,
 ) -> None:
@@ -199,15 +211,29 @@ def listen(
     from . import listening
 
     out = Output(as_json)
-    if wake is not None:
-        from . import waking
-
-        if until_caught_up:
-            raise click.UsageError("--wake and --until-caught-up do not go together")
-        sleeping = waking.listen(place, out, waking.Door(wake_listen, wake_url), events=events, own=own)
-        run(place, out, listening.until_stopped(sleeping))
+    _only_with(wake, "unifiedpush", {"--wake-server": wake_server, "--wake-token-file": wake_token_file})
+    _only_with(wake, "webhook", {"--wake-listen": wake_listen, "--wake-url": wake_url})
+    if wake is None:
+        run(
+            place,
+            out,
+            listening.listen(place, out, until_caught_up, patience_seconds, events=events, own=own),
+        )
         return
-    run(place, out, listening.listen(place, out, until_caught_up, patience_seconds, events=events, own=own))
+    if until_caught_up:
+        raise click.UsageError("--wake and --until-caught-up do not go together")
+    if wake == "unifiedpush" and wake_server is None:
+        raise click.UsageError("--wake unifiedpush needs --wake-server URL")
+    from . import waking
+
+    by = waking.WakeBy(wake_server, _first_line(wake_token_file, "token"), wake_listen, wake_url)
+    run(place, out, listening.until_stopped(waking.listen(place, out, by, events=events, own=own)))
+
+
+def _only_with(wake: str | None, kind: str, given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None and wake != kind:
+            raise click.UsageError(f"{name} goes with --wake {kind}")
 
 
 @tokenim.command()

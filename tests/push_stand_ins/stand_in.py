@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ class StandIn:
         self.port = port
         self.pushes: list[dict[str, Any]] = []
         self.logins: list[dict[str, Any]] = []
+        self.listeners: list[str] = []
         self._done: asyncio.Queue[None] = asyncio.Queue()
         self._news = asyncio.Event()
 
@@ -40,10 +41,18 @@ class StandIn:
 
     async def pushed(self, count: int) -> Sequence[Mapping[str, Any]]:
         """All pushes, once there are `count`."""
-        while len(self.pushes) < count:
+        await self._until(lambda: len(self.pushes) >= count)
+        return self.pushes
+
+    async def listened(self, count: int) -> Sequence[str]:
+        """The topics of all who came to listen, once there are `count`."""
+        await self._until(lambda: len(self.listeners) >= count)
+        return self.listeners
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
             self._news.clear()
             await self._news.wait()
-        return self.pushes
 
     async def listen(self) -> None:
         """Take what it says, until it ends."""
@@ -53,6 +62,8 @@ class StandIn:
                 self.pushes.append(said["push"])
             elif "login" in said:
                 self.logins.append(said["login"])
+            elif "listener" in said:
+                self.listeners.append(said["listener"])
             else:
                 self._done.put_nowait(None)
             self._news.set()

@@ -127,3 +127,33 @@ def test_wrong_usage_is_exit_status_2_with_a_hint():
         assert (done.returncode, done.stdout) == (2, "")
         assert "Traceback" not in done.stderr
         assert "--help" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--wake", "unifiedpush"], "--wake-server URL"),
+        (["--wake", "unifiedpush", "--wake-server", "ntfy.example"], "https://ntfy.example"),
+        (["--wake", "unifiedpush", "--wake-server", "http://x", "--wake-url", "http://x"], "--wake webhook"),
+        (["--wake", "webhook", "--wake-server", "http://x"], "--wake unifiedpush"),
+        (["--wake-listen", "127.0.0.1:0"], "--wake webhook"),
+        (["--wake", "webhook", "--wake-listen", "nowhere"], "--wake-listen nowhere"),
+        (["--wake", "webhook", "--until-caught-up"], "do not go together"),
+    ],
+)
+def test_options_of_waking_that_make_no_sense(library, options, words):
+    result = call("listen", *options)
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
+def test_an_access_token_that_others_can_read_is_not_taken(library, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("tk_secret\n")
+    file.chmod(0o644)
+    options = ["--wake", "unifiedpush", "--wake-server", "http://127.0.0.1:1", "--wake-token-file", str(file)]
+    result = call("listen", *options)
+    assert (result.exit_code, "chmod 600" in result.stderr) == (2, True), result.stderr
+    file.chmod(0o600)
+    result = call("listen", *options)
+    assert (result.exit_code, "distributor_unreachable" in result.stderr) == (3, True), result.stderr
+    assert "tk_secret" not in result.stderr

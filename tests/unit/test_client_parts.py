@@ -23,7 +23,7 @@ from client.contents import (
     encode_content,
 )
 from client.deliveries import Deliveries
-from client.errors import ClientError, NotSent, RelayUnreachable, UsageError
+from client.errors import ClientError, DistributorUnreachable, NotSent, RelayUnreachable, UsageError
 from client.media import safe_name, seal_file
 from client.message import CaughtUp, Gap, Message, Missed, SharedFile, State, Unopened, Warned
 from client.recipients import parse_recipient
@@ -280,4 +280,4 @@ def test_each_error_has_a_code_of_its_own_and_an_exit_status():
         found.extend(error.__subclasses__())
     assert len({error.code for error in found}) == len(found)
     assert {error.exit_status for error in found} == {1, 2, 3}
-    assert [error for error in found if error.exit_status == 3] == [RelayUnreachable]
+    assert [error for error in found if error.exit_status == 3] == [RelayUnreachable, DistributorUnreachable]
