@@ -13,7 +13,7 @@ from .doctor import doctor
 from .handle import handle
 from .invite import invite
 from .keys import keys
-from .options import Commands
+from .options import AllCommands
 from .push import push
 from .retention import retention
 from .serve import serve
@@ -21,9 +21,10 @@ from .transparency import transparency
 from .usage import usage
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=AllCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tokenim-relay")
-def main() -> None:
+@click.option("--traceback", is_flag=True, help="On a failure show where in the program it happened.")
+def main(traceback: bool) -> None:
     """An instant-messaging relay that cannot read what it carries."""
 
 

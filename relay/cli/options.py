@@ -20,10 +20,13 @@ _CODES: Final = {REFUSED: "refused", USAGE: "usage"}
 
 
 @contextmanager
-def _usage_in_one_line(*, as_json: bool) -> Iterator[None]:
-    """What click finds wrong with a call is told as every other failure is; click itself takes four lines."""
+def _failures_in_one_line(*, as_json: bool) -> Iterator[None]:
+    """What click finds wrong with a call, Ctrl-C and a no are told as every other failure is; click itself takes four lines."""
     try:
         yield
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(err=True)  # ends the line of a question, or of ^C
+        _end("stopped before it was done", REFUSED, "interrupted", as_json=as_json)
     except click.exceptions.NoArgsIsHelpError:
         raise  # the help of the group
     except click.UsageError as error:
@@ -42,14 +45,14 @@ class Commands(click.Group):
     ) -> click.Context:
         """Remembers whether `--json` was asked: what is wrong with the call may keep click from telling it."""
         as_json = "--json" in args
-        with _usage_in_one_line(as_json=as_json):
+        with _failures_in_one_line(as_json=as_json):
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_AS_JSON] = as_json
         return context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that is named."""
-        with _usage_in_one_line(as_json=ctx.meta[_AS_JSON]):
+        with _failures_in_one_line(as_json=ctx.meta[_AS_JSON]):
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,6 +60,26 @@ class Commands(click.Group):
         found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in found if one])
+
+
+class AllCommands(Commands):
+    """The group of all commands, which tells in one line also what nobody foresaw."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. The relay itself ends with a traceback: nobody could run it again to see one."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params["traceback"] or ctx.invoked_subcommand == "serve":
+                raise
+            as_json = ctx.meta[_AS_JSON]
+            if isinstance(error, OSError):
+                where = f": {error.filename}" if error.filename else ""
+                _end(f"{error.strerror or error}{where}", REFUSED, "system", as_json=as_json)
+            where = "this is a defect of tokenim-relay, `tokenim-relay --traceback …` shows where"
+            _end(f"{type(error).__name__}: {error}; {where}", REFUSED, "internal", as_json=as_json)
 
 
 def fail(line: str, exit_code: int, code: str | None = None) -> NoReturn:

@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -134,7 +135,9 @@ def _layers(
     file: Path | None, environment: Mapping[str, str], command_line: Mapping[str, Any]
 ) -> Iterator[_Layer]:
     if file is not None:
-        yield _Layer("file", _from_file(file), file=str(file))
+        in_file = _from_file(file)
+        _refuse_truth_for_numbers(in_file, str(file))
+        yield _Layer("file", in_file, file=str(file))
     variables = _from_environment(environment)
     tree: dict[str, Any] = {}
     for name, variable in variables.items():
@@ -154,6 +157,16 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise ConfigInvalid(f"{path}: not TOML: {error}") from error
 
 
+def _refuse_truth_for_numbers(tree: Mapping[str, Any], told: str) -> None:
+    """Python's True is a 1, and would be taken for one."""
+    defaults = {option.name: option.value for option in options_of(Settings())}
+    for name in _leaves(tree):
+        *above, last = name.split(".")
+        value = reduce(lambda table, part: table[part], above, tree).get(last)
+        if isinstance(value, bool) and type(defaults.get(name)) in (int, float):
+            raise ConfigInvalid(f"{told}: setting `{name}`: a number is wanted, not {str(value).lower()}")
+
+
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of the settings that are in the environment, by dotted name."""
     known = {variable_of(option.name): option.name for option in options_of(Settings())}
@@ -165,9 +178,17 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
         if variable in retired:
             raise ConfigInvalid(f"environment: {_retired(variable, retired[variable])}")
         if variable not in known:
-            raise ConfigInvalid(f"environment: there is no setting `{variable}`{_nearest(variable, known)}")
+            # By their names alone: the prefix, which all share, would make any two alike.
+            meant = _nearest(_unprefixed(variable), map(_unprefixed, known)).replace(
+                "did you mean `", f"did you mean `{ENVIRONMENT_PREFIX}"
+            )
+            raise ConfigInvalid(f"environment: there is no setting `{variable}`{meant}")
         found[known[variable]] = variable
     return found
+
+
+def _unprefixed(variable: str) -> str:
+    return variable.removeprefix(ENVIRONMENT_PREFIX)
 
 
 def _names() -> list[str]:

@@ -73,7 +73,9 @@ class Administration:
         bounds = ids_that_begin(named)
         found = () if bounds is None else await self._directory.ids_between(*bounds, limit=2)
         if not found:
-            raise NotFound("there is no such account: `tokenim-relay account list` shows them")
+            short = bounds is None and 0 < len(named) < SHORTEST_BEGINNING
+            least = f" (the beginning of an id has {SHORTEST_BEGINNING} characters or more)" if short else ""
+            raise NotFound(f"there is no such account{least}: `tokenim-relay account list` shows them")
         if len(found) > 1:
             raise MalformedRequest("several accounts begin like this: give more of the id")
         return found[0]

@@ -113,7 +113,10 @@ class Unauthenticated(RelayError):
     """The signature does not prove a known device; also for a used nonce or a time more than 90 s away."""
 
     code, http_status = "unauthenticated", 401
-    detail = "the request is not signed by a device known here; check the clock against the Date header"
+    detail = (
+        "the request is not signed by a device known here: it or its account is no more,"
+        " or its clock is not that of the Date header"
+    )
 
 
 class NotAllowed(RelayError):

@@ -33,6 +33,8 @@ def test_each_source_overrides_the_one_below(tmp_path: Path):
         ('listn = "127.0.0.1:1"', "there is no setting `listn`; did you mean `listen`?"),
         ("[limits]\nmailbox_envelope = 5", "did you mean `limits.mailbox_envelopes`?"),
         ("[rates.device]\nburts = 5", "`rates.device.burts`"),
+        ("registrations_an_hour = true", "`registrations_an_hour`: a number is wanted, not true"),
+        ("[limits]\nmailbox_envelopes = false", "`limits.mailbox_envelopes`: a number is wanted, not false"),
         (
             "[limits]\nmailbox_envelopes = 0",
             "`limits.mailbox_envelopes`: Input should be greater than or equal to 1",
@@ -88,6 +90,10 @@ def test_a_setting_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, text:
 def test_an_unknown_variable_of_the_environment_is_refused_and_others_are_not_ours():
     with pytest.raises(ConfigInvalid, match="did you mean `TOKENIM_RELAY_LISTEN`"):
         load(environment={"TOKENIM_RELAY_LISTNE": "127.0.0.1:1"})
+    with pytest.raises(
+        ConfigInvalid, match="there is no setting `TOKENIM_RELAY_QQQ`; `tokenim-relay config show`"
+    ):
+        load(environment={"TOKENIM_RELAY_QQQ": "1"})
     with pytest.raises(
         ConfigInvalid, match="environment: there is no setting `TOKENIM_RELAY_FORWARDED_FOR` any more"
     ):
