@@ -16,7 +16,7 @@ from bench.served import relay_command, serving
 from relay.adapters.data_folder import open_data_folder
 from relay.adapters.sqlite.store import SqliteStore, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
-from relay.control.channel import ask
+from relay.control.asking import ask
 from relay.ports.accounts import Registration
 from relay.ports.mailboxes import Submission
 from relay.services.audit import Action, Audit

@@ -17,7 +17,7 @@ def run_command(
 ) -> dict[str, Any]:
     """Ask the running relay, or, where none runs, do it here under the folder's lock."""
     from relay.adapters.data_folder import StartRefused, open_data_folder, refusals
-    from relay.control.channel import CommandRefused, NoRelay, ask
+    from relay.control.asking import CommandRefused, NoRelay, ask
     from relay.wire.errors import RelayError
 
     settings = settings_of(config, {"data": data})

@@ -1,7 +1,6 @@
 """The unix socket (0600) in the data folder: one line of JSON asks, one answers, then the connection ends.
 
-Who can open it can open the data folder; there is no other check. The path is taken through a descriptor of the folder,
-because the kernel allows 107 bytes for a socket's path.
+Who can open it can open the data folder; there is no other check.
 """
 
 import asyncio
@@ -9,8 +8,8 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,31 +18,10 @@ from relay.observe.logs import EventLog
 from relay.services.roles import Authority
 from relay.wire.errors import MalformedRequest, RelayError
 
-NAME: Final = "control.sock"
+from .asking import NAME, WITHIN_SECONDS, short_path
+
 _LINE_BYTES: Final = 65_536
-_WITHIN_SECONDS: Final = 30.0
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid of who connected
-
-
-class NoRelay(Exception):
-    """No relay runs on this data folder."""
-
-
-class CommandRefused(Exception):
-    """The running relay refused; `code` as on the wire."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
-@contextmanager
-def _short_path(folder: Path) -> Iterator[str]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{NAME}"
-    finally:
-        os.close(descriptor)
 
 
 def _bind(folder: Path) -> socket.socket:
@@ -53,7 +31,7 @@ def _bind(folder: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
-        with _short_path(folder) as path:
+        with short_path(folder) as path:
             listener.bind(path)
     except BaseException:
         listener.close()
@@ -69,7 +47,7 @@ async def open_control(folder: Path, commands: Commands, log: EventLog) -> Async
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(_WITHIN_SECONDS):
+            async with asyncio.timeout(WITHIN_SECONDS):
                 reply = await _reply(reader, commands, log, _uid_of(writer))
                 writer.write(json.dumps(reply).encode() + b"\n")
                 await writer.drain()
@@ -107,25 +85,3 @@ async def _reply(reader: asyncio.StreamReader, commands: Commands, log: EventLog
     except Exception as error:  # noqa: BLE001  (a bug, told to the log; the command line gets a code)
         log.failure("control_bug", error)
         return {"error": {"code": RelayError.code, "detail": RelayError.detail}}
-
-
-def ask(folder: Path, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The running relay's answer; raises NoRelay, CommandRefused."""
-    try:
-        with _short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_WITHIN_SECONDS)
-            connection.connect(path)
-            connection.sendall(
-                json.dumps({"command": command, "arguments": dict(arguments)}).encode() + b"\n"
-            )
-            with connection.makefile("rb") as stream:
-                line = stream.readline()
-    except (FileNotFoundError, NotADirectoryError, ConnectionError, TimeoutError) as error:
-        raise NoRelay from error
-    if not line:
-        raise NoRelay
-    reply = json.loads(line)
-    if "error" in reply:
-        raise CommandRefused(reply["error"]["code"], reply["error"]["detail"])
-    answer: dict[str, Any] = reply["ok"]
-    return answer

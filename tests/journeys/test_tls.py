@@ -15,7 +15,7 @@ from yarl import URL
 from client.client import Client
 from relay.adapters.system_clock import SystemClock
 from relay.composition import Machine
-from relay.control.channel import ask
+from relay.control.asking import ask
 from relay.testing import open_test_relay
 from relay.wire.codec import SUBPROTOCOL, decode_from_relay
 from relay.wire.frames import Challenge, Notice, NoticeKind, Ready

@@ -1,6 +1,8 @@
 """However a command of the relay fails, it is one line on standard error, an object with `--json`."""
 
 import json
+import subprocess
+import sys
 
 import click
 import pytest
@@ -62,3 +64,16 @@ def test_the_system_s_refusal_names_the_file(breaking):
     group = breaking(PermissionError(13, "Permission denied", "/etc/shadow"))
 
     assert run("break", group=group) == (1, "tokenim-relay: system: Permission denied: /etc/shadow")
+
+
+def test_a_command_to_the_running_relay_loads_no_relay():
+    program = (
+        "import sys\nimport relay.cli.commands, relay.cli.reach, relay.config, relay.control.asking, relay.wire.errors\n"
+        "import relay.adapters.data_folder\n"
+        "heavy = ('aiohttp', 'nacl', 'cryptography', 'aiosqlite', 'relay.services', 'relay.commands')\n"
+        "print('loaded', [name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "loaded []\n"
