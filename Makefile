@@ -40,7 +40,8 @@ run: install .tools/exec.so ## start a relay on this machine: [DATA=data] [PORT=
 	@mkdir -p .tools; gcc -O -shared -fPIC -o $@ $< || echo "no gcc: make itself will end with an error on Ctrl-C" >&2
 
 test: dev check ## every check and every test
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/architecture
+	@# Four: half of their time the tests wait for a process or a timer.
+	@$(BIN)/python -m pytest -n 4 --dist worksteal --ignore=tests/architecture
 
 check: dev ## style, types, import arrows, file sizes, documents in step
 	@$(BIN)/ruff check --quiet .
