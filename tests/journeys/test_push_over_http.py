@@ -121,49 +121,6 @@ async def test_what_does_not_fit_is_refused() -> None:
         assert (limited.status, limited.code) == (429, "rate_limited")
 
 
-async def test_c4_a_thousand_wakeups_of_different_causes_look_the_same(tmp_path: Path) -> None:
-    """By several senders, urgent and ordinary: one length in the clear, one sealed, and no id of anybody."""
-    subscription = Subscription()
-    causes = 1_000
-    async with (
-        open_push_service() as service,
-        open_world(**settings_for(service), rates={"push": {"burst": 5_000, "per_second": 1_000}}) as world,
-    ):
-        people = [await member(world) for _ in range(25)]
-        tokens: set[bytes] = set()
-        secrets = [one.device_id for one in people] + [one.account_id for one in people]
-        done = 0
-        while done < causes:
-            for number, one in enumerate(people):
-                kind = ("web", "unifiedpush", "webhook")[(done + number) % 3]
-                asked = subscription.registration(kind, f"{service.url}/{kind}")
-                if kind == "webhook":
-                    asked = {"kind": kind, "target": f"{service.url}/{kind}"}
-                tokens.add(decoded((await one.call("PUT", "/v1/push", asked)).json["token"]))
-            for number, one in enumerate(people):
-                await submit(people[number - 1], one, done + number, urgent=bool(number % 2))
-            done += len(people)
-            await service.wait_for(done, 30)
-            for one in people:
-                await poll(one)
-        by_kind: dict[str, set[tuple[int, int]]] = {}
-        headers: dict[str, set[tuple[tuple[str, int], ...]]] = {}
-        for received in service.received:
-            plain = received.body if received.path == "/webhook" else subscription.open(received.body)
-            assert plain in tokens
-            by_kind.setdefault(received.path, set()).add((len(plain), len(received.body)))
-            shape = tuple(
-                (name, len(value) if name != "Urgency" else 0) for name, value in received.headers.items()
-            )
-            headers.setdefault(received.path, set()).add(shape)
-            everything = received.body + plain + json.dumps(received.headers).encode()
-            for secret in secrets:
-                assert secret not in everything
-                assert encode_bytes(secret).encode() not in everything
-        assert by_kind == {"/web": {(16, 119)}, "/unifiedpush": {(16, 119)}, "/webhook": {(16, 16)}}
-        assert {path: len(shapes) for path, shapes in headers.items()} == dict.fromkeys(by_kind, 1)
-
-
 @pytest.mark.parametrize("kind", ["web", "webhook"])
 async def test_a_relay_process_wakes_survives_a_kill_and_forgets_who_is_gone(
     kind: str, tmp_path: Path
