@@ -13,7 +13,7 @@ ADMIN_PORT ?= $(if $(filter-out 0,$(PORT)),$(shell expr $(PORT) + 1),0)
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)' --admin-listen '127.0.0.1:$(ADMIN_PORT)'
 
-.PHONY: help install dev run test check demo many broadcast bench conversations hostile kills power lock audit wheel dist debian browser clean
+.PHONY: help install dev run test static check demo many broadcast bench conversations hostile kills power lock audit wheel dist debian browser clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,16 +39,18 @@ run: install .tools/exec.so ## start a relay on this machine: [DATA=data] [PORT=
 .tools/exec.so: .ci/exec.c
 	@mkdir -p .tools; gcc -O -shared -fPIC -o $@ $< || echo "no gcc: make itself will end with an error on Ctrl-C" >&2
 
-test: dev check ## every check and every test
+test: dev static ## every check and every test
 	@# Four: half of their time the tests wait for a process or a timer.
-	@$(BIN)/python -m pytest -n 4 --dist worksteal --ignore=tests/architecture
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
-check: dev ## style, types, import arrows, file sizes, documents in step
+check: dev static ## style, types, import arrows, file sizes, documents in step
+	@$(BIN)/python -m pytest -q tests/architecture
+
+static: dev ## of these the ones that run nothing of ours: style, types, import arrows
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo >.tools/lint-imports.log || { cat .tools/lint-imports.log; exit 1; }
-	@$(BIN)/python -m pytest -q tests/architecture
 
 demo: install ## two people, a relay that is killed, real text and a picture: nothing lost, twice or readable
 	@$(BIN)/python -m bench.demo
