@@ -3,6 +3,7 @@
 import { Component } from "./preact.mjs";
 import { Chart } from "./chart.js";
 import { count, day, duration, rate, size } from "./format.js";
+import { Pushes, areOn } from "./pushes.js";
 import { Figure, Panel, Repeated, Table, html } from "./parts.js";
 import { ask } from "./relay.js";
 
@@ -72,7 +73,8 @@ export class Overview extends Component {
     return html`
       ${alarms(figures).map((text) => html`<p class="alarm" role="alert">${text}</p>`)}
       <${Now} figures=${figures} recent=${recent} />
-      ${recent && html`<${Charts} recent=${recent} theme=${theme} />`}
+      ${recent && html`<${Charts} recent=${recent} pushes=${areOn(figures)} theme=${theme} />`}
+      <${Pushes} figures=${figures} />
       <${Refusals} figures=${figures} />
       <${Usage} />`;
   }
@@ -95,12 +97,12 @@ const Now = ({ figures, recent }) => {
       ${figure("Waiting", "waiting_envelopes", count, oldest ? `the oldest for ${duration(oldest)}` : "nothing is late")}
       ${figure("Accounts", "accounts", count)}
       ${figure("One-time prekeys", "one_time_prekeys", count, "in stock")}
-      ${figure("Woken by push", "push_registrations", count, figures.value("push_paused") ? "a push service fails" : "devices", figures.value("push_paused") ? "low" : "")}
+      ${areOn(figures) && figure("Woken by push", "push_registrations", count, figures.value("push_paused") ? "a push service fails" : "devices", figures.value("push_paused") ? "low" : "")}
       ${figure("Free disk", "disk_free_bytes", size, `of ${size(disk)}`, disk && free / disk < 0.1 ? "low" : "")}
     </dl>`;
 };
 
-const Charts = ({ recent, theme }) => {
+const Charts = ({ recent, pushes, theme }) => {
   const lines = (...named) => named.map(([name, key]) => ({ name, values: recent.series[key] }));
   const chart = (title, format, ...named) => html`
     <${Chart} title=${title} format=${format} whole=${format === count} at=${recent.at_ms} lines=${lines(...named)} theme=${theme} />`;
@@ -117,8 +119,8 @@ const Charts = ({ recent, theme }) => {
         ${chart("Database", size, ["size", "database_bytes"])}
         ${chart("Free disk", size, ["free", "disk_free_bytes"])}
         ${chart("One-time prekeys", count, ["in stock", "one_time_prekeys"])}
-        ${chart("Wakeups a second", rate, ["sent", "push_sent_total"], ["dropped", "push_dropped_total"])}
-        ${chart("Wakeups that wait", count, ["waiting", "push_waiting"])}
+        ${pushes && chart("Wakeups a second", rate, ["sent", "push_sent_total"], ["dropped", "push_dropped_total"])}
+        ${pushes && chart("Wakeups that wait", count, ["waiting", "push_waiting"])}
       </div>
     </${Panel}>`;
 };
