@@ -21,6 +21,7 @@ BENCHMARKS = {
     "groups": "bench.crypto_sender_keys",
     "removal": "bench.group_removal",
     "audit": "bench.audit_log",
+    "push": "bench.push_wakeups",
     "refusals": "bench.refusals",
     "scale": "bench.scale",
 }

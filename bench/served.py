@@ -21,6 +21,7 @@ class Served:
     invite: str  # empty for the floor
     data: Path
     process_id: int
+    admin_url: str = ""
 
     def cpu_seconds(self) -> float:
         """Processor time it has used, all its threads; proc(5), stat, utime and stime."""
@@ -58,18 +59,16 @@ def serving(command: list[str], data: Path) -> Iterator[Served]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     os.sched_setaffinity(0, before)
     try:
-        invite = url = ""
+        said: dict[str, str] = {}
         assert process.stdout is not None
         for line in process.stdout:
             word, _, rest = line.strip().partition(" ")
-            if word == "invite":
-                invite = rest
+            said[word] = rest
             if word == "ready":
-                url = rest
                 break
-        if not url:
+        if "ready" not in said:
             raise RuntimeError(f"{command[0]} ended before it was ready")
-        yield Served(url, invite, data, process.pid)
+        yield Served(said["ready"], said.get("invite", ""), data, process.pid, said.get("admin", ""))
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -83,13 +82,13 @@ def relay_command() -> str:
 
 
 @contextmanager
-def serving_relay(settings: str = "") -> Iterator[Served]:
+def serving_relay(settings: str = "", *options: str) -> Iterator[Served]:
     """`tokenim-relay serve` with default settings, or these (TOML), on a fresh data folder."""
     with tempfile.TemporaryDirectory(prefix="tokenim-bench-") as folder:
         data, config = Path(folder) / "data", Path(folder) / "relay.toml"
         config.write_text(settings)
         command = [relay_command(), "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
-        with serving([*command, "--config", str(config)], data) as served:
+        with serving([*command, "--config", str(config), *options], data) as served:
             yield served
 
 
