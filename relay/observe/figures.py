@@ -119,11 +119,13 @@ FIGURES: Final[Mapping[str, Figure]] = {
 BUCKETS_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SIZE_CLASSES: Final = ((512, "512 B"), (8_192, "8 KiB"), (65_536, "64 KiB"))
 LARGEST: Final = "256 KiB"
+_SIZES: Final = tuple(most for most, _ in SIZE_CLASSES)
+_SIZE_NAMES: Final = (*(name for _, name in SIZE_CLASSES), LARGEST)
 
 
 def size_class(size: int) -> str:
     """The class of a ciphertext of so many bytes: up to what its name says."""
-    return next((name for most, name in SIZE_CLASSES if size <= most), LARGEST)
+    return _SIZE_NAMES[bisect_left(_SIZES, size)]
 
 
 @dataclass(slots=True)

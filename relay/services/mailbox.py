@@ -3,9 +3,9 @@
 Knows no sender of a sealed envelope: a grant opens a mailbox, whoever shows it. docs/protocol.md, "Delivery", 1 to 3 and 8.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -20,11 +20,13 @@ from relay.services.roles import Operation, Roles
 from relay.services.strangers import STRANGE, Strangers
 from relay.session.session import Meter
 from relay.wire.errors import MalformedRequest, NotAllowed, RelayError
-from relay.wire.frames import Accepted, EnvelopeClass, ManifestVersion, Outcome, Refused, Submit
+from relay.wire.frames import Accepted, EnvelopeClass, Grant, ManifestVersion, Outcome, Refused, Submit
 
 TARGETS_A_TURN: Final = 1_000
 """So many targets are looked at before other connections have their turn."""
 
+STORED: Final = (Outcome.STORED,)
+"""What most submits are answered."""
 Opened: TypeAlias = dict[tuple[bytes, bytes], Reachable | None]
 """What (account id, token) opens; asked once for all submits of a message."""
 
@@ -54,6 +56,13 @@ class Permitted(msgspec.Struct):
     def refused(self, error: RelayError) -> Refused:
         """The answer if the store did not take it."""
         return Refused(self.request_id, error.code, error.retry_after_ms)
+
+
+def _grant_of_one(checked: Submit | Refused) -> Grant | None:
+    """The grant of a submit with one target; submits side by side that show the same one are judged together."""
+    if isinstance(checked, Submit) and len(checked.targets) == 1:
+        return checked.grants[0]
+    return None
 
 
 def check_shape(submit: Submit) -> None:
@@ -113,23 +122,44 @@ class Mailboxes:
         From memory, but for what an account is asked for first. A signer writes to the own account's devices alone, with an
         empty token (if there is anonymous submit); everybody else has tokens.
         """
+        is_paid = meter.take_together([len(submit.targets) for submit in submits])
+        checked = [self._checked(submit, signer, None if is_paid else meter) for submit in submits]
         opened: Opened = {}
         judged: list[Permitted | Refused] = []
-        for submit in submits:
-            try:
-                meter.take(len(submit.targets))  # before anything is looked up
-                self._check(submit, signer)
-                if len(submit.targets) == 1:
-                    grant = submit.grants[0]
-                    key = (grant.account_id, grant.token)
-                    if key not in opened:
-                        opened[key] = await self._reach.check(grant, signer)
-                    judged.append(self._judge_one(submit, opened[key]))
-                else:
-                    judged.append(await self._judge_many(submit, signer, opened))
-            except RelayError as error:
-                judged.append(Refused(submit.request_id, error.code, error.retry_after_ms))
+        for grant, run in groupby(checked, _grant_of_one):
+            if grant is not None:
+                judged += await self._judge_run(cast(list[Submit], list(run)), grant, signer, opened)
+            else:
+                for one in run:
+                    judged.append(
+                        one if isinstance(one, Refused) else await self._judge_else(one, signer, opened)
+                    )
         return judged
+
+    def _checked(self, submit: Submit, signer: KnownDevice | None, meter: Meter | None) -> Submit | Refused:
+        """The submit if it may be looked at; `meter`: it has not been taken from yet."""
+        try:
+            if meter is not None:
+                meter.take(len(submit.targets))
+            self._check(submit, signer)
+        except RelayError as error:
+            return Refused(submit.request_id, error.code, error.retry_after_ms)
+        return submit
+
+    async def _open(self, grant: Grant, signer: KnownDevice | None, opened: Opened) -> Reachable | None:
+        """What the grant opens; asked once for all submits of a message."""
+        key = (grant.account_id, grant.token)
+        if key not in opened:
+            opened[key] = await self._reach.check(grant, signer)
+        return opened[key]
+
+    async def _judge_else(
+        self, submit: Submit, signer: KnownDevice | None, opened: Opened
+    ) -> Permitted | Refused:
+        try:
+            return await self._judge_many(submit, signer, opened)
+        except RelayError as error:
+            return Refused(submit.request_id, error.code, error.retry_after_ms)
 
     async def judge(self, submit: Submit, signer: KnownDevice | None) -> Permitted:
         """The same for one submit; raises MalformedRequest, NotAllowed."""
@@ -156,12 +186,7 @@ class Mailboxes:
                     )
 
     async def _judge_many(self, submit: Submit, signer: KnownDevice | None, opened: Opened) -> Permitted:
-        accounts: list[Reachable | None] = []
-        for grant in submit.grants:
-            key = (grant.account_id, grant.token)
-            if key not in opened:
-                opened[key] = await self._reach.check(grant, signer)
-            accounts.append(opened[key])
+        accounts = [await self._open(grant, signer, opened) for grant in submit.grants]
         refused = await self._spend(submit, accounts)
         targets: list[tuple[bytes, int]] = []
         outcomes: list[Outcome | None] = []
@@ -223,40 +248,50 @@ class Mailboxes:
                     await self._clock.sleep(0)
         return largest
 
-    def _judge_one(self, submit: Submit, account: Reachable | None) -> Permitted:
-        """As `_judge_many`, for the most frequent submit: one target, so one ciphertext and one grant."""
-        target, grant = submit.targets[0], submit.grants[0]
-        outcomes: list[Outcome | None] | None = None
-        targets: tuple[tuple[bytes, int], ...] = ()
+    async def _judge_run(
+        self, submits: Sequence[Submit], grant: Grant, signer: KnownDevice | None, opened: Opened
+    ) -> list[Permitted | Refused]:
+        """As `_judge_many`, for the most frequent submits: one target each, so one ciphertext, and all by this one grant."""
+        try:
+            account = await self._open(grant, signer, opened)
+        except RelayError as error:
+            return [Refused(submit.request_id, error.code, error.retry_after_ms) for submit in submits]
         behind: tuple[ManifestVersion, ...] = ()
+        refusals: list[Outcome | None]
         if account is None:
-            outcomes = [Outcome.NOT_ALLOWED]
+            refusals = [Outcome.NOT_ALLOWED] * len(submits)
         else:
-            if target.device_id not in account.device_ids:
-                outcomes = [Outcome.UNKNOWN_DEVICE]
-            elif refused := self._strangers.refusal(submit, 0, account, len(submit.ciphertexts[0])):
-                outcomes = [refused]
-            else:
-                targets = ((target.device_id, 0),)
+            device_ids = account.device_ids
+            refusals = [
+                None if submit.targets[0].device_id in device_ids else Outcome.UNKNOWN_DEVICE
+                for submit in submits
+            ]
+            self._strangers.refuse_run(submits, account, refusals)
             if account.manifest_version > grant.manifest_version:
                 behind = (ManifestVersion(grant.account_id, account.manifest_version),)
-        return Permitted(
-            submit.request_id,
-            Submission(submit.envelope_id, submit.ttl_seconds, submit.ciphertexts, targets, submit.urgent),
-            submit.envelope_class is EnvelopeClass.DURABLE,
-            outcomes,
-            behind,
-        )
+        return [
+            Permitted(
+                submit.request_id,
+                Submission(
+                    submit.envelope_id,
+                    submit.ttl_seconds,
+                    submit.ciphertexts,
+                    () if refusal else ((submit.targets[0].device_id, 0),),
+                    submit.urgent,
+                ),
+                submit.envelope_class is EnvelopeClass.DURABLE,
+                [refusal] if refusal else None,
+                behind,
+            )
+            for submit, refusal in zip(submits, refusals, strict=True)
+        ]
 
     async def store(self, permitted: Sequence[Permitted]) -> None:
         """Commit what is durable, all in one call, and note its outcomes; owners of mailboxes that fill up are told.
 
         Raises StorageFull, Unavailable: then nothing of it was stored.
         """
-        for one in permitted:
-            for outcome in one.outcomes or ():
-                if outcome is not None:
-                    self._figures.add("outcomes_total", label=outcome.name.lower())
+        self._count_refused(one.outcomes for one in permitted if one.outcomes is not None)
         durable = [one for one in permitted if one.is_durable and one.submission.targets]
         if not durable:
             return
@@ -265,23 +300,29 @@ class Mailboxes:
         self._figures.took("store_seconds", self._clock.monotonic_seconds() - began)
         for one, appended in zip(durable, result.appended, strict=True):
             one.appended = appended
-            self._count(one.submission, appended)
+        self._count(durable)
         for level in result.levels:
             self._bus.publish(MailboxFilling(level.device_id, level.envelopes, level.bytes, level.full))
 
-    def _count(self, submission: Submission, appended: Appended) -> None:
-        """What was stored anew, and what the store did not take. One target is the most frequent submit."""
-        if len(submission.targets) == 1:
-            if appended.sequences[0]:
-                self._figures.add("accepted_total", label=size_class(len(submission.ciphertexts[0])))
-        else:
-            new = Counter(
-                size_class(len(submission.ciphertexts[index]))
-                for (_, index), sequence in zip(submission.targets, appended.sequences, strict=True)
-                if sequence
-            )
-            for label, count in new.items():
-                self._figures.add("accepted_total", count, label=label)
-        for outcome in appended.outcomes:
-            if outcome is not Outcome.STORED:
-                self._figures.add("outcomes_total", label=outcome.name.lower())
+    def _count(self, durable: Sequence[Permitted]) -> None:
+        """What was stored anew, and what the store did not take: for all of a message at once."""
+        new: dict[str, int] = {}
+        for one in durable:
+            submission, appended = one.submission, one.appended
+            if appended is None:
+                continue
+            for (_, index), sequence in zip(submission.targets, appended.sequences, strict=True):
+                if sequence:
+                    label = size_class(len(submission.ciphertexts[index]))
+                    new[label] = new.get(label, 0) + 1
+            if appended.outcomes != STORED:
+                self._count_refused((appended.outcomes,))
+        for label, count in new.items():
+            self._figures.add("accepted_total", count, label=label)
+
+    def _count_refused(self, told: Iterable[Iterable[Outcome | None]]) -> None:
+        """Targets that were not stored, by what they are told."""
+        for outcomes in told:
+            for outcome in outcomes:
+                if outcome is not None and outcome is not Outcome.STORED:
+                    self._figures.add("outcomes_total", label=outcome.name.lower())

@@ -5,7 +5,7 @@ Nothing of this is stored: an address prefix, or who asks for whose keys, must b
 
 import hashlib
 import ipaddress
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Final
 
@@ -30,9 +30,9 @@ class Gcra:
         self._unit_ms = seconds_per_unit * 1_000
         self._tolerance_ms = self._unit_ms * (burst - 1)
 
-    def retry_after_ms(self, key: Hashable) -> int:
-        """0 if a unit may be taken now, else for how long not."""
-        return self._wait_ms(self._arrivals.get(key, 0.0), self._monotonic_ms(), 1)
+    def retry_after_ms(self, key: Hashable, units: int = 1) -> int:
+        """0 if so many units may be taken now, else for how long not."""
+        return self._wait_ms(self._arrivals.get(key, 0.0), self._monotonic_ms(), units)
 
     def _wait_ms(self, arrival_ms: float, now_ms: int, units: int) -> int:
         late_ms = max(arrival_ms - now_ms, 0.0) + self._unit_ms * (units - 1) - self._tolerance_ms
@@ -90,14 +90,27 @@ class SubmitMeter:
         self._connection: Gcra | None = None  # most connections never submit
         self._prefix = prefix
 
+    def take_together(self, targets: Sequence[int]) -> bool:
+        """Take for these submits at once and return True; False if there is not enough for all: then nothing is taken."""
+        connection, units = self._of_connection(), sum(targets)
+        if self._prefix is not None:
+            if connection.retry_after_ms(None, units) or not self._rates.has_submits(self._prefix, units):
+                return False
+            self._rates.take_submit(self._prefix, units)
+        return connection.take(None, units) == 0
+
     def take(self, targets: int) -> None:
         """Raise RateLimited if these are too many now."""
-        if self._connection is None:
-            self._connection = self._new()
-        if wait_ms := self._connection.take(None, min(targets, self._connection.burst)):
+        connection = self._of_connection()
+        if wait_ms := connection.take(None, min(targets, connection.burst)):
             raise RateLimited(retry_after_ms=wait_ms)
         if self._prefix is not None:
             self._rates.take_submit(self._prefix, targets)
+
+    def _of_connection(self) -> Gcra:
+        if self._connection is None:
+            self._connection = self._new()
+        return self._connection
 
 
 class Rates:
@@ -160,6 +173,10 @@ class Rates:
     def submit_meter(self, address: str | None) -> SubmitMeter:
         """For a new WebSocket from this address."""
         return SubmitMeter(self, self._new_submit, self.prefix(address))
+
+    def has_submits(self, prefix: bytes, targets: int) -> bool:
+        """Whether this address prefix, as a meter has it, may submit so much now; no more than the burst ever."""
+        return self._submit_address.retry_after_ms(prefix, targets) == 0
 
     def take_submit(self, prefix: bytes, targets: int) -> None:
         """Submitted from this address prefix, as a meter has it."""

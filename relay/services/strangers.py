@@ -3,6 +3,7 @@
 In memory only, and of the account that is written to: who writes is not known here. docs/protocol.md, "Strangers".
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from relay.config import LimitSettings, Rate
@@ -72,6 +73,24 @@ class Strangers:
         if self._strange.take((account.account_id, account.token_class), units):
             return Outcome.BUDGET_SPENT
         return None
+
+    def refuse_run(
+        self, submits: Sequence[Submit], account: Reachable, refusals: list[Outcome | None]
+    ) -> None:
+        """The same for submits of one target each, all by one grant: fills in `refusals` where there is None.
+
+        A budget that has enough for all of them is asked once.
+        """
+        wanted = refusals.count(None)
+        if not wanted:
+            return
+        if account.token_class not in STRANGE and (
+            account.token_hash is None or not self._known.take(account.token_hash, wanted)
+        ):
+            return
+        for number, (submit, refusal) in enumerate(zip(submits, refusals, strict=True)):
+            if refusal is None:
+                refusals[number] = self.refusal(submit, 0, account, len(submit.ciphertexts[0]))
 
     def _has_worked(self, submit: Submit, number: int) -> bool:
         grant = submit.grants[number]

@@ -46,6 +46,9 @@ class Feed(Protocol):
 class Meter(Protocol):
     """What bounds how much a connection submits."""
 
+    def take_together(self, targets: Sequence[int]) -> bool:
+        """Take for these submits at once and return True; False if there is not enough for all: then nothing is taken."""
+
     def take(self, targets: int) -> None:
         """Raise RateLimited if these are too many now."""
 

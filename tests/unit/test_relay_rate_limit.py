@@ -144,3 +144,35 @@ def test_a_submit_with_more_targets_than_the_burst_comes_when_nothing_came_befor
         one.take(1)
     now.ms += 40_000
     one.take(10_000)
+
+
+def test_what_comes_together_is_taken_as_a_whole_or_not_at_all():
+    now = Ticks()
+    together, singly = meters(now, None, None)
+    assert together.take_together([1, 2])
+    singly.take(1)
+    singly.take(2)
+    for meter in (together, singly):
+        with pytest.raises(RateLimited) as refused:
+            meter.take(1)
+        assert refused.value.retry_after_ms == 2_001
+    assert not together.take_together([1])
+    now.ms += 2_001
+    assert not together.take_together([1, 1])
+    assert together.take_together([1])
+
+
+def test_what_the_address_prefix_has_not_is_not_taken_from_the_connection_either():
+    now = Ticks()
+    first, second = meters(now, "192.0.2.1", "192.0.2.2")
+    assert first.take_together([3])
+    assert not second.take_together([1, 1])
+    second.take(1)
+    now.ms += 20_001
+    assert second.take_together([2])
+
+
+def test_more_than_the_burst_never_comes_together():
+    (meter,) = meters(Ticks(), "192.0.2.1", burst=9, prefix_burst=2)
+    assert not meter.take_together([3])
+    meter.take(3)

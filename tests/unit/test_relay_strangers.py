@@ -105,6 +105,18 @@ def test_e6_a_contact_token_has_a_wide_budget_by_token():
     assert strangers.refusal(submit(), 0, reached_by(None), 32) is None
 
 
+@pytest.mark.parametrize("token_class", [TokenClass.CONTACT, TokenClass.LINK])
+def test_e6_of_a_run_that_brings_too_much_the_first_get_what_is_left(token_class: TokenClass):
+    settings = LimitSettings.model_validate({"stranger_burst": 3})
+    strangers = Strangers(settings, Rate(burst=3, per_second=0.001), clock=ManualClock())
+    refusals = [None, Outcome.UNKNOWN_DEVICE, None, None, None]
+    strangers.refuse_run([submit()] * 5, reached_by(token_class), refusals)
+    assert refusals == [None, Outcome.UNKNOWN_DEVICE, None, None, Outcome.BUDGET_SPENT]
+    again = [None, Outcome.UNKNOWN_DEVICE]
+    strangers.refuse_run([submit()] * 2, reached_by(token_class), again)
+    assert again == [Outcome.BUDGET_SPENT, Outcome.UNKNOWN_DEVICE]
+
+
 async def test_a_spent_budget_fills_again():
     clock = ManualClock()
     strangers = Strangers(NO_WORK, TOKEN_RATE, clock=clock)
