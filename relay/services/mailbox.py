@@ -47,6 +47,8 @@ class Permitted(msgspec.Struct):
     def accepted(self) -> Accepted:
         """The answer: after the commit, if it is durable."""
         appended = self.appended
+        if appended is not None and self.outcomes is None:
+            return Accepted(self.request_id, appended.outcomes, self.behind)
         told = appended.outcomes if appended else (Outcome.RELAYED,) * len(self.submission.targets)
         if self.outcomes is not None:
             rest = iter(told)

@@ -144,17 +144,17 @@ class Wakeup:
                     if submission.urgent:
                         urgent.append(device_id)
                     continue
-                if index not in tails:
-                    tails[index] = deliver_tail(
+                if (tail := tails.get(index)) is None:
+                    tail = tails[index] = deliver_tail(
                         submission.envelope_id,
                         appended.received_at_ms,
                         EnvelopeClass.DURABLE,
                         submission.ciphertexts[index],
                     )
-                if device_id in fresh:
-                    fresh[device_id].append((sequence, tails[index]))
+                if (came := fresh.get(device_id)) is None:
+                    fresh[device_id] = [(sequence, tail)]
                 else:
-                    fresh[device_id] = [(sequence, tails[index])]
+                    came.append((sequence, tail))
         for device_id, envelopes in fresh.items():
             holders[device_id][1].offer(envelopes)
         if absent:

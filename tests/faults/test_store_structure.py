@@ -299,7 +299,7 @@ async def test_a_fan_out_gives_others_their_turn_while_it_is_placed(tmp_path: Pa
     async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
         group = store.mailboxes._group
         targets = tuple((bytes_of(("device", number), 16), 0) for number in range(3 * TARGETS_A_TURN))
-        rows, turns = _Rows(merged={}, recent={}), 0
+        rows, turns = _Rows(merged={}, recent={}, merging={}), 0
 
         async def others() -> None:
             nonlocal turns

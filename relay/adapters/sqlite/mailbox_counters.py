@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import multi_row
+from .records import record_key
 from .writer import Transaction
 
 MAX_REMEMBERED: Final = 65_536  # mailboxes
@@ -12,10 +13,14 @@ MAX_REMEMBERED: Final = 65_536  # mailboxes
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """One mailbox: `given_up_to` is the highest sequence given, quarantined envelopes are in both sums."""
+    """One mailbox: `given_up_to` is the highest sequence given, quarantined envelopes are in both sums.
+
+    `number_bytes`: its device number as record keys begin with it.
+    """
 
     device_id: bytes
     number: int
+    number_bytes: bytes
     given_up_to: int
     envelopes: int
     bytes: int
@@ -67,7 +72,15 @@ class MailboxCounters:
             )
             for device_id, number, given, envelopes, size, has_missed, attempt_sequence, attempts in found:
                 known[device_id] = Counters(
-                    device_id, number, given, envelopes, size, bool(has_missed), attempt_sequence, attempts
+                    device_id,
+                    number,
+                    record_key(number, b""),
+                    given,
+                    envelopes,
+                    size,
+                    bool(has_missed),
+                    attempt_sequence,
+                    attempts,
                 )
 
     async def of(self, transaction: Transaction, device_id: bytes) -> Counters | None:

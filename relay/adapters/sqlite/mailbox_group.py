@@ -27,6 +27,7 @@ class _Rows:
 
     merged: Fresh
     recent: Fresh
+    merging: Fresh
     fresh: Fresh = field(default_factory=dict)
     envelopes: list[object] = field(default_factory=list)
     shared: list[object] = field(default_factory=list)
@@ -34,7 +35,7 @@ class _Rows:
 
     def record(self, key: Key) -> bytes | None:
         """The record that stands for this key."""
-        return self.fresh.get(key) or self.recent.get(key) or self.merged.get(key)
+        return self.fresh.get(key) or self.recent.get(key) or self.merging.get(key) or self.merged.get(key)
 
 
 class MailboxGroup:
@@ -54,24 +55,28 @@ class MailboxGroup:
 
     async def append(self, transaction: Transaction, appends: Sequence[Append]) -> None:
         """Set the result of each, in order."""
-        device_ids = {
-            target[0] for append in appends for each in append.submissions for target in each.targets
-        }
+        device_ids: set[bytes] = set()
+        for append in appends:
+            for submission in append.submissions:
+                for device_id, _ in submission.targets:
+                    device_ids.add(device_id)
         await self._counters.load(transaction, device_ids)
-        merged = await self._records.find_merged(transaction, lambda: self._keys(appends))
-        rows = _Rows(merged=merged, recent=self._records.recent)
+        records = self._records
+        merged = await records.find_merged(transaction, lambda: self._keys(appends))
+        rows = _Rows(merged=merged, recent=records.recent, merging=records.merging)
         for append in appends:
             levels: dict[bytes, MailboxLevel] = {}
             answers: list[Appended] = []
-            for submission, digests in zip(append.submissions, append.digests, strict=True):
-                answer = self._place_one(submission, digests, append.now_ms, rows)
-                if answer is None:
-                    answer = await self._place(transaction, submission, digests, append.now_ms, rows, levels)
-                answers.append(answer)
+            while self._place_ones(append, answers, rows) < len(append.submissions):
+                one = len(answers)
+                submission, digests = append.submissions[one], append.digests[one]
+                answers.append(
+                    await self._place(transaction, submission, digests, append.now_ms, rows, levels)
+                )
             append.result = AppendResult(tuple(answers), tuple(levels.values()))
         self._insert(transaction, rows)
         if rows.fresh:
-            self._records.note(transaction, rows.fresh)
+            records.note(transaction, rows.fresh)
 
     def _keys(self, appends: Sequence[Append]) -> list[object]:
         """Device number and envelope id of every target, one after the other."""
@@ -84,40 +89,47 @@ class MailboxGroup:
                         keys += (counters.number, submission.envelope_id)
         return keys
 
-    def _place_one(
-        self, submission: Submission, digests: Sequence[bytes], now_ms: int, rows: _Rows
-    ) -> Appended | None:
-        """The most frequent case, with as little as it takes: one target, nothing known of it, room enough. Else None."""
-        if len(submission.targets) != 1:
-            return None
-        ((device_id, index),) = submission.targets
-        counters = self._counters.known.get(device_id)
-        if counters is None:
-            return None
-        key = (counters.number, submission.envelope_id)
-        if key in rows.fresh or key in rows.recent or key in rows.merged:
-            return None
-        ciphertext = submission.ciphertexts[index]
-        size = len(ciphertext)
-        envelopes, filled = counters.envelopes + 1, counters.bytes + size
-        if envelopes >= self._nearly_envelopes or filled >= self._nearly_bytes:
-            return None
-        counters.envelopes, counters.bytes = envelopes, filled
-        counters.given_up_to = sequence = counters.given_up_to + 1
-        digest = digests[index]
-        rows.fresh[key] = record_value(digest, sequence)
-        rows.envelopes += (
-            counters.number,
-            sequence,
-            now_ms + submission.ttl_seconds * 1_000,
-            size,
-            now_ms,
-            submission.envelope_id,
-            digest,
-            None,
-            ciphertext,
-        )
-        return Appended(_STORED, (sequence,), now_ms)
+    def _place_ones(self, append: Append, answers: list[Appended], rows: _Rows) -> int:
+        """Answer on, as long as it is the most frequent case: one target, nothing known of it, room enough.
+
+        How many are answered now. One loop with as little as it takes: about 2 µs an envelope.
+        """
+        now_ms, submissions, all_digests = append.now_ms, append.submissions, append.digests
+        known, fresh, envelopes = self._counters.known, rows.fresh, rows.envelopes
+        recent, merging, merged = rows.recent, rows.merging, rows.merged
+        for number in range(len(answers), len(submissions)):
+            submission = submissions[number]
+            if len(submission.targets) != 1:
+                break
+            device_id, index = submission.targets[0]
+            counters = known.get(device_id)
+            if counters is None:
+                break
+            key = counters.number_bytes + submission.envelope_id
+            if key in fresh or key in recent or key in merging or key in merged:
+                break
+            ciphertext = submission.ciphertexts[index]
+            size = len(ciphertext)
+            count, filled = counters.envelopes + 1, counters.bytes + size
+            if count >= self._nearly_envelopes or filled >= self._nearly_bytes:
+                break
+            counters.envelopes, counters.bytes = count, filled
+            counters.given_up_to = sequence = counters.given_up_to + 1
+            digest = all_digests[number][index]
+            fresh[key] = record_value(digest, sequence)
+            envelopes += (
+                counters.number,
+                sequence,
+                now_ms + submission.ttl_seconds * 1_000,
+                size,
+                now_ms,
+                submission.envelope_id,
+                digest,
+                None,
+                ciphertext,
+            )
+            answers.append(Appended(_STORED, (sequence,), now_ms))
+        return len(answers)
 
     async def _place(
         self,
@@ -142,7 +154,7 @@ class MailboxGroup:
             sequence = 0
             if counters is None:
                 outcome = Outcome.UNKNOWN_DEVICE
-            elif (record := rows.record((counters.number, envelope_id))) is not None:
+            elif (record := rows.record(key := counters.number_bytes + envelope_id)) is not None:
                 outcome = Outcome.STORED if record.startswith(digests[index]) else Outcome.CONFLICT
             else:
                 size = len(ciphertexts[index])
@@ -156,7 +168,7 @@ class MailboxGroup:
                     counters.given_up_to = sequence = counters.given_up_to + 1
                     counters.envelopes += 1
                     counters.bytes += size
-                    rows.fresh[counters.number, envelope_id] = record_value(digests[index], sequence)
+                    rows.fresh[key] = record_value(digests[index], sequence)
                     taken.append((counters, index, sequence))
                     if (
                         counters.envelopes >= self._nearly_envelopes or counters.bytes >= self._nearly_bytes
