@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.adapters.sqlite import multi_row
 from relay.adapters.sqlite.connection import StoreUnusable
 from relay.adapters.sqlite.mailbox_group import TARGETS_A_TURN, _Rows
 from relay.adapters.sqlite.records import MERGE_AT, SLICE_ROWS
@@ -135,6 +136,18 @@ async def test_a_thousand_envelopes_at_once_take_a_handful_of_statements_and_one
         assert commits <= 4
         assert statements <= 24
         assert [(await store.mailboxes.state(device)).envelopes for device in devices] == [0] * 20
+
+
+def test_statements_of_many_rows_are_few_and_filled_up_by_less_than_a_half() -> None:
+    filled = [multi_row.padded_rows(rows) for rows in range(1, multi_row.MAX_ROWS + 1)]
+    assert len(set(filled)) == 18
+    assert all(rows <= more < rows * 1.5 for rows, more in enumerate(filled, 1))
+
+
+def test_no_parameter_is_asked_for_an_adapter_in_vain() -> None:
+    for value in (b"bytes", None):
+        adapter = sqlite3.adapters[type(value), sqlite3.PrepareProtocol]
+        assert adapter(value) is value
 
 
 async def test_a_fan_out_stores_its_ciphertext_once_and_forgets_it_with_the_last(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiosqlite
 
@@ -37,6 +37,11 @@ _READER_PRAGMAS: Final = (
     "PRAGMA cache_size = -16000",
 )
 
+
+# The sqlite3 module asks each parameter that is no number and no text for an adapter, in vain: 0.3 µs for bytes, 0.5 for None.
+# These give back what they get. An envelope has seven such parameters.
+sqlite3.register_adapter(bytes, bytes.__bytes__)
+sqlite3.register_adapter(type(None), cast("Callable[[None], None]", {}.get))
 
 BATCH: Final = "batch"
 """Stands in place of a statement: the parameters are (statement, parameters) pairs, all run in one hop to the thread."""

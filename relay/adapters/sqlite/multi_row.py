@@ -15,8 +15,10 @@ def values(rows: int, width: int) -> str:
 
 
 def padded_rows(rows: int) -> int:
-    """The next power of two: few different statements, so that each is compiled once."""
-    return 1 << (rows - 1).bit_length()
+    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24 …: few different statements, so that each is compiled once."""
+    power = 1 << (rows - 1).bit_length()
+    less = power * 3 // 4
+    return less if power >= 4 and rows <= less else power
 
 
 def chunks(flat: Sequence[object], width: int) -> Iterator[tuple[int, Sequence[object]]]:
