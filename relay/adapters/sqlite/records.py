@@ -16,7 +16,7 @@ from . import multi_row
 from .reader import Reader
 from .writer import Operation, Row, Transaction, Writer
 
-MERGE_AT: Final = 16_384  # recent records; about 200 B of memory each, and sorting them takes 2 ms
+MERGE_AT: Final = 16_384  # recent records; about 200 B of memory each; sorting them takes 2 ms
 DAY_MS: Final = 86_400_000
 _KEPT_DAYS: Final = limits.IDEMPOTENCY_SECONDS // 86_400 + 1  # a mark knows the day only: one more
 SLICE_ROWS: Final = 2_048  # merged in one group: no commit waits for all of them
