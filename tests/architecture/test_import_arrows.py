@@ -81,14 +81,14 @@ ROOMS: dict[str, set[str]] = {
 }
 # A library, and the only places that may import it.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "aiohttp.web": ("relay.web", "relay.testing"),
+    "aiohttp.web": ("relay.web", "relay.testing", "client.conformance"),
     "aiohttp": ("relay.web", "relay.testing", "relay.adapters", "client"),
     "aiosqlite": ("relay.adapters",),
     "sqlite3": ("relay.adapters",),
     "asyncpg": ("relay.adapters",),
     "sqlcipher3": ("client.store",),
-    "nacl": ("crypto.primitives", "relay.session", "relay.wire", "relay.adapters"),
-    "cryptography": ("crypto.primitives", "crypto.web_push", "relay.adapters"),
+    "nacl": ("crypto.primitives", "relay.session", "relay.wire", "relay.adapters", "client.conformance"),
+    "cryptography": ("crypto.primitives", "crypto.web_push", "relay.adapters", "client.conformance"),
     "h2": ("relay.adapters.push",),
 }
 
@@ -100,6 +100,9 @@ def breaches(module: str, imported: str) -> list[str]:
         if is_under(imported, library) and not any(is_under(module, place) for place in allowed):
             wrong.append(f"only {', '.join(allowed)} may import {library}")
     here, there = module.split("."), imported.split(".")
+    ours = there[0] in ("relay", "crypto", "client")
+    if ours and is_under(module, "client.conformance") != is_under(imported, "client.conformance"):
+        wrong.append("the conformance kit shares nothing with what it tests")
     if here[0] == "relay":
         if there[0] in ("crypto", "client"):
             wrong.append("the relay imports neither crypto nor the client")
@@ -151,6 +154,9 @@ def test_every_room_of_the_relay_has_its_arrows():
         ("client.inbox", "relay.services.mailbox"),
         ("client.inbox", "relay"),
         ("client.inbox", "sqlcipher3"),
+        ("client.inbox", "client.conformance.wire"),
+        ("client.conformance.device", "crypto.keys"),
+        ("client.conformance.device", "client.links"),
     ],
 )
 def test_the_rule_sees_a_forbidden_import(module, imported):

@@ -1,0 +1,31 @@
+"""The cases for a relay, a chapter a file."""
+
+from . import (
+    authentication,
+    blobs,
+    delivery,
+    frames,
+    http,
+    logs,
+    operator,
+    prekeys,
+    push,
+    registration,
+    transparency,
+)
+from .suite import SUITE
+
+__all__ = [
+    "SUITE",
+    "authentication",
+    "blobs",
+    "delivery",
+    "frames",
+    "http",
+    "logs",
+    "operator",
+    "prekeys",
+    "push",
+    "registration",
+    "transparency",
+]

@@ -1,0 +1,87 @@
+"""`tokenim-conformance`: the command."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from .case import LEVELS
+from .report import Failed, Result, closing_line, write_json
+
+USAGE: Final = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Whether a relay, or a client, does what the TokenIM protocol says."""
+
+
+@main.command()
+@click.argument("url", required=False)
+@click.option("--invite", metavar="LINK", help="An invite for members with uses to spare: a few hundred.")
+@click.option("--admin", metavar="URL", default="", help="Its operators' listener: for the level operator.")
+@click.option("--admin-invite", metavar="LINK", help="An invite with the role admin and uses to spare.")
+@click.option(
+    "--level", "levels", multiple=True, type=click.Choice(LEVELS), help="Only this level; repeatable."
+)
+@click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the report into this file, too.")
+@click.option("--list", "listed", is_flag=True, help="Print the cases, and run none.")
+def relay(
+    url: str | None,
+    invite: str | None,
+    admin: str,
+    admin_invite: str | None,
+    levels: tuple[str, ...],
+    only: tuple[str, ...],
+    file: Path | None,
+    listed: bool,
+) -> None:
+    """Try the relay at URL from outside. It gets accounts by the invite, and they stay: use one that is for tests."""
+    from .cases import SUITE
+    from .relay import parse_invite
+    from .relay_suite import run_relay
+
+    if listed:
+        for case in SUITE.cases.values():
+            click.echo(f"{case.level:<9} {case.case_id:<44} {case.about}")
+        return
+    if unknown := set(only) - SUITE.cases.keys():
+        _fail(f"there is no case {', '.join(sorted(unknown))}: --list prints them")
+    if url is None or invite is None:
+        _fail("URL and --invite are needed (see `tokenim-conformance relay --help`)")
+    try:
+        parsed = parse_invite(invite)
+        parsed_admin = None if admin_invite is None else parse_invite(admin_invite)
+    except ValueError as error:
+        _fail(str(error))
+    if parsed.origin != url.rstrip("/"):
+        _fail(f"the invite is of {parsed.origin}, not of {url}")
+    try:
+        results = asyncio.run(
+            run_relay(
+                parsed, _tell, admin=admin.rstrip("/"), admin_invite=parsed_admin, levels=levels, only=only
+            )
+        )
+    except Failed as failure:
+        _fail(str(failure))
+    _end(results, url, file)
+
+
+def _tell(result: Result) -> None:
+    if result.outcome != "not claimed":
+        click.echo(result.line())
+
+
+def _end(results: list[Result], of: str, file: Path | None) -> NoReturn:
+    if file is not None:
+        write_json(results, of, file)
+    click.echo(closing_line(results))
+    sys.exit(any(result.outcome == "failed" for result in results))
+
+
+def _fail(line: str) -> NoReturn:
+    click.echo(f"tokenim-conformance: {line}", err=True)
+    sys.exit(USAGE)

@@ -1,0 +1,41 @@
+"""All cases for a relay, and a run of them."""
+
+from collections.abc import Callable, Sequence
+
+import aiohttp
+
+from .cases import SUITE
+from .relay import Invite, Relay, open_relay
+from .report import Failed, Result
+from .runner import run
+
+
+async def run_relay(
+    invite: Invite,
+    tell: Callable[[Result], None],
+    *,
+    admin: str = "",
+    admin_invite: Invite | None = None,
+    levels: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> list[Result]:
+    """The results; raises Failed if there is no relay to try. Without `levels`: all that the relay claims."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=70)) as session:
+        try:
+            relay = await open_relay(session, invite, admin, admin_invite)
+        except aiohttp.ClientError as error:
+            raise Failed(f"the relay at {invite.origin} is not reached: {error}") from error
+        claimed = frozenset(levels) if levels else _claims(relay)
+        chosen = [SUITE.cases[name] for name in only] if only else list(SUITE.cases.values())
+        results = []
+        async for result in run(chosen, relay, claimed):
+            tell(result)
+            results.append(result)
+    return results
+
+
+def _claims(relay: Relay) -> frozenset[str]:
+    """Core, groups and media are for every relay; push where its document offers a kind, operator where a link was given."""
+    push = {"push"} if (relay.document.get("push") or {}).get("kinds") else set()
+    return frozenset({"core", "groups", "media"} | push | ({"operator"} if relay.admin else set()))

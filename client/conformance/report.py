@@ -1,0 +1,55 @@
+"""What a run found: a line for a case, and at the end how many passed, failed, or were not claimed."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+Outcome: TypeAlias = Literal["passed", "failed", "not claimed"]
+_WIDTH: Final = 44
+
+
+class Failed(Exception):
+    """What is tested does not do what the document says: what was sent, what was expected, what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Of one case: `proves` are ids of docs/protocol.md, `why` says what went wrong, empty unless it failed."""
+
+    case: str
+    level: str
+    proves: tuple[str, ...]
+    outcome: Outcome
+    seconds: float
+    why: str = ""
+
+    def line(self) -> str:
+        """For a person."""
+        told = f"{self.outcome:<11}  {self.case:<{_WIDTH}} {self.seconds:6.2f} s"
+        return f"{told}\n             {self.why}" if self.why else told
+
+
+def closing_line(results: Sequence[Result]) -> str:
+    """The last line of a report."""
+    counts = dict.fromkeys(("passed", "failed", "not claimed"), 0)
+    for result in results:
+        counts[result.outcome] += 1
+    return f"{counts['passed']} passed, {counts['failed']} failed, {counts['not claimed']} not claimed"
+
+
+def write_json(results: Sequence[Result], of: str, file: Path) -> None:
+    """The same for programs: `of` is what was tested."""
+    cases = [
+        {
+            "id": result.case,
+            "level": result.level,
+            "proves": list(result.proves),
+            "outcome": result.outcome,
+            "seconds": round(result.seconds, 3),
+            "why": result.why,
+        }
+        for result in results
+    ]
+    file.write_text(json.dumps({"of": of, "cases": cases}, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,44 @@
+"""Runs cases one after another, each within its time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, TypeVar
+
+import aiohttp
+
+from .case import Case
+from .report import Failed, Outcome, Result
+
+WITHIN_SECONDS: Final = 60.0
+Subject = TypeVar("Subject")
+
+
+async def run(
+    cases: Iterable[Case[Subject]], subject: Subject, claimed: frozenset[str]
+) -> AsyncIterator[Result]:
+    """The result of each; what is of a level that is not claimed is not run."""
+    for case in cases:
+        if case.level not in claimed:
+            yield Result(case.case_id, case.level, case.proves, "not claimed", 0.0)
+            continue
+        began = time.monotonic()
+        why = await _why_not(case, subject)
+        outcome: Outcome = "failed" if why else "passed"
+        yield Result(case.case_id, case.level, case.proves, outcome, time.monotonic() - began, why)
+
+
+async def _why_not(case: Case[Subject], subject: Subject) -> str:
+    try:
+        async with asyncio.timeout(WITHIN_SECONDS):
+            await case.body(subject)
+    except Failed as failure:
+        return str(failure)
+    except TimeoutError:
+        return f"it did not come to its end within {WITHIN_SECONDS:g} s"
+    except (aiohttp.ClientError, ConnectionError) as error:
+        return f"the connection failed: {type(error).__name__}: {error}"
+    except (LookupError, ValueError, TypeError) as error:
+        # What came has not the shape that the document gives it; a defect of the kit would look the same.
+        return f"what came is not of the shape that the document says: {type(error).__name__}: {error}"
+    return ""

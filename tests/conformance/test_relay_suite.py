@@ -1,0 +1,79 @@
+"""`tokenim-conformance relay` as who runs a relay types it: our own does all that the document demands."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.relay_process import run, serving
+
+KIT = [sys.executable, "-c", "from client.conformance.cli import main; main()", "relay"]
+
+
+def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*KIT, *arguments], check=False, capture_output=True, text=True, timeout=170)
+
+
+@pytest.mark.timeout(180)
+def test_our_relay_passes_every_case_of_every_level(tmp_path):
+    with serving(
+        tmp_path / "relay", "--admin-listen", "127.0.0.1:0", TOKENIM_RELAY_PUSH__WEBHOOK="true"
+    ) as relay:
+        links = [
+            run(
+                "invite", "create", "--data", str(tmp_path / "relay"), "--uses", "500", "--role", role
+            ).stdout.strip()
+            for role in ("member", "admin")
+        ]
+        report = tmp_path / "report.json"
+        done = kit(
+            *(relay.url, "--invite", links[0], "--admin", relay.admin_url, "--admin-invite", links[1]),
+            *("--json", str(report)),
+        )
+        alone = kit(
+            relay.url,
+            "--invite",
+            links[0],
+            "--level",
+            "media",
+            "--case",
+            "blob-ranges",
+            "--case",
+            "auth-signed",
+        )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    passed = re.fullmatch(r"(\d+) passed, 0 failed, 0 not claimed", done.stdout.splitlines()[-1])
+    told = json.loads(report.read_text())
+    assert int(passed[1]) == len(told["cases"]) > 80
+    assert {case["outcome"] for case in told["cases"]} == {"passed"}
+    assert alone.stdout.splitlines()[-1] == "1 passed, 0 failed, 1 not claimed"
+    assert alone.returncode == 0
+
+
+def test_what_cannot_be_tried_is_told_in_one_line():
+    link = "http://127.0.0.1:9/invite#v1." + "A" * 64
+    for arguments, told in (
+        (("http://127.0.0.1:9", "--invite", link), "the relay at http://127.0.0.1:9 is not reached"),
+        (
+            ("http://127.0.0.1:8", "--invite", link),
+            "the invite is of http://127.0.0.1:9, not of http://127.0.0.1:8",
+        ),
+        (("http://127.0.0.1:9", "--invite", "hello"), "an invite link is ORIGIN/invite#v1.…"),
+        (("http://127.0.0.1:9", "--invite", link, "--case", "nonsense"), "there is no case nonsense"),
+        ((), "URL and --invite are needed"),
+    ):
+        done = kit(*arguments)
+        assert done.returncode == 2, done.stdout
+        assert done.stderr.startswith(f"tokenim-conformance: {told}"), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_list_says_of_each_case_what_it_tries():
+    done = kit("--list")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert len(lines) > 80
+    assert {line.split()[0] for line in lines} == {"core", "groups", "media", "push", "operator"}
