@@ -100,9 +100,10 @@ class Flow:
             answers = [one.refused(refusal) if isinstance(one, Permitted) else one for one in judged]
         else:
             answers = [one.accepted() if isinstance(one, Permitted) else one for one in judged]
-        for answer in answers:
-            if isinstance(answer, Refused):
-                self._figures.add("refused_total", label=answer.code)
+        if refusal is not None or len(permitted) < len(judged):
+            for answer in answers:
+                if isinstance(answer, Refused):
+                    self._figures.add("refused_total", label=answer.code)
         session.put_all([encode_frame(answer) for answer in answers])
         self._wakeup.announce(
             [(one.submission, one.appended) for one in permitted if one.appended is not None]

@@ -3,6 +3,7 @@
 Knows no sender of a sealed envelope: a grant opens a mailbox, whoever shows it. docs/protocol.md, "Delivery", 1 to 3 and 8.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final, TypeAlias, cast
@@ -308,18 +309,20 @@ class Mailboxes:
 
     def _count(self, durable: Sequence[Permitted]) -> None:
         """What was stored anew, and what the store did not take: for all of a message at once."""
-        new: dict[str, int] = {}
+        sizes: list[int] = []
         for one in durable:
-            submission, appended = one.submission, one.appended
+            ciphertexts, appended = one.submission.ciphertexts, one.appended
             if appended is None:
                 continue
-            for (_, index), sequence in zip(submission.targets, appended.sequences, strict=True):
+            if appended.outcomes == STORED:  # of one target, as most have
+                if appended.sequences[0]:
+                    sizes.append(len(ciphertexts[one.submission.targets[0][1]]))
+                continue
+            for (_, index), sequence in zip(one.submission.targets, appended.sequences, strict=True):
                 if sequence:
-                    label = size_class(len(submission.ciphertexts[index]))
-                    new[label] = new.get(label, 0) + 1
-            if appended.outcomes != STORED:
-                self._count_refused((appended.outcomes,))
-        for label, count in new.items():
+                    sizes.append(len(ciphertexts[index]))
+            self._count_refused((appended.outcomes,))
+        for label, count in Counter(map(size_class, sizes)).items():
             self._figures.add("accepted_total", count, label=label)
 
     def _count_refused(self, told: Iterable[Iterable[Outcome | None]]) -> None:

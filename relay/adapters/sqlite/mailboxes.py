@@ -82,7 +82,12 @@ class SqliteMailboxes:
 
     async def append(self, submissions: Sequence[Submission], *, now_ms: int) -> AppendResult:
         """Store what these say, in one commit."""
-        digests = [[_digest(each) for each in submission.ciphertexts] for submission in submissions]
+        digests = [
+            (_digest(submission.ciphertexts[0]),)  # as a rule there is one
+            if len(submission.ciphertexts) == 1
+            else tuple(map(_digest, submission.ciphertexts))
+            for submission in submissions
+        ]
         call = Append(result=_NOTHING, submissions=submissions, digests=digests, now_ms=now_ms)
         self._queue()
         self._waiting.appends.append(call)
