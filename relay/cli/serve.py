@@ -15,6 +15,9 @@ import click
 
 from .options import config_option, data_option, fail, json_option, loaded, settings_of
 
+YOUNG_OBJECTS = 10_000
+"""So many new objects before the youngest are looked at, not 700: what a group of envelopes is made of is gone by then."""
+
 if TYPE_CHECKING:
     from relay.adapters.data_folder import DataFolder
     from relay.app import Relay
@@ -81,6 +84,7 @@ async def _serve(
         sys.stdout.flush()
         gc.collect()
         gc.freeze()  # what is there for good is never looked at again: collections stay short
+        gc.set_threshold(YOUNG_OBJECTS)
         reloading = asyncio.create_task(_reload_when_told(relay, hang_up, load))
         try:
             await _until_told_or_broken(stop, relay.services.store.failed)
