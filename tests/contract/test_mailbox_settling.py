@@ -1,5 +1,6 @@
 """How envelopes leave a mailbox: acknowledged, expired, removed, quarantined; on every adapter."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -227,6 +228,24 @@ async def test_more_gaps_than_fit_on_a_page_come_in_order_with_what_stands_betwe
         assert len(found.items) <= 3
         after, more = seen[-1], found.more
     assert seen == list(range(1, 19))
+
+
+async def test_acknowledgements_that_overlap_take_each_envelope_off_once(store: Store) -> None:
+    anna, bert = await new_device(store, "anna"), await new_device(store, "bert")
+    for number in range(8):
+        await send(store, submission(number, anna, body=bytes(100)), submission(number, bert, body=bytes(7)))
+    await asyncio.gather(
+        store.mailboxes.ack(anna, up_to=3, also=(2, 5)),
+        store.mailboxes.ack(anna, up_to=2, also=(5, 7)),
+        store.mailboxes.ack(bert, up_to=1),
+        store.mailboxes.ack(anna, up_to=4, also=(4,)),
+    )
+    assert await sequences(store, anna) == [6, 8]
+    states = [await store.mailboxes.state(device) for device in (anna, bert)]
+    assert [(state.envelopes, state.bytes) for state in states] == [(2, 200), (7, 49)]
+    levels = await send(store, submission("more", anna, body=bytes(1)))
+    assert levels.appended[0].sequences == (9,)
+    assert (await store.mailboxes.state(anna)).bytes == 201
 
 
 async def test_single_acknowledgements_take_what_they_name_out_of_gaps(store: Store) -> None:

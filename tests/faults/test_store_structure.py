@@ -212,6 +212,42 @@ async def test_f7_a_damaged_ciphertext_is_never_given_out(tmp_path: Path, shared
         assert (answer.outcomes, answer.sequences) == ((Outcome.STORED,), (0,))
 
 
+async def test_f11_a_merge_that_fails_forgets_no_record_and_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wishes(start: int, body: bytes = b"body") -> list[Submission]:
+        return [
+            Submission(number.to_bytes(16, "big"), 1_000, (body,), ((device, 0),))
+            for number in range(start, start + 1_000)
+        ]
+
+    async def fails(_transaction: Transaction) -> None:
+        raise LookupError("a bug")
+
+    async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0) as store:
+        device, records = await new_device(store, "anna"), store.mailboxes._records
+        whole = records._merge_slice
+        with monkeypatch.context() as patched:
+            # The second slice of each merge fails.
+            patched.setattr(
+                records,
+                "_merge_slice",
+                lambda keys, last: fails if keys[0] != min(records.merging) else whole(keys, last),
+            )
+            for start in range(0, MERGE_AT + 2_000, 1_000):
+                await store.mailboxes.append(wishes(start), now_ms=NOW_MS)
+                await store.mailboxes.ack(device, up_to=start + 1_000)
+        for start in (0, 3_000, MERGE_AT):
+            result = await store.mailboxes.append(wishes(start, b"changed"), now_ms=NOW_MS)
+            assert {each.outcomes[0] for each in result.appended} == {Outcome.CONFLICT}
+        await store.mailboxes.append(wishes(MERGE_AT + 2_000), now_ms=NOW_MS)
+        for _ in range(MERGE_AT // SLICE_ROWS + 3):
+            await store.invites.remove_expired(now_ms=NOW_MS, limit=1)
+        ((merged,),) = await store._reader.rows("SELECT count(*) FROM records")
+        assert merged >= MERGE_AT
+        assert (records.merging, len(records.recent) < 3_000) == ({}, True)
+
+
 async def test_f11_records_are_merged_and_found_afterwards_and_after_a_restart(tmp_path: Path) -> None:
     def wish(number: int, device: bytes, body: bytes = b"body") -> Submission:
         return Submission(number.to_bytes(16, "big"), 1_000, (body,), ((device, 0),))
