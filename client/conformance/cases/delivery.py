@@ -172,6 +172,10 @@ async def ahead(relay: Relay) -> None:
         await reader.expect(CAUGHT_UP)
         await reader.send([ACK, 1_000])
         await reader.closed(4007, refusal="sequence_ahead")
+    async with resumed(ann) as reader:
+        await reader.expect(CAUGHT_UP)
+        await reader.send([ACK, 0, [1_000]])
+        await reader.closed(4007, refusal="sequence_ahead")
     async with anonymous(ann) as writer:
         await writer.send(envelope(ann, ciphertext))
         await outcome(writer, STORED)

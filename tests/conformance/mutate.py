@@ -1,0 +1,171 @@
+"""Breaks relay and client on purpose, and looks whether the conformance kit sees it: python -m tests.conformance.mutate
+
+Each file of mutations/ is a patch with a head: what is broken (`subject`: relay or client), the `case` that has to see it, the
+`chapter` of docs/protocol.md, the `fault` in words. The case runs against what is whole first, and has to pass; then, alone,
+against what the patch made, and has to fail. A patch that does not apply, and a relay that does not start, fail the run.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.relay_process import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("relay", "client", "crypto")
+PATCHES = Path(__file__).with_name("mutations")
+_HEAD = re.compile(r"^(subject|case|chapter|fault): (.+)$")
+_CAUGHT = "0 passed, 1 failed, 0 not claimed"
+
+
+class Broken(Exception):
+    """The run itself cannot go on; the words say why."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One patch, by its head."""
+
+    file: Path
+    subject: str
+    case: str
+    chapter: str
+    fault: str
+
+
+def read_mutation(file: Path) -> Mutation:
+    """Raises Broken for a head that is not whole."""
+    head = dict(match.groups() for line in file.read_text().splitlines()[:6] if (match := _HEAD.match(line)))
+    try:
+        return Mutation(file, head["subject"], head["case"], head["chapter"], head["fault"])
+    except KeyError as error:
+        raise Broken(f"{file.name}: its head lacks {error}") from error
+
+
+def copy_tree(into: Path) -> None:
+    """What can be patched."""
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, into / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def patch(tree: Path, mutation: Mutation, *flags: str) -> None:
+    """Apply it; raises Broken."""
+    done = subprocess.run(
+        ["git", "apply", *flags, str(mutation.file)], cwd=tree, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Broken(f"{mutation.file.name} does not apply: {done.stderr.strip()}")
+
+
+@contextmanager
+def serving(tree: Path, data: Path) -> Iterator[list[str]]:
+    """The relay of this tree; what the kit's command needs to try it."""
+    command = [sys.executable, "-c", "from relay.cli import main; main()"]
+    settings = {"TOKENIM_RELAY_PUSH__WEBHOOK": "true", "TOKENIM_RELAY_SHED__LOOP_LATE_MS": "60000"}
+    process = subprocess.Popen(
+        [*command, "serve", "--data", str(data), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+        cwd=tree,
+        env=environment(**settings),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=(data.parent / "relay.log").open("w"),
+    )
+    try:
+        said = dict(_words(process.stdout, until="ready"))
+        if "ready" not in said:
+            raise Broken(f"the relay did not start: {(data.parent / 'relay.log').read_text()[-500:]}")
+        links = [
+            subprocess.run(
+                [*command, "invite", "create", "--data", str(data), "--uses", "500", "--role", role],
+                cwd=tree,
+                env=environment(),
+                text=True,
+                capture_output=True,
+                check=True,
+            ).stdout.strip()
+            for role in ("member", "admin")
+        ]
+        yield [said["ready"], "--invite", links[0], "--admin", said["admin"], "--admin-invite", links[1]]
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _words(lines: Iterable[str] | None, *, until: str) -> Iterator[tuple[str, str]]:
+    for line in lines or ():
+        name, _, rest = line.strip().partition(" ")
+        yield name, rest
+        if name == until:
+            return
+
+
+def kit(*arguments: str) -> tuple[str, str]:
+    """The last line of a run of the whole kit, and all that it said."""
+    command = [sys.executable, "-c", "from client.conformance.cli import main; main()", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    told = done.stdout.splitlines()
+    return (told[-1] if told else ""), done.stdout + done.stderr
+
+
+def try_relay(tree: Path, folder: Path, cases: Sequence[str]) -> tuple[str, str]:
+    """The kit's last line about the relay of this tree, by these cases alone."""
+    with serving(tree, folder / "data") as arguments:
+        return kit("relay", *arguments, *(word for case in cases for word in ("--case", case)))
+
+
+TRIALS = {"relay": try_relay}
+"""How what is broken is tried, by its name in the head of a patch."""
+
+
+def run(mutations: Sequence[Mutation]) -> list[Mutation]:
+    """Those that were caught; prints a line for each. Raises Broken."""
+    caught = []
+    with tempfile.TemporaryDirectory(prefix="tokenim-mutations-") as name:
+        tree, folder = Path(name, "tree"), Path(name)
+        copy_tree(tree)
+        for subject, attempt in TRIALS.items():
+            cases = sorted({each.case for each in mutations if each.subject == subject})
+            if not cases:
+                continue
+            last, told = attempt(tree, folder, cases)
+            if last != f"{len(cases)} passed, 0 failed, 0 not claimed":
+                raise Broken(f"without a patch not all cases pass:\n{told}")
+        for mutation in mutations:
+            patch(tree, mutation)
+            last, told = TRIALS[mutation.subject](tree, folder, [mutation.case])
+            patch(tree, mutation, "-R")
+            if last == _CAUGHT:
+                caught.append(mutation)
+            print(f"{'caught' if last == _CAUGHT else 'MISSED':<7} {mutation.subject}: {mutation.fault}")
+            print(f"        {mutation.chapter}; {mutation.case}")
+            if last != _CAUGHT:
+                print(told)
+    return caught
+
+
+def main() -> int:
+    """0 only if each is caught."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="those whose file's name holds this")
+    arguments = parser.parse_args()
+    try:
+        files = [file for file in sorted(PATCHES.glob("*.patch")) if arguments.only in file.name]
+        mutations = [read_mutation(file) for file in files]
+        caught = run(mutations)
+    except Broken as failure:
+        print(f"the run itself is broken: {failure}", file=sys.stderr)
+        return 1
+    print(f"{len(caught)} of {len(mutations)} caught")
+    return 0 if mutations and len(caught) == len(mutations) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The mutations themselves: each has a whole head, applies, and names a case that there is. `make mutations` runs them."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from client.conformance.cases import SUITE
+from tests.conformance.mutate import PATCHES, ROOT, TRIALS, Broken, copy_tree, patch, read_mutation
+
+FILES = sorted(PATCHES.glob("*.patch"))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    into = tmp_path_factory.mktemp("tree")
+    copy_tree(into)
+    return into
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_mutation_applies_and_names_its_case_and_chapter(file, tree):
+    mutation = read_mutation(file)
+    assert mutation.subject in TRIALS
+    if mutation.subject == "relay":
+        assert mutation.case in SUITE.cases
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs/protocol.md").read_text(), re.MULTILINE)
+    assert mutation.chapter in headings
+    patch(tree, mutation)
+    patch(tree, mutation, "-R")
+
+
+def test_no_case_sees_all_and_a_patch_that_does_not_apply_is_told(tree, tmp_path):
+    assert max(Counter(read_mutation(file).case for file in FILES).values()) == 1
+    stale = tmp_path / "stale.patch"
+    stale.write_text(FILES[0].read_text().replace("\n-", "\n-x"))
+    with pytest.raises(Broken, match="does not apply"):
+        patch(tree, read_mutation(stale))
+    stale.write_text("subject: relay\ncase: x\n")
+    with pytest.raises(Broken, match="lacks 'chapter'"):
+        read_mutation(stale)
