@@ -26,6 +26,7 @@ ANSWERS = {
     "failing": (500, {}),
     "refusing": (403, {}),
     "redirect": (307, {}),
+    "with a cookie": (201, {"Set-Cookie": "who=you; Path=/"}),
 }
 
 

@@ -42,6 +42,7 @@ class Door:
 
     async def register(self, wakeups: Wakeups) -> None:
         """Be woken here. Raises what Wakeups.register raises."""
+        self._check = None
         token = await wakeups.register("webhook", self._url)
         self._check = wakeups.webhook(self._url, token)
 
@@ -72,7 +73,9 @@ class Door:
         time_ms = int(given.get("tokenim-time", "0"))
         signature = decode_bytes(given.get("tokenim-signature", ""))
         now_ms = self._system.now_ms()
-        if self._check is None or not self._check.is_wakeup(body, time_ms, signature, now_ms=now_ms):
+        if self._check is None:
+            return "503 Service Unavailable"  # the relay knows the token before this does
+        if not self._check.is_wakeup(body, time_ms, signature, now_ms=now_ms):
             return "404 Not Found"  # what is registered no more is told so, and removed
         self.knocked.set()
         return "204 No Content"

@@ -103,6 +103,8 @@ class Push:
         await self._store.register(made)
         self._book.forget(device_id)
         self._book.know(made)
+        # What woke it at its old place may not have arrived: who registers does not always come.
+        self._book.look_later(device_id, LEFT_SECONDS)
         return made.token
 
     async def unregister(self, device_id: bytes) -> None:
@@ -216,8 +218,8 @@ class Push:
 
     def _start(self, device_id: bytes, lane: Lane) -> None:
         begun = self._book.begun.get(device_id)
-        if begun is None or begun.is_sending or begun.sent_at_ms is not None:
-            return
+        if begun is None or not begun.may_start:
+            return  # what stood here was another one
         begun.is_sending = True
         lane.active += 1
         task = asyncio.create_task(self._send(device_id, begun, lane), name="push")
@@ -293,7 +295,7 @@ class Push:
         if answer.outcome is Outcome.SENT:
             self._book.sent(device_id, begun)
         elif answer.outcome is Outcome.REFUSED:
-            self._drop(device_id, kind)
+            self._drop(device_id, begun)
         else:
             self._again(device_id, begun, answer.retry_after_s)
 
@@ -302,14 +304,14 @@ class Push:
         begun.attempts += 1
         wait = max(back_off_seconds(begun.attempts), retry_after_s or 0.0)
         if self._clock.now_ms() + wait * 1_000 > begun.begun_at_ms + limits.PUSH_SECONDS * 1_000:
-            self._drop(device_id, begun.known.kind)
+            self._drop(device_id, begun)
             return
         self._figures.add("push_retried_total", label=begun.known.kind)
         self._book.schedule(device_id, begun, wait)
 
-    def _drop(self, device_id: bytes, kind: PushKind) -> None:
-        self._figures.add("push_dropped_total", label=kind)
-        self._book.end(device_id)
+    def _drop(self, device_id: bytes, begun: Begun) -> None:
+        self._figures.add("push_dropped_total", label=begun.known.kind)
+        self._book.give_up(device_id, begun)
 
     async def stop(self) -> None:
         """What is on its way is given up, and stands in the outbox for the next start."""

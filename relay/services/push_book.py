@@ -20,6 +20,8 @@ from .push_lanes import back_off_seconds, lane_of
 
 KEPT_SECONDS: Final = 86_400
 """So long push services keep a wakeup; after that a new cause begins another one."""
+GIVEN_UP_SECONDS: Final = 4_096.0
+"""As long as between two tries of one that fails."""
 PAGE_ROWS: Final = 500
 
 
@@ -42,6 +44,8 @@ class Begun:
     due: float = inf
     attempts: int = 0
     sent_at_ms: int | None = None
+    rests_until: float | None = None
+    """A monotonic time in seconds: it was given up, and until then nothing tries again."""
     is_sending: bool = False
     only_if_waiting: bool = False
     """It hangs on what its mailbox holds when it is due; it stands in no outbox."""
@@ -49,7 +53,12 @@ class Begun:
     @property
     def is_under_way(self) -> bool:
         """Whether no service has taken it yet."""
-        return self.sent_at_ms is None and not self.only_if_waiting
+        return self.sent_at_ms is None and self.rests_until is None and not self.only_if_waiting
+
+    @property
+    def may_start(self) -> bool:
+        """Whether its time has come, and it is not on its way already."""
+        return self.due == inf and not self.is_sending and (self.is_under_way or self.only_if_waiting)
 
 
 class PushBook:
@@ -97,7 +106,9 @@ class PushBook:
             self.schedule(device_id, made, seconds)
 
     def _is_lost(self, begun: Begun) -> bool:
-        """Whether it was sent so long ago that the service keeps it no more."""
+        """Whether it was sent so long ago that the service keeps it no more, or given up so long ago that another try is fair."""
+        if begun.rests_until is not None:
+            return self._clock.monotonic_seconds() >= begun.rests_until
         sent_at_ms = begun.sent_at_ms
         return sent_at_ms is not None and self._clock.now_ms() >= sent_at_ms + KEPT_SECONDS * 1_000
 
@@ -118,6 +129,15 @@ class PushBook:
         begun.sent_at_ms = self._clock.now_ms()
         self._put(device_id, begun)
         self.note(device_id)
+
+    def give_up(self, device_id: bytes, begun: Begun) -> None:
+        """Nobody will wake it: it stands in the outbox no more.
+
+        A new cause begins another one, but not at once: each message would be a request to a service that said no.
+        """
+        self.end(device_id)
+        begun.rests_until = self._clock.monotonic_seconds() + GIVEN_UP_SECONDS
+        self._put(device_id, begun)
 
     def _put(self, device_id: bytes, begun: Begun) -> None:
         self.begun[device_id] = begun
@@ -197,11 +217,14 @@ class PushBook:
         """
         while self._changed or self._ended:
             changed, ended = _taken(self._changed), _taken(self._ended)
+            rows = tuple(self._rows(changed))
+            if not (rows or ended):
+                continue  # what hangs on a look stands in no outbox
             try:
-                await self._store.note(tuple(self._rows(changed)), tuple(ended))
+                await self._store.note(rows, tuple(ended))
             except RelayError:
                 self._changed |= changed & self.begun.keys()
-                self._ended |= ended - self.begun.keys()
+                self._ended |= ended - self._changed
                 raise
 
     def _rows(self, device_ids: Iterable[bytes]) -> Iterator[PendingWakeup]:

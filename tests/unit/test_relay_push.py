@@ -148,9 +148,58 @@ async def test_f20_a_failing_service_is_tried_again_by_powers_of_eight_and_given
         assert scene.figures.value("push_dropped_total", "webhook") == 1
         assert scene.figures.value("push_retried_total", "webhook") == 8
         scene.pusher.answers = [SENT]
+        await scene.let_pass(4_200)
         await scene.message(phone)
         await scene.let_pass(1_000)
         assert scene.figures.value("push_sent_total", "webhook") == 1
+
+
+@pytest.mark.parametrize(
+    "no", [PushAnswer(Outcome.REFUSED, "bad_request"), PushAnswer(Outcome.RETRY, "busy", 86_400.0)]
+)
+async def test_f20_messages_are_not_so_many_requests_to_a_service_that_said_no(no: PushAnswer) -> None:
+    async with open_scene(FakePusher(answers=[no])) as scene:
+        phone, _ = await scene.device("phone")
+        for _ in range(20):
+            await scene.message(phone, urgent=True)
+            await scene.gathered()
+        assert len(scene.pusher.pushed) == 1
+        assert await scene.outbox() == []
+        assert scene.figures.value("push_dropped_total", "webhook") == 1
+        assert scene.log.getvalue().count("push_refused") <= 1
+        await scene.let_pass(4_200)
+        assert len(scene.pusher.pushed) == 1  # a cause is needed
+        await scene.message(phone)
+        await scene.gathered()
+        assert len(scene.pusher.pushed) == 2
+        # Who comes, or registers at another place, is woken there for the next one.
+        holder = scene.comes(phone)
+        await scene.store.mailboxes.ack(phone, up_to=21)
+        scene.wakeup.release(phone, holder)
+        await scene.message(phone)
+        await scene.gathered()
+        assert len(scene.pusher.pushed) == 3
+        await scene.register(phone, "https://other.example/")
+        await scene.message(phone)
+        await scene.gathered()
+        assert scene.pusher.pushed[-1][0] == "https://other.example/"
+
+
+async def test_who_registers_anew_is_woken_for_what_waits_unless_it_comes() -> None:
+    """An app whose place changes at its push service tells it in the background, and may be stopped before it fetches."""
+    async with open_scene(FakePusher(answers=[FAILING])) as scene:
+        phone, _ = await scene.device("phone")
+        tablet, _ = await scene.device("tablet")
+        await scene.message(phone, tablet)
+        await scene.gathered()
+        scene.pusher.answers, scene.pusher.pushed = [SENT], []
+        token = await scene.register(phone, "https://new.example/")
+        await scene.register(tablet, "https://new.example/")
+        await scene.store.mailboxes.ack(tablet, up_to=1)
+        await scene.let_pass(15)
+        assert scene.pusher.pushed == []
+        await scene.let_pass(10)
+        assert scene.pusher.pushed == [("https://new.example/", token, False)]
 
 
 async def test_f20_the_service_says_when_and_the_relay_waits_so_long() -> None:
@@ -279,7 +328,9 @@ def test_the_pause_grows_and_one_answer_ends_it() -> None:
         now = lane.paused_until
         assert lane.room(now, 8) == 1
     assert pauses == [30, 60, 120, 240, 480, 600, 600, 600]
-    lane.answered()
+    lane.failed(now)
+    assert lane.room(now, 8) == 0
+    lane.answered()  # one that was on its way when the others failed
     assert lane.room(now, 8) == 8
     assert [back_off_seconds(n) for n in range(1, 8)] == [1, 8, 64, 512, 4_096, 4_096, 4_096]
     assert lane_of(PushAddress("apns", "ab" * 32)) == "apns"

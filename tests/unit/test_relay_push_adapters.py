@@ -178,3 +178,15 @@ async def test_nothing_is_opened_where_nothing_is_switched_on() -> None:
         assert services.pushers == ()
         assert services.vapid_key == b""
     await Outward(ManualClock(NOW_MS)).close()
+
+
+async def test_what_a_service_wants_to_be_told_again_is_not_kept() -> None:
+    """A cookie would tie the wakeups of one device to those of others at the same host."""
+    async with open_push_service() as service, opened(service, allow_hosts=("localhost",)) as services:
+        service.answer = "with a cookie"
+        url = service.url.replace("127.0.0.1", "localhost")  # no library keeps the cookies of an address
+        pusher = next(one for one in services.pushers if one.kind == "webhook")
+        for _ in range(2):
+            answer = await pusher.push(PushAddress("webhook", f"{url}/sub"), TOKEN, False)
+            assert answer.outcome is Outcome.SENT
+        assert [received.headers.get("Cookie") for received in service.received] == [None, None]

@@ -196,6 +196,19 @@ async def test_e9_a_host_is_allowed_by_its_name_and_port_and_no_other() -> None:
         assert (trap.reached, other.reached) == (1, 0)
 
 
+async def test_e9_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look names up itself, where nothing guards what they lead to."""
+    async with open_trap() as trap, open_trap() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv(name.upper(), f"http://127.0.0.1:{proxy.port}")
+        outward = Outward(ManualClock(NOW_MS), ("127.0.0.1",))
+        assert (await outward.post(f"http://127.0.0.1:{trap.port}/", {}, b"")).outcome is Outcome.SENT
+        assert await outward.post("https://localhost/", {}, b"") == FORBIDDEN
+        await outward.close()
+        assert (trap.reached, proxy.reached) == (1, 0)
+
+
 @pytest.mark.parametrize(
     "wrong", ["https://push.lan", "push.lan/path", "", "a@b", "push.lan:x", "push.lan:0"]
 )

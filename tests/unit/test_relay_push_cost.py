@@ -86,7 +86,7 @@ async def test_a_fan_out_is_remembered_at_once_and_written_in_pages(monkeypatch:
         monkeypatch.setattr(scene.store.pushes, "note", counted)
         await scene.message(*devices)
         book = scene.push._book
-        assert (len(book.begun), pages) == (0, [])
+        assert (book.waiting, pages) == (0, [])
         await scene.let_pass(5)
         assert len(scene.pusher.pushed) == len(devices)
         assert max(pages) <= PAGE_ROWS
