@@ -24,7 +24,9 @@ ANSWERS = {
     "not found": (404, {}),
     "busy": (429, {"Retry-After": "7"}),
     "failing": (500, {}),
+    "too slow": (408, {}),
     "refusing": (403, {}),
+    "no such form": (400, {}),
     "redirect": (307, {}),
     "with a cookie": (201, {"Set-Cookie": "who=you; Path=/"}),
 }
