@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from client.conformance.cases import SUITE
+from tests.conformance.mutate import ROOT
 from tests.relay_process import run, serving
 
 KIT = [sys.executable, "-c", "from client.conformance.cli import main; main()", "relay"]
@@ -77,3 +79,8 @@ def test_the_list_says_of_each_case_what_it_tries():
     assert done.returncode == 0
     assert len(lines) > 80
     assert {line.split()[0] for line in lines} == {"core", "groups", "media", "push", "operator"}
+
+
+def test_what_a_case_proves_is_an_id_of_the_document():
+    ids = set(re.findall(r"\[(M-[A-Z]+-\d+)\]", (ROOT / "docs/protocol.md").read_text()))
+    assert {proved for case in SUITE.cases.values() for proved in case.proves} <= ids

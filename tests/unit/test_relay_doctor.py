@@ -128,6 +128,11 @@ def lose_a_blob(data: Path) -> None:
     file_of(data, "two").unlink()
 
 
+def cut_a_blob(data: Path) -> None:
+    file = file_of(data, "two")
+    file.write_bytes(file.read_bytes()[:-1])
+
+
 def replace_by_a_file(data: Path) -> None:
     shutil.rmtree(data)
     data.write_text("no folder")
@@ -147,6 +152,7 @@ def replace_by_a_file(data: Path) -> None:
         (from_the_future, {"database": "failed"}),
         (from_the_past, {"database": "warning"}),
         (lose_a_blob, {"blobs": "warning"}),
+        (cut_a_blob, {"blobs": "warning"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -30,7 +30,7 @@ async def signed(relay: Relay) -> None:
         raise Failed(f"expected the own account at version 1, got {told}")
 
 
-@SUITE.case("auth-every-field-counts")
+@SUITE.case("auth-every-field-counts", proves=("M-AUTH-03",))
 async def every_field(relay: Relay) -> None:
     """A signature over another method, target, body, origin, device, time or nonce proves nothing."""
     device = await relay.member()
@@ -52,7 +52,7 @@ async def every_field(relay: Relay) -> None:
         _refused(await device.ask("GET", _SELF, change=change))
 
 
-@SUITE.case("auth-query-is-signed")
+@SUITE.case("auth-query-is-signed", proves=("M-AUTH-03",))
 async def query(relay: Relay) -> None:
     """The query is a part of what is signed."""
     device = await relay.member()
@@ -63,7 +63,7 @@ async def query(relay: Relay) -> None:
     _refused(await device.ask("GET", "/v1/mailbox?after=0&wait_seconds=1", change=change))
 
 
-@SUITE.case("auth-nonce-once")
+@SUITE.case("auth-nonce-once", proves=("M-AUTH-05",))
 async def nonce(relay: Relay) -> None:
     """A nonce is good once, for the same request too."""
     device, used = await relay.member(), os.urandom(16)
@@ -71,7 +71,7 @@ async def nonce(relay: Relay) -> None:
     _refused(await device.ask("GET", _SELF, nonce=used))
 
 
-@SUITE.case("auth-time-window")
+@SUITE.case("auth-time-window", proves=("M-AUTH-04",))
 async def window(relay: Relay) -> None:
     """The time of a request may be 90 s away from the relay's, and no more."""
     device = await relay.member()
@@ -84,7 +84,7 @@ async def window(relay: Relay) -> None:
             _refused(answer)
 
 
-@SUITE.case("auth-unknown-device-same-answer")
+@SUITE.case("auth-unknown-device-same-answer", proves=("M-AUTH-06",))
 async def unknown(relay: Relay) -> None:
     """An unknown device and a wrong signature get one answer."""
     device, nobody = await relay.member(), relay.stranger()
@@ -99,7 +99,7 @@ async def unknown(relay: Relay) -> None:
         raise Failed(f"expected one answer for both, got {wrong.json} and {strange.json}")
 
 
-@SUITE.case("auth-canonical-text")
+@SUITE.case("auth-canonical-text", proves=("M-TEXT-01",))
 async def canonical(relay: Relay) -> None:
     """Padding, other alphabets and unused bits that are not zero are refused in base64url."""
     device = await relay.member()
@@ -113,7 +113,7 @@ async def canonical(relay: Relay) -> None:
     (await device.ask("POST", "/v1/delivery-tokens", {"token_hash": good, "token_class": "group"})).must(204)
 
 
-@SUITE.case("auth-socket-signature")
+@SUITE.case("auth-socket-signature", proves=("M-AUTH-08",))
 async def socket_signature(relay: Relay) -> None:
     """A WebSocket is the device's after a signature over the challenge, and closed with 4002 after another one."""
     device = await relay.member()
@@ -137,7 +137,7 @@ async def fresh_challenge(relay: Relay) -> None:
         await second.closed(4002, refusal="unauthenticated")
 
 
-@SUITE.case("auth-socket-within-ten-seconds")
+@SUITE.case("auth-socket-within-ten-seconds", proves=("M-AUTH-08",))
 async def in_time(relay: Relay) -> None:
     """Who says nothing for 10 s after the challenge is closed."""
     async with silent(relay.stranger()) as socket:
@@ -145,7 +145,7 @@ async def in_time(relay: Relay) -> None:
         await socket.closed(4002, within=15.0)
 
 
-@SUITE.case("auth-socket-turns")
+@SUITE.case("auth-socket-turns", proves=("M-FRAME-03",))
 async def turns(relay: Relay) -> None:
     """A frame out of its turn is answered by refused, and 4003."""
     device = await relay.member()
@@ -178,7 +178,7 @@ async def anonymous_rights(relay: Relay) -> None:
     _refused(bundles)
 
 
-@SUITE.case("auth-origin-of-a-web-page")
+@SUITE.case("auth-origin-of-a-web-page", proves=("M-AUTH-09",))
 async def origin(relay: Relay) -> None:
     """A WebSocket of a web page of another origin is refused, unless the operator named it."""
     url = f"{relay.origin}/v1/connect"

@@ -63,7 +63,7 @@ async def ranges(relay: Relay) -> None:
         raise Failed(f"expected Content-Range bytes */5000, got {beyond.headers.get('Content-Range')}")
 
 
-@SUITE.case("blob-hashes", level="media")
+@SUITE.case("blob-hashes", level="media", proves=("M-BLOB-01",))
 async def hashes(relay: Relay) -> None:
     """A piece that is not of its checksum counts not at all, and a blob that is not of its hash is removed."""
     device, data = await relay.member(), os.urandom(3_000)

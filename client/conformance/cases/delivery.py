@@ -61,7 +61,7 @@ async def outcome(socket: Socket, wanted: int, request: int = 1) -> list[Any]:
     return fields
 
 
-@SUITE.case("delivery-in-order")
+@SUITE.case("delivery-in-order", proves=("M-DELIV-07",))
 async def in_order(relay: Relay) -> None:
     """What is accepted is delivered, byte for byte, in the order of a sequence that begins at 1."""
     ann, sent = await relay.member(), [os.urandom(200 + number) for number in range(5)]
@@ -75,7 +75,7 @@ async def in_order(relay: Relay) -> None:
             raise Failed(f"expected the five with sequences 1 to 5, got sequences {[one[0] for one in came]}")
 
 
-@SUITE.case("delivery-accepted-is-kept")
+@SUITE.case("delivery-accepted-is-kept", proves=("M-DELIV-11",))
 async def kept(relay: Relay) -> None:
     """What was accepted waits for a device that was away, until it acknowledges; then it is gone."""
     ann, ciphertext = await relay.member(), os.urandom(300)
@@ -96,7 +96,7 @@ async def kept(relay: Relay) -> None:
         await reader.quiet(0.3)
 
 
-@SUITE.case("delivery-submitted-twice-is-once")
+@SUITE.case("delivery-submitted-twice-is-once", proves=("M-DELIV-03", "M-DELIV-04"))
 async def twice(relay: Relay) -> None:
     """The same bytes under the same id are stored once, and get the same outcome; others under it are a conflict."""
     ann, ciphertext, envelope_id = await relay.member(), os.urandom(256), os.urandom(16)
@@ -117,7 +117,7 @@ async def twice(relay: Relay) -> None:
         await reader.quiet(0.3)
 
 
-@SUITE.case("delivery-outcomes-by-device")
+@SUITE.case("delivery-outcomes-by-device", proves=("M-DELIV-06",))
 async def outcomes(relay: Relay) -> None:
     """Outcomes are told for each device in one answer, and nothing fails as a whole because one is unknown."""
     ann, ben = await relay.member(), await relay.member()
@@ -164,7 +164,7 @@ async def cumulative(relay: Relay) -> None:
             raise Failed(f"expected the sequences 3 and 5 again, got {came}")
 
 
-@SUITE.case("delivery-ack-ahead")
+@SUITE.case("delivery-ack-ahead", proves=("M-DELIV-09",))
 async def ahead(relay: Relay) -> None:
     """An ack, or a resume, above what was ever delivered is refused with sequence_ahead, and deletes nothing."""
     ann, ciphertext = await relay.member(), os.urandom(256)
@@ -206,7 +206,7 @@ async def caught_up(relay: Relay) -> None:
             raise Failed("expected caught_up(2)")
 
 
-@SUITE.case("delivery-one-reader")
+@SUITE.case("delivery-one-reader", proves=("M-DELIV-16",))
 async def one_reader(relay: Relay) -> None:
     """The newest resume has the mailbox; the older connection is closed with 4001."""
     ann = await relay.member()
@@ -221,7 +221,7 @@ async def one_reader(relay: Relay) -> None:
             await newer.expect(DELIVER)
 
 
-@SUITE.case("delivery-ephemeral")
+@SUITE.case("delivery-ephemeral", proves=("M-DELIV-14", "M-DELIV-15"))
 async def ephemeral(relay: Relay) -> None:
     """An ephemeral envelope reaches a connected device with sequence 0, and is never stored; the outcome tells neither."""
     ann = await relay.member()
@@ -246,7 +246,7 @@ async def ephemeral(relay: Relay) -> None:
         await reader.quiet(0.3)
 
 
-@SUITE.case("delivery-expired-is-told")
+@SUITE.case("delivery-expired-is-told", proves=("M-DELIV-13",))
 async def expired(relay: Relay) -> None:
     """What expires before it was acknowledged is not delivered, and stands in the sequence as missed."""
     ann = await relay.member()
@@ -264,7 +264,7 @@ async def expired(relay: Relay) -> None:
             raise Failed("expected the second envelope after what was missed")
 
 
-@SUITE.case("delivery-window")
+@SUITE.case("delivery-window", proves=("M-DELIV-08",))
 async def in_window(relay: Relay) -> None:
     """At most 256 envelopes are unacknowledged on a connection; an ack brings the next ones."""
     ann, count = await relay.member(), 260
@@ -283,7 +283,7 @@ async def in_window(relay: Relay) -> None:
                 raise Failed(f"expected sequence {number} after the ack")
 
 
-@SUITE.case("delivery-no-token-no-envelope")
+@SUITE.case("delivery-no-token-no-envelope", proves=("M-REACH-01", "M-REACH-02"))
 async def no_token(relay: Relay) -> None:
     """Without a delivery token nothing is stored; an empty one is good for the own account on an authenticated connection."""
     ann, ben = await relay.member(), await relay.member()
@@ -314,7 +314,7 @@ async def work(relay: Relay) -> None:
         await outcome(writer, 8)
 
 
-@SUITE.case("delivery-submit-refused-as-a-whole")
+@SUITE.case("delivery-submit-refused-as-a-whole", proves=("M-FRAME-04",))
 async def whole(relay: Relay) -> None:
     """A submit whose index points nowhere is refused with its request id; the connection stays."""
     ann = await relay.member()
@@ -329,7 +329,7 @@ async def whole(relay: Relay) -> None:
         await outcome(writer, STORED, 42)
 
 
-@SUITE.case("delivery-answers-in-order")
+@SUITE.case("delivery-answers-in-order", proves=("M-FRAME-05",))
 async def answers(relay: Relay) -> None:
     """Answers come in the order of the submits, which may be sent on while earlier ones are unanswered."""
     ann = await relay.member()

@@ -15,7 +15,7 @@ from .delivery import envelope
 from .suite import SUITE
 
 
-@SUITE.case("frames-malformed")
+@SUITE.case("frames-malformed", proves=("M-FRAME-01", "M-FRAME-02"))
 async def malformed(relay: Relay) -> None:
     """Trailing bytes, unknown types, missing and extra fields, wrong types and lengths are malformed_frame, and 4000."""
     ann = await relay.member()
@@ -51,7 +51,7 @@ async def malformed(relay: Relay) -> None:
                 raise Failed(f"{name}: {failure}") from None
 
 
-@SUITE.case("frames-text-message")
+@SUITE.case("frames-text-message", proves=("M-FRAME-01",))
 async def text(relay: Relay) -> None:
     """A text message is malformed_frame."""
     async with anonymous(relay.stranger()) as socket:

@@ -28,7 +28,7 @@ async def document(relay: Relay) -> None:
         raise Failed("expected whole numbers as limits")
 
 
-@SUITE.case("http-unknown-field")
+@SUITE.case("http-unknown-field", proves=("M-HTTP-02",))
 async def unknown_field(relay: Relay) -> None:
     """A body with a field that there is not, with one missing, or that is no JSON, is malformed_request."""
     device = await relay.member()
@@ -42,7 +42,7 @@ async def unknown_field(relay: Relay) -> None:
     (await device.ask("POST", path, good)).must(204)
 
 
-@SUITE.case("http-media-types")
+@SUITE.case("http-media-types", proves=("M-HTTP-01",))
 async def media_types(relay: Relay) -> None:
     """Another content type, and any content encoding, is refused with 415."""
     device = await relay.member()

@@ -16,7 +16,7 @@ from .suite import SUITE
 _ADVANCED = 6
 
 
-@SUITE.case("account-log-append-and-read", level="groups")
+@SUITE.case("account-log-append-and-read", level="groups", proves=("M-LOG-01", "M-LOG-02", "M-LOG-03"))
 async def account_log(relay: Relay) -> None:
     """An account's log takes an entry at its end alone: the same again is the same, others are a conflict; reads are in order."""
     device, entries = await relay.member(), [os.urandom(40) for _ in range(3)]
@@ -102,7 +102,7 @@ class _GroupLog:
         return await self.relay.get(f"/v1/group-logs/{to_base32(self.log_id)}?from=0", **headers)
 
 
-@SUITE.case("group-log-append-and-read", level="groups")
+@SUITE.case("group-log-append-and-read", level="groups", proves=("M-LOG-01", "M-LOG-02", "M-LOG-03"))
 async def group_log(relay: Relay) -> None:
     """A group log is appended by its write key and read by its token, by nobody in particular."""
     log, device = _GroupLog(relay), await relay.member()
@@ -119,7 +119,7 @@ async def group_log(relay: Relay) -> None:
         raise Failed(f"expected both entries, got {told}")
 
 
-@SUITE.case("group-log-one-refusal", level="groups")
+@SUITE.case("group-log-one-refusal", level="groups", proves=("M-LOG-05",))
 async def one_refusal(relay: Relay) -> None:
     """A wrong token, a wrong signature and a log that does not exist are one answer."""
     log, device = _GroupLog(relay), await relay.member()
@@ -135,7 +135,7 @@ async def one_refusal(relay: Relay) -> None:
         raise Failed(f"expected one answer for all, got {told}")
 
 
-@SUITE.case("group-log-key-and-token-change", level="groups")
+@SUITE.case("group-log-key-and-token-change", level="groups", proves=("M-LOG-04",))
 async def key_changes(relay: Relay) -> None:
     """From the entry on that changes key and token, the old key signs and the old token reads nothing more."""
     log, device = _GroupLog(relay), await relay.member()

@@ -32,7 +32,7 @@ def _class_and_id(key: str) -> tuple[int, int]:
     return key_class, key_id
 
 
-@SUITE.case("prekeys-one-time-keys-once")
+@SUITE.case("prekeys-one-time-keys-once", proves=("M-PREKEY-02",))
 async def once(relay: Relay) -> None:
     """Each one-time key is given once, oldest first; then the last-resort KEM key, and no one-time key."""
     ann, asker = await relay.member(), await relay.member()
@@ -55,7 +55,7 @@ async def once(relay: Relay) -> None:
         )
 
 
-@SUITE.case("prekeys-ids-count-up")
+@SUITE.case("prekeys-ids-count-up", proves=("M-PREKEY-01",))
 async def ids(relay: Relay) -> None:
     """A key whose id is not above the highest accepted of its kind is prekey_conflict, also after that was given away."""
     ann = await relay.member()

@@ -18,7 +18,7 @@ def _handle() -> str:
     return "k" + os.urandom(6).hex()
 
 
-@SUITE.case("registration-again-is-the-same")
+@SUITE.case("registration-again-is-the-same", proves=("M-REG-01",))
 async def again(relay: Relay) -> None:
     """The same manifest again gets the same answer, though the invite's use is counted once."""
     device = relay.stranger()
@@ -37,7 +37,7 @@ async def invite(relay: Relay) -> None:
     (await device.ask("GET", "/v1/accounts/self")).must(401, "unauthenticated")
 
 
-@SUITE.case("registration-manifest-rules")
+@SUITE.case("registration-manifest-rules", proves=("M-IDENT-01", "M-IDENT-02"))
 async def manifest_rules(relay: Relay) -> None:
     """A manifest 1 whose signatures, flags, keys or form break a rule makes no account."""
     device = relay.stranger()
@@ -69,7 +69,7 @@ async def manifest_rules(relay: Relay) -> None:
     (await relay.register(device, manifest=good)).must(201)
 
 
-@SUITE.case("handle-taken-and-hidden")
+@SUITE.case("handle-taken-and-hidden", proves=("M-REG-02",))
 async def handles(relay: Relay) -> None:
     """A handle is one account's; one that wants not to be found is answered like one that nobody has."""
     name, token = _handle(), os.urandom(16)
@@ -106,7 +106,7 @@ async def given_back(relay: Relay) -> None:
     (await owner.ask("PUT", "/v1/handle", {"handle": name})).must(204)
 
 
-@SUITE.case("manifest-next")
+@SUITE.case("manifest-next", proves=("M-REG-03", "M-REG-04"))
 async def next_manifest(relay: Relay) -> None:
     """The next manifest takes its place by compare-and-swap: the same bytes again get the same, others manifest_conflict."""
     device = await relay.member()
@@ -139,7 +139,7 @@ async def managers(relay: Relay) -> None:
         raise Failed("a manifest that a removed manager signed: expected a refusal, got 200")
 
 
-@SUITE.case("manifest-revoked-device")
+@SUITE.case("manifest-revoked-device", proves=("M-REG-06",))
 async def revoked(relay: Relay) -> None:
     """A device that the new manifest does not list is cut off within a second, and known no more."""
     device = await relay.member()
@@ -166,7 +166,7 @@ async def keys_stay(relay: Relay) -> None:
     (await device.ask("GET", "/v1/accounts/self")).must(200)
 
 
-@SUITE.case("manifest-fetch-by-token")
+@SUITE.case("manifest-fetch-by-token", proves=("M-REACH-01",))
 async def fetch(relay: Relay) -> None:
     """Manifests are for who has a delivery token; without, every answer is the same, for unknown accounts too."""
     device = await relay.member()
