@@ -119,7 +119,7 @@ def compose(
         owner_joined=folder.forget_owner_invite,
     )
     current = Current(settings)
-    wakeup = Wakeup(bus)
+    wakeup = Wakeup(bus, clock)
     connections = Connections(
         devices=devices,
         roles=roles,

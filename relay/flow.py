@@ -105,7 +105,7 @@ class Flow:
                 if isinstance(answer, Refused):
                     self._figures.add("refused_total", label=answer.code)
         session.put_all([encode_frame(answer) for answer in answers])
-        self._wakeup.announce(
+        await self._wakeup.announce(
             [(one.submission, one.appended) for one in permitted if one.appended is not None]
         )
         session.in_flight_frames -= len(judged)
@@ -121,5 +121,5 @@ class Flow:
             self._wakeup.relay(permitted.submission, self._clock.now_ms())
         await self._mailboxes.store((permitted,))
         if permitted.appended is not None:
-            self._wakeup.announce([(permitted.submission, permitted.appended)])
+            await self._wakeup.announce([(permitted.submission, permitted.appended)])
         return permitted.accepted()

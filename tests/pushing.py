@@ -94,7 +94,7 @@ class Scene:
         targets = tuple((device_id, 0) for device_id in device_ids)
         submission = Submission(envelope_id, 1_000, (b"sealed",), targets, urgent)
         result = await self.store.mailboxes.append([submission], now_ms=self.clock.now_ms())
-        self.wakeup.announce([(submission, result.appended[0])])
+        await self.wakeup.announce([(submission, result.appended[0])])
         await self.settle()
 
     async def settle(self) -> None:
@@ -139,7 +139,7 @@ async def open_scene(
     clock, pusher, log = clock or ManualClock(NOW_MS), pusher or FakePusher(), io.StringIO()
     async with open_memory_store() as empty, open_memory_bus() as bus:
         store = store or empty
-        figures, wakeup = Figures(), Wakeup(bus)
+        figures, wakeup = Figures(), Wakeup(bus, clock)
         numbers = iter(range(1, 10**6))
         push = Push(
             store.pushes,

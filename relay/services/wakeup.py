@@ -19,11 +19,14 @@ from relay.ports.bus import (
     NewMail,
     PrekeysLow,
 )
+from relay.ports.clock import Clock
 from relay.ports.mailboxes import Appended, Submission
 from relay.services.delivery import Fresh
 from relay.wire.codec import deliver_tail, encode_frame
 from relay.wire.frames import EnvelopeClass, Notice, NoticeKind
 
+OFFERS_A_TURN: Final = 250
+"""Each is a message to be written to a socket when this turn of the event loop is over."""
 _NOBODY: Final[tuple["Present", ...]] = ()
 
 
@@ -61,11 +64,20 @@ class Holder(Protocol):
         """A newer one has the mailbox."""
 
 
+def _is_urgent(committed: Sequence[tuple[Submission, Appended]], device_id: bytes) -> bool:
+    """Whether something urgent came for this device."""
+    return any(
+        submission.urgent and any(target == device_id for target, _ in submission.targets)
+        for submission, _ in committed
+    )
+
+
 class Wakeup:
     """One for each node."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, clock: Clock) -> None:
         self._bus = bus
+        self._clock = clock
         self._by_device: dict[bytes, tuple[Present, ...]] = {}
         self._by_account: dict[bytes, tuple[Present, ...]] = {}
         self._holders: dict[bytes, tuple[bytes, Holder]] = {}  # device id → connection id, holder
@@ -128,8 +140,11 @@ class Wakeup:
 
     # What came
 
-    def announce(self, committed: Sequence[tuple[Submission, Appended]]) -> None:
-        """Hand what was committed to those connected here; tell the other nodes of the rest."""
+    async def announce(self, committed: Sequence[tuple[Submission, Appended]]) -> None:
+        """Hand what was committed to those connected here, OFFERS_A_TURN at a time; tell the other nodes of the rest.
+
+        While others have their turn, later envelopes may overtake: whoever has the mailbox goes by their sequences.
+        """
         holders = self._holders
         fresh: dict[bytes, list[Fresh]] = {}
         absent: list[bytes] = []
@@ -155,8 +170,14 @@ class Wakeup:
                     fresh[device_id] = [(sequence, tail)]
                 else:
                     came.append((sequence, tail))
-        for device_id, envelopes in fresh.items():
-            holders[device_id][1].offer(envelopes)
+        for number, (device_id, envelopes) in enumerate(fresh.items(), 1):
+            if (held := holders.get(device_id)) is not None:
+                held[1].offer(envelopes)
+            else:  # gone while others had their turn
+                absent.append(device_id)
+                urgent += [device_id] if _is_urgent(committed, device_id) else []
+            if number % OFFERS_A_TURN == 0:
+                await self._clock.sleep(0)
         if absent:
             self._bus.publish(NewMail(tuple(absent), tuple(urgent)))
 

@@ -40,7 +40,7 @@ async def cost(folder: Path, how: str) -> tuple[tuple[int, int, int], int, int]:
                     Submission(bytes_of((number, one)), 1_000, (bytes(600),), ((one, 0),)) for one in devices
                 ]
                 result = await store.mailboxes.append(submissions, now_ms=scene.clock.now_ms())
-                scene.wakeup.announce(list(zip(submissions, result.appended, strict=True)))
+                await scene.wakeup.announce(list(zip(submissions, result.appended, strict=True)))
                 await scene.settle()
             after = store.counts.commits, store.counts.statements, store.counts.hops
             for _ in range(20):

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 import pytest
 
 from relay.adapters.memory_bus import MemoryBus, open_memory_bus
+from relay.adapters.memory_clock import ManualClock
 from relay.ports.bus import (
     AccountChanged,
     DeviceRevoked,
@@ -15,7 +17,7 @@ from relay.ports.bus import (
     PrekeysLow,
 )
 from relay.ports.mailboxes import Appended, Submission
-from relay.services.wakeup import Wakeup
+from relay.services.wakeup import OFFERS_A_TURN, Wakeup
 from relay.wire.codec import decode_from_relay, deliver_head, join_frames
 from relay.wire.frames import Deliver, EnvelopeClass, Frame, Notice, NoticeKind, Outcome
 
@@ -89,12 +91,12 @@ def committed(*targets: tuple[bytes, int, int]) -> tuple[Submission, Appended]:
 
 
 async def test_who_is_here_gets_it_at_once_and_the_other_node_is_told_to_look(bus: MemoryBus):
-    here, there = Wakeup(bus), Wakeup(bus)
+    here, there = Wakeup(bus, ManualClock()), Wakeup(bus, ManualClock())
     mine, far = Mailbox(), Mailbox()
     here.take(DEVICE, b"1" * 16, mine)
     there.take(OTHER, b"2" * 16, far)
     await handed_out()
-    here.announce(
+    await here.announce(
         [committed((DEVICE, 1, 7), (OTHER, 0, 3)), committed((DEVICE, 0, 8)), committed((DEVICE, 0, 0))]
     )
     assert mine.told == [(7, b"two"), (8, b"one")]
@@ -104,7 +106,7 @@ async def test_who_is_here_gets_it_at_once_and_the_other_node_is_told_to_look(bu
 
 
 async def test_the_newest_has_the_mailbox_on_its_node_and_across_nodes(bus: MemoryBus):
-    here, there = Wakeup(bus), Wakeup(bus)
+    here, there = Wakeup(bus, ManualClock()), Wakeup(bus, ManualClock())
     first, second, third = Mailbox(), Mailbox(), Mailbox()
     here.take(DEVICE, b"1" * 16, first)
     here.take(DEVICE, b"2" * 16, second)
@@ -115,15 +117,44 @@ async def test_the_newest_has_the_mailbox_on_its_node_and_across_nodes(bus: Memo
     assert (second.told, third.told) == (["replaced"], [])
     here.release(DEVICE, first)
     there.release(DEVICE, second)
-    there.announce([committed((DEVICE, 0, 1))])
+    await there.announce([committed((DEVICE, 0, 1))])
     assert third.told == [(1, b"one")]
     there.release(DEVICE, third)
-    there.announce([committed((DEVICE, 0, 2))])
+    await there.announce([committed((DEVICE, 0, 2))])
     assert third.told == [(1, b"one")]
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+async def test_of_a_large_fan_out_so_many_are_offered_a_turn_and_who_left_meanwhile_is_told_of(
+    bus: MemoryBus, urgent: bool
+):
+    here, devices = Wakeup(bus, ManualClock()), [number.to_bytes(16, "big") for number in range(1, 1_001)]
+    boxes, heard = [Mailbox() for _ in devices], []
+    bus.subscribe(NewMail, heard.append)
+    for device, box in zip(devices, boxes, strict=True):
+        here.take(device, device, box)
+    await handed_out()
+    submission, appended = committed(*((device, 0, 1) for device in devices))
+    turns: list[int] = []
+
+    async def others() -> None:
+        while len(turns) < 4:
+            turns.append(sum(bool(box.told) for box in boxes))
+            if len(turns) == 2:
+                here.release(devices[-1], boxes[-1])
+            await asyncio.sleep(0)
+
+    working = asyncio.create_task(others())
+    await here.announce([(msgspec.structs.replace(submission, urgent=urgent), appended)])
+    await working
+    assert turns == [OFFERS_A_TURN, 2 * OFFERS_A_TURN, 3 * OFFERS_A_TURN, len(devices) - 1]
+    assert [box.told for box in boxes] == [[(1, b"one")]] * 999 + [[]]
+    await handed_out()
+    assert heard == [NewMail((devices[-1],), (devices[-1],) if urgent else ())]
 
 
 async def test_ephemeral_envelopes_go_to_who_is_connected_here(bus: MemoryBus):
-    here = Wakeup(bus)
+    here = Wakeup(bus, ManualClock())
     mine = Mailbox()
     here.take(DEVICE, b"1" * 16, mine)
     here.relay(Submission(bytes(16), 0, (b"hi",), ((DEVICE, 0), (OTHER, 0))), 1)
@@ -145,7 +176,7 @@ async def test_ephemeral_envelopes_go_to_who_is_connected_here(bus: MemoryBus):
     ids=lambda value: type(value).__name__,
 )
 async def test_notices_go_to_every_connection_they_concern(bus: MemoryBus, announcement, told):  # type: ignore[no-untyped-def]
-    here = Wakeup(bus)
+    here = Wakeup(bus, ManualClock())
     one, two, stranger, gone = Connection(), Connection(), Connection(OTHER, b"x" * 32), Connection()
     for connection in (one, two, stranger, gone):
         here.enter(connection)
@@ -157,7 +188,7 @@ async def test_notices_go_to_every_connection_they_concern(bus: MemoryBus, annou
 
 
 async def test_d6_a_revoked_device_loses_its_mailbox_too(bus: MemoryBus):
-    here = Wakeup(bus)
+    here = Wakeup(bus, ManualClock())
     mine = Mailbox()
     here.take(DEVICE, b"1" * 16, mine)
     bus.publish(DeviceRevoked(DEVICE))
@@ -166,7 +197,7 @@ async def test_d6_a_revoked_device_loses_its_mailbox_too(bus: MemoryBus):
 
 
 async def test_a_deliver_frame_of_an_announcement_is_whole(bus: MemoryBus):
-    here = Wakeup(bus)
+    here = Wakeup(bus, ManualClock())
     frames: list[Frame] = []
 
     class Whole(Mailbox):
@@ -174,5 +205,5 @@ async def test_a_deliver_frame_of_an_announcement_is_whole(bus: MemoryBus):
             frames.extend(frame_of(deliver_head(sequence) + tail) for sequence, tail in envelopes)
 
     here.take(DEVICE, b"1" * 16, Whole())
-    here.announce([committed((DEVICE, 0, 7))])
+    await here.announce([committed((DEVICE, 0, 7))])
     assert frames == [Deliver(7, bytes(16), 1_800_000_000_000, EnvelopeClass.DURABLE, b"one")]
