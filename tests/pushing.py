@@ -40,6 +40,9 @@ class FakePusher:
     by_target: Mapping[str, PushAnswer] = field(default_factory=dict)
     hold: Callable[[PushAddress], Awaitable[None]] | None = None
 
+    def takes(self, address: PushAddress) -> bool:
+        return "nowhere" not in address.target
+
     async def push(self, address: PushAddress, token: bytes, urgent: bool) -> PushAnswer:
         self.pushed.append((address.target, token, urgent))
         if self.hold is not None:

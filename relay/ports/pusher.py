@@ -77,6 +77,9 @@ class Pusher(Protocol):
     def kind(self) -> PushKind:
         """Which one."""
 
+    def takes(self, address: PushAddress) -> bool:
+        """Whether a device could be woken there, as far as the address itself shows; asks nobody."""
+
     async def push(self, address: PushAddress, token: bytes, urgent: bool) -> PushAnswer:
         """Send one wakeup with this token (16 B). Never raises for what the service does, and ends within 30 s.
 

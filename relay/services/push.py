@@ -97,6 +97,12 @@ class Push:
             raise MalformedRequest(
                 "kind: this relay does not wake that way; /.well-known/tokenim tells how it does"
             )
+        if not self._pushers[address.kind].takes(address):
+            raise MalformedRequest(
+                "target: this relay reaches out to https at public hosts, and to those that its operator allows"
+                if address.kind not in ("apns", "fcm")
+                else "target: that is no token of this push service"
+            )
         made = PushRegistration(
             device_id, self._randomness(16), address, self._randomness(limits.WAKE_TOKEN_BYTES)
         )

@@ -290,6 +290,8 @@ async def test_a_kind_that_is_not_switched_on_is_refused() -> None:
         phone = await new_device(scene.store, "phone")
         with pytest.raises(MalformedRequest):
             await scene.push.register(phone, PushAddress("fcm", "token"))
+        with pytest.raises(MalformedRequest, match="operator allows"):
+            await scene.push.register(phone, PushAddress("webhook", "https://nowhere.example/"))
         with pytest.raises(NotFound):
             await scene.push.register(bytes(16), PushAddress("webhook", "https://x.example/"))
 

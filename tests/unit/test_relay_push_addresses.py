@@ -196,6 +196,27 @@ async def test_e9_a_host_is_allowed_by_its_name_and_port_and_no_other() -> None:
         assert (trap.reached, other.reached) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("target", "is_taken"),
+    [
+        ("https://push.example/x", True),
+        ("https://8.8.8.8/x", True),
+        ("https://[2606:4700::1111]:8443/x", True),
+        ("http://ntfy.lan/x", True),  # named in the settings
+        ("http://push.example/x", False),
+        ("https://127.0.0.1/x", False),
+        ("https://[::ffff:10.0.0.1]/x", False),
+        ("https://[fe80::1%25eth0]/x", False),
+        ("https://user@push.example/x", False),
+        ("wss://push.example/x", False),
+        ("https://[::1/", False),
+        ("", False),
+    ],
+)
+def test_e9_what_is_no_place_to_reach_out_to_is_told_who_registers_it(target: str, is_taken: bool) -> None:
+    assert Outward(ManualClock(NOW_MS), ("ntfy.lan",)).takes(target) is is_taken
+
+
 async def test_e9_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would look names up itself, where nothing guards what they lead to."""
     async with open_trap() as trap, open_trap() as proxy:

@@ -65,9 +65,13 @@ class Apns:
         self._tokens = ProviderToken(es256(key), key_id=account.key_id, team_id=account.team_id, clock=clock)
         self._client = Http2Client(account.url, trust=trust)
 
+    def takes(self, address: PushAddress) -> bool:
+        """Hexadecimal of a likely length."""
+        return _DEVICE_TOKEN.fullmatch(address.target) is not None
+
     async def push(self, address: PushAddress, token: bytes, urgent: bool) -> PushAnswer:
         """One wakeup. A device token that can be none is answered as Apple would: it is known to nobody."""
-        if not _DEVICE_TOKEN.fullmatch(address.target):
+        if not self.takes(address):
             return answers.UNREGISTERED
         try:
             answer, reason = await self._ask(address.target, token, urgent)

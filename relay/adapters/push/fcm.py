@@ -72,9 +72,13 @@ class Fcm:
         self._client = Http1Client(trust=trust)
         self._access = AccessTokens(found, account.token_url, self._client.post, clock)
 
+    def takes(self, address: PushAddress) -> bool:
+        """What a registration token is made of."""
+        return _TARGET.fullmatch(address.target) is not None
+
     async def push(self, address: PushAddress, token: bytes, urgent: bool) -> PushAnswer:
         """One wakeup. A registration token that can be none is answered as Google would: it is known to nobody."""
-        if not _TARGET.fullmatch(address.target):
+        if not self.takes(address):
             return answers.UNREGISTERED
         try:
             answer = await self._ask(_body(address.target, token, urgent))

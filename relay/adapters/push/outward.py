@@ -57,6 +57,15 @@ def guarded_socket(found: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
+def _url_of(target: str) -> URL | None:
+    """None for what is none of HTTP, or has a user's name in it."""
+    try:
+        url = URL(target)
+    except ValueError:
+        return None
+    return None if not url.host or url.user is not None or url.scheme not in ("http", "https") else url
+
+
 def judged(status: int, headers: Mapping[str, str], now_ms: int) -> PushAnswer:
     """What a status means where the URL itself is the registration: 404 says that it is gone."""
     if status == 404:
@@ -101,15 +110,24 @@ class Outward:
             (url.host.lower(), f"{url.host.lower()}:{url.port}", f"[{url.host.lower()}]:{url.port}")
         )
 
+    def takes(self, target: str) -> bool:
+        """Whether it could be posted to; what a name leads to is looked at when it is."""
+        url = _url_of(target)
+        if url is None:
+            return False
+        if self.is_allowed(url):
+            return True
+        try:
+            return url.scheme == "https" and is_public(url.host or "")
+        except ValueError:
+            return url.scheme == "https"  # a name
+
     async def post(self, target: str, headers: Mapping[str, str], body: bytes) -> PushAnswer:
         """What came back; of the service's answer the body is not read."""
-        try:
-            url = URL(target)
-        except ValueError:
+        url = _url_of(target)
+        if url is None:
             return BAD_REQUEST
         free = self.is_allowed(url)
-        if url.host is None or url.user is not None or url.scheme not in ("http", "https"):
-            return BAD_REQUEST
         if url.scheme != "https" and not free:
             return FORBIDDEN
         try:

@@ -88,6 +88,10 @@ class WebPush:
         self._clock = clock
         self._randomness = randomness
 
+    def takes(self, address: PushAddress) -> bool:
+        """By its URL."""
+        return self._outward.takes(address.target)
+
     async def push(self, address: PushAddress, token: bytes, urgent: bool) -> PushAnswer:
         """One record; `urgent` is in the header Urgency alone."""
         try:

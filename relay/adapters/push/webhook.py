@@ -22,6 +22,10 @@ class Webhook:
         self._origin = origin
         self._clock = clock
 
+    def takes(self, address: PushAddress) -> bool:
+        """By its URL."""
+        return self._outward.takes(address.target)
+
     async def push(self, address: PushAddress, token: bytes, urgent: bool) -> PushAnswer:
         """The 16 B token as body."""
         time_ms = self._clock.now_ms()
