@@ -30,6 +30,7 @@ from client.conformance.wire import (
 from .suite import SUITE
 
 _DAY = 86_400
+_QUARANTINED = 7
 
 
 def envelope(
@@ -356,6 +357,34 @@ async def resume_acknowledges(relay: Relay) -> None:
         await reader.send([RESUME, 1])
         if (await reader.expect(DELIVER))[0] != 2:
             raise Failed("expected sequence 2 after resume(1)")
+
+
+@SUITE.case("delivery-quarantine", proves=("M-DELIV-12",))
+async def quarantine(relay: Relay) -> None:
+    """What was delivered too often without an ack is skipped, told, kept apart, and deleted by an ack that names it alone."""
+    ann, poison, good = await relay.member(), os.urandom(256), os.urandom(256)
+    async with anonymous(ann) as writer:
+        for number, ciphertext in enumerate((poison, good), 1):
+            await writer.send(envelope(ann, ciphertext, request=number))
+            await outcome(writer, STORED, number)
+    for _ in range(relay.document["limits"]["max_delivery_attempts"]):
+        async with resumed(ann) as reader:
+            if (await reader.expect(DELIVER))[4] != poison:
+                raise Failed("expected the lowest unacknowledged envelope again")
+    async with resumed(ann) as reader:
+        if (await reader.expect(DELIVER))[4] != good:
+            raise Failed("expected that the envelope is skipped which was delivered too often")
+        if (await reader.notice(_QUARANTINED))[0] != 1:
+            raise Failed("expected the notice to name sequence 1")
+        await reader.send([ACK, 2])
+        await reader.expect(CAUGHT_UP)
+    path = "/v1/mailbox/quarantine?after=0"
+    kept = (await ann.ask("GET", path)).must(200).json["envelopes"]
+    if [from_base64(one["ciphertext"]) for one in kept] != [poison]:
+        raise Failed(f"GET {path}: expected the envelope, though an ack went beyond it, got {len(kept)}")
+    (await ann.ask("POST", "/v1/mailbox/ack", {"up_to": 2, "also": [1]})).must(204)
+    if (await ann.ask("GET", path)).must(200).json["envelopes"]:
+        raise Failed(f"GET {path}: expected nothing after the ack that names it")
 
 
 @SUITE.case("mailbox-over-http")
