@@ -120,7 +120,7 @@ async def next_manifest(relay: Relay) -> None:
     (await second.ask("GET", "/v1/accounts/self")).must(200)
 
 
-@SUITE.case("manifest-signer-was-manager")
+@SUITE.case("manifest-signer-was-manager", proves=("M-IDENT-04",))
 async def managers(relay: Relay) -> None:
     """A manifest is signed by the root key or a manager of the current one: not by another device, nor by who was removed."""
     device = await relay.member()
