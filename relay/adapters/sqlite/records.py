@@ -5,6 +5,7 @@ the order of its key. A record is forgotten when its sequence was settled 7 days
 """
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Final, TypeAlias
@@ -20,7 +21,7 @@ MERGE_AT: Final = 16_384  # recent records; about 200 B of memory each; sorting 
 DAY_MS: Final = 86_400_000
 _KEPT_DAYS: Final = limits.IDEMPOTENCY_SECONDS // 86_400 + 1  # a mark knows the day only: one more
 SLICE_ROWS: Final = 2_048  # merged in one group: no commit waits for all of them
-_RECORD_BYTES: Final = 48
+_RECORD: Final = struct.Struct(">Q16s16sQ")  # key and value: device number, envelope id, digest, sequence
 
 NUMBER_BYTES: Final = 8
 Key: TypeAlias = bytes
@@ -56,8 +57,8 @@ class Records:
         """Remember the recent ones; before the first operation."""
         for number, batch in await self._reader.rows("SELECT batch_number, batch FROM recent_records"):
             self._last_batch = max(self._last_batch, number)
-            for at in range(0, len(batch), _RECORD_BYTES):
-                self.recent[batch[at : at + 24]] = batch[at + 24 : at + _RECORD_BYTES]
+            for at in range(0, len(batch), _RECORD.size):
+                self.recent[batch[at : at + 24]] = batch[at + 24 : at + _RECORD.size]
         self._some_merged = await self._reader.one("SELECT 1 FROM records LIMIT 1") is not None
 
     async def find_merged(self, transaction: Transaction, asked: Callable[[], Sequence[object]]) -> Fresh:
@@ -133,15 +134,8 @@ class Records:
         """
 
         async def merge(transaction: Transaction) -> None:
-            flat: list[object] = []
-            for key in keys:
-                value = self.merging[key]
-                flat += (
-                    int.from_bytes(key[:NUMBER_BYTES], "big"),
-                    key[NUMBER_BYTES:],
-                    value[: limits.DIGEST_BYTES],
-                    int.from_bytes(value[limits.DIGEST_BYTES :], "big"),
-                )
+            together = b"".join([part for key in keys for part in (key, self.merging[key])])
+            flat: list[object] = list(chain.from_iterable(_RECORD.iter_unpack(together)))
             for rows, parameters in multi_row.chunks(flat, 4):
                 transaction.later(
                     f"""INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence)
