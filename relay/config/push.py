@@ -46,7 +46,8 @@ class PushSettings(BaseModel):
         0.0, "a wakeup goes out at a random time within so many seconds; 0: at once"
     )
     concurrency: Annotated[int, Field(ge=1, le=1_000)] = setting(
-        64, "wakeups on their way at once, of all services; an eighth of that at one host"
+        64,
+        "wakeups on their way at once, of all services; an eighth of that at one host, three at Apple or Google",
     )
     allow_hosts: Hosts = setting(
         (),

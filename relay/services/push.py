@@ -25,7 +25,7 @@ from relay.wire.push_resources import PushKind
 
 from .beside import beside
 from .push_book import PAGE_ROWS, Begun, PushBook
-from .push_lanes import Lane, back_off_seconds, is_paused
+from .push_lanes import ONE_DOOR, Lane, back_off_seconds, is_paused, share_of
 from .wakeup import Wakeup
 
 GATHER_SECONDS: Final = 0.1
@@ -34,7 +34,6 @@ COUNT_SECONDS: Final = 1.0
 LEFT_SECONDS: Final = 20.0
 """After a connection went that may have been dead for a while: if something waits then, it did not arrive."""
 ANSWER_SECONDS: Final = 30
-LANE_SHARE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class Push:
         if not self._pushers[address.kind].takes(address):
             raise MalformedRequest(
                 "target: this relay reaches out to https at public hosts, and to those that its operator allows"
-                if address.kind not in ("apns", "fcm")
+                if address.kind not in ONE_DOOR
                 else "target: that is no token of this push service"
             )
         made = PushRegistration(
@@ -214,10 +213,9 @@ class Push:
     def _go_on(self, now: float) -> None:
         """Begin as many as there is room for, of each lane in turn."""
         most = self._settings.concurrency
-        share = max(most // LANE_SHARE, 1)
         for name in tuple(self._lanes):
             lane = self._lanes.pop(name)
-            while lane.waiting and len(self._tasks) < most and lane.room(now, share):
+            while lane.waiting and len(self._tasks) < most and lane.room(now, share_of(name, most)):
                 self._start(lane.waiting.popleft(), lane)
             if not lane.is_idle(now):
                 self._lanes[name] = lane  # who had its turn comes last

@@ -3,7 +3,7 @@
 import asyncio
 
 from relay.ports.pusher import Outcome, PushAddress, PushAnswer
-from relay.services.push_lanes import Lane, back_off_seconds, lane_of
+from relay.services.push_lanes import Lane, back_off_seconds, lane_of, share_of
 from tests.pushing import SENT, FakePusher, open_scene
 
 FAILING = PushAnswer(Outcome.RETRY, "failing")
@@ -23,6 +23,23 @@ async def test_a_host_that_hangs_holds_up_no_other() -> None:
         await scene.message(*quick)
         await scene.let_pass(3)
         assert sum("quick" in target for target, _, _ in scene.pusher.pushed) == 50
+
+
+async def test_a_phones_service_that_hangs_has_more_and_leaves_something() -> None:
+    """Thousands of devices are behind the one door of such a service: a broadcast must not queue there by eights."""
+
+    async def hangs(_: PushAddress) -> None:
+        await asyncio.Event().wait()
+
+    async with open_scene(FakePusher("fcm", hold=hangs), concurrency=64) as scene:
+        devices = [(await scene.device(n, f"token{n}"))[0] for n in range(100)]
+        await scene.message(*devices)
+        await scene.gathered()
+        assert len(scene.pusher.pushed) == 24
+    for most in (1, 8, 64, 1_000):
+        both = share_of("apns", most) + share_of("fcm", most)
+        assert share_of("web push.example", most) >= 1
+        assert both < most or most < 8
 
 
 async def test_no_more_are_on_their_way_than_the_settings_say() -> None:
