@@ -27,15 +27,6 @@ CONNECT_SECONDS: Final = 10
 QUIET_SECONDS: Final = 150
 """Without a word so long the stream is dead: ntfy says each 45 s that it is there."""
 _TOPIC_BYTES: Final = 9  # `up` and 12 characters: by that length ntfy knows a topic of UnifiedPush
-_MOST_BYTES: Final = 4_096
-
-
-class _Discovered(msgspec.Struct):
-    version: int
-
-
-class _Discovery(msgspec.Struct):
-    unifiedpush: _Discovered
 
 
 class _Event(msgspec.Struct):
@@ -82,30 +73,20 @@ class Distributor:
             await self._session.close()
             self._session = None
 
-    async def check(self) -> None:
-        """Whether that is a push server of UnifiedPush. Raises UsageError if not, DistributorUnreachable."""
-        try:
-            async with self._get(f"{self._topic}?up=1") as response:
-                said = await response.content.read(_MOST_BYTES)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise DistributorUnreachable(f"the push server {self._server} was not reached") from error
-        try:
-            version = msgspec.json.decode(said, type=_Discovery).unifiedpush.version
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            version = 0
-        if version != 1:
-            raise UsageError(f"{self._server} is no push server of UnifiedPush")
-
     async def messages(self) -> AsyncGenerator[bytes | None, None]:
         """One connection: None once it stands, then each message, opened; what nobody with the keys sealed is passed over.
 
-        Raises DistributorUnreachable where it ends, UsageError if the server wants another access token.
+        Raises DistributorUnreachable where it ends, UsageError where no stream can be, or not by this access token.
         """
         try:
             async with self._get(f"{self._topic}/json") as response:
                 if response.status in (401, 403):
                     raise UsageError(
                         f"{self._server} lets nobody read there without an access token that it knows"
+                    )
+                if 300 <= response.status < 500 and response.status != 429:
+                    raise UsageError(
+                        f"{self._server} has no stream as ntfy has: it answers {response.status}"
                     )
                 if response.status != 200:
                     raise DistributorUnreachable(f"the push server {self._server} answers {response.status}")
@@ -115,7 +96,9 @@ class Distributor:
                             yield None
                         elif event.event == "message" and (opened := self._opened(event)) is not None:
                             yield opened
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except ValueError as error:
+            raise DistributorUnreachable(f"{self._server} says what no push server says") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise DistributorUnreachable(f"the push server {self._server} was not reached") from error
         raise DistributorUnreachable(f"the push server {self._server} hung up")
 

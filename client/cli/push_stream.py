@@ -31,7 +31,6 @@ class PushStream:
     async def open(self) -> AsyncIterator[str]:
         """Its address, while it is listened to. Raises UsageError, DistributorUnreachable if it cannot be at first."""
         async with self._distributor as distributor:
-            await distributor.check()
             first = distributor.messages()
             try:
                 await anext(first)

@@ -1,6 +1,5 @@
 // A stand-in for a push server of UnifiedPush on node's http, written from ntfy's documents (subscribe/api, publish) and the
 // specification of UnifiedPush servers; it shares no code with relay or client, and opens nothing.
-//   GET  /TOPIC?up=1   {"unifiedpush":{"version":1}}
 //   POST /TOPIC?up=1   to all who listen: base64 where the body is no UTF-8, as ntfy does
 //   GET  /TOPIC/json   a stream: `open`, then `message` and `keepalive`, an object a line
 // Standard input takes a JSON object a line, standard output answers {"done": true}:
@@ -70,7 +69,6 @@ const server = http.createServer((request, response) => {
   request.on("end", () => {
     if (topic && request.method === "POST" && !rest && isPush) publish(topic, request, response, Buffer.concat(parts));
     else if (topic && request.method === "GET" && rest) listen(topic, request, response);
-    else if (topic && request.method === "GET" && isPush) response.end(settings.discovery || '{"unifiedpush":{"version":1}}\n');
     else response.writeHead(404).end();
   });
 });

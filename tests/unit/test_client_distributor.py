@@ -43,7 +43,6 @@ def sealed(distributor: Distributor, plain: bytes = TOKEN) -> bytes:
 async def test_a_message_comes_opened_and_what_others_post_is_passed_over() -> None:
     async with ntfy() as (stand_in, url), Distributor(f"{url}/", this_machine()) as distributor:
         assert len(distributor.endpoint) == len(f"{url}/up123456789012?up=1")
-        await distributor.check()
         async with asyncio.timeout(20), aclosing(distributor.messages()) as messages:
             assert await anext(messages) is None
             for nonsense in (b"", b"knock knock", os.urandom(119), b"\xef\xbb\xbf", b"x" * 4_096):
@@ -71,31 +70,29 @@ async def test_a_stream_of_something_else_ends(line: str) -> None:
             await anext(messages)
 
 
-async def test_who_may_read_is_known_by_a_token() -> None:
-    async with ntfy(readers="tk_secret") as (_, url):
-        for given, is_good in ((None, False), ("tk_other", False), ("tk_secret", True)):
-            async with Distributor(url, this_machine(), access_token=given) as distributor:
-                await distributor.check()
-                async with aclosing(distributor.messages()) as messages:
-                    if is_good:
-                        assert await anext(messages) is None
-                    else:
-                        with pytest.raises(UsageError, match="access token"):
-                            await anext(messages)
+@pytest.mark.parametrize(("given", "is_good"), [(None, False), ("tk_other", False), ("tk_secret", True)])
+async def test_who_may_read_is_known_by_a_token(given: str | None, is_good: bool) -> None:
+    async with (
+        ntfy(readers="tk_secret") as (_, url),
+        Distributor(url, this_machine(), access_token=given) as distributor,
+        aclosing(distributor.messages()) as messages,
+    ):
+        if is_good:
+            assert await anext(messages) is None
+        else:
+            with pytest.raises(UsageError, match="access token"):
+                await anext(messages)
 
 
-@pytest.mark.parametrize("said", ["{}", "<html>", '{"unifiedpush":{"version":2}}', '{"unifiedpush":1}'])
-async def test_what_is_no_push_server_is_told_so(said: str) -> None:
-    async with ntfy(discovery=said) as (_, url), Distributor(url, this_machine()) as distributor:
-        with pytest.raises(UsageError, match="no push server"):
-            await distributor.check()
+async def test_what_has_no_stream_is_told_so() -> None:
+    async with ntfy() as (_, url), Distributor(f"{url}/some/where", this_machine()) as distributor:
+        with pytest.raises(UsageError, match=r"no stream .*404"):
+            await anext(distributor.messages())
 
 
 async def test_nobody_there() -> None:
     async with ntfy() as (stand_in, url), Distributor(url, this_machine()) as distributor:
         await stand_in.tell(away=True)
-        with pytest.raises(DistributorUnreachable):
-            await distributor.check()
         with pytest.raises(DistributorUnreachable):
             await anext(distributor.messages())
 
