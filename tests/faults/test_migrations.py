@@ -91,6 +91,7 @@ async def sweep(tmp_path: Path, what: str, prepared: Path | None, *, stride: int
     return [tmp_path / str(step) for step in steps]
 
 
+@pytest.mark.timeout(180)  # a process for each write
 async def test_f21_the_first_migration_killed_at_each_write_leaves_all_of_it_or_nothing(
     tmp_path: Path,
 ) -> None:
@@ -115,6 +116,7 @@ async def tables_after(tmp_path: Path, count: int) -> set[str]:
     return tables(path)
 
 
+@pytest.mark.timeout(180)  # a process for each write
 async def test_f21_entering_all_accounts_into_the_log_killed_at_each_write_is_done_or_not(
     tmp_path: Path,
 ) -> None:
@@ -132,6 +134,7 @@ async def test_f21_entering_all_accounts_into_the_log_killed_at_each_write_is_do
     assert entered == {False, True}
 
 
+@pytest.mark.timeout(180)  # a process for each write
 async def test_f21_a_later_migration_killed_at_each_write_is_done_or_not_and_loses_nothing(
     tmp_path: Path,
 ) -> None:
