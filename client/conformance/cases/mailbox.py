@@ -1,0 +1,74 @@
+"""Chapter Delivery: what is delivered too often, and the mailbox over HTTP."""
+
+import os
+from typing import Any
+
+from client.conformance.relay import Relay
+from client.conformance.report import Failed
+from client.conformance.socket import anonymous, resumed
+from client.conformance.wire import ACK, CAUGHT_UP, DELIVER, DURABLE, STORED, from_base64, to_base64
+
+from .delivery import DAY, envelope, outcome
+from .suite import SUITE
+
+_QUARANTINED = 7
+
+
+@SUITE.case("delivery-quarantine", proves=("M-DELIV-12",))
+async def quarantine(relay: Relay) -> None:
+    """What was delivered too often without an ack is skipped, told, kept apart, and deleted by an ack that names it alone."""
+    ann, poison, good = await relay.member(), os.urandom(256), os.urandom(256)
+    async with anonymous(ann) as writer:
+        for number, ciphertext in enumerate((poison, good), 1):
+            await writer.send(envelope(ann, ciphertext, request=number))
+            await outcome(writer, STORED, number)
+    for _ in range(relay.document["limits"]["max_delivery_attempts"]):
+        async with resumed(ann) as reader:
+            if (await reader.expect(DELIVER))[4] != poison:
+                raise Failed("expected the lowest unacknowledged envelope again")
+    async with resumed(ann) as reader:
+        if (await reader.expect(DELIVER))[4] != good:
+            raise Failed("expected that the envelope is skipped which was delivered too often")
+        if (await reader.notice(_QUARANTINED))[0] != 1:
+            raise Failed("expected the notice to name sequence 1")
+        await reader.send([ACK, 2])
+        await reader.expect(CAUGHT_UP)
+    path = "/v1/mailbox/quarantine?after=0"
+    kept = (await ann.ask("GET", path)).must(200).json["envelopes"]
+    if [from_base64(one["ciphertext"]) for one in kept] != [poison]:
+        raise Failed(f"GET {path}: expected the envelope, though an ack went beyond it, got {len(kept)}")
+    (await ann.ask("POST", "/v1/mailbox/ack", {"up_to": 2, "also": [1]})).must(204)
+    if (await ann.ask("GET", path)).must(200).json["envelopes"]:
+        raise Failed(f"GET {path}: expected nothing after the ack that names it")
+
+
+@SUITE.case("mailbox-over-http")
+async def over_http(relay: Relay) -> None:
+    """The mailbox over HTTP: submit, take, take again, acknowledge; then it is empty."""
+    ann, ciphertext = await relay.member(), os.urandom(256)
+    grant = {"account_id": to_base64(ann.account_id), "token": to_base64(ann.token), "manifest_version": 1}
+    target = {"device_id": to_base64(ann.device_id), "ciphertext": 0, "grant": 0}
+    body = {
+        "envelope_id": to_base64(os.urandom(16)),
+        "envelope_class": DURABLE,
+        "ttl_seconds": DAY,
+        "ciphertexts": [to_base64(ciphertext)],
+        "targets": [target],
+        "grants": [grant],
+    }
+    submitted = await (ann.say if relay.document["anonymous_submit"] else ann.ask)(
+        "POST", "/v1/envelopes", body
+    )
+    if submitted.must(200).json["outcomes"] != [STORED]:
+        raise Failed(f"POST /v1/envelopes: expected stored, got {submitted.json}")
+    told: dict[str, Any] = {}
+    for _ in range(2):
+        told = (await ann.ask("GET", "/v1/mailbox?after=0&wait_seconds=0")).must(200).json
+        if [from_base64(one["ciphertext"]) for one in told["envelopes"]] != [ciphertext]:
+            raise Failed(f"GET /v1/mailbox: expected the envelope, got {len(told['envelopes'])}")
+    sequence = told["envelopes"][0]["sequence"]
+    (await ann.ask("POST", "/v1/mailbox/ack", {"up_to": sequence})).must(204)
+    told = (await ann.ask("GET", f"/v1/mailbox?after={sequence}&wait_seconds=0")).must(200).json
+    if told["envelopes"] or told["more"]:
+        raise Failed(f"GET /v1/mailbox after the ack: expected nothing, got {told}")
+    (await ann.ask("POST", "/v1/mailbox/ack", {"up_to": sequence + 50})).must(409, "sequence_ahead")
