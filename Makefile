@@ -13,7 +13,7 @@ ADMIN_PORT ?= $(if $(filter-out 0,$(PORT)),$(shell expr $(PORT) + 1),0)
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)' --admin-listen '127.0.0.1:$(ADMIN_PORT)'
 
-.PHONY: help install dev run test static check demo many broadcast bench conversations hostile mutations kills power lock audit wheel dist debian browser clean
+.PHONY: help install dev run test static check demo many broadcast bench conversations hostile conformance mutations kills power lock audit wheel dist debian browser clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,10 @@ conversations: dev ## let the product talk with the second implementation of tes
 
 hostile: dev ## every attack of a malicious relay, and what users see of it: [GUARDS=off takes the client's guards away]
 	@$(BIN)/python -m tests.hostile.attack_table $(if $(filter off,$(GUARDS)),--without-guards)
+
+conformance: dev ## every case of the conformance kit for clients, on the client in Python and on the one in JavaScript: minutes
+	@$(BIN)/tokenim-conformance client -- $(BIN)/python -m client.conformance_adapter
+	@$(BIN)/tokenim-conformance client -- $$($(BIN)/python -m tests.interop.node_of_wheel) --disable-warning=ExperimentalWarning tests/interop/js/node/main.js
 
 mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it
 	@$(BIN)/python -m tests.conformance.mutate

@@ -70,6 +70,27 @@ def relay(
     _end(results, url, file)
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the report into this file, too.")
+@click.option("--list", "listed", is_flag=True, help="Print the cases, and run none.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def client(only: tuple[str, ...], file: Path | None, listed: bool, command: tuple[str, ...]) -> None:
+    """Try the client behind COMMAND, an adapter that takes commands as lines of JSON, at a scripted relay on this machine."""
+    from .client_suite.cases import CLIENT_SUITE
+    from .client_suite.suite import run_client
+
+    if listed:
+        for case in CLIENT_SUITE.cases.values():
+            click.echo(f"{case.level:<9} {case.case_id:<44} {case.about}")
+        return
+    if unknown := set(only) - CLIENT_SUITE.cases.keys():
+        _fail(f"there is no case {', '.join(sorted(unknown))}: --list prints them")
+    if not command:
+        _fail("the adapter's COMMAND is needed, behind -- (see `tokenim-conformance client --help`)")
+    _end(asyncio.run(run_client(command, _tell, only)), " ".join(command), file)
+
+
 def _tell(result: Result) -> None:
     if result.outcome != "not claimed":
         click.echo(result.line())

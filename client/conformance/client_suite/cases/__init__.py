@@ -1,0 +1,7 @@
+"""The cases for a client, a chapter a file."""
+
+from client.conformance.client_suite.suite import CLIENT_SUITE
+
+from . import delivery, hostile, registration, session
+
+__all__ = ["CLIENT_SUITE", "delivery", "hostile", "registration", "session"]

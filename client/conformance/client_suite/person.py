@@ -1,0 +1,136 @@
+"""A client that is tested: a process that takes commands and gives answers and events, a JSON object a line (docs/clients.md)."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from client.conformance.report import Failed
+
+ANSWER_SECONDS: Final = 40.0
+_LINE_BYTES: Final = 2**24
+
+
+class Refused(Exception):
+    """The client said no: its code, and why."""
+
+
+class Person:
+    """One client with one account, whose process may be ended and begun again over the same store."""
+
+    def __init__(self, name: str, command: Sequence[str], store: Path) -> None:
+        self.name, self.store = name, store
+        self.events: list[dict[str, Any]] = []
+        self.link = ""
+        self._command = (*command, str(store))
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._asked = 0
+        self._errors = self.store.with_suffix(".stderr")
+
+    async def begin(self) -> None:
+        """Start the process; raises Failed if there is no such command."""
+        try:
+            with self._errors.open("ab") as errors:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=errors,
+                    limit=_LINE_BYTES,
+                )
+        except OSError as error:
+            raise Failed(f"{self._command[0]} cannot be started: {error}") from error
+        self._reading = asyncio.create_task(self._read(self._process))
+
+    async def call(self, command: str, **fields: Any) -> Any:
+        """What the client answers in `ok`; raises Refused for `error`, Failed if it answers nothing."""
+        if self._process is None or self._process.stdin is None:
+            raise Failed(f"{self.name} is not running")
+        self._asked += 1
+        answer = self._answers[self._asked] = asyncio.get_running_loop().create_future()
+        line = json.dumps({"id": self._asked, "do": command, **fields}) + "\n"
+        try:
+            self._process.stdin.write(line.encode())
+            await self._process.stdin.drain()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                said = await answer
+        except TimeoutError:
+            raise Failed(f"{self.name} did not answer {command} within {ANSWER_SECONDS:g} s") from None
+        except ConnectionError as error:
+            raise Failed(f"{self.name} ended before it took {command}: {self._last_words()}") from error
+        if "error" in said:
+            raise Refused(f"{said['error']}: {said.get('why', '')}")
+        return said["ok"]
+
+    async def texts(self) -> list[str]:
+        """What others wrote, as the client shows it, in order."""
+        return [one["text"] for one in await self.call("messages", after=0) if not one["is_own"]]
+
+    async def until(self, *texts: str, within: float = ANSWER_SECONDS) -> None:
+        """The client shows just these texts of others; raises Failed if it does not come to that."""
+        shown: list[str] = []
+        try:
+            async with asyncio.timeout(within):
+                while (shown := await self.texts()) != list(texts):
+                    if len(shown) > len(texts):
+                        break
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            pass
+        if shown != list(texts):
+            raise Failed(f"{self.name} should show {list(texts)}, and shows {shown}")
+
+    def kill_now(self) -> None:
+        """SIGKILL, without waiting for its end: `kill` waits."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self.kill_now()
+        await self._ended()
+
+    async def end(self) -> None:
+        """By the end of its input, else SIGKILL after a while."""
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(5):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+        await self._ended()
+
+    async def _ended(self) -> None:
+        if self._process is None:
+            return
+        await self._process.wait()
+        if self._reading is not None:
+            await self._reading
+        self._process = None
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdout is None:
+            return
+        with contextlib.suppress(ValueError):
+            async for line in process.stdout:
+                said = json.loads(line)
+                answer = self._answers.pop(said["id"], None) if "id" in said else None
+                if answer is None:
+                    self.events.append(said)
+                elif not answer.done():
+                    answer.set_result(said)
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ConnectionResetError())
+        self._answers.clear()
+
+    def _last_words(self) -> str:
+        lines = self._errors.read_text("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"

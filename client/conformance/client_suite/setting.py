@@ -1,0 +1,140 @@
+"""What a case of the client half has: its own scripted relay, and clients that begin at it."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from client.conformance.report import Failed
+
+from .doors import Doors
+from .house import Account, House, Script, Submit
+from .person import Person, Refused
+from .socket_door import Connection
+
+PATIENCE_SECONDS: Final = 30.0
+SETTLE_SECONDS: Final = 1.5
+"""After something that a client must not answer: so long nothing may come."""
+
+
+@dataclass
+class Setting:
+    """One case's. `people` are ended by whoever opened it."""
+
+    command: Sequence[str]
+    folder: Path
+    house: House
+    doors: Doors
+    people: list[Person] = field(default_factory=list)
+
+    @property
+    def script(self) -> Script:
+        """By what the relay departs from a good one."""
+        return self.house.script
+
+    async def newcomer(self, name: str) -> Person:
+        """A client that runs and has no account yet."""
+        person = Person(name, self.command, self.folder / name)
+        self.people.append(person)
+        await person.begin()
+        return person
+
+    async def person(self, name: str) -> Person:
+        """A client with an account whose handle is its name, connected and caught up."""
+        person = await self.newcomer(name)
+        await person.call("register", link=self.house.invite, handle=name)
+        await person.call("start")
+        return person
+
+    async def two(self) -> tuple[Person, Person]:
+        """Ann and Bob, at the same time."""
+        ann, bob = await asyncio.gather(self.person("ann"), self.person("bob"))
+        return ann, bob
+
+    def account(self, person: Person) -> Account:
+        """Of the person, at the relay."""
+        return self.house.handles[person.name]
+
+    def connection(self, person: Person) -> Connection:
+        """On which the person has its mailbox now."""
+        account = self.account(person)
+        for one in reversed(self.doors.connections):
+            if one.account is account and one.resumed:
+                return one
+        raise Failed(f"{person.name} has no connection with its mailbox")
+
+    async def until(self, holds: Callable[[], bool], what: str, within: float = PATIENCE_SECONDS) -> None:
+        """Wait for it; raises Failed with `what` if it does not come."""
+        try:
+            async with asyncio.timeout(within):
+                while not holds():
+                    self.house.happened.clear()
+                    await self.house.happened.wait()
+        except TimeoutError:
+            raise Failed(f"expected within {within:g} s: {what}") from None
+
+    async def acked(self, person: Person, sequence: int | None = None) -> None:
+        """Everything in the person's mailbox, or up to a sequence, is acknowledged."""
+        box = self.account(person).mailbox
+        last = box.last if sequence is None else sequence
+        await self.until(
+            lambda: box.last >= last and all(one > last for one in box.waiting),
+            f"{person.name} acknowledges {last}",
+        )
+
+    def durable(self, person: Person) -> list[Submit]:
+        """Submits of envelopes that are kept, to the person's account."""
+        account_id = self.account(person).manifest.account_id
+        return [
+            one
+            for one in self.house.submits
+            if one.fields[2] == 1 and any(grant[0] == account_id for grant in one.fields[7])
+        ]
+
+    async def refused_or_waits(self, person: Person, *, to: str, text: str = "secret") -> None:
+        """The client is told to send what it must not: it says no, or keeps the message; then a while passes."""
+        with suppress(Refused):
+            await person.call("send", to=to, text=text)
+        await asyncio.sleep(SETTLE_SECONDS)
+
+    async def quiet(self, person: Person) -> None:
+        """For a while nobody submits anything to the person's account, ephemeral or not."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        account_id = self.account(person).manifest.account_id
+        if any(grant[0] == account_id for one in self.house.submits for grant in one.fields[7]):
+            raise Failed(f"expected nothing to {person.name}, and something was submitted")
+
+    async def nothing_goes_to(self, ann: Person, bob: Person, text: str = "secret") -> None:
+        """Ann tries to write to Bob, whose keys the relay tells wrong: no envelope leaves."""
+        before = len(self.durable(bob))
+        await self.refused_or_waits(ann, to=bob.name, text=text)
+        if len(self.durable(bob)) != before:
+            raise Failed("expected no envelope to an account whose keys do not verify, and one was submitted")
+
+
+@asynccontextmanager
+async def open_setting(command: Sequence[str]) -> AsyncIterator[Setting]:
+    """A relay of its own on a free port of this machine; raises Failed at the end for what a client did wrong on the way."""
+    house = House()
+    doors = Doors(house)
+    runner = web.AppRunner(doors.application(), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        house.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        with tempfile.TemporaryDirectory(prefix="tokenim-conformance-") as folder:
+            setting = Setting(command, Path(folder), house, doors)
+            try:
+                yield setting
+            finally:
+                await asyncio.gather(*(person.end() for person in setting.people))
+    finally:
+        await runner.cleanup()
+    if house.broken:
+        raise Failed("; ".join(dict.fromkeys(house.broken)))

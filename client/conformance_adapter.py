@@ -1,0 +1,112 @@
+"""The reference client behind the adapter of `tokenim-conformance client`: commands and answers, JSON a line (docs/clients.md).
+
+Usage: tokenim-conformance client -- python -m client.conformance_adapter
+The folder of the account is the last argument. It shares nothing with the kit but the form of the lines.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Any
+
+from .client import Client
+from .errors import ClientError, Refused, RelayUnreachable
+from .message import Message
+
+_PATIENCE_SECONDS = 2.0
+
+
+def _say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+class Adapter:
+    """One account, open while it is started."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._client: Client | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
+
+    async def register(self, link: str, handle: str | None = None) -> dict[str, str]:
+        """A new account; again with the same keys after it was cut off."""
+        identity = await Client.register(self._home, link, handle=handle)
+        return {"account": identity.account, "device": identity.device}
+
+    async def start(self) -> None:
+        """Connected, and everything that waited is read."""
+        if self._client is not None:
+            return
+        self._client = await Client.open(self._home).__aenter__()
+        self._caught_up.clear()
+        self._listening = asyncio.create_task(self._listen(self._client))
+        caught_up = asyncio.create_task(self._caught_up.wait())
+        await asyncio.wait({caught_up, self._listening}, return_when=asyncio.FIRST_COMPLETED)
+        caught_up.cancel()
+        if self._listening.done():
+            self._listening.result()
+
+    async def stop(self) -> None:
+        """No connection any more."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        if self._client is not None:
+            await self._client.__aexit__(None, None, None)
+        self._client = self._listening = None
+
+    async def send(self, to: str, text: str) -> None:
+        """The message is kept, and goes out as soon as it can."""
+        # What these two tell stays in the outbox and is tried again.
+        with suppress(RelayUnreachable, Refused):
+            await self._open().send(to, text, patience_seconds=_PATIENCE_SECONDS)
+
+    async def messages(self, after: int = 0) -> list[dict[str, Any]]:
+        """All that is kept of all conversations, oldest first in each."""
+        client = self._open()
+        found: list[Message] = []
+        for contact in await client.contacts():
+            found += await client.history(contact.account)
+        shown = [{"from": one.account, "text": one.text, "is_own": one.outgoing} for one in found]
+        return [{"number": number, **one} for number, one in enumerate(shown, 1) if number > after]
+
+    async def _listen(self, client: Client) -> None:
+        async with aclosing(client.events()) as events:
+            async for event in events:
+                told = event.as_json()
+                if told["type"] == "caught_up":
+                    self._caught_up.set()
+                _say({"event": told["type"], **told})
+
+    def _open(self) -> Client:
+        if self._client is None:
+            raise RuntimeError("start it first")
+        return self._client
+
+
+async def serve(home: str) -> None:
+    """Until the input ends; each command is done after the one before."""
+    adapter = Adapter(home)
+    commands: dict[str, Callable[..., Awaitable[Any]]] = {
+        "register": adapter.register,
+        "start": adapter.start,
+        "stop": adapter.stop,
+        "send": adapter.send,
+        "messages": adapter.messages,
+    }
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        asked = json.loads(line)
+        number, name = asked.pop("id"), asked.pop("do")
+        try:
+            _say({"id": number, "ok": await commands[name](**asked)})
+        except (ClientError, KeyError, RuntimeError) as error:
+            _say({"id": number, "error": getattr(error, "code", type(error).__name__), "why": str(error)})
+    await adapter.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1]))

@@ -1,0 +1,68 @@
+"""`tokenim-conformance client` as a writer of clients types it: two cases on both of ours; `make conformance` runs all."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from client.conformance.client_suite.merkle import consistency_of, inclusion_of, root_of
+from client.conformance.client_suite.socket_door import is_bucket
+from crypto.merkle import verify_consistency, verify_inclusion
+from tests.interop.node_of_wheel import CLIENT, NODE
+from tests.relay_process import environment
+
+KIT = [sys.executable, "-c", "from client.conformance.cli import main; main()", "client"]
+PYTHON = [sys.executable, "-m", "client.conformance_adapter"]
+JAVASCRIPT = [NODE, "--disable-warning=ExperimentalWarning", str(CLIENT / "node" / "main.js")]
+
+
+def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*KIT, *arguments], check=False, capture_output=True, text=True, timeout=170, env=environment()
+    )
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
+def test_our_clients_pass_a_good_case_and_a_hostile_one(command, tmp_path):
+    report = tmp_path / "report.json"
+    cases = ["client-talks-both-ways", "client-bundle-of-another"]
+    done = kit(*(word for case in cases for word in ("--case", case)), "--json", str(report), "--", *command)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.splitlines()[-1] == "2 passed, 0 failed, 0 not claimed"
+    assert [case["outcome"] for case in json.loads(report.read_text())["cases"]] == ["passed", "passed"]
+
+
+def test_a_client_that_ends_or_is_not_there_fails_its_case_with_a_reason():
+    ended = kit("--case", "client-registers", "--", sys.executable, "-c", "raise SystemExit('no such luck')")
+    assert ended.returncode == 1
+    assert "ann ended before it took register: no such luck" in ended.stdout
+    missing = kit("--case", "client-registers", "--", "/nowhere/client")
+    assert (missing.returncode, missing.stdout.splitlines()[-1]) == (1, "0 passed, 1 failed, 0 not claimed")
+    assert "/nowhere/client cannot be started" in missing.stdout
+
+
+def test_a_command_is_needed_and_cases_have_to_be_there():
+    for arguments, told in (((), "COMMAND is needed"), (("--case", "nonsense"), "no case nonsense")):
+        done = kit(*arguments)
+        assert done.returncode == 2
+        assert told in done.stderr
+    assert len(kit("--list").stdout.splitlines()) > 40
+
+
+def test_the_scripted_relay_proves_what_our_own_code_verifies():
+    leaves = [bytes([number]) * number for number in range(21)]
+    for size in range(1, len(leaves)):
+        root = root_of(leaves[:size])
+        for index in range(size):
+            verify_inclusion(leaves[index], index, size, inclusion_of(index, leaves[:size]), root)
+        for first in range(1, size):
+            verify_consistency(
+                first, root_of(leaves[:first]), size, root, consistency_of(first, leaves[:size])
+            )
+
+
+def test_the_scripted_relay_knows_the_163_buckets():
+    assert sum(is_bucket(size) for size in range(262_145)) == 163
+    assert [size for size in range(1_000, 1_200) if is_bucket(size)] == [1_024, 1_088, 1_152]
