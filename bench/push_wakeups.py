@@ -39,7 +39,7 @@ from relay.wire.frames import Accepted, EnvelopeClass, Grant, Outcome, Submit, T
 from relay.wire.links import encode_bytes
 from tests.push_stand_ins.stand_in import standing_in
 
-ROUNDS = 3
+ROUNDS = 9
 JOURNEYS = 7
 AWAY = 100
 COMES_EACH_SECONDS = 5.0
