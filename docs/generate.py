@@ -25,6 +25,7 @@ from docs.config_tables import (
     variables_table,
 )
 from docs.content_tables import archive_table, contents_table, shared_items_table
+from docs.coverage_tables import coverage_table
 from docs.crypto_tables import (
     account_limits_table,
     changes_table,
@@ -180,6 +181,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "account_roles": account_roles_table,
     "figures": figures_table,
     "retention": retention_table,
+    "coverage": coverage_table,
 }
 
 

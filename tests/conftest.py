@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.proven_rules import ProvenRules, RuleMarkers, is_whole
 from tests.vector_counts import VectorCounts
 
 
@@ -53,6 +54,9 @@ class SkipWatch:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "proves(*ids): the rules of docs/protocol.md that this test proves")
+    config.pluginmanager.register(RuleMarkers(), "tokenim-rule-markers")
     if not hasattr(config, "workerinput"):  # with xdist, only the controller sees every report
         config.pluginmanager.register(SkipWatch(), "tokenim-skip-watch")
         config.pluginmanager.register(VectorCounts(), "tokenim-vector-counts")
+        config.pluginmanager.register(ProvenRules(is_whole(config)), "tokenim-proven-rules")

@@ -174,6 +174,7 @@ async def test_a_manifest_for_nobody_is_not_found(store: Store) -> None:
     assert await store.accounts.manifests(manifest.account_id, from_version=1, limit=10) == ()
 
 
+@pytest.mark.proves("M-REG-05")
 async def test_d6_what_was_a_removed_devices_goes_with_the_manifests_commit(
     store: Store, reopen: Callable[[], Awaitable[Store]]
 ) -> None:

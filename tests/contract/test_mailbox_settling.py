@@ -79,6 +79,7 @@ async def test_sequences_go_on_after_everything_was_acknowledged_and_a_restart(
     assert await outcome(store, submission(0, device, body=b"changed")) is Outcome.CONFLICT
 
 
+@pytest.mark.proves("M-DELIV-13")
 async def test_expired_envelopes_become_one_missed_range_that_stays_until_acknowledged(
     store: Store, reopen: Callable[[], Awaitable[Store]]
 ) -> None:
@@ -151,6 +152,7 @@ async def test_the_owner_may_have_envelopes_removed_and_is_told_of_the_gap(store
     assert [item.sequence for item in items if isinstance(item, StoredEnvelope)] == [4]
 
 
+@pytest.mark.proves("M-DELIV-12")
 async def test_the_lowest_envelope_is_quarantined_after_too_many_deliveries(
     store: Store, reopen: Callable[[], Awaitable[Store]]
 ) -> None:

@@ -52,6 +52,7 @@ def shown_messages(output: str) -> list[tuple[str, str]]:
     return [(one["id"], one["text"]) for one in objects if one["type"] == "text"]
 
 
+@pytest.mark.proves("M-RATCHET-02", "M-DELIV-05")
 @pytest.mark.timeout(180)
 async def test_b13_a_sender_killed_at_each_step_never_uses_a_message_key_twice(tmp_path):
     expected: list[str] = []
@@ -87,6 +88,7 @@ async def test_b13_a_sender_killed_at_each_step_never_uses_a_message_key_twice(t
                 opened.clear()
 
 
+@pytest.mark.proves("M-DELIV-10")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kill_at", ["decrypted:7", "decryption-committed:1", "acknowledged:1"])
 async def test_f26_a_receiver_killed_at_each_step_shows_each_message_once(tmp_path, kill_at):

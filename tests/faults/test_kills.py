@@ -9,6 +9,7 @@ from tests.faults.relay_process import RelayProcess, broken_relay
 KILLS = 5  # for each of two seeds
 
 
+@pytest.mark.proves("M-DELIV-02")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_f1_kill_nine_at_random_loses_doubles_and_reorders_nothing(tmp_path, seed):
     ledger = await kills.run(RelayProcess(tmp_path / "data", tmp_path / "log"), KILLS, seed)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from relay.adapters.sqlite.store import SqliteStore, open_sqlite_store
 from relay.ports.mailboxes import StoredEnvelope
 from relay.ports.prekeys import Claim
@@ -67,6 +69,7 @@ def test_the_rig_sees_a_missing_sync(tmp_path: Path) -> None:
     assert int(syncs) < int(commits) / 4
 
 
+@pytest.mark.proves("M-DELIV-01", "M-DELIV-02")
 async def test_f2_killed_at_each_step_of_writing_nothing_answered_is_lost(tmp_path: Path) -> None:
     """Each tenth write or sync, from the making of the file to the end of the work; every other write is torn."""
     whole = tmp_path / "whole"

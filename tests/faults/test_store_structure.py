@@ -42,6 +42,7 @@ def columns(database: Path) -> dict[str, set[str]]:
         }
 
 
+@pytest.mark.proves("M-REACH-03")
 async def test_c2_no_column_can_hold_a_sender_or_an_address(tmp_path: Path) -> None:
     async with open_sqlite_store(tmp_path / "relay.db", reserve_bytes=0):
         pass

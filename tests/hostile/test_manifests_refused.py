@@ -64,6 +64,7 @@ async def test_bytes_behind_the_end_are_refused(world: World):
         await assert_refused(world, device, signed_by(device.root, device.manifest().body + tail))
 
 
+@pytest.mark.proves("M-IDENT-04")
 async def test_the_first_is_signed_by_the_root_key_and_has_version_1(world: World):
     device = world.device()
     root = bytes(device.root.verify_key)
@@ -155,6 +156,7 @@ async def test_a7_an_identity_key_that_is_not_canonical_is_refused(world: World,
     )
 
 
+@pytest.mark.proves("M-IDENT-04")
 async def test_the_next_manifest_follows_by_version_hash_and_root(world: World):
     device = await world.member()
     other_root = world.device()

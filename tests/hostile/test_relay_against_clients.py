@@ -77,6 +77,7 @@ async def test_a_chain_comes_in_pages_and_from_the_version_that_is_known():
     assert liar.asked[0].endswith("from=2")
 
 
+@pytest.mark.proves("M-IDENT-05")
 async def test_a_rollback_is_ignored():
     account = person()
     known = longer(account, next_manifest(account, added_at_ms=1))

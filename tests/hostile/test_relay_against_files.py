@@ -14,6 +14,7 @@ from tests.lying_relay import MACHINE, lying_relay, refused
 
 
 @pytest.mark.parametrize("lie", ["changed", "cut", "longer", "another", "swapped segments"])
+@pytest.mark.proves("M-BLOB-04")
 async def test_d2_a_file_that_is_not_what_was_sent_is_never_given(tmp_path, lie):
     path = random_file(tmp_path, "a.bin", 300_000)
     sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)

@@ -77,6 +77,7 @@ async def read_and_answer(folder: Path) -> list[str | None]:
     return [message.text for message in taken]
 
 
+@pytest.mark.proves("M-REACH-03")
 @pytest.mark.parametrize("anonymous_submit", ["true", "false"])
 async def test_d9_c2_no_text_and_no_sender_in_files_while_waiting_after_reading_and_after_the_end(
     tmp_path, anonymous_submit

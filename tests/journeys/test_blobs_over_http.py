@@ -152,6 +152,7 @@ async def test_more_bytes_than_named_are_refused(world: World):
     assert (await download(world, path)).code == "not_found"
 
 
+@pytest.mark.proves("M-BLOB-01")
 async def test_a_blob_of_another_hash_is_removed(world: World):
     device, data = await world.member(), os.urandom(1_000)
     path = (await begin(device, data)).headers["Location"]

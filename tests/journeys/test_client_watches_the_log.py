@@ -126,6 +126,7 @@ async def test_registering_proves_the_own_manifest_and_set_ups_carry_that(people
     assert known.head.size == 6  # three accounts and their handles: the head came with Alice's set-up or list
 
 
+@pytest.mark.proves("M-TRANSP-01")
 async def test_what_the_log_is_not_proved_to_have_is_refused_and_told(people: People) -> None:
     lying = Lying(people)
     async with people.client("alice") as alice:
@@ -218,6 +219,7 @@ async def test_a_relay_that_was_restored_is_told_once_and_goes_on(people: People
     assert len(logs) == 2
 
 
+@pytest.mark.proves("M-TRANSP-01")
 async def test_a10_an_answer_of_before_is_refused_once_the_log_is_known_to_be_larger(people: People) -> None:
     """It proves what it shows, and is replayed whole."""
     lying = Lying(people)
@@ -240,6 +242,7 @@ async def test_a10_an_answer_of_before_is_refused_once_the_log_is_known_to_be_la
         assert "log_rolled_back" in await told(bob)
 
 
+@pytest.mark.proves("M-TRANSP-01")
 async def test_a10_a_head_that_no_proof_connects_is_refused_with_both_heads(people: People) -> None:
     lying = Lying(people)
     (known,) = await store_of(people, "bob", known_logs)

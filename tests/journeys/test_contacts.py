@@ -62,6 +62,7 @@ async def kept(home: Path, other: bytes) -> tuple[bytes | None, Peer | None]:
         return await database.read(lambda tx: (facts.known_token(tx, "contact"), find_peer(tx, other)))
 
 
+@pytest.mark.proves("M-REACH-04")
 async def test_c1_nothing_goes_back_to_a_stranger_by_itself(tmp_path):
     async with open_people(tmp_path, "alice", "bob") as people:
         async with people.client("alice") as alice:

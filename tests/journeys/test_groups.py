@@ -89,6 +89,7 @@ async def test_b15_two_admins_commit_at_once_at_a_real_relay(tmp_path):
             await hear(client, group.id, *others)
 
 
+@pytest.mark.proves("M-GROUP-05")
 @pytest.mark.timeout(240)
 async def test_two_devices_each_hear_and_speak_and_a_revoked_one_hears_nothing_more(tmp_path, monkeypatch):
     # As in a group of thousands, the state of which is too large for an envelope.

@@ -122,6 +122,7 @@ async def test_poll_and_socket_take_the_mailbox_from_each_other(reader: RawDevic
         assert (replaced.status, replaced.code) == (409, "replaced")
 
 
+@pytest.mark.proves("M-DELIV-12")
 async def test_a_poisonous_envelope_is_quarantined_skipped_and_goes_by_its_own_ack(reader: RawDevice):
     async with anonymous(reader) as sender:
         await stored(sender, submit_to(reader, TOKEN, b"poison"), submit_to(reader, TOKEN, b"good"))

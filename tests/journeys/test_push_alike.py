@@ -219,6 +219,7 @@ def target_of(kind: str, number: int, web: PushService, subscription: Subscripti
             return subscription.registration(kind, f"{web.url}/{kind}/{number}")
 
 
+@pytest.mark.proves("M-PUSH-01")
 @pytest.mark.timeout(300)
 async def test_c4_a_thousand_wakeups_of_all_causes_through_all_services_look_the_same(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as scene:

@@ -25,6 +25,7 @@ async def listen(client: Client) -> None:
         pass
 
 
+@pytest.mark.proves("M-REG-06")
 async def test_d6_a_revoked_device_is_cut_off_within_a_second(tmp_path):
     async with open_people(tmp_path, "alice", "bob") as people:
         alice, bob = await people.enter("alice"), await people.enter("bob")

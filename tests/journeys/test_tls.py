@@ -48,6 +48,7 @@ async def logged(served: Served, event: str) -> dict:
     pytest.fail(f"the relay ended, and never told {event}")
 
 
+@pytest.mark.proves("M-AUTH-01")
 async def test_e7_two_people_talk_by_https_and_wss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     authority, file, data = Authority(), tmp_path / "relay.toml", tmp_path / "data"
     file.write_text(authority.pair().settings(tmp_path))

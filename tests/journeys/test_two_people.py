@@ -222,6 +222,7 @@ async def test_a_removed_token_makes_the_message_refused_not_lost(tmp_path):
         assert (last.state, last.refusal) == (State.REFUSED, "not_allowed")
 
 
+@pytest.mark.proves("M-AUTH-07")
 async def test_a_clock_that_is_an_hour_off_is_shifted_for_signing_only(tmp_path):
     async with open_people(tmp_path, "bob") as people:
         await people.register("late", machine=machine_that_is_late(3_600_000))

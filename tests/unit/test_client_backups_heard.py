@@ -127,6 +127,7 @@ async def test_what_the_account_has_not_signed_is_not_kept(tmp_path: Path) -> No
         assert await bob.database.read(lambda tx: backup_of(tx, alice.id)) == true
 
 
+@pytest.mark.proves("M-RECOV-04")
 async def test_d3_a_newer_backup_than_the_restored_one_is_an_alarm_with_both(tmp_path: Path) -> None:
     async with came_back(tmp_path) as (alice, lost):
         assert await hears(alice, head(lost, 1)) == []

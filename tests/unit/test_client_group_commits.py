@@ -21,6 +21,7 @@ from tests.group_town import open_town
 DAY_MS = 86_400_000
 
 
+@pytest.mark.proves("M-GROUP-05")
 async def test_b5_after_a_removal_the_next_message_is_under_new_chains_and_the_removed_one_is_not_shown(
     tmp_path,
 ):
@@ -234,6 +235,7 @@ async def test_weekly_secrets_are_fresh(tmp_path):
         assert (await alice.row(group)).view.state.epoch == (await bob.row(group)).view.state.epoch == 2
 
 
+@pytest.mark.proves("M-GROUP-01")
 async def test_a_critical_setting_that_is_unknown_stops_writing_and_says_so(tmp_path):
     async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
         group = await town.group_of(alice, bob)

@@ -141,6 +141,7 @@ async def test_a_leave_that_nobody_signed_is_told_as_a_removal(tmp_path):
         assert (await bob.row(group)).status is Status.OUT
 
 
+@pytest.mark.proves("M-GROUP-02")
 async def test_a_request_that_its_member_did_not_sign_is_granted_by_nobody(tmp_path):
     async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
         group = await town.group_of(alice, bob)

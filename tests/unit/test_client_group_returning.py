@@ -158,6 +158,7 @@ async def test_a_device_whose_welcome_never_came_learns_the_ways_to_all_members(
             assert await one.texts(group) == bodies("to everybody")
 
 
+@pytest.mark.proves("M-GROUP-07")
 async def test_a_group_that_nobody_can_let_in_again_is_told_and_can_be_left(tmp_path):
     async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
         group = await named_group(town, alice, bob)

@@ -93,6 +93,7 @@ async def test_a1_one_time_keys_and_an_empty_stock_are_no_reason_to_warn(tmp_pat
         assert await bob.warned() == []
 
 
+@pytest.mark.proves("M-RATCHET-08")
 async def test_b4_a_copied_state_in_use_is_told_with_the_account(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         await bob.receive(await alice.say(bob, "hello"))

@@ -202,6 +202,7 @@ async def test_few_heads_of_one_source_wait_for_a_proof(alice: Person, log: Sign
     assert {one.source for one in await alice.database.read(unconnected)} == {b""}
 
 
+@pytest.mark.proves("M-TRANSP-02")
 async def test_a_user_may_begin_anew_with_the_log_and_a_split_that_goes_on_is_told_again(
     alice: Person, log: SignedLog
 ):

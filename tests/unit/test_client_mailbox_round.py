@@ -270,6 +270,7 @@ async def test_an_accepted_contact_gets_an_empty_answer_after_100_messages_or_7_
         assert (await bob.receive(await alice.say(bob, "a week later"))).drafted
 
 
+@pytest.mark.proves("M-SHAKE-10")
 async def test_a10_a_peer_that_was_shown_another_device_list_of_ours_is_told(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         own = bob.account.own
@@ -290,6 +291,7 @@ async def test_a10_a_peer_that_was_shown_another_device_list_of_ours_is_told(tmp
         assert await bob.texts(alice) == []
 
 
+@pytest.mark.proves("M-IDENT-06")
 async def test_a13_a_fork_of_the_senders_devices_is_kept_and_stops_sending(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         await answered_pair(alice, bob)

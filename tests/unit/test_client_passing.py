@@ -107,6 +107,7 @@ async def test_nothing_is_sealed_before_the_session_is_answered(tmp_path):
         assert await sealed(alice, bob, ContentType.TYPING, typing(alice, bob)) is None
 
 
+@pytest.mark.proves("M-CONTENT-01")
 async def test_an_ephemeral_message_in_the_mailbox_and_a_message_beside_it_are_refused(tmp_path):
     async with open_pair(tmp_path) as (alice, bob):
         await befriended(alice, bob)

@@ -104,6 +104,7 @@ def test_d1_a_blob_opens_under_its_own_key_only() -> None:
         opened(bytes((1,)) + bytes(16) + blob[17:], 7)  # another salt
 
 
+@pytest.mark.proves("M-BLOB-02")
 def test_d1_the_commitment_is_checked_before_any_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A blob made to open under two keys (a known weakness of AES-GCM) fails at the header under one of them."""
 
@@ -118,6 +119,7 @@ def test_d1_the_commitment_is_checked_before_any_segment(monkeypatch: pytest.Mon
             list(open_blob(KEY, 7, [damaged, *segments]))
 
 
+@pytest.mark.proves("M-BLOB-03")
 def test_d2_truncated_extended_reordered_repeated_and_dropped_segments_are_refused() -> None:
     content = content_of(4 * BLOB_SEGMENT_BYTES)
     blob = sealed(content)
@@ -168,6 +170,7 @@ def test_every_changed_byte_of_a_small_blob_is_noticed() -> None:
             opened(bytes(damaged), 100)
 
 
+@pytest.mark.proves("M-BLOB-03")
 def test_the_padding_must_be_zeros_and_the_true_length_must_fit() -> None:
     blob = sealed(b"a" * 256)
     with pytest.raises(Undecryptable, match="padding"):
@@ -178,6 +181,7 @@ def test_the_padding_must_be_zeros_and_the_true_length_must_fit() -> None:
         BlobOpener(KEY, -1, blob[:BLOB_HEADER_BYTES])
 
 
+@pytest.mark.proves("M-ENV-03")
 def test_d4_equal_and_repetitive_contents_are_neither_compressed_nor_recognisable() -> None:
     noise, zeros = content_of(100_000), bytes(100_000)
     assert len(sealed(noise)) == len(sealed(zeros))

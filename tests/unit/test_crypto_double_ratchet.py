@@ -121,6 +121,7 @@ def test_b1_old_chains_lose_their_skipped_keys_first_and_chains_are_bounded() ->
         bob.open(late[0][0])
 
 
+@pytest.mark.proves("M-RATCHET-06")
 @pytest.mark.parametrize("number", [1 + 10_001, 2**31, 2**32 - 1])
 def test_b1_a_number_too_far_ahead_is_refused_before_any_key_is_derived(
     number: int, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +149,7 @@ def test_the_longest_jump_allowed_opens() -> None:
     assert bob.open(alice.seal(b"far")) == b"far"
 
 
+@pytest.mark.proves("M-RATCHET-07")
 def test_b2_every_flipped_byte_fails_and_leaves_the_state_as_it_was() -> None:
     alice, bob = warm_pair()
     bob.open(alice.seal(b"first of the chain"))
@@ -167,6 +169,7 @@ def test_b2_every_flipped_byte_fails_and_leaves_the_state_as_it_was() -> None:
     assert bob.open(waiting) == b"late"
 
 
+@pytest.mark.proves("M-RATCHET-07")
 def test_b2_every_flipped_byte_of_a_chain_opening_with_a_kem_step_fails_too() -> None:
     alice, bob = start_pair("flip")
     alice.now_ms = bob.now_ms = DAY_MS
@@ -207,6 +210,7 @@ def test_another_kind_or_suite_is_refused(start: bytes) -> None:
         bob.open(start + alice.seal(b"x")[2:])
 
 
+@pytest.mark.proves("M-RATCHET-03")
 def test_header_flags_that_promise_a_block_beyond_the_end_are_refused() -> None:
     alice, bob = warm_pair()
     bob.open(alice.seal(b"x"))
@@ -219,6 +223,34 @@ def test_header_flags_that_promise_a_block_beyond_the_end_are_refused() -> None:
     unknown = seal_header(chain.opening.header_key, nonce, chain.opening.ratchet_public, 0, 1, 8)
     with pytest.raises(InvalidEncoding, match="unknown flags"):
         bob.open(ENVELOPE_START + nonce + unknown + bytes(256 - 78))
+
+
+@pytest.mark.proves("M-RATCHET-03")
+@pytest.mark.parametrize("place", range(41, 48))
+def test_each_of_the_last_seven_bytes_of_a_header_must_be_zero(place: int) -> None:
+    alice, bob = warm_pair()
+    bob.open(alice.seal(b"x"))
+    chain = alice.state.sending
+    assert chain is not None
+    plain = bytearray(chain.opening.ratchet_public + bytes(4) + (1).to_bytes(4, "big") + bytes(8))
+    plain[place] = 1
+    nonce = bytes(12)
+    sealed = chain.opening.header_key.headers.seal(nonce, bytes(plain), ENVELOPE_START)
+    with pytest.raises(InvalidEncoding, match="reserved bytes"):
+        bob.open(ENVELOPE_START + nonce + sealed + bytes(256 - 78))
+
+
+@pytest.mark.proves("M-RATCHET-05")
+def test_a_known_chain_takes_no_header_with_another_ratchet_key() -> None:
+    alice, bob = warm_pair()
+    bob.open(alice.seal(b"x"))
+    chain = alice.state.sending
+    assert chain is not None
+    nonce, before = bytes(12), bob.state
+    sealed = seal_header(chain.opening.header_key, nonce, b"\x09" + bytes(31), 0, 1, 0)
+    with pytest.raises(CopiedState):
+        bob.open(ENVELOPE_START + nonce + sealed + bytes(256 - 78))
+    assert bob.state is before
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -281,6 +313,7 @@ def test_each_field_of_the_associated_data_binds(field: str) -> None:
     assert bob.open(envelope) == b"bound"
 
 
+@pytest.mark.proves("M-ENV-01")
 def test_an_embedded_envelope_may_have_any_size_and_another_only_a_bucket() -> None:
     alice, bob = start_pair()
     alice.state, inner = encrypt(

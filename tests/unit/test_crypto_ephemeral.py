@@ -33,6 +33,7 @@ def test_ephemeral_messages_take_no_number() -> None:
         assert (plaintext, info.number, info.ephemeral) == (b"d", index, False)
 
 
+@pytest.mark.proves("M-RATCHET-12")
 def test_the_ephemeral_counter_must_rise() -> None:
     alice, bob = warm_pair()
     first, second, third = (alice.seal(b"%d" % number, ephemeral=True) for number in range(3))

@@ -33,6 +33,7 @@ def test_history_vectors(part: dict[str, Any]) -> None:
     assert open_entry(entry, [KEY], ACCOUNT, part["index"]) == content
 
 
+@pytest.mark.proves("M-HIST-01")
 @pytest.mark.parametrize("case", VECTORS["must_fail"], ids=lambda case: case["name"])
 def test_history_entries_that_must_fail(case: dict[str, Any]) -> None:
     changed = bytearray(SMALL)[: case.get("keep")]

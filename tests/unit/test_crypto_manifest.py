@@ -164,6 +164,7 @@ def test_a_chain_is_walked_from_the_root_and_on(house: House) -> None:
         house.verify(None, one, two).device(house.third.device_id)
 
 
+@pytest.mark.proves("M-IDENT-04")
 def test_only_the_root_key_of_the_account_counts(house: House) -> None:
     other = RootKeyPair.generate(house.random)
     entry = device_entry(house.first, added_at_ms=NOW_MS)
@@ -193,6 +194,7 @@ def test_first_contact_starts_at_a_root_signed_manifest(house: House) -> None:
     assert house.verify(None, one, two, recovery).since(2) == (recovery,)
 
 
+@pytest.mark.proves("M-IDENT-04")
 def test_a13_a_manager_removed_in_version_n_cannot_sign_n_plus_1(house: House) -> None:
     one = house.signed(1, None, [(house.first, True), (house.second, True)])
     two = house.signed(2, one, [(house.first, True)], house.first)
@@ -283,6 +285,7 @@ def test_a_manifest_that_follows_another_one_is_refused(house: House) -> None:
         house.verify(None, one, two)
 
 
+@pytest.mark.proves("M-IDENT-02")
 def test_a9_no_key_stands_twice_in_a_manifest(house: House) -> None:
     borrowed_signing = LocalDevice(
         house.account, bytes(16), house.first.signing, IdentityKeyPair.generate(house.random)
@@ -294,6 +297,7 @@ def test_a9_no_key_stands_twice_in_a_manifest(house: House) -> None:
             house.signed(1, None, [(house.first, True), (device, False)])
 
 
+@pytest.mark.proves("M-IDENT-03")
 def test_a9_a_key_of_another_or_removed_device_is_refused_along_the_chain(house: House) -> None:
     one = house.signed(1, None, [(house.first, True), (house.second, False)])
     two = house.signed(2, one, [(house.first, True)], house.first)

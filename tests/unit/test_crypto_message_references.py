@@ -17,6 +17,7 @@ def test_b10_an_act_of_the_author_holds(act: Act) -> None:
     assert len(TARGET.reference()) == 32
 
 
+@pytest.mark.proves("M-CONTENT-02")
 @pytest.mark.parametrize("act", Act)
 @pytest.mark.parametrize("field", ["conversation_id", "account", "device", "message_id", "content_hash"])
 def test_b10_an_act_on_another_message_is_refused(act: Act, field: str) -> None:

@@ -65,6 +65,7 @@ def test_content_that_does_not_fit_is_refused() -> None:
         pad(b"12345", 8)
 
 
+@pytest.mark.proves("M-ENV-02")
 @pytest.mark.parametrize("changed", range(9, 20))
 def test_each_byte_of_the_padding_must_be_zero(changed: int) -> None:
     padded = bytearray(pad(b"12345", 20))
@@ -73,6 +74,7 @@ def test_each_byte_of_the_padding_must_be_zero(changed: int) -> None:
         unpad(bytes(padded))
 
 
+@pytest.mark.proves("M-ENV-02")
 @pytest.mark.parametrize("damaged", [b"", b"\0\0\0", b"\0\0\0\1", b"\xff\xff\xff\xff" + bytes(12)])
 def test_impossible_lengths_are_refused(damaged: bytes) -> None:
     with pytest.raises(InvalidEncoding):

@@ -27,6 +27,7 @@ def turn(sender: End, receiver: End, text: bytes = b"turn") -> MessageInfo:
     return info
 
 
+@pytest.mark.proves("M-RATCHET-09")
 def test_a_step_is_offered_after_twenty_root_steps_and_done_by_the_next_chain() -> None:
     alice, bob = start_pair()
     ends = (alice, bob)
@@ -189,6 +190,7 @@ def test_the_secret_of_a_step_enters_the_root_key(monkeypatch: pytest.MonkeyPatc
     assert alice.open(answer) == b"answer"
 
 
+@pytest.mark.proves("M-RATCHET-10")
 def test_an_answer_that_is_missing_or_was_not_asked_for_is_refused() -> None:
     alice, bob = warm_pair("strip")
     alice.now_ms = limits.DAY_MS
@@ -205,6 +207,7 @@ def test_an_answer_that_is_missing_or_was_not_asked_for_is_refused() -> None:
         carol.open(dave.seal(b"a ciphertext for nothing"))
 
 
+@pytest.mark.proves("M-RATCHET-11")
 def test_a7_an_offer_that_fails_the_modulus_check_is_refused_on_receipt() -> None:
     alice, bob = warm_pair("modulus")
     alice.now_ms = limits.DAY_MS
@@ -219,6 +222,7 @@ def test_a7_an_offer_that_fails_the_modulus_check_is_refused_on_receipt() -> Non
     assert bob.state is before
 
 
+@pytest.mark.proves("M-RATCHET-01")
 @pytest.mark.parametrize("public", [bytes(32), b"\x01" + bytes(31), b"\xff" * 32])
 def test_a7_a_ratchet_key_of_small_order_or_not_canonical_is_refused(public: bytes) -> None:
     alice, bob = warm_pair("order")
@@ -231,6 +235,7 @@ def test_a7_a_ratchet_key_of_small_order_or_not_canonical_is_refused(public: byt
         bob.open(alice.seal(b"x"))
 
 
+@pytest.mark.proves("M-RATCHET-04")
 def test_a_peer_cannot_open_two_chains_in_a_row() -> None:
     alice, bob = warm_pair("turns")
     turn(alice, bob)

@@ -91,6 +91,7 @@ def test_set_up_values_come_back_from_1266_bytes(one_time: bool) -> None:
     assert SetupValues.parse(values.encode()) == values
 
 
+@pytest.mark.proves("M-SHAKE-03")
 def test_set_up_values_are_strict(setup: SetUp) -> None:
     good = setup.values.encode()
     flag_at, class_at = 32 + 16 + 8 + 32 + 8 + 32 + 4 + 4, 32 + 16 + 8 + 32 + 8 + 32 + 4 + 4 + 5
@@ -180,6 +181,7 @@ def test_a6_a_key_in_the_wrong_place_is_an_error(setup: SetUp, place: str) -> No
                 setup.respond(**{place: setup.keys[other]})
 
 
+@pytest.mark.proves("M-SHAKE-08")
 def test_a3_a_one_time_key_does_not_pass_for_a_last_resort_key(setup: SetUp) -> None:
     last_resort = next(key for key in setup.bob.prekeys.keys if key.key_class is KeyClass.LAST_RESORT)
     with pytest.raises(InvalidKey):
@@ -217,6 +219,7 @@ def test_the_ephemeral_key_is_fresh(setup: SetUp) -> None:
     assert again.kem_ciphertext != setup.values.kem_ciphertext
 
 
+@pytest.mark.proves("M-SHAKE-04")
 def test_set_up_content_comes_back_and_is_strict(setup: SetUp) -> None:
     manifest = setup.alice.manifest.newest
     for content in (

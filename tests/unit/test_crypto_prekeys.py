@@ -121,6 +121,7 @@ def test_a5_each_field_of_each_key_is_signed(bob: Person, bundle: Bundle, place:
         check(bob, replace(bundle, **{place: replace(key, **{field: others[field]})}))
 
 
+@pytest.mark.proves("M-SHAKE-01")
 def test_a5_a_bundle_without_its_ml_kem_key_is_an_error(bundle: Bundle) -> None:
     keys = bundle.all_keys()
     assert Bundle.of(reversed(keys)) == bundle
@@ -138,6 +139,7 @@ def test_a5_an_ml_kem_key_of_another_device_is_an_error(bob: Person, bundle: Bun
             check(bob, replace(bundle, **{place: getattr(stranger, place)}))
 
 
+@pytest.mark.proves("M-SHAKE-01")
 def test_a7_a_signed_key_that_must_not_be_used_is_refused(bob: Person, bundle: Bundle) -> None:
     for place, key in (("signed", b"\xff" * 32), ("kem", b"\xff" * 1_184), ("sealing", b"\xff" * 1_216)):
         bad = signed_by(bob, getattr(bundle, place), key=key)
@@ -145,6 +147,7 @@ def test_a7_a_signed_key_that_must_not_be_used_is_refused(bob: Person, bundle: B
             check(bob, replace(bundle, **{place: bad}))
 
 
+@pytest.mark.proves("M-SHAKE-01")
 @pytest.mark.parametrize("place", ["signed", "kem", "sealing"])
 def test_a11_a_key_of_45_days_is_refused(bob: Person, bundle: Bundle, place: str) -> None:
     last_resort = bob.relay.claim(one_time=False)

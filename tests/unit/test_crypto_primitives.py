@@ -55,6 +55,7 @@ def little_endian(number: int) -> bytes:
     return number.to_bytes(32, "little")
 
 
+@pytest.mark.proves("M-RATCHET-01")
 @pytest.mark.parametrize("value", [FIELD_PRIME, FIELD_PRIME + 1, FIELD_PRIME + 18, 2**255 + 9, 2**256 - 1])
 def test_a7_x25519_keys_that_are_not_canonical_are_refused(value: int) -> None:
     with pytest.raises(InvalidKey):
@@ -70,6 +71,7 @@ LOW_ORDER_X25519 = [
 ]
 
 
+@pytest.mark.proves("M-RATCHET-01", "M-SHAKE-02")
 @pytest.mark.parametrize("value", LOW_ORDER_X25519)
 def test_a7_an_all_zero_x25519_secret_is_refused(value: int) -> None:
     with pytest.raises(InvalidKey):
@@ -112,6 +114,7 @@ def test_a7_a_signature_that_only_a_cofactored_check_takes_is_refused() -> None:
                     ed25519_verify(public, message, signature)
 
 
+@pytest.mark.proves("M-SIGN-01")
 def test_a7_an_ed25519_key_outside_the_prime_order_group_is_refused() -> None:
     _, public = ed25519_keypair(bytes(range(32)))
     identity = little_endian(1)
@@ -124,6 +127,7 @@ def test_a7_an_ed25519_key_outside_the_prime_order_group_is_refused() -> None:
             ed25519_verify(bad, b"message", bytes(64))
 
 
+@pytest.mark.proves("M-SIGN-02")
 def test_a7_a_signature_with_a_response_above_the_order_is_refused() -> None:
     private, public = ed25519_keypair(bytes(range(32)))
     signature = ed25519_sign(private, b"message")

@@ -32,6 +32,7 @@ def test_profile_vectors(part: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.proves("M-PROF-01")
 @pytest.mark.parametrize("case", VECTORS["must_fail"], ids=lambda case: case["name"])
 def test_profiles_that_must_fail(case: dict[str, Any]) -> None:
     changed = bytearray(bytes.fromhex(case.get("profile", SMALL)))[: case.get("keep")]
@@ -44,6 +45,7 @@ def test_profiles_that_must_fail(case: dict[str, Any]) -> None:
     assert type(caught.value).__name__ == case["error"]
 
 
+@pytest.mark.proves("M-PROF-02")
 def test_who_has_the_key_alone_cannot_make_a_profile_of_its_owner() -> None:
     mallory = Person("mallory")
     posing = type(mallory.device)(

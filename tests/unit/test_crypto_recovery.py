@@ -112,6 +112,7 @@ def test_the_size_of_a_backup_says_little(length: int) -> None:
     assert len(sizes) == (2 if length == 253 else 1)
 
 
+@pytest.mark.proves("M-RECOV-02")
 def test_d3_an_older_backup_warns_and_opens_if_the_user_says_so() -> None:
     owner = Owner()
     old = owner.back_up(b"old", 3)
@@ -123,6 +124,7 @@ def test_d3_an_older_backup_warns_and_opens_if_the_user_says_so() -> None:
     assert open_backup(old, owner.recovery, owner.manifest, known_counter=3) == b"old"
 
 
+@pytest.mark.proves("M-RECOV-02")
 def test_d3_a_backup_by_a_manager_that_was_removed_since_warns() -> None:
     owner = Owner()
     backup = owner.back_up(b"of the one that was stolen", 9)
@@ -153,6 +155,7 @@ def test_d3_a_contact_is_told_of_backups_by_a_manager_of_the_account_alone() -> 
         verify_backup_head(SignedBackupHead(made_up, signature, head.sealed_hash), demoted)
 
 
+@pytest.mark.proves("M-RECOV-01")
 def test_d3_a_backup_that_names_an_unknown_manifest_is_not_believed() -> None:
     owner = Owner()
     other = LocalDevice.generate(owner.account, owner.random)

@@ -97,6 +97,7 @@ def test_b3_a_thousand_messages_in_any_order_are_each_shown_once() -> None:
     assert sorted(bob.shown) == sorted(b"%d" % number for number in range(1_000))
 
 
+@pytest.mark.proves("M-GROUP-05")
 def test_a_chain_ends_after_500_messages() -> None:
     ann, bob = talking("ann", "bob")
     for number in range(limits.MAX_CHAIN_MESSAGES):
@@ -107,6 +108,7 @@ def test_a_chain_ends_after_500_messages() -> None:
     assert bob.open(ann.say([bob], b"under a new chain")) == b"under a new chain"
 
 
+@pytest.mark.proves("M-GROUP-05")
 @pytest.mark.parametrize("passed_ms", [limits.MAX_CHAIN_AGE_MS, -1])
 def test_a_chain_ends_after_seven_days_and_when_the_clock_ran_back(passed_ms: int) -> None:
     ann, _ = talking("ann", "bob")

@@ -33,6 +33,7 @@ def test_the_stranger_learns_the_senders_manifest_from_the_envelope(alice: Perso
     assert bob.known[alice.account].newest == alice.manifest.newest
 
 
+@pytest.mark.proves("M-SHAKE-09", "M-SHAKE-11")
 def test_a10_a_set_up_that_names_a_manifest_we_never_made_is_a_split_view(alice: Person, bob: Person) -> None:
     intruder = LocalDevice.generate(bob.account, bob.random)
     shown_to_alice = bob.next_manifest([bob.device, intruder])
@@ -49,6 +50,7 @@ def test_a10_a_set_up_that_names_a_manifest_we_never_made_is_a_split_view(alice:
         bob.receive(envelope)
 
 
+@pytest.mark.proves("M-SHAKE-06")
 def test_a_device_that_left_the_manifest_is_refused(alice: Person, bob: Person) -> None:
     alice.start(bob)
     envelope = alice.send(bob, b"hello")

@@ -131,6 +131,7 @@ def test_each_prekey_from_its_seed(vector: dict[str, Any]) -> None:
     assert device.signing.sign(unhex(vector["transcript"])) == signed.signature
 
 
+@pytest.mark.proves("M-SHAKE-01")
 @pytest.mark.parametrize("vector", SESSIONS["bundles"], ids=lambda vector: vector["name"])
 def test_each_bundle_is_good_or_fails_as_it_says(vector: dict[str, Any]) -> None:
     manifest, device = manifest_of("b"), device_of("b")
@@ -196,6 +197,7 @@ def test_each_set_up_envelope_opens_to_its_content(vector: dict[str, Any]) -> No
     assert unpad(padded) == unhex(vector["content"])
 
 
+@pytest.mark.proves("M-SHAKE-04")
 @pytest.mark.parametrize("vector", SESSIONS["broken_envelopes"], ids=lambda vector: vector["name"])
 def test_each_broken_set_up_envelope_fails_as_it_says(vector: dict[str, Any]) -> None:
     b = device_of("b")

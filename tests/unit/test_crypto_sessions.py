@@ -224,6 +224,7 @@ def test_five_sessions_are_archived_for_45_days(alice: Person, bob: Person) -> N
     assert after.active is not None
 
 
+@pytest.mark.proves("M-SHAKE-07")
 def test_the_set_up_number_may_not_jump_far(alice: Person, bob: Person) -> None:
     alice.start(bob)
     kept = alice.peers[bob.account]
@@ -240,6 +241,7 @@ def test_the_set_up_number_may_not_jump_far(alice: Person, bob: Person) -> None:
                 bob.receive(envelope)
 
 
+@pytest.mark.proves("M-SHAKE-11")
 def test_b2_no_flipped_byte_of_a_set_up_envelope_opens_or_changes_anything(
     alice: Person, bob: Person
 ) -> None:
@@ -279,6 +281,7 @@ def test_envelopes_that_are_cut_or_of_no_bucket_are_refused(alice: Person, bob: 
         open_setup(envelope[:length], bob.prekeys, bob.account, bob.device.device_id)
 
 
+@pytest.mark.proves("M-ENV-01")
 def test_a_set_up_envelope_of_no_bucket_is_refused_although_it_would_open(alice: Person, bob: Person) -> None:
     alice.start(bob)
     content = open_setup(alice.send(bob, b"hello"), bob.prekeys, bob.account, bob.device.device_id)

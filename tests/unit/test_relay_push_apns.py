@@ -49,6 +49,7 @@ def claims_of(push) -> dict:
     return json.loads(base64.urlsafe_b64decode(claims + "=="))
 
 
+@pytest.mark.proves("M-PUSH-01")
 async def test_a_wakeup_is_taken_and_carries_the_token_alone(apple, open_pusher):
     pusher, clock = open_pusher(), ShiftedClock()
     assert await pusher.push(at(DEVICE), TOKEN, urgent=True) == PushAnswer(Outcome.SENT, "accepted")

@@ -85,6 +85,12 @@ def test_a_relay_frame_reads_back_and_encodes_identically(frame: Frame) -> None:
     assert codec.encode_message(codec.decode_from_relay(message)) == message
 
 
+@pytest.mark.proves("M-VERS-01")
+def test_a_notice_of_a_kind_that_is_not_known_is_one_to_ignore() -> None:
+    message = msgspec.msgpack.encode([[Notice.__struct_config__.tag, 250, [b"of a later version"]]])
+    assert codec.decode_from_relay(message) == (Notice(NoticeKind.UNKNOWN, (b"of a later version",)),)
+
+
 @pytest.mark.parametrize("frame", FROM_RELAY, ids=lambda frame: type(frame).__name__)
 def test_what_only_the_relay_may_send_is_refused_from_a_client(frame: Frame) -> None:
     with pytest.raises(MalformedFrame):

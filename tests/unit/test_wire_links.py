@@ -32,12 +32,14 @@ def test_ids_read_back(data: bytes) -> None:
     assert decode_id(encode_id(data), len(data)) == data
 
 
+@pytest.mark.proves("M-TEXT-01")
 @pytest.mark.parametrize("text", ["AA==", "A", "AB", "A+", "A/", "AAA\n", " AAA", "é", "AAA="])
 def test_base64url_that_is_not_canonical_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="base64url"):
         decode_bytes(text)
 
 
+@pytest.mark.proves("M-TEXT-01")
 @pytest.mark.parametrize("text", ["", "A" * 26, "a" * 25, "1" * 26, "a" * 25 + "b", "aaaa====", "ä" * 26])
 def test_an_id_that_is_not_canonical_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not an id"):
