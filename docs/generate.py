@@ -36,6 +36,7 @@ from docs.crypto_tables import (
     roles_table,
     session_limits_table,
 )
+from docs.first_page_tables import first_page
 from docs.http_tables import routes_table
 from docs.markdown import members_table, one_line, remarks_in, snake, span, table
 from relay.session.machine import NEXT, State
@@ -182,6 +183,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "figures": figures_table,
     "retention": retention_table,
     "coverage": coverage_table,
+    "first_page": first_page,
 }
 
 

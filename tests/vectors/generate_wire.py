@@ -275,6 +275,7 @@ def messages() -> list[dict[str, Any]]:
     """Each frame in a message of its own, and one message with two frames."""
     envelope_id, ciphertext = seed("envelope id", 16), b"\x02\x01" + bytes(62)
     token = seed("link token", 16)
+    answer = websocket_transcript(origin=ORIGIN, device_id=DEVICE_ID, challenge=seed("challenge"))
     client: list[frames.Frame] = [
         frames.Submit(
             1,
@@ -299,8 +300,9 @@ def messages() -> list[dict[str, Any]]:
         ),
         frames.Ack(5, (7,)),
         frames.Resume(0),
-        frames.Authenticate(DEVICE_ID, DEVICE.sign(b"").signature),
+        frames.Authenticate(DEVICE_ID, DEVICE.sign(answer).signature),
         frames.Anonymous(),
+        frames.Ack(6),
     ]
     relay: list[frames.Frame] = [
         frames.Accepted(1, (frames.Outcome.STORED,), (frames.ManifestVersion(ACCOUNT_ID, 2),)),
