@@ -58,5 +58,7 @@ def test_each_way_to_be_out_of_step_is_a_fault():
 
 
 def test_each_rule_is_claimed_by_a_test_or_known_to_be_missing():
+    """Claimed by cases alone that `make test` does not run: then it is known to be missing there."""
     rules = ids_in(DOCUMENT.read_text(encoding="utf-8"))
-    assert faults_of(rules, set(claims()), set(missing_proofs())) == []
+    claimed = set(claims())
+    assert faults_of(rules, claimed, set(missing_proofs()) - claimed) == []
