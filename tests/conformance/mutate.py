@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("relay", "client", "crypto")
 PATCHES = Path(__file__).with_name("mutations")
 _HEAD = re.compile(r"^(subject|case|chapter|fault): (.+)$")
+_ADAPTER_OF = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "runpy.run_module('client.conformance_adapter', run_name='__main__', alter_sys=True)"
+)
 _CAUGHT = "0 passed, 1 failed, 0 not claimed"
 
 
@@ -121,7 +125,13 @@ def try_relay(tree: Path, folder: Path, cases: Sequence[str]) -> tuple[str, str]
         return kit("relay", *arguments, *(word for case in cases for word in ("--case", case)))
 
 
-TRIALS = {"relay": try_relay}
+def try_client(tree: Path, folder: Path, cases: Sequence[str]) -> tuple[str, str]:
+    """The kit's last line about the client of this tree, by these cases alone."""
+    adapter = [sys.executable, "-c", _ADAPTER_OF, str(tree)]
+    return kit("client", *(word for case in cases for word in ("--case", case)), "--", *adapter)
+
+
+TRIALS = {"relay": try_relay, "client": try_client}
 """How what is broken is tried, by its name in the head of a patch."""
 
 

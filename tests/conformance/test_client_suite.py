@@ -43,6 +43,16 @@ def test_a_client_that_ends_or_is_not_there_fails_its_case_with_a_reason():
     assert "/nowhere/client cannot be started" in missing.stdout
 
 
+def test_a_client_that_says_no_fails_its_case_and_the_run_goes_on():
+    no = """import json, sys
+for line in sys.stdin:
+    print(json.dumps({"id": json.loads(line)["id"], "error": "no", "why": "I will not"}), flush=True)"""
+    done = kit("--case", "client-registers", "--case", "client-last-resort", "--", sys.executable, "-c", no)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "ann refused register: no: I will not" in done.stdout
+    assert done.stdout.splitlines()[-1] == "0 passed, 2 failed, 0 not claimed"
+
+
 def test_a_command_is_needed_and_cases_have_to_be_there():
     for arguments, told in (((), "COMMAND is needed"), (("--case", "nonsense"), "no case nonsense")):
         done = kit(*arguments)

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from client.conformance.cases import SUITE
+from client.conformance.client_suite.cases import CLIENT_SUITE
 from tests.conformance.mutate import PATCHES, ROOT, TRIALS, Broken, copy_tree, patch, read_mutation
 
 FILES = sorted(PATCHES.glob("*.patch"))
@@ -22,8 +23,8 @@ def tree(tmp_path_factory):
 def test_a_mutation_applies_and_names_its_case_and_chapter(file, tree):
     mutation = read_mutation(file)
     assert mutation.subject in TRIALS
-    if mutation.subject == "relay":
-        assert mutation.case in SUITE.cases
+    suite = SUITE if mutation.subject == "relay" else CLIENT_SUITE
+    assert mutation.case in suite.cases
     headings = re.findall(r"^## (.+)$", (ROOT / "docs/protocol.md").read_text(), re.MULTILINE)
     assert mutation.chapter in headings
     patch(tree, mutation)

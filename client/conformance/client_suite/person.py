@@ -13,8 +13,8 @@ ANSWER_SECONDS: Final = 40.0
 _LINE_BYTES: Final = 2**24
 
 
-class Refused(Exception):
-    """The client said no: its code, and why."""
+class Refused(Failed):
+    """The client said no: its code, and why. Where a case does not count on that, it has failed."""
 
 
 class Person:
@@ -63,7 +63,7 @@ class Person:
         except ConnectionError as error:
             raise Failed(f"{self.name} ended before it took {command}: {self._last_words()}") from error
         if "error" in said:
-            raise Refused(f"{said['error']}: {said.get('why', '')}")
+            raise Refused(f"{self.name} refused {command}: {said['error']}: {said.get('why', '')}")
         return said["ok"]
 
     async def texts(self) -> list[str]:

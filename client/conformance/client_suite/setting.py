@@ -132,6 +132,8 @@ async def open_setting(command: Sequence[str]) -> AsyncIterator[Setting]:
             setting = Setting(command, Path(folder), house, doors)
             try:
                 yield setting
+            except Failed as failure:
+                raise Failed("; ".join(dict.fromkeys([str(failure), *house.broken]))) from failure
             finally:
                 await asyncio.gather(*(person.end() for person in setting.people))
     finally:
