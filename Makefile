@@ -76,8 +76,8 @@ conformance: dev ## every case of the conformance kit for clients, on the client
 	@$(BIN)/tokenim-conformance client -- $(BIN)/python -m client.conformance_adapter
 	@$(BIN)/tokenim-conformance client -- $$($(BIN)/python -m tests.interop.node_of_wheel) --disable-warning=ExperimentalWarning tests/interop/js/node/main.js
 
-mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it
-	@$(BIN)/python -m tests.conformance.mutate
+mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it: [ONLY=relay]
+	@$(BIN)/python -m tests.conformance.mutate $(if $(ONLY),--only $(ONLY)-)
 
 kills: install ## kill -9 the relay at random and check what it promised: [N=500]
 	@$(BIN)/python -m tests.faults.kills --n $(N) --queued 100000
