@@ -148,6 +148,12 @@ class Device:
         """The relay has it: it is the newest one."""
         self.body, self.version = from_base64(manifest["body"]), self.version + 1
 
+    async def advance(self, *entries: bytes) -> None:
+        """The next manifest, signed by the root key, with these devices is the account's; raises Failed."""
+        manifest = self.manifest(*entries)
+        (await self.ask("POST", "/v1/accounts/self/manifests", {"manifest": manifest})).must(200)
+        self.took(manifest)
+
     # Requests.
 
     def authorization(

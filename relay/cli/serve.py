@@ -15,13 +15,13 @@ import click
 
 from .options import config_option, data_option, fail, json_option, loaded, settings_of
 
-YOUNG_OBJECTS = 10_000
-"""So many new objects before the youngest are looked at, not 700: what a group of envelopes is made of is gone by then."""
-
 if TYPE_CHECKING:
     from relay.adapters.data_folder import DataFolder
     from relay.app import Relay
     from relay.config import Settings
+
+YOUNG_OBJECTS = 10_000
+"""So many new objects before the youngest are looked at, not 700: what a group of envelopes is made of is gone by then."""
 
 
 @click.command()

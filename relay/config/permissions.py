@@ -100,10 +100,12 @@ MAX_DEFINED: Final = 64
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, as a question; empty if none is like it."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else ""
+def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """The known name that was probably meant, as a question; empty if none is like it. `prefix`: what all begin with."""
+    # Without it: what all share would make any two alike.
+    bare = [one.removeprefix(prefix) for one in known]
+    near = difflib.get_close_matches(name.removeprefix(prefix), bare, n=1, cutoff=0.5)
+    return f"; did you mean `{prefix}{near[0]}`?" if near else ""
 
 
 def _permission(role: str, name: object) -> Operation:

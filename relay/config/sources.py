@@ -178,17 +178,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
         if variable in retired:
             raise ConfigInvalid(f"environment: {_retired(variable, retired[variable])}")
         if variable not in known:
-            # By their names alone: the prefix, which all share, would make any two alike.
-            meant = _nearest(_unprefixed(variable), map(_unprefixed, known)).replace(
-                "did you mean `", f"did you mean `{ENVIRONMENT_PREFIX}"
-            )
+            meant = _nearest(variable, known, prefix=ENVIRONMENT_PREFIX)
             raise ConfigInvalid(f"environment: there is no setting `{variable}`{meant}")
         found[known[variable]] = variable
     return found
-
-
-def _unprefixed(variable: str) -> str:
-    return variable.removeprefix(ENVIRONMENT_PREFIX)
 
 
 def _names() -> list[str]:
@@ -197,8 +190,8 @@ def _names() -> list[str]:
     return [*names, *dict.fromkeys(name.rpartition(".")[0] for name in names if "." in name)]
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return nearest(name, known) or "; `tokenim-relay config show` prints all there are"
+def _nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    return nearest(name, known, prefix=prefix) or "; `tokenim-relay config show` prints all there are"
 
 
 def _retired(name: str, setting: str) -> str:

@@ -60,6 +60,14 @@ async def outcome(socket: Socket, wanted: int, request: int = 1) -> list[Any]:
     return fields
 
 
+async def store(to: Device, *ciphertexts: bytes) -> None:
+    """Each is accepted for the device, in this order, from somebody who says nothing of himself."""
+    async with anonymous(to) as writer:
+        for number, ciphertext in enumerate(ciphertexts, 1):
+            await writer.send(envelope(to, ciphertext, request=number))
+            await outcome(writer, STORED, number)
+
+
 @SUITE.case("delivery-in-order", proves=("M-DELIV-07",))
 async def in_order(relay: Relay) -> None:
     """What is accepted is delivered, byte for byte, in the order of a sequence that begins at 1."""
@@ -78,9 +86,7 @@ async def in_order(relay: Relay) -> None:
 async def kept(relay: Relay) -> None:
     """What was accepted waits for a device that was away, until it acknowledges; then it is gone."""
     ann, ciphertext = await relay.member(), os.urandom(300)
-    async with anonymous(ann) as writer:
-        await writer.send(envelope(ann, ciphertext))
-        await outcome(writer, STORED)
+    await store(ann, ciphertext)
     for _ in range(2):  # not acknowledged the first time
         async with resumed(ann) as reader:
             came = await reader.expect(DELIVER)
@@ -135,8 +141,7 @@ async def outcomes(relay: Relay) -> None:
 async def behind(relay: Relay) -> None:
     """A grant with an older manifest than there is is told so, and the envelope is stored all the same."""
     ann = await relay.member()
-    manifest = ann.manifest(ann.entry(), ann.beside().entry(flags=0))
-    (await ann.ask("POST", "/v1/accounts/self/manifests", {"manifest": manifest})).must(200)
+    await ann.advance(ann.entry(), ann.beside().entry(flags=0))
     async with anonymous(ann) as writer:
         await writer.send(envelope(ann, version=1))
         fields = await outcome(writer, STORED)
@@ -148,10 +153,7 @@ async def behind(relay: Relay) -> None:
 async def cumulative(relay: Relay) -> None:
     """An ack deletes up to a sequence, and single ones above it; what it leaves comes again."""
     ann = await relay.member()
-    async with anonymous(ann) as writer:
-        for number in range(1, 6):
-            await writer.send(envelope(ann, request=number))
-            await outcome(writer, STORED, number)
+    await store(ann, *[os.urandom(256) for _ in range(5)])
     async with resumed(ann) as reader:
         for _ in range(5):
             await reader.expect(DELIVER)
@@ -175,9 +177,7 @@ async def ahead(relay: Relay) -> None:
         await reader.expect(CAUGHT_UP)
         await reader.send([ACK, 0, [1_000]])
         await reader.closed(4007, refusal="sequence_ahead")
-    async with anonymous(ann) as writer:
-        await writer.send(envelope(ann, ciphertext))
-        await outcome(writer, STORED)
+    await store(ann, ciphertext)
     async with resumed(ann, 1_000) as reader:
         await reader.closed(4007, refusal="sequence_ahead")
     async with resumed(ann) as reader:
@@ -191,10 +191,7 @@ async def caught_up(relay: Relay) -> None:
     ann = await relay.member()
     async with resumed(ann) as reader:
         await reader.expect(CAUGHT_UP)
-    async with anonymous(ann) as writer:
-        for number in (1, 2):
-            await writer.send(envelope(ann, request=number))
-            await outcome(writer, STORED, number)
+    await store(ann, os.urandom(256), os.urandom(256))
     async with resumed(ann) as reader:
         await reader.expect(DELIVER)
         await reader.expect(DELIVER)
@@ -214,9 +211,7 @@ async def one_reader(relay: Relay) -> None:
         async with resumed(ann) as newer:
             await older.closed(4001, refusal="replaced")
             await newer.expect(CAUGHT_UP)
-            async with anonymous(ann) as writer:
-                await writer.send(envelope(ann))
-                await outcome(writer, STORED)
+            await store(ann, os.urandom(256))
             await newer.expect(DELIVER)
 
 
@@ -344,10 +339,7 @@ async def answers(relay: Relay) -> None:
 async def resume_acknowledges(relay: Relay) -> None:
     """resume after a sequence acknowledges up to it."""
     ann = await relay.member()
-    async with anonymous(ann) as writer:
-        for number in (1, 2):
-            await writer.send(envelope(ann, request=number))
-            await outcome(writer, STORED, number)
+    await store(ann, os.urandom(256), os.urandom(256))
     async with resumed(ann) as reader:
         await reader.expect(DELIVER)
         await reader.expect(DELIVER)

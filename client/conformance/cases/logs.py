@@ -44,8 +44,7 @@ async def account_log_notice(relay: Relay) -> None:
     """Each new entry is told by a notice to the account's other devices."""
     device = await relay.member()
     other = device.beside()
-    manifest = device.manifest(device.entry(), other.entry(flags=0))
-    (await device.ask("POST", "/v1/accounts/self/manifests", {"manifest": manifest})).must(200)
+    await device.advance(device.entry(), other.entry(flags=0))
     async with resumed(other) as socket:
         await socket.expect(CAUGHT_UP)
         body = {"index": 0, "entry": to_base64(b"x")}

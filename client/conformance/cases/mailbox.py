@@ -5,10 +5,10 @@ from typing import Any
 
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
-from client.conformance.socket import anonymous, resumed
+from client.conformance.socket import resumed
 from client.conformance.wire import ACK, CAUGHT_UP, DELIVER, DURABLE, STORED, from_base64, to_base64
 
-from .delivery import DAY, envelope, outcome
+from .delivery import DAY, store
 from .suite import SUITE
 
 _QUARANTINED = 7
@@ -18,10 +18,7 @@ _QUARANTINED = 7
 async def quarantine(relay: Relay) -> None:
     """What was delivered too often without an ack is skipped, told, kept apart, and deleted by an ack that names it alone."""
     ann, poison, good = await relay.member(), os.urandom(256), os.urandom(256)
-    async with anonymous(ann) as writer:
-        for number, ciphertext in enumerate((poison, good), 1):
-            await writer.send(envelope(ann, ciphertext, request=number))
-            await outcome(writer, STORED, number)
+    await store(ann, poison, good)
     for _ in range(relay.document["limits"]["max_delivery_attempts"]):
         async with resumed(ann) as reader:
             if (await reader.expect(DELIVER))[4] != poison:

@@ -125,14 +125,10 @@ async def managers(relay: Relay) -> None:
     """A manifest is signed by the root key or a manager of the current one: not by another device, nor by who was removed."""
     device = await relay.member()
     plain = device.beside()
-    wanted = device.manifest(device.entry(), plain.entry(flags=0))
-    (await device.ask("POST", _MANIFESTS, {"manifest": wanted})).must(200)
-    device.took(wanted)
+    await device.advance(device.entry(), plain.entry(flags=0))
     taken_over = device.manifest(plain.entry(), signer=plain)
     (await plain.ask("POST", _MANIFESTS, {"manifest": taken_over})).must(422, "manifest_invalid")
-    without = device.manifest(plain.entry(flags=MANAGER))
-    (await device.ask("POST", _MANIFESTS, {"manifest": without})).must(200)
-    device.took(without)
+    await device.advance(plain.entry(flags=MANAGER))
     back = device.manifest(device.entry(), plain.entry(), signer=device)
     answer = await device.say("POST", f"/v1/accounts/{device.account}/manifests", {"manifest": back})
     if answer.status == 200:
@@ -144,13 +140,9 @@ async def revoked(relay: Relay) -> None:
     """A device that the new manifest does not list is cut off within a second, and known no more."""
     device = await relay.member()
     other = device.beside()
-    both = device.manifest(device.entry(), other.entry(flags=0))
-    (await device.ask("POST", _MANIFESTS, {"manifest": both})).must(200)
-    device.took(both)
+    await device.advance(device.entry(), other.entry(flags=0))
     async with authenticated(other) as socket:
-        alone = device.manifest(device.entry())
-        (await device.ask("POST", _MANIFESTS, {"manifest": alone})).must(200)
-        device.took(alone)
+        await device.advance(device.entry())
         await socket.closed(4004, within=1.5)
     (await other.ask("GET", "/v1/accounts/self")).must(401, "unauthenticated")
 
