@@ -3,11 +3,13 @@
 A suite that is green because half of it did not run proves nothing: each reason is agreed on, in writing.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.proven_rules import ProvenRules, RuleMarkers, is_whole
+from tests.servers.postgres import PostgresServer
 from tests.vector_counts import VectorCounts
 
 
@@ -60,3 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkipWatch(), "tokenim-skip-watch")
         config.pluginmanager.register(VectorCounts(), "tokenim-vector-counts")
         config.pluginmanager.register(ProvenRules(is_whole(config)), "tokenim-proven-rules")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the tests of this worker; each makes a database of its own (tests/servers/databases.py)."""
+    with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
+        yield server

@@ -1,0 +1,299 @@
+"""Connections to PostgreSQL: transactions that are durable when they return, reads, and what an error means.
+
+Each node of a cluster is one of many writers. A transaction runs at READ COMMITTED and locks the rows that its checks are
+about, in one order: advisory locks, the account, devices, mailboxes, the transparency log, the audit log; those of one
+kind by their id. A deadlock that comes of something else ends one of its transactions, which is run again.
+
+Citus: a statement of the hot path binds the key that its table is spread by, and says so by `hot`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final, TypeAlias, TypeVar
+
+import asyncpg
+
+from relay.adapters.column_keys import ColumnKeys
+from relay.wire.errors import RelayError, StorageFull, Unavailable
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+Row: TypeAlias = asyncpg.Record
+
+CONNECT_SECONDS: Final = 5.0
+"""For a connection, a new one or one of the pool's."""
+COMMAND_SECONDS: Final = 10.0
+"""After which an answer is not waited for any more: the server hangs, or is not there."""
+SCRIPT_SECONDS: Final = 86_400.0
+CHECK_SECONDS: Final = 2.0
+_TRIES: Final = 6
+_STATEMENTS_REMEMBERED: Final = 256
+
+_SESSION: Final = {
+    "application_name": "tokenim-relay",
+    "synchronous_commit": "on",  # off would tell `accepted` for what a crash of the server takes back
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    # A node that is frozen in the middle of a transaction must not hold its locks for ever.
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    # Every statement but a few counts is by key. Statistics of a queue that was empty a moment ago say: read all of it.
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+
+_DEADLOCKS: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+HOT: Final[dict[str, str]] = {}
+"""Statements that run for each message, connection or signed request, and the column each is spread by."""
+
+
+def hot(spread_by: str, statement: str) -> str:
+    """The statement, noted as one of the hot path that binds `spread_by`."""
+    HOT[statement] = spread_by
+    return statement
+
+
+class Lock(IntEnum):
+    """Advisory locks: of what no single row stands for."""
+
+    MIGRATION = 1
+    """One node brings the schema up to date."""
+    OWNERS = 2
+    """Whether an owner is left."""
+
+
+_LOCK_SPACE: Final = 0x746F6B6E  # "tokn": beside other programs of one database
+
+
+class StoreUnreachable(Exception):
+    """PostgreSQL cannot be used; the message is one line for the operator, with what to do."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was asked of the server since the start; tests and metrics read it."""
+
+    commits: int = 0
+    statements: int = 0
+    again: int = 0
+    """Transactions that were run again after a deadlock."""
+
+
+class Transaction:
+    """What an operation may do; all of it happens, or nothing."""
+
+    def __init__(
+        self, connection: "asyncpg.pool.PoolConnectionProxy[Row]", keys: ColumnKeys, counts: Counts
+    ) -> None:
+        self.keys: Final = keys
+        self._connection = connection
+        self._counts = counts
+        self._after_commit: list[Callable[[], None]] = []
+
+    async def rows(self, statement: str, *parameters: object) -> list[Row]:
+        """All rows of the statement."""
+        self._counts.statements += 1
+        return await self._connection.fetch(statement, *parameters)
+
+    async def one(self, statement: str, *parameters: object) -> Row | None:
+        """The first row, or None."""
+        self._counts.statements += 1
+        return await self._connection.fetchrow(statement, *parameters)
+
+    async def execute(self, statement: str, *parameters: object) -> str:
+        """Run it; what PostgreSQL says was done, like "DELETE 3"."""
+        self._counts.statements += 1
+        return await self._connection.execute(statement, *parameters)
+
+    async def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run it for each of the rows, in one go."""
+        self._counts.statements += 1
+        await self._connection.executemany(statement, rows)
+
+    async def script(self, statements: str) -> None:
+        """Run statements of the relay's own files; they may take as long as they need."""
+        await self._connection.execute(statements, timeout=SCRIPT_SECONDS)
+
+    async def lock(self, lock: Lock) -> None:
+        """Hold the advisory lock until the transaction ends."""
+        await self.execute("SELECT pg_advisory_xact_lock($1, $2)", _LOCK_SPACE, int(lock))
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call when the transaction is durable."""
+        self._after_commit.append(call)
+
+    def committed(self) -> None:
+        """It is durable."""
+        for call in self._after_commit:
+            call()
+
+
+Operation: TypeAlias = Callable[[Transaction], Awaitable[T]]
+
+
+@dataclass(eq=False)
+class Database:
+    """A pool of connections. Open it by `open_database`."""
+
+    pool: "asyncpg.Pool[Row]"
+    keys: ColumnKeys
+    counts: Counts = field(default_factory=Counts)
+    full: bool = False
+    """The server's disk was full at the last try to write."""
+
+    async def run(self, operation: Operation[T]) -> T:
+        """The operation's result, durable. It may be run again, after a deadlock: it changes nothing outside of the database.
+
+        Raises what the operation raises, Unavailable, StorageFull. After Unavailable it may have happened all the
+        same, if the connection went while it was committed: callers try again, and all operations bear that.
+        """
+        for attempt in range(_TRIES):
+            try:
+                return await self._attempt(operation)
+            except _DEADLOCKS as error:
+                self.counts.again += 1
+                if attempt == _TRIES - 1:
+                    raise self._judge(error) from error
+        raise AssertionError
+
+    async def _attempt(self, operation: Operation[T]) -> T:
+        async with self._connection() as connection:
+            transaction = Transaction(connection, self.keys, self.counts)
+            async with connection.transaction():
+                result = await operation(transaction)
+        self.counts.commits += 1
+        self.full = False
+        transaction.committed()
+        return result
+
+    async def rows(self, statement: str, *parameters: object) -> list[Row]:
+        """All rows, of one snapshot. Raises Unavailable."""
+        async with self._connection() as connection:
+            self.counts.statements += 1
+            return await connection.fetch(statement, *parameters)
+
+    async def one(self, statement: str, *parameters: object) -> Row | None:
+        """The first row, or None. Raises Unavailable."""
+        async with self._connection() as connection:
+            self.counts.statements += 1
+            return await connection.fetchrow(statement, *parameters)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Many reads of one moment: nothing that is committed meanwhile is seen. Raises Unavailable."""
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield Transaction(connection, self.keys, self.counts)
+
+    async def check(self) -> None:
+        """Raise Unavailable unless the server answers soon, and would take a write."""
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                row = await self.one("SELECT pg_is_in_recovery()")
+        except TimeoutError as error:
+            raise Unavailable("PostgreSQL does not answer") from error
+        if row is None or row[0]:
+            raise Unavailable("PostgreSQL takes no writes: it is a standby")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Row]"]:
+        """One of the pool; errors of the server and of the way to it become what callers know."""
+        connection = None
+        try:
+            connection = await self.pool.acquire(timeout=CONNECT_SECONDS)
+            yield connection
+        except (RelayError, *_DEADLOCKS):
+            raise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            if connection is not None and _is_doubtful(error):
+                connection.terminate()  # what it is at is unknown, or who is at its end takes no writes
+            raise self._judge(error) from error
+        finally:
+            if connection is not None:
+                await self._release(connection)
+
+    async def _release(self, connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
+        try:
+            await self.pool.release(connection, timeout=CONNECT_SECONDS)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            connection.terminate()  # it is not used again; its place in the pool is free
+            _log.warning("connection_lost")
+
+    def _judge(self, error: BaseException) -> RelayError:
+        """What who waits is told."""
+        if isinstance(error, asyncpg.DiskFullError):
+            if not self.full:
+                _log.error("storage_full")
+            self.full = True
+            return StorageFull()
+        if isinstance(error, asyncpg.PostgresError) and not _is_doubtful(error):
+            _log.error("store_operation_failed", exc_info=error)
+        return Unavailable()
+
+
+def _is_doubtful(error: BaseException) -> bool:
+    """The connection, or who is at its other end, is at fault, not the statement."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return True
+    return isinstance(
+        error,
+        asyncpg.PostgresConnectionError
+        | asyncpg.OperatorInterventionError  # shut down, cancelled, timed out
+        | asyncpg.InsufficientResourcesError
+        | asyncpg.ReadOnlySQLTransactionError
+        | asyncpg.LockNotAvailableError
+        | asyncpg.InvalidAuthorizationSpecificationError,
+    )
+
+
+def _told(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, keys: ColumnKeys, *, connections: int = 10, **options: Any
+) -> AsyncIterator[Database]:
+    """A pool of at most so many connections to the database of this URL. Raises StoreUnreachable.
+
+    `options` are asyncpg's, for TLS and passwords from files.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=connections,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            statement_cache_size=_STATEMENTS_REMEMBERED,
+            server_settings=dict(_SESSION),
+            reset=_keep_session,
+            **options,
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        raise StoreUnreachable(
+            f"PostgreSQL cannot be used: {_told(error)}; check postgres.url and that the server runs"
+        ) from error
+    try:
+        yield Database(pool, keys)
+    finally:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await pool.close()
+        except (TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+            pool.terminate()
+
+
+async def _keep_session(_connection: object) -> None:
+    """Nothing to be reset: the relay changes no setting of a session, and a round trip is a third of a short read."""

@@ -1,0 +1,97 @@
+"""The whole store in one PostgreSQL database, which many nodes share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from relay.adapters.column_keys import open_keys
+from relay.adapters.system_clock import system_randomness
+from relay.ports.clock import Randomness
+from relay.ports.mailboxes import Quotas
+from relay.ports.store import Levels
+from relay.wire import limits
+
+from .database import Database, open_database
+from .migrate import Migration, migrate, shipped_migrations
+
+DEFAULT_QUOTAS: Final = Quotas(
+    limits.MAILBOX_ENVELOPES, limits.MAILBOX_BYTES, limits.MAILBOX_NEARLY_FULL_PERCENT
+)
+
+_COUNTED_EXACTLY: Final = 100_000  # rows; more are estimated
+_LEVELS: Final = """
+    SELECT CASE WHEN a.estimated < $1 THEN (SELECT count(*) FROM accounts) ELSE a.estimated END,
+           CASE WHEN e.estimated < $1 THEN (SELECT count(*) FROM envelopes) ELSE e.estimated END,
+           (SELECT min(received_at_ms) FROM (SELECT received_at_ms FROM envelopes ORDER BY expires_at_ms LIMIT 100) AS next),
+           pg_database_size(current_database())
+    FROM (SELECT reltuples::bigint AS estimated FROM pg_class WHERE oid = 'accounts'::regclass) AS a,
+         (SELECT reltuples::bigint AS estimated FROM pg_class WHERE oid = 'envelopes'::regclass) AS e"""
+"""The oldest is looked for among those that expire next: of a relay's envelopes most have the same time to live."""
+
+
+class PostgresStore:
+    """Store on one database. Open it by `open_postgres_store`."""
+
+    def __init__(self, database: Database, quotas: Quotas, randomness: Randomness, keys_file: Path) -> None:
+        self._database = database
+        self._randomness = randomness
+        self._keys_file = keys_file
+        self.failed: Final = asyncio.Event()
+        """Never set: after a failed commit PostgreSQL is asked again."""
+
+    # Placeholders until each store is written:
+    accounts: Any = None
+    deletions: Any = None
+    directory: Any = None
+    exports: Any = None
+    holds: Any = None
+    profiles: Any = None
+    pushes: Any = None
+    invites: Any = None
+    guests: Any = None
+    reserved_handles: Any = None
+    delivery_tokens: Any = None
+    prekeys: Any = None
+    mailboxes: Any = None
+    blobs: Any = None
+    account_logs: Any = None
+    group_logs: Any = None
+    transparency: Any = None
+    audit: Any = None
+    usage: Any = None
+    sealing: Any = None
+
+    async def levels(self) -> Levels:
+        """Counts of a large database are those that PostgreSQL estimates; sizes are of all its tables and indexes."""
+        ((accounts, waiting, oldest, file_bytes),) = await self._database.rows(_LEVELS, _COUNTED_EXACTLY)
+        return Levels(accounts, waiting, oldest, file_bytes, 0, 0, 0, full=self._database.full)
+
+    async def reclaim(self) -> None:
+        """PostgreSQL vacuums by itself."""
+
+    async def check(self) -> None:
+        """Raise Unavailable unless the server answers, and takes writes."""
+        await self._database.check()
+
+
+@asynccontextmanager
+async def open_postgres_store(
+    url: str,
+    *,
+    keys_file: Path,
+    quotas: Quotas = DEFAULT_QUOTAS,
+    connections: int = 10,
+    migrations: Sequence[Migration] | None = None,
+    randomness: Randomness = system_randomness,
+    **options: Any,
+) -> AsyncIterator[PostgresStore]:
+    """The store in the database of this URL, brought up to date. `keys_file`: of sealed columns, the same on each node.
+
+    Raises StoreUnreachable with one line for the operator, and StartRefused of the key file.
+    """
+    keys = open_keys(keys_file, randomness)
+    async with open_database(url, keys, connections=connections, **options) as database:
+        await migrate(database, shipped_migrations() if migrations is None else migrations)
+        yield PostgresStore(database, quotas, randomness, keys_file)
