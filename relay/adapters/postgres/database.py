@@ -77,6 +77,10 @@ class StoreUnreachable(Exception):
     """PostgreSQL cannot be used; the message is one line for the operator, with what to do."""
 
 
+class Busy(Unavailable):
+    """Another transaction held a row for too long; nothing happened."""
+
+
 @dataclass(slots=True)
 class Counts:
     """What was asked of the server since the start; tests and metrics read it."""
@@ -121,6 +125,11 @@ class Transaction:
     async def script(self, statements: str) -> None:
         """Run statements of the relay's own files; they may take as long as they need."""
         await self._connection.execute(statements, timeout=SCRIPT_SECONDS)
+
+    @staticmethod
+    async def let_others() -> None:
+        """In the middle of long work: the event loop's other tasks have their turn."""
+        await asyncio.sleep(0)
 
     async def lock(self, lock: Lock) -> None:
         """Hold the advisory lock until the transaction ends."""
@@ -236,6 +245,8 @@ class Database:
                 _log.error("storage_full")
             self.full = True
             return StorageFull()
+        if isinstance(error, asyncpg.LockNotAvailableError):
+            return Busy()
         if isinstance(error, asyncpg.PostgresError) and not _is_doubtful(error):
             _log.error("store_operation_failed", exc_info=error)
         return Unavailable()
@@ -251,7 +262,6 @@ def _is_doubtful(error: BaseException) -> bool:
         | asyncpg.OperatorInterventionError  # shut down, cancelled, timed out
         | asyncpg.InsufficientResourcesError
         | asyncpg.ReadOnlySQLTransactionError
-        | asyncpg.LockNotAvailableError
         | asyncpg.InvalidAuthorizationSpecificationError,
     )
 

@@ -14,6 +14,7 @@ from relay.ports.store import Levels
 from relay.wire import limits
 
 from .database import Database, open_database
+from .mailboxes import PostgresMailboxes, working
 from .migrate import Migration, migrate, shipped_migrations
 
 DEFAULT_QUOTAS: Final = Quotas(
@@ -38,6 +39,7 @@ class PostgresStore:
         self._database = database
         self._randomness = randomness
         self._keys_file = keys_file
+        self.mailboxes = PostgresMailboxes(database, quotas, randomness)
         self.failed: Final = asyncio.Event()
         """Never set: after a failed commit PostgreSQL is asked again."""
 
@@ -54,7 +56,6 @@ class PostgresStore:
     reserved_handles: Any = None
     delivery_tokens: Any = None
     prekeys: Any = None
-    mailboxes: Any = None
     blobs: Any = None
     account_logs: Any = None
     group_logs: Any = None
@@ -94,4 +95,6 @@ async def open_postgres_store(
     keys = open_keys(keys_file, randomness)
     async with open_database(url, keys, connections=connections, **options) as database:
         await migrate(database, shipped_migrations() if migrations is None else migrations)
-        yield PostgresStore(database, quotas, randomness, keys_file)
+        store = PostgresStore(database, quotas, randomness, keys_file)
+        async with working(store.mailboxes):
+            yield store

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from relay.adapters.mailbox_calls import Acknowledgement, Append, Attempt
 from relay.ports.mailboxes import Appended, AppendResult, MailboxLevel, Quotas, Submission
 from relay.wire import limits
 from relay.wire.errors import NotFound, SequenceAhead
 from relay.wire.frames import Outcome
 
 from . import missed, multi_row
-from .mailbox_calls import Acknowledgement, Append, Attempt
 from .mailbox_counters import Counters, MailboxCounters
 from .records import Fresh, Key, Records, record_value
 from .writer import Row, Transaction

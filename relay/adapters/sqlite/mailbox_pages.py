@@ -1,13 +1,12 @@
 """Reading mailboxes: pages of what waits, in order, with missed ranges between; damaged rows are never given out."""
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from relay.adapters.missed_ranges import page_of
 from relay.ports.mailboxes import (
-    MailboxItem,
     MailboxState,
     MissedRange,
     Page,
@@ -102,7 +101,7 @@ class MailboxPages:
             return Unfit(expired, tuple(damaged))
         if not missed:
             return Page(tuple(envelopes), more)
-        return _merged(envelopes, missed, more, max_envelopes)
+        return page_of(envelopes, missed, more=more, max_items=max_envelopes)
 
     async def _missed(self, number: int, after: int, limit: int) -> list[MissedRange]:
         rows = await self._reader.rows(
@@ -157,25 +156,3 @@ class MailboxPages:
         if found is None or not _is_whole(found[4], found[3]):
             raise NotFound
         return StoredEnvelope(found[0], found[1], found[2], found[4])
-
-
-def _merged(envelopes: list[StoredEnvelope], missed: list[MissedRange], more: bool, max_items: int) -> Page:
-    """Envelopes and missed ranges in the order of their sequences; behind the end of a cut list nothing of the other."""
-    sequences = [each.sequence for each in envelopes]
-    between: list[MissedRange] = []
-    for gap in missed:
-        if more and gap.from_sequence > (sequences[-1] if sequences else 0):
-            break
-        above = bisect_left(sequences, gap.from_sequence)
-        # A range that was made between the two statements covers an envelope of this page: that one is still good.
-        if above == len(sequences) or sequences[above] > gap.to_sequence:
-            between.append(gap)
-    if len(missed) > max_items:
-        del envelopes[bisect_left(sequences, missed[-1].from_sequence) :]
-    more = more or len(between) < len(missed) or len(envelopes) < len(sequences)
-    items: list[MailboxItem] = sorted([*envelopes, *between], key=_place)
-    return Page(tuple(items[:max_items]), more or len(items) > max_items)
-
-
-def _place(item: MailboxItem) -> int:
-    return item.sequence if isinstance(item, StoredEnvelope) else item.from_sequence

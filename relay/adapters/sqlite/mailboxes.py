@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from relay.adapters.mailbox_calls import Acknowledgement, Append, Attempt
 from relay.ports.mailboxes import (
     RESTORE_GAP,
     AppendResult,
@@ -20,7 +21,6 @@ from relay.wire.errors import NotFound, StorageFull
 from relay.wire.frames import MissedReason
 
 from . import missed
-from .mailbox_calls import Acknowledgement, Append, Attempt
 from .mailbox_counters import Counters, MailboxCounters
 from .mailbox_group import MailboxGroup
 from .mailbox_pages import MailboxPages

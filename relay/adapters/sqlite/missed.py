@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from relay.adapters.missed_ranges import Range, as_ranges, joined
 from relay.wire.frames import MissedReason
 
 from . import multi_row
@@ -9,33 +10,9 @@ from .holds import KEEP_EXPIRED
 from .mailbox_counters import Counters
 from .writer import Row, Transaction
 
-Range = tuple[int, int, int]  # from, to, reason
-
 _COVERS = """(SELECT 1 FROM missed AS m WHERE m.device_number = ? AND m.to_sequence >= column1
     AND m.from_sequence = (SELECT max(from_sequence) FROM missed
                            WHERE device_number = m.device_number AND from_sequence <= column1))"""
-
-
-def as_ranges(sequences: Sequence[int], reason: MissedReason) -> list[Range]:
-    """Neighbours joined; `sequences` ascending."""
-    ranges: list[Range] = []
-    for sequence in sequences:
-        if ranges and ranges[-1][1] == sequence - 1:
-            ranges[-1] = (ranges[-1][0], sequence, reason)
-        else:
-            ranges.append((sequence, sequence, reason))
-    return ranges
-
-
-def joined(ranges: Sequence[Range]) -> list[Range]:
-    """Ascending, neighbours of one reason as one."""
-    result: list[Range] = []
-    for first, last, reason in sorted(ranges):
-        if result and result[-1][1] == first - 1 and result[-1][2] == reason:
-            result[-1] = (result[-1][0], last, reason)
-        else:
-            result.append((first, last, reason))
-    return result
 
 
 def _take_out(transaction: Transaction, number: int, single: int) -> None:

@@ -1,0 +1,360 @@
+"""What one transaction does to mailboxes: all appends, then all attempts and acknowledgements, in few statements."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from relay.adapters.mailbox_calls import Acknowledgement, Append, Attempt, Call
+from relay.ports.clock import Randomness
+from relay.ports.mailboxes import Appended, AppendResult, MailboxLevel, Quotas, Submission
+from relay.wire import limits
+from relay.wire.errors import NotFound, SequenceAhead
+from relay.wire.frames import Outcome
+
+from . import mailbox_counters, missed
+from .database import Transaction, hot
+from .mailbox_counters import Counters
+from .mailbox_rows import let_go
+
+TARGETS_A_TURN: Final = 1_000
+"""So many targets of a fan-out are placed before the event loop's other tasks have their turn."""
+SHARED_ID_BYTES: Final = 16
+
+_RECORDS: Final = hot(
+    "device_id",
+    """SELECT r.device_id, r.envelope_id, r.digest
+       FROM unnest($1::bytea[], $2::bytea[]) AS asked(device_id, envelope_id)
+       JOIN records AS r ON r.device_id = asked.device_id AND r.envelope_id = asked.envelope_id
+       WHERE r.device_id = ANY($1::bytea[])""",
+)
+_INSERT_ENVELOPES: Final = hot(
+    "device_id",
+    """INSERT INTO envelopes (device_id, sequence, expires_at_ms, received_at_ms, bytes, envelope_id, digest,
+                              shared_id, ciphertext)
+       SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bytea[],
+                            $7::bytea[], $8::bytea[], $9::bytea[])""",
+)
+_INSERT_RECORDS: Final = hot(
+    "device_id",
+    """INSERT INTO records (device_id, envelope_id, digest, sequence)
+       SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[])""",
+)
+_INSERT_SHARED: Final = hot(
+    "shared_id",
+    "INSERT INTO shared_ciphertexts (shared_id, ciphertext) SELECT * FROM unnest($1::bytea[], $2::bytea[])",
+)
+_INSERT_WAITING: Final = hot(
+    "shared_id",
+    "INSERT INTO shared_waiting (shared_id, waiting) SELECT * FROM unnest($1::bytea[], $2::integer[])",
+)
+_DELETE: Final = hot(
+    "device_id",
+    """WITH gone AS (
+           DELETE FROM envelopes AS e
+           USING unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS range(device_id, first, last)
+           WHERE e.device_id = range.device_id AND e.device_id = ANY($1::bytea[])
+               AND e.sequence BETWEEN range.first AND range.last AND (NOT e.quarantined OR $4)
+           RETURNING e.device_id, e.bytes, e.shared_id)
+       SELECT device_id, count(*), sum(bytes), array_agg(shared_id) FILTER (WHERE shared_id IS NOT NULL)
+       FROM gone GROUP BY device_id""",
+)
+_LOWEST: Final = hot(
+    "device_id",
+    "SELECT min(sequence) FROM envelopes WHERE device_id = $1 AND NOT quarantined",
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Rows:
+    """Columns of envelopes on their way to the database, and what is known of the idempotency records."""
+
+    records: dict[tuple[bytes, bytes], bytes]
+    device_ids: list[bytes] = field(default_factory=list)
+    sequences: list[int] = field(default_factory=list)
+    expiries: list[int] = field(default_factory=list)
+    arrivals: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    envelope_ids: list[bytes] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    shared_ids: list[bytes | None] = field(default_factory=list)
+    ciphertexts: list[bytes | None] = field(default_factory=list)
+    shared: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+
+    async def insert(self, transaction: Transaction) -> None:
+        """Write them."""
+        if self.shared:
+            shared_ids = list(self.shared)
+            copies = [self.shared[shared_id] for shared_id in shared_ids]
+            await transaction.execute(_INSERT_SHARED, shared_ids, [copy for copy, _ in copies])
+            await transaction.execute(_INSERT_WAITING, shared_ids, [count for _, count in copies])
+        if self.device_ids:
+            await transaction.execute(
+                _INSERT_ENVELOPES,
+                self.device_ids,
+                self.sequences,
+                self.expiries,
+                self.arrivals,
+                self.sizes,
+                self.envelope_ids,
+                self.digests,
+                self.shared_ids,
+                self.ciphertexts,
+            )
+            await transaction.execute(
+                _INSERT_RECORDS, self.device_ids, self.envelope_ids, self.digests, self.sequences
+            )
+        for column in (
+            self.device_ids,
+            self.sequences,
+            self.expiries,
+            self.arrivals,
+            self.sizes,
+            self.envelope_ids,
+            self.digests,
+            self.shared_ids,
+            self.ciphertexts,
+        ):
+            column.clear()
+        self.shared = {}
+
+
+class MailboxGroup:
+    """Applies calls in one transaction; their futures are not its business."""
+
+    def __init__(self, quotas: Quotas, randomness: Randomness) -> None:
+        self._randomness = randomness
+        self.change_quotas(quotas)
+
+    def change_quotas(self, quotas: Quotas) -> None:
+        """Other quotas for what is appended from now on."""
+        self._quotas = quotas
+        self._nearly_envelopes = quotas.envelopes * quotas.nearly_full_percent // 100
+        self._nearly_bytes = quotas.bytes * quotas.nearly_full_percent // 100
+
+    async def apply(self, transaction: Transaction, calls: Sequence[Call[Any]]) -> None:
+        """Set the result or error of each, in order; a retry of the transaction begins anew."""
+        appends = [call for call in calls if isinstance(call, Append)]
+        acks = [call for call in calls if isinstance(call, Acknowledgement)]
+        attempts = [call for call in calls if isinstance(call, Attempt)]
+        for call in calls:
+            call.error = None
+        known = await mailbox_counters.lock(transaction, _devices_of(appends, acks, attempts))
+        changed: dict[bytes, Counters] = {}
+        if appends:
+            await self._append(transaction, appends, known, changed)
+        for attempt in attempts:
+            await _count(transaction, attempt, known, changed)
+        if acks:
+            await _acknowledge(transaction, acks, known, changed)
+        await mailbox_counters.save(transaction, changed.values())
+
+    async def _append(
+        self,
+        transaction: Transaction,
+        appends: Sequence[Append],
+        known: dict[bytes, Counters],
+        changed: dict[bytes, Counters],
+    ) -> None:
+        rows = _Rows(await _records_of(transaction, appends, known))
+        for append in appends:
+            levels: dict[bytes, MailboxLevel] = {}
+            answers = [
+                await self._place(
+                    transaction, submission, digests, append.now_ms, rows, levels, known, changed
+                )
+                for submission, digests in zip(append.submissions, append.digests, strict=True)
+            ]
+            append.result = AppendResult(tuple(answers), tuple(levels.values()))
+        await rows.insert(transaction)
+
+    async def _place(
+        self,
+        transaction: Transaction,
+        submission: Submission,
+        digests: Sequence[bytes],
+        now_ms: int,
+        rows: _Rows,
+        levels: dict[bytes, MailboxLevel],
+        known: dict[bytes, Counters],
+        changed: dict[bytes, Counters],
+    ) -> Appended:
+        """Decide for each target of one submission, and note the rows."""
+        envelope_id, ciphertexts = submission.envelope_id, submission.ciphertexts
+        outcomes: list[Outcome] = []
+        sequences: list[int] = []
+        taken: list[tuple[bytes, int, int]] = []
+        for number, (device_id, index) in enumerate(submission.targets):
+            if number % TARGETS_A_TURN == TARGETS_A_TURN - 1:
+                await transaction.let_others()
+            counters = known.get(device_id)
+            sequence = 0
+            if counters is None:
+                outcome = Outcome.UNKNOWN_DEVICE
+            elif (record := rows.records.get((device_id, envelope_id))) is not None:
+                outcome = Outcome.STORED if record == digests[index] else Outcome.CONFLICT
+            else:
+                size = len(ciphertexts[index])
+                if not self._fits(counters, size):  # a full mailbox may hold expired envelopes
+                    await rows.insert(transaction)
+                    changed[device_id] = counters
+                    await missed.expire(transaction, counters, now_ms)
+                if not self._fits(counters, size):
+                    outcome = Outcome.MAILBOX_FULL
+                    levels[device_id] = MailboxLevel(device_id, counters.envelopes, counters.bytes, full=True)
+                else:
+                    outcome = Outcome.STORED
+                    counters.given_up_to = sequence = counters.given_up_to + 1
+                    was_nearly = self._is_nearly_full(counters)
+                    counters.envelopes += 1
+                    counters.bytes += size
+                    changed[device_id] = counters
+                    rows.records[device_id, envelope_id] = digests[index]
+                    taken.append((device_id, index, sequence))
+                    if not was_nearly and self._is_nearly_full(counters):
+                        levels[device_id] = MailboxLevel(
+                            device_id, counters.envelopes, counters.bytes, full=False
+                        )
+            outcomes.append(outcome)
+            sequences.append(sequence)
+        self._note(submission, digests, now_ms, taken, rows)
+        return Appended(tuple(outcomes), tuple(sequences), now_ms)
+
+    def _fits(self, counters: Counters, size: int) -> bool:
+        return counters.envelopes < self._quotas.envelopes and counters.bytes + size <= self._quotas.bytes
+
+    def _is_nearly_full(self, counters: Counters) -> bool:
+        return counters.envelopes >= self._nearly_envelopes or counters.bytes >= self._nearly_bytes
+
+    def _note(
+        self,
+        submission: Submission,
+        digests: Sequence[bytes],
+        now_ms: int,
+        taken: Sequence[tuple[bytes, int, int]],
+        rows: _Rows,
+    ) -> None:
+        """The rows of one submission; a ciphertext that goes to several mailboxes is stored once."""
+        targets: dict[int, int] = {}
+        for _, index, _ in taken:
+            targets[index] = targets.get(index, 0) + 1
+        copies: dict[int, bytes] = {}
+        for index, count in targets.items():
+            if count > 1:
+                copies[index] = shared_id = self._randomness(SHARED_ID_BYTES)
+                rows.shared[shared_id] = (submission.ciphertexts[index], count)
+        expires_at_ms = now_ms + submission.ttl_seconds * 1_000
+        for device_id, index, sequence in taken:
+            ciphertext = submission.ciphertexts[index]
+            shared = copies.get(index)
+            rows.device_ids.append(device_id)
+            rows.sequences.append(sequence)
+            rows.expiries.append(expires_at_ms)
+            rows.arrivals.append(now_ms)
+            rows.sizes.append(len(ciphertext))
+            rows.envelope_ids.append(submission.envelope_id)
+            rows.digests.append(digests[index])
+            rows.shared_ids.append(shared)
+            rows.ciphertexts.append(ciphertext if shared is None else None)
+
+
+def _devices_of(
+    appends: Iterable[Append], acks: Iterable[Acknowledgement], attempts: Iterable[Attempt]
+) -> set[bytes]:
+    device_ids = {ack.device_id for ack in acks} | {attempt.device_id for attempt in attempts}
+    for append in appends:
+        for submission in append.submissions:
+            device_ids.update(device_id for device_id, _ in submission.targets)
+    return device_ids
+
+
+async def _records_of(
+    transaction: Transaction, appends: Sequence[Append], known: dict[bytes, Counters]
+) -> dict[tuple[bytes, bytes], bytes]:
+    """The digests that stand for these targets and envelopes; asked for after the locks, so none is overlooked."""
+    device_ids: list[bytes] = []
+    envelope_ids: list[bytes] = []
+    for append in appends:
+        for submission in append.submissions:
+            for device_id, _ in submission.targets:
+                if device_id in known:
+                    device_ids.append(device_id)
+                    envelope_ids.append(submission.envelope_id)
+    if not device_ids:
+        return {}
+    return {(row[0], row[1]): row[2] for row in await transaction.rows(_RECORDS, device_ids, envelope_ids)}
+
+
+async def _count(
+    transaction: Transaction, attempt: Attempt, known: dict[bytes, Counters], changed: dict[bytes, Counters]
+) -> None:
+    """One more delivery of the lowest envelope; quarantined if it was too many."""
+    attempt.result = False
+    counters = known.get(attempt.device_id)
+    if counters is None:
+        attempt.error = NotFound("there is no such device")
+        return
+    ((lowest,),) = await transaction.rows(_LOWEST, attempt.device_id)
+    if lowest != attempt.sequence:
+        return
+    if counters.attempt_sequence != attempt.sequence:
+        counters.attempt_sequence, counters.attempts = attempt.sequence, 0
+    counters.attempts += 1
+    changed[attempt.device_id] = counters
+    if counters.attempts > limits.MAX_DELIVERY_ATTEMPTS:
+        await transaction.execute(
+            "UPDATE envelopes SET quarantined = true WHERE device_id = $1 AND sequence = $2",
+            attempt.device_id,
+            attempt.sequence,
+        )
+        attempt.result = True
+
+
+async def _acknowledge(
+    transaction: Transaction,
+    acks: Sequence[Acknowledgement],
+    known: dict[bytes, Counters],
+    changed: dict[bytes, Counters],
+) -> None:
+    """Delete what is acknowledged, and deduct it."""
+    up_to: dict[bytes, int] = {}
+    singles: set[tuple[bytes, int]] = set()
+    for ack in acks:
+        counters = known.get(ack.device_id)
+        if counters is None:
+            ack.error = NotFound("there is no such device")
+        elif max(ack.up_to, *ack.also, 0) > counters.given_up_to:
+            ack.error = SequenceAhead()
+        else:
+            changed[ack.device_id] = counters
+            up_to[ack.device_id] = max(ack.up_to, up_to.get(ack.device_id, 0))
+            singles.update((ack.device_id, single) for single in ack.also)
+            if counters.has_missed:
+                await missed.acknowledge(transaction, counters, ack.up_to, ack.also)
+    ranges = [(device_id, 0, last) for device_id, last in sorted(up_to.items()) if last]
+    copies = await _delete(transaction, ranges, known, quarantined=False)
+    ones = [(device_id, single, single) for device_id, single in sorted(singles)]
+    for shared_id, count in (await _delete(transaction, ones, known, quarantined=True)).items():
+        copies[shared_id] = copies.get(shared_id, 0) + count
+    await let_go(transaction, copies)
+
+
+async def _delete(
+    transaction: Transaction,
+    ranges: Sequence[tuple[bytes, int, int]],
+    known: dict[bytes, Counters],
+    *,
+    quarantined: bool,
+) -> dict[bytes, int]:
+    """Delete what lies in these (device, first, last sequence), and deduct it; how many pointed at each shared copy."""
+    if not ranges:
+        return {}
+    device_ids, first, last = zip(*ranges, strict=True)
+    copies: dict[bytes, int] = {}
+    for device_id, envelopes, size, shared in await transaction.rows(
+        _DELETE, device_ids, first, last, quarantined
+    ):
+        known[device_id].envelopes -= envelopes
+        known[device_id].bytes -= size
+        for shared_id in shared or ():
+            copies[shared_id] = copies.get(shared_id, 0) + 1
+    return copies

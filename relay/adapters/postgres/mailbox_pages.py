@@ -1,0 +1,164 @@
+"""Reading mailboxes: pages of what waits, in order, with missed ranges between; damaged rows are never given out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from relay.adapters.missed_ranges import page_of
+from relay.ports.mailboxes import MailboxState, MissedRange, Page, QuarantinedEnvelope, StoredEnvelope
+from relay.wire import limits
+from relay.wire.errors import NotFound
+from relay.wire.frames import MissedReason
+
+from .database import Database, Row, hot
+
+# A ciphertext that does not fit is not fetched: it lies outside of its row.
+_PAGE: Final = hot(
+    "device_id",
+    """SELECT sequence, envelope_id, received_at_ms, expires_at_ms, digest, shared_id, fits,
+              CASE WHEN fits THEN ciphertext END, EXISTS (SELECT 1 FROM missed WHERE device_id = $1)
+       FROM (SELECT *, sum(bytes) OVER above <= $4 OR row_number() OVER above = 1 AS fits
+             FROM (SELECT sequence, envelope_id, received_at_ms, expires_at_ms, digest, shared_id, bytes, ciphertext
+                   FROM envelopes WHERE device_id = $1 AND sequence > $2 AND NOT quarantined
+                   ORDER BY sequence LIMIT $3 + 1) AS next
+             WINDOW above AS (ORDER BY sequence)) AS filled
+       ORDER BY sequence""",
+)
+_SHARED: Final = hot(
+    "shared_id", "SELECT shared_id, ciphertext FROM shared_ciphertexts WHERE shared_id = ANY($1::bytea[])"
+)
+_MISSED: Final = hot(
+    "device_id",
+    """SELECT from_sequence, to_sequence, reason FROM missed
+       WHERE device_id = $1 AND to_sequence > $2 ORDER BY from_sequence LIMIT $3""",
+)
+_KNOWN: Final = hot("device_id", "SELECT has_missed FROM mailboxes WHERE device_id = $1")
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A page cannot be given before these are replaced by missed ranges."""
+
+    expired: bool
+    damaged: tuple[int, ...]
+
+
+def _is_whole(ciphertext: bytes | None, digest: bytes) -> bool:
+    return ciphertext is not None and sha256(ciphertext).digest()[: limits.DIGEST_BYTES] == digest
+
+
+class MailboxPages:
+    """The read side of the mailboxes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(
+        self, device_id: bytes, *, after: int, max_envelopes: int, max_bytes: int, now_ms: int
+    ) -> Page | Unfit:
+        """The page, or what stands in its way."""
+        rows = await self._database.rows(_PAGE, device_id, after, max_envelopes, max_bytes)
+        if rows:
+            has_missed = bool(rows[0][-1])
+        else:
+            known = await self._database.one(_KNOWN, device_id)
+            if known is None:
+                raise NotFound("there is no such device")
+            has_missed = bool(known[0])
+        page, more = rows[:max_envelopes], len(rows) > max_envelopes
+        if fitting := [row for row in page if row["fits"]]:
+            more = more or len(fitting) < len(page)
+        copies = await self._copies(fitting)
+        envelopes: list[StoredEnvelope] = []
+        expired, damaged, vanished = False, [], False
+        for sequence, envelope_id, received_at_ms, expires_at_ms, digest, shared_id, _, own, _ in fitting:
+            ciphertext = own if shared_id is None else copies.get(shared_id)
+            if expires_at_ms <= now_ms:
+                expired = True
+            elif ciphertext is None and shared_id is not None:
+                vanished = True
+            elif ciphertext is None or not _is_whole(ciphertext, digest):
+                damaged.append(sequence)
+            else:
+                envelopes.append(StoredEnvelope(sequence, envelope_id, received_at_ms, ciphertext))
+        if vanished:
+            damaged += await self._without_copy(device_id, fitting)
+            if not damaged and not expired:  # acknowledged between the two statements: look again
+                return await self.read(
+                    device_id, after=after, max_envelopes=max_envelopes, max_bytes=max_bytes, now_ms=now_ms
+                )
+        if expired or damaged:
+            return Unfit(expired, tuple(damaged))
+        missed = await self._missed(device_id, after, max_envelopes + 1) if has_missed else []
+        return page_of(envelopes, missed, more=more, max_items=max_envelopes)
+
+    async def _copies(self, rows: Sequence[Row]) -> dict[bytes, bytes]:
+        """The shared ciphertexts of these rows, by their own key."""
+        shared_ids = sorted({row["shared_id"] for row in rows if row["shared_id"] is not None})
+        if not shared_ids:
+            return {}
+        return {row[0]: row[1] for row in await self._database.rows(_SHARED, shared_ids)}
+
+    async def _without_copy(self, device_id: bytes, rows: Sequence[Row]) -> list[int]:
+        """Those of these envelopes that wait for a shared copy that is not there, both seen at one moment."""
+        async with self._database.snapshot() as snapshot:
+            found = await snapshot.rows(
+                """SELECT e.sequence FROM envelopes AS e
+                   WHERE e.device_id = $1 AND e.sequence = ANY($2::bigint[]) AND e.shared_id IS NOT NULL
+                       AND NOT EXISTS (SELECT 1 FROM shared_ciphertexts AS s WHERE s.shared_id = e.shared_id)""",
+                device_id,
+                [row["sequence"] for row in rows],
+            )
+        return [row[0] for row in found]
+
+    async def _missed(self, device_id: bytes, after: int, limit: int) -> list[MissedRange]:
+        rows = await self._database.rows(_MISSED, device_id, after, limit)
+        return [
+            MissedRange(max(first, after + 1), last, MissedReason(reason)) for first, last, reason in rows
+        ]
+
+    async def state(self, device_id: bytes) -> MailboxState:
+        """Where the mailbox stands, as one snapshot."""
+        found = await self._database.one(
+            """SELECT m.given_up_to + 1, m.envelopes, m.bytes,
+                      (SELECT min(sequence) FROM envelopes WHERE device_id = $1 AND NOT quarantined) AS lowest,
+                      (SELECT min(from_sequence) FROM missed WHERE device_id = $1) AS lowest_missed,
+                      (SELECT count(*) FROM envelopes WHERE device_id = $1 AND quarantined) AS quarantined
+               FROM mailboxes AS m WHERE m.device_id = $1""",
+            device_id,
+        )
+        if found is None:
+            raise NotFound("there is no such device")
+        next_sequence, envelopes, size, lowest, lowest_missed, quarantined = found
+        unsettled = [each for each in (lowest, lowest_missed) if each is not None]
+        return MailboxState(
+            next_sequence, min(unsettled, default=next_sequence), envelopes, size, quarantined
+        )
+
+    async def quarantined(self, device_id: bytes) -> tuple[QuarantinedEnvelope, ...]:
+        """All quarantined ones, ascending."""
+        if await self._database.one(_KNOWN, device_id) is None:
+            raise NotFound("there is no such device")
+        rows = await self._database.rows(
+            """SELECT sequence, envelope_id, received_at_ms, bytes FROM envelopes
+               WHERE device_id = $1 AND quarantined ORDER BY sequence""",
+            device_id,
+        )
+        return tuple(QuarantinedEnvelope(*row) for row in rows)
+
+    async def fetch_quarantined(self, device_id: bytes, sequence: int) -> StoredEnvelope:
+        """One of them; raises NotFound, for a damaged one too."""
+        row = await self._database.one(
+            """SELECT envelope_id, received_at_ms, digest, shared_id, ciphertext FROM envelopes
+               WHERE device_id = $1 AND sequence = $2 AND quarantined""",
+            device_id,
+            sequence,
+        )
+        if row is None:
+            raise NotFound("there is no such device, or no such quarantined envelope")
+        envelope_id, received_at_ms, digest, shared_id, own = row
+        ciphertext = own if shared_id is None else (await self._copies([row])).get(shared_id)
+        if ciphertext is None or not _is_whole(ciphertext, digest):
+            raise NotFound
+        return StoredEnvelope(sequence, envelope_id, received_at_ms, ciphertext)
