@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
@@ -18,17 +18,11 @@ from tests.servers.postgres import PostgresServer
 QUOTAS = Quotas(envelopes=20, bytes=20_000, nearly_full_percent=80)
 Reopen: TypeAlias = Callable[[], Awaitable[Store]]
 
-ON_POSTGRES: Final[frozenset[str]] = frozenset()
-"""Suites whose stores are written."""
-
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each suite runs on every store."""
     if "restartable" in metafunc.fixturenames:
-        kinds = ["memory", "sqlite"]
-        if metafunc.module.__name__.rpartition(".")[2] in ON_POSTGRES:
-            kinds.append("postgres")
-        metafunc.parametrize("restartable", kinds, indirect=True)
+        metafunc.parametrize("restartable", ["memory", "sqlite", "postgres"], indirect=True)
 
 
 class Restartable:

@@ -183,6 +183,21 @@ class Database:
         transaction.committed()
         return result
 
+    async def change(self, statement: str, *parameters: object) -> list[Row]:
+        """The rows of one statement that writes, durable: one way to the server, where `run` takes three."""
+        for attempt in range(_TRIES):
+            try:
+                rows = await self.rows(statement, *parameters)
+            except _DEADLOCKS as error:
+                self.counts.again += 1
+                if attempt == _TRIES - 1:
+                    raise self._judge(error) from error
+            else:
+                self.counts.commits += 1
+                self.full = False
+                return rows
+        raise AssertionError
+
     async def rows(self, statement: str, *parameters: object) -> list[Row]:
         """All rows, of one snapshot. Raises Unavailable."""
         async with self._connection() as connection:

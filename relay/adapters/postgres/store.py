@@ -8,14 +8,34 @@ from typing import Any, Final
 
 from relay.adapters.column_keys import open_keys
 from relay.adapters.system_clock import system_randomness
+from relay.ports.audit import AuditEntry
 from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
 from relay.ports.store import Levels
 from relay.wire import limits
 
-from .database import Database, open_database
-from .mailboxes import PostgresMailboxes, working
+from .account_logs import PostgresAccountLogs
+from .accounts import PostgresAccounts
+from .audit import PostgresAudit, append_entry
+from .blobs import PostgresBlobs
+from .database import Database, Transaction, open_database
+from .deletions import PostgresDeletions
+from .delivery_tokens import PostgresDeliveryTokens
+from .directory import PostgresDirectory
+from .exports import PostgresExports
+from .group_logs import PostgresGroupLogs
+from .guests import PostgresGuests
+from .holds import PostgresHolds
+from .invites import PostgresInvites
+from .mailboxes import PostgresMailboxes, jump, working
 from .migrate import Migration, migrate, shipped_migrations
+from .prekeys import PostgresPrekeys, drop_one_time_keys
+from .profiles import PostgresProfiles
+from .pushes import PostgresPushes
+from .reserved_handles import PostgresReservedHandles
+from .sealing import PostgresSealing, check_keys
+from .transparency import PostgresLog, begin_log, start_new_log
+from .usage import PostgresUsage
 
 DEFAULT_QUOTAS: Final = Quotas(
     limits.MAILBOX_ENVELOPES, limits.MAILBOX_BYTES, limits.MAILBOX_NEARLY_FULL_PERCENT
@@ -39,30 +59,28 @@ class PostgresStore:
         self._database = database
         self._randomness = randomness
         self._keys_file = keys_file
+        self.accounts = PostgresAccounts(database)
+        self.deletions = PostgresDeletions(database)
+        self.directory = PostgresDirectory(database)
+        self.holds = PostgresHolds(database)
+        self.profiles = PostgresProfiles(database)
+        self.invites = PostgresInvites(database)
+        self.guests = PostgresGuests(database)
+        self.reserved_handles = PostgresReservedHandles(database)
+        self.delivery_tokens = PostgresDeliveryTokens(database)
+        self.transparency = PostgresLog(database)
+        self.audit = PostgresAudit(database)
+        self.sealing = PostgresSealing(database, keys_file)
+        self.exports = PostgresExports(database)
+        self.pushes = PostgresPushes(database)
+        self.prekeys = PostgresPrekeys(database)
+        self.blobs = PostgresBlobs(database)
+        self.account_logs = PostgresAccountLogs(database)
+        self.group_logs = PostgresGroupLogs(database)
+        self.usage = PostgresUsage(database)
         self.mailboxes = PostgresMailboxes(database, quotas, randomness)
         self.failed: Final = asyncio.Event()
         """Never set: after a failed commit PostgreSQL is asked again."""
-
-    # Placeholders until each store is written:
-    accounts: Any = None
-    deletions: Any = None
-    directory: Any = None
-    exports: Any = None
-    holds: Any = None
-    profiles: Any = None
-    pushes: Any = None
-    invites: Any = None
-    guests: Any = None
-    reserved_handles: Any = None
-    delivery_tokens: Any = None
-    prekeys: Any = None
-    blobs: Any = None
-    account_logs: Any = None
-    group_logs: Any = None
-    transparency: Any = None
-    audit: Any = None
-    usage: Any = None
-    sealing: Any = None
 
     async def levels(self) -> Levels:
         """Counts of a large database are those that PostgreSQL estimates; sizes are of all its tables and indexes."""
@@ -71,6 +89,18 @@ class PostgresStore:
 
     async def reclaim(self) -> None:
         """PostgreSQL vacuums by itself."""
+
+    async def mark_restored(self, *, audited: AuditEntry | None = None) -> None:
+        """A new epoch in every mailbox, unused one-time keys dropped, a new log id."""
+        log_id = self._randomness(limits.LOG_ID_BYTES)
+
+        async def operation(transaction: Transaction) -> None:
+            await jump(transaction)
+            await drop_one_time_keys(transaction)
+            await start_new_log(transaction, log_id)
+            await append_entry(transaction, audited)
+
+        await self._database.run(operation)
 
     async def check(self) -> None:
         """Raise Unavailable unless the server answers, and takes writes."""
@@ -95,6 +125,8 @@ async def open_postgres_store(
     keys = open_keys(keys_file, randomness)
     async with open_database(url, keys, connections=connections, **options) as database:
         await migrate(database, shipped_migrations() if migrations is None else migrations)
+        await check_keys(database, keys_file)
+        await begin_log(database, randomness)
         store = PostgresStore(database, quotas, randomness, keys_file)
         async with working(store.mailboxes):
             yield store
