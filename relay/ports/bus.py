@@ -94,8 +94,14 @@ class LimitsChanged:
     """The configured limits changed: `ready` tells a new digest from now on."""
 
 
+@dataclass(frozen=True, slots=True)
+class AnnouncementsLost:
+    """Those of other nodes may not have come for a while: what is remembered by them is doubtful. Each node tells itself."""
+
+
 Announcement: TypeAlias = (
     NewMail
+    | AnnouncementsLost
     | MailboxTaken
     | MailboxLeft
     | DeviceRevoked
@@ -120,7 +126,8 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """Announcements reach every subscriber of every node, the own one too, in the order one publisher sent them.
 
-    They may be lost or come twice between nodes; in one process they are neither.
+    They may be lost or come twice between nodes; in one process they are neither. A node that may have lost some tells
+    itself so by AnnouncementsLost, again and again as long as that lasts.
     """
 
     def publish(self, announcement: Announcement) -> None:

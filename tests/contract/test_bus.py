@@ -1,26 +1,41 @@
-"""The bus port's promises."""
+"""The bus port's promises, on the bus of one process and on NATS."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from relay.adapters.memory_bus import MemoryBus, open_memory_bus
-from relay.ports.bus import Announcement, DeviceRevoked, MailboxTaken, NewMail
+from relay.adapters.memory_bus import open_memory_bus
+from relay.adapters.nats_bus import NatsOptions, open_nats_bus
+from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.ports.bus import Announcement, AnnouncementsLost, Bus, DeviceRevoked, MailboxTaken, NewMail
+from tests.servers.nats import NatsServer
 
 
-@pytest.fixture
-async def bus() -> AsyncIterator[MemoryBus]:
-    async with open_memory_bus() as opened:
-        yield opened
+@pytest.fixture(scope="module")
+def nats(tmp_path_factory: pytest.TempPathFactory):
+    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    if request.param == "memory":
+        async with open_memory_bus() as opened:
+            yield opened
+        return
+    server: NatsServer = request.getfixturevalue("nats")
+    options = NatsOptions((server.url,), subject=f"test.{id(request)}")
+    async with open_nats_bus(options, SystemClock(), system_randomness) as nats_bus:
+        yield nats_bus
 
 
 async def turn() -> None:
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
-async def test_every_subscriber_of_the_type_hears_in_order(bus: MemoryBus) -> None:
+async def test_every_subscriber_of_the_type_hears_in_order(bus: Bus) -> None:
     first: list[Announcement] = []
     second: list[Announcement] = []
     bus.subscribe(NewMail, first.append)
@@ -34,7 +49,7 @@ async def test_every_subscriber_of_the_type_hears_in_order(bus: MemoryBus) -> No
     assert first == second == sent
 
 
-async def test_a_cancelled_subscription_hears_nothing_more(bus: MemoryBus) -> None:
+async def test_a_cancelled_subscription_hears_nothing_more(bus: Bus) -> None:
     heard: list[Announcement] = []
     subscription = bus.subscribe(NewMail, heard.append)
     bus.publish(NewMail(()))
@@ -45,7 +60,7 @@ async def test_a_cancelled_subscription_hears_nothing_more(bus: MemoryBus) -> No
 
 
 async def test_a_failing_subscriber_costs_the_others_nothing(
-    bus: MemoryBus, caplog: pytest.LogCaptureFixture
+    bus: Bus, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[Announcement] = []
 
@@ -61,7 +76,7 @@ async def test_a_failing_subscriber_costs_the_others_nothing(
     assert [record.message for record in caplog.records] == ["bus_handler_failed"] * 2
 
 
-async def test_what_a_subscriber_publishes_comes_in_a_later_turn(bus: MemoryBus) -> None:
+async def test_what_a_subscriber_publishes_comes_in_a_later_turn(bus: Bus) -> None:
     heard: list[Announcement] = []
     bus.subscribe(NewMail, lambda announcement: bus.publish(MailboxTaken(bytes(16), bytes(16))))
     bus.subscribe(MailboxTaken, heard.append)
@@ -70,11 +85,21 @@ async def test_what_a_subscriber_publishes_comes_in_a_later_turn(bus: MemoryBus)
     assert heard == [MailboxTaken(bytes(16), bytes(16))]
 
 
-async def test_a_closed_bus_is_silent(bus: MemoryBus) -> None:
+async def test_a_closed_bus_is_silent() -> None:
     heard: list[Announcement] = []
-    bus.subscribe(NewMail, heard.append)
-    bus.publish(NewMail(()))
-    bus.close()
-    bus.publish(NewMail(()))
-    await turn()
+    async with open_memory_bus() as bus:
+        bus.subscribe(NewMail, heard.append)
+        bus.publish(NewMail(()))
+        bus.close()
+        bus.publish(NewMail(()))
+        await turn()
     assert heard == []
+
+
+async def test_one_process_loses_nothing_and_says_so_to_nobody() -> None:
+    lost: list[Announcement] = []
+    async with open_memory_bus() as bus:
+        bus.subscribe(AnnouncementsLost, lost.append)
+        bus.publish(NewMail((bytes(16),)))
+        await turn()
+    assert lost == []

@@ -1,0 +1,303 @@
+"""The bus between nodes on NATS core: announcements only, never the truth. What is lost costs a look at the store (F17).
+
+What this node publishes reaches its own subscribers as on the bus of one process, whether NATS is there or not. For other
+nodes the announcements of a turn of the loop travel together, as one message on one subject: each node hears all, and looks
+up in memory which concern it. A message names devices and accounts to whom something happens, and nobody who did it (D9).
+While NATS is away nothing is kept for later: nodes look into the store instead.
+
+A message is MessagePack: [version, 8 B random id of the node's start, [kind, field, field …], …]. Kinds that a node does not
+know are passed over, so nodes of two versions run side by side.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from relay.ports import bus as announcements
+from relay.ports.bus import Announcement, AnnouncementsLost, Handler, NewMail
+from relay.ports.clock import Clock, Randomness
+
+from .memory_bus import MemoryBus, MemorySubscription, open_memory_bus
+
+_log = logging.getLogger(__name__)
+
+VERSION: Final = 1
+NODE_ID_BYTES: Final = 8
+MAX_MESSAGE_BYTES: Final = 524_288
+"""Of what comes; NATS itself takes 1 MiB."""
+DEVICES_A_MESSAGE: Final = 8_192
+"""Of NewMail: 16 B each, and as much again for those that are urgent."""
+MOST_WAITING: Final = 10_000
+"""Announcements that wait to be sent; more are dropped."""
+LOST_AGAIN_SECONDS: Final = 1.0
+CONNECT_SECONDS: Final = 2
+
+KINDS: Final[dict[int, type[Announcement]]] = {
+    1: announcements.NewMail,
+    2: announcements.MailboxTaken,
+    3: announcements.MailboxLeft,
+    4: announcements.DeviceRevoked,
+    5: announcements.ManifestChanged,
+    6: announcements.AccountChanged,
+    7: announcements.MailboxFilling,
+    8: announcements.PrekeysLow,
+    9: announcements.PrekeyBudgetSpent,
+    10: announcements.LogAdvanced,
+    11: announcements.LimitsChanged,
+}
+"""What travels, by numbers that are never given to another kind."""
+_NUMBERS: Final = {kind: number for number, kind in KINDS.items()}
+_FIELDS: Final = {kind: tuple(each.name for each in fields(kind)) for kind in _NUMBERS}
+
+
+@dataclass(frozen=True, slots=True)
+class NatsOptions:
+    """Where NATS is and who this node is there. `servers`: nats:// or tls:// URLs without a password."""
+
+    servers: tuple[str, ...]
+    subject: str = "tokenim"
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    credentials: Path | None = None
+    """A .creds file, with a JWT and the seed of an NKey."""
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(slots=True)
+class BusCounts:
+    """What became of messages since the start."""
+
+    sent: int = 0
+    heard: int = 0
+    dropped: int = 0
+    """Announcements that were not sent: NATS was away, or too slow."""
+    malformed: int = 0
+
+
+def encode(node_id: bytes, told: list[Announcement]) -> bytes:
+    """One message."""
+    parts = [[_NUMBERS[type(one)], *(getattr(one, name) for name in _FIELDS[type(one)])] for one in told]
+    return msgspec.msgpack.encode([VERSION, node_id, *parts])
+
+
+def decode(message: bytes) -> tuple[bytes, list[Announcement]]:
+    """(Node id, what it tells), without the kinds that are not known here. Raises ValueError."""
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise ValueError("too large")
+    try:
+        version, node_id, *parts = msgspec.msgpack.decode(message, type=list[Any])
+        if version != VERSION or not isinstance(node_id, bytes) or len(node_id) != NODE_ID_BYTES:
+            raise ValueError("not a message of this version")
+        return node_id, [one for part in parts if (one := _announcement(part)) is not None]
+    except (msgspec.DecodeError, msgspec.ValidationError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _announcement(part: list[Any]) -> Announcement | None:
+    kind = KINDS.get(part[0]) if part and isinstance(part[0], int) else None
+    if kind is None:
+        return None
+    given = dict(zip(_FIELDS[kind], part[1:], strict=False))  # a later version may have more fields
+    made: Announcement = msgspec.convert(given, type=kind, builtin_types=(bytes,))
+    return made
+
+
+class NatsBus:
+    """Bus of one node. Open it by `open_nats_bus`."""
+
+    def __init__(self, local: MemoryBus, options: NatsOptions, clock: Clock, node_id: bytes) -> None:
+        self._local = local
+        self._options = options
+        self._clock = clock
+        self._node_id = node_id
+        self._client = Client()
+        self._waiting: list[Announcement] = []
+        self._news = asyncio.Event()
+        self._told_away = False
+        self.counts: Final = BusCounts()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether other nodes are heard."""
+        return self._client.is_connected
+
+    def publish(self, announcement: Announcement) -> None:
+        """To the own subscribers in the next turn of the loop, to other nodes as soon as can be."""
+        self._local.publish(announcement)
+        if type(announcement) not in _NUMBERS:
+            return
+        if len(self._waiting) >= MOST_WAITING or not self._client.is_connected:
+            self.counts.dropped += 1
+            return
+        self._waiting.append(announcement)
+        self._news.set()
+
+    def subscribe(self, kind: type[Announcement], handler: Handler) -> MemorySubscription:
+        """Call `handler` with each announcement of exactly this type, of whichever node."""
+        return self._local.subscribe(kind, handler)
+
+    async def send(self) -> None:
+        """What waits, as it comes, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            told, self._waiting = self._waiting, []
+            for message in _messages(self._node_id, told):
+                try:
+                    await self._client.publish(self._options.subject, message)
+                    self.counts.sent += 1
+                except (NatsError, OSError):
+                    self.counts.dropped += 1
+
+    async def stay_connected(self) -> None:
+        """Connect, again and again until it is done; the client itself comes back after each loss. Until cancelled.
+
+        As long as nothing is heard, this node is told so each second.
+        """
+        while True:
+            if not self._client.is_connected and not self._client.is_reconnecting:
+                await self.connect()
+            if not self._client.is_connected:
+                if not self._told_away:
+                    self._told_away = True
+                    _log.warning("bus_away")
+                self._local.publish(AnnouncementsLost())
+            await self._clock.sleep(LOST_AGAIN_SECONDS)
+
+    async def connect(self) -> None:
+        """Try once."""
+        options = self._options
+        given: dict[str, Any] = {
+            name: value
+            for name, value in (
+                ("user", options.user),
+                ("password", options.password),
+                ("token", options.token),
+                ("user_credentials", options.credentials and str(options.credentials)),
+                ("tls", options.tls),
+            )
+            if value is not None
+        }
+        try:
+            async with self._clock.timeout(
+                CONNECT_SECONDS
+            ):  # the client itself would try for ever, and say nothing
+                await self._client.connect(
+                    servers=list(options.servers),
+                    name="tokenim-relay",
+                    connect_timeout=CONNECT_SECONDS,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=1,
+                    disconnected_cb=self._on_lost,
+                    reconnected_cb=self._on_back,
+                    error_cb=self._on_error,
+                    pending_size=4 * MAX_MESSAGE_BYTES,
+                    **given,
+                )
+                await self._client.subscribe(self._options.subject, cb=self._on_message)
+        except (NatsError, OSError, TimeoutError):
+            await self._close()
+            self._client = Client()
+            return
+        await self._on_back()
+
+    async def _on_message(self, message: Msg) -> None:
+        try:
+            node_id, told = decode(message.data)
+        except ValueError:
+            self.counts.malformed += 1
+            return
+        if node_id == self._node_id:
+            return  # what this node said itself
+        self.counts.heard += 1
+        for announcement in told:
+            self._local.publish(announcement)
+
+    async def _on_lost(self) -> None:
+        self._local.publish(AnnouncementsLost())
+
+    async def _on_back(self) -> None:
+        if self._told_away:
+            self._told_away = False
+            _log.info("bus_back")
+        self._local.publish(AnnouncementsLost())  # what was said meanwhile was not heard here
+
+    async def _on_error(self, error: Exception) -> None:
+        """A server that drops messages for a slow node says so here, and a wrong password."""
+        if isinstance(error, NatsError):
+            _log.warning("bus_error", extra={"reason": type(error).__name__})
+        self._local.publish(AnnouncementsLost())
+
+    async def _close(self) -> None:
+        with suppress(NatsError, OSError, TimeoutError):
+            await self._client.close()
+
+    async def close(self) -> None:
+        """What waits goes out first."""
+        if self._client.is_connected:
+            told, self._waiting = self._waiting, []
+            with suppress(NatsError, OSError, TimeoutError):
+                for message in _messages(self._node_id, told):
+                    await self._client.publish(self._options.subject, message)
+                await self._client.flush(timeout=CONNECT_SECONDS)
+        await self._close()
+
+
+def _messages(node_id: bytes, told: list[Announcement]) -> list[bytes]:
+    """As few as can be; a long NewMail is split, and no message has more than DEVICES_A_MESSAGE announcements or devices."""
+    messages: list[bytes] = []
+    batch: list[Announcement] = []
+    room = DEVICES_A_MESSAGE
+    for one in _pieces(told):
+        size = len(one.device_ids) if isinstance(one, NewMail) else 8
+        if batch and size > room:
+            messages.append(encode(node_id, batch))
+            batch, room = [], DEVICES_A_MESSAGE
+        batch.append(one)
+        room -= size
+    if batch:
+        messages.append(encode(node_id, batch))
+    return messages
+
+
+def _pieces(told: list[Announcement]) -> list[Announcement]:
+    pieces: list[Announcement] = []
+    for one in told:
+        if not isinstance(one, NewMail) or len(one.device_ids) <= DEVICES_A_MESSAGE:
+            pieces.append(one)
+            continue
+        urgent = frozenset(one.urgent)
+        for first in range(0, len(one.device_ids), DEVICES_A_MESSAGE):
+            part = one.device_ids[first : first + DEVICES_A_MESSAGE]
+            pieces.append(NewMail(part, tuple(each for each in part if each in urgent)))
+    return pieces
+
+
+@asynccontextmanager
+async def open_nats_bus(options: NatsOptions, clock: Clock, randomness: Randomness) -> AsyncIterator[NatsBus]:
+    """The bus of this node, at work whether NATS is there or not."""
+    async with open_memory_bus() as local:
+        bus = NatsBus(local, options, clock, randomness(NODE_ID_BYTES))
+        await bus.connect()
+        tasks = [
+            asyncio.create_task(bus.send(), name="bus-send"),
+            asyncio.create_task(bus.stay_connected(), name="bus-connect"),
+        ]
+        try:
+            yield bus
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await bus.close()

@@ -1,0 +1,178 @@
+"""The bus between nodes: what crosses it, what is lost and said to be, who is let in."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from relay.adapters.nats_bus import (
+    DEVICES_A_MESSAGE,
+    KINDS,
+    NatsBus,
+    NatsOptions,
+    decode,
+    encode,
+    open_nats_bus,
+)
+from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.ports.bus import (
+    AccountChanged,
+    Announcement,
+    AnnouncementsLost,
+    DeviceRevoked,
+    LogAdvanced,
+    NewMail,
+    PrekeyBudgetSpent,
+)
+from tests.servers.nats import NatsServer
+
+NODE = bytes(range(8))
+EVERYTHING: list[Announcement] = [
+    NewMail((bytes(16), b"1" * 16), (b"1" * 16,)),
+    AccountChanged(bytes(32), True),
+    LogAdvanced(bytes(32), "friends", 7, bytes(16)),
+    PrekeyBudgetSpent(bytes(16), bytes(16), 2),
+]
+
+
+def opened(server: NatsServer, **more):
+    return open_nats_bus(NatsOptions((server.url,), **more), SystemClock(), system_randomness)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  (of another process, too)
+            await asyncio.sleep(0.02)
+
+
+async def heard_by(one: NatsBus, other: NatsBus, announcement: Announcement) -> bool:
+    """Whether what the one publishes comes to the other; published again until it does, as hints are."""
+    heard: list[Announcement] = []
+    subscription = other.subscribe(type(announcement), heard.append)
+    async with asyncio.timeout(20):
+        while not heard:
+            one.publish(announcement)
+            await asyncio.sleep(0.05)
+    subscription.cancel()
+    return heard[0] == announcement
+
+
+def test_what_is_encoded_is_decoded() -> None:
+    assert decode(encode(NODE, EVERYTHING)) == (NODE, EVERYTHING)
+
+
+def test_a_later_version_may_have_more_kinds_and_more_fields() -> None:
+    message = msgspec.msgpack.encode([1, NODE, [99, "?"], [4, bytes(16), "new field"], ["?"], []])
+    assert decode(message) == (NODE, [DeviceRevoked(bytes(16))])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"\xc1",
+        msgspec.msgpack.encode([2, NODE]),
+        msgspec.msgpack.encode([1, b"short"]),
+        msgspec.msgpack.encode([1, NODE, [4, "text"]]),
+        msgspec.msgpack.encode([1, NODE, [1, [1, 2]]]),
+        msgspec.msgpack.encode([1, NODE, 7]),
+        msgspec.msgpack.encode([1, NODE, bytes(600_000)]),
+    ],
+)
+def test_what_is_malformed_is_refused_as_a_whole(message: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode(message)
+
+
+def test_d9_no_field_that_crosses_the_bus_names_who_sent_or_asked() -> None:
+    names = {(kind.__name__, each.name) for kind in KINDS.values() for each in fields(kind)}
+    assert not {name for _, name in names} & {
+        "sender",
+        "sender_id",
+        "address",
+        "ciphertext",
+        "token",
+        "handle",
+    }
+    # `by_device` is of the account's own log and goes to the account's own devices; `asker` is a keyed hash of a day.
+    assert {(kind, name) for kind, name in names if name in ("by_device", "asker")} == {
+        ("LogAdvanced", "by_device"),
+        ("PrekeyBudgetSpent", "asker"),
+    }
+
+
+async def test_nodes_hear_each_other_and_each_itself_once(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        async with opened(server) as one, opened(server) as other:
+            assert await heard_by(one, other, NewMail((b"1" * 16,)))
+            mine: list[Announcement] = []
+            one.subscribe(DeviceRevoked, mine.append)
+            assert await heard_by(one, other, NewMail((b"2" * 16,)))
+            one.publish(DeviceRevoked(b"3" * 16))
+            assert await heard_by(
+                other, one, AccountChanged(bytes(32), False)
+            )  # all of one's own has come back by now
+            assert mine == [DeviceRevoked(b"3" * 16)]
+            assert one.counts.malformed == other.counts.malformed == 0
+
+
+async def test_a_fan_out_to_many_devices_is_split_and_comes_whole(tmp_path: Path) -> None:
+    devices = tuple(number.to_bytes(16, "big") for number in range(DEVICES_A_MESSAGE * 2 + 5))
+    with NatsServer(tmp_path) as server:
+        async with opened(server) as one, opened(server) as other:
+            assert await heard_by(one, other, AccountChanged(bytes(32), False))
+            heard: list[NewMail] = []
+            other.subscribe(NewMail, heard.append)  # type: ignore[arg-type]
+            one.publish(NewMail(devices, devices[-1:]))
+            await until(lambda: sum(len(each.device_ids) for each in heard) >= len(devices))
+    assert tuple(device for each in heard for device in each.device_ids) == devices
+    assert [device for each in heard for device in each.urgent] == [devices[-1]]
+
+
+async def test_f17_a_killed_nats_costs_announcements_and_says_so_until_it_is_back(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    server.start()
+    try:
+        async with opened(server) as one, opened(server) as other:
+            assert await heard_by(one, other, NewMail((b"1" * 16,)))
+            lost: list[Announcement] = []
+            local: list[Announcement] = []
+            other.subscribe(AnnouncementsLost, lost.append)
+            one.subscribe(NewMail, local.append)
+            server.kill()
+            await until(lambda: not one.is_connected and not other.is_connected)
+            one.publish(NewMail((b"2" * 16,)))
+            await until(lambda: len(lost) >= 2 and local)
+            assert local == [NewMail((b"2" * 16,))]  # its own subscribers hear it all the same
+            assert one.counts.dropped >= 1
+            server.start()
+            assert await heard_by(one, other, NewMail((b"3" * 16,)))
+    finally:
+        server.stop()
+
+
+async def test_a_node_starts_without_nats_and_finds_it_later(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    async with opened(server) as one:
+        lost: list[Announcement] = []
+        one.subscribe(AnnouncementsLost, lost.append)
+        await until(lambda: lost)
+        with server:
+            async with opened(server) as other:
+                assert await heard_by(other, one, NewMail((b"1" * 16,)))
+
+
+async def test_who_does_not_know_the_password_hears_nothing(tmp_path: Path) -> None:
+    configuration = 'authorization { user: "relay", password: "secret" }'
+    with NatsServer(tmp_path, configuration=configuration) as server:
+        async with (
+            opened(server, user="relay", password="secret") as one,
+            opened(server, user="relay", password="secret") as other,
+            opened(server, user="relay", password="guess") as stranger,
+        ):
+            assert await heard_by(one, other, NewMail((b"1" * 16,)))
+            assert not stranger.is_connected
+            assert stranger.counts.heard == 0
