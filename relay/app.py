@@ -3,26 +3,22 @@
 Nothing else knows which store, bus or file system is behind a port. `composition` makes the services over them.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
 
 from relay.adapters.data_folder import DataFolder, StartRefused
-from relay.adapters.disk_blobs import open_disk_blobs
-from relay.adapters.memory.store import open_memory_store
-from relay.adapters.memory_bus import open_memory_bus
 from relay.adapters.push.signed_tokens import PushKeyUnusable
-from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
+from relay.buses import open_bus
 from relay.commands.operators import Commands
-from relay.composition import Machine, State, audit_watch_of, commands_of, compose, flow_of
+from relay.composition import Machine, audit_watch_of, commands_of, compose, flow_of
 from relay.config import Settings, changes_between, split_listen
 from relay.control.channel import open_control
 from relay.observe.figures import Figures
 from relay.observe.logs import take_library_records
-from relay.ports.clock import Clock
 from relay.pushers import open_pushers
 from relay.services.administration import Administration
 from relay.services.audit import Action, Audit
@@ -33,8 +29,9 @@ from relay.services.housekeeping import Housekeeping, open_housekeeping
 from relay.services.identity import kept_until_ms
 from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
+from relay.services.other_nodes import OtherNodes, open_other_nodes
 from relay.services.push import open_push
-from relay.services.reload import apply, quotas_of
+from relay.services.reload import apply
 from relay.services.reserved_handles import ReservedHandles
 from relay.services.retention import Retention
 from relay.services.roles import Roles
@@ -43,13 +40,13 @@ from relay.services.transparency import Transparency
 from relay.services.usage import Usage
 from relay.services.vitals import open_samples, open_vitals
 from relay.session.proof import RelayKey
+from relay.states import OpenState, open_state
 from relay.web.admin import make_admin_application
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
+from relay.wire import limits
 from relay.wire.audit_rows import RELAY
 from relay.wire.errors import MalformedRequest
 from relay.wire.links import InviteLink
-
-OpenState: TypeAlias = Callable[[DataFolder, Settings, Clock], AbstractAsyncContextManager[State]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,37 +79,21 @@ class Relay:
         self.services.log.warning("settings_refused", reason=reason)
 
 
-@asynccontextmanager
-async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
-    """SQLite and blob files under the data folder; raises StartRefused."""
-    async with AsyncExitStack() as stack:
-        try:
-            store = await stack.enter_async_context(
-                open_sqlite_store(
-                    folder.database, quotas=quotas_of(settings), keys_file=settings.column_keys_file
-                )
-            )
-            files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
-        except StoreUnusable as error:
-            raise StartRefused(str(error)) from error
-        yield State(store, files)
-
-
-@asynccontextmanager
-async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Clock) -> AsyncIterator[State]:
-    """A store that forgets at the end, for tests of clients; blobs are files all the same."""
-    async with open_memory_store(quotas=quotas_of(settings)) as store, open_disk_blobs(folder.blobs) as files:
-        yield State(store, files)
-
-
 async def _note_use(services: Services) -> None:
     """Who is connected, then how many were here and what was accepted."""
     await services.connections.note_present()
     await services.usage.count()
 
 
-async def _owner_invite(folder: DataFolder, services: Services) -> InviteLink | None:
-    """The invite that makes the owner, until it is used: the same at each start."""
+async def _owner_invite(folder: DataFolder, services: Services, seed: bytes) -> InviteLink | None:
+    """The invite that makes the owner, until it is used: the same at each start, and on each node."""
+    if services.settings.is_cluster:
+        if await services.store.accounts.accounts_count():
+            return None
+        secret = hashlib.blake2b(
+            key=seed, person=b"owner-invite", digest_size=limits.INVITE_SECRET_BYTES
+        ).digest()
+        return services.invites.link(secret) if await services.invites.ensure_owner(secret) else None
     if await services.store.accounts.accounts_count() and not folder.owner_invite_file.exists():
         return None
     secret = folder.owner_invite(services.randomness)
@@ -128,7 +109,7 @@ async def open_relay(
     folder: DataFolder,
     machine: Machine | None = None,
     *,
-    open_state: OpenState = open_sqlite_state,
+    open_state: OpenState = open_state,
 ) -> AsyncIterator[Relay]:
     """A relay on an opened data folder, serving until the block ends, drained then. Raises StartRefused."""
     machine = machine or Machine()
@@ -146,10 +127,10 @@ async def open_relay(
         except CannotListen as error:
             raise StartRefused(str(error), exit_code=2) from error
         url = url_of(listener, "https" if tls else "http")
-        seed = folder.signing_seed(machine.randomness)
+        seed = folder.signing_seed(machine.randomness, settings.relay_key_file)
         key = RelayKey(seed)
         state = await stack.enter_async_context(open_state(folder, settings, machine.clock))
-        bus = await stack.enter_async_context(open_memory_bus())
+        bus = await stack.enter_async_context(open_bus(settings, machine.clock, machine.randomness))
         origin = settings.origin or url
         try:
             push = await stack.enter_async_context(
@@ -166,7 +147,7 @@ async def open_relay(
         services = compose(settings, machine, state, bus, key, origin, folder, push)
         stack.callback(take_library_records(services.log))
         stack.push_async_callback(services.usage.finish)
-        invite = await _owner_invite(folder, services)
+        invite = await _owner_invite(folder, services, seed)
         folder.remember_origin(services.origin)
         await stack.enter_async_context(
             open_server(
@@ -189,6 +170,13 @@ async def open_relay(
                     drain_seconds=settings.drain_seconds,
                     tls=tls.context if tls else None,
                 )
+            )
+        if settings.is_cluster:
+            nodes = OtherNodes(
+                state.store.mailboxes, services.wakeup, services.connections, bus=bus, clock=machine.clock
+            )
+            await stack.enter_async_context(
+                open_other_nodes(nodes, lambda error: services.log.failure("look_failed", error))
             )
         await stack.enter_async_context(open_vitals(services.vitals))
         await stack.enter_async_context(
@@ -225,8 +213,11 @@ async def open_commands(
 ) -> AsyncIterator[Commands]:
     """The commands on a data folder that no relay runs on; its lock is the caller's. Raises StartRefused."""
     machine = machine or Machine()
-    key = RelayKey(folder.signing_seed(machine.randomness))
-    async with open_memory_bus() as bus, open_sqlite_state(folder, settings, machine.clock) as state:
+    key = RelayKey(folder.signing_seed(machine.randomness, settings.relay_key_file))
+    async with (
+        open_bus(settings, machine.clock, machine.randomness) as bus,
+        open_state(folder, settings, machine.clock) as state,
+    ):
         host, port = split_listen(settings.listen)
         scheme = "https" if settings.speaks_tls else "http"
         origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"

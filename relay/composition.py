@@ -14,12 +14,10 @@ from relay.config import Current, Settings
 from relay.flow import Flow
 from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
-from relay.ports.blob_files import BlobFiles
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 from relay.ports.machine import MachineReader
 from relay.ports.pusher import Pusher, PushServices
-from relay.ports.store import Store
 from relay.services.administration import Administration
 from relay.services.audit import Audit
 from relay.services.audit_watch import AuditWatch
@@ -57,6 +55,7 @@ from relay.services.usage import Usage
 from relay.services.vitals import Vitals
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
+from relay.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +70,6 @@ class Machine:
     """Of memory and disk; None: of this process, and of the disk of its data folder."""
     pushers: tuple[Pusher, ...] = ()
     """Push services beside those of the settings."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a relay keeps."""
-
-    store: Store
-    files: BlobFiles
 
 
 def compose(

@@ -6,6 +6,7 @@ Knows no database and no network. A file that others than its owner can read is 
 import errno
 import fcntl
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,9 +96,12 @@ class DataFolder:
         """The public origin of the last start."""
         return self.path / "origin"
 
-    def signing_seed(self, random: Callable[[int], bytes]) -> bytes:
-        """32 B Ed25519 seed of the relay, made at the first start. Raises StartRefused."""
-        return self._secret(self.key_file, _KEY_MARK, _SEED_BYTES, random)
+    def signing_seed(self, random: Callable[[int], bytes], file: Path | None = None) -> bytes:
+        """32 B Ed25519 seed of the relay, made at the first start. Raises StartRefused.
+
+        `file`: where it is; None: in this folder.
+        """
+        return self._secret(file or self.key_file, _KEY_MARK, _SEED_BYTES, random)
 
     def owner_invite(self, random: Callable[[int], bytes]) -> bytes:
         """16 B secret of the owner invite, made if there is none. Raises StartRefused."""
@@ -202,3 +206,28 @@ def is_in_use(path: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def secret_line(path: Path | None) -> str | None:
+    """The one line of a file that is its owner's alone; None for None. Raises StartRefused."""
+    if path is None:
+        return None
+    path = path.expanduser().absolute()
+    with refusals(path):
+        try:
+            refuse_exposed(path)
+        except SecretExposed as error:
+            raise StartRefused(str(error)) from error
+        return path.read_text("utf-8").strip()
+
+
+def trust_of(path: Path | None) -> ssl.SSLContext | None:
+    """Who believes the authority of this PEM file; None for None. Raises StartRefused."""
+    if path is None:
+        return None
+    path = path.expanduser().absolute()
+    with refusals(path):
+        try:
+            return ssl.create_default_context(cafile=path)
+        except ssl.SSLError as error:
+            raise StartRefused(f"{path}: not a PEM file of certificates", exit_code=2) from error

@@ -5,9 +5,12 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
-from relay.ports.bus import Announcement, Handler
+from relay.ports.bus import Announcement, AnnouncementsLost, Handler
+from relay.ports.clock import Clock
 
+DOUBT_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -77,3 +80,21 @@ async def open_memory_bus() -> AsyncIterator[MemoryBus]:
         yield bus
     finally:
         bus.close()
+
+
+@asynccontextmanager
+async def open_deaf_bus(clock: Clock) -> AsyncIterator[MemoryBus]:
+    """The same for a process beside which others may run on the same database: it never hears of what those do."""
+    async with open_memory_bus() as bus:
+        doubting = asyncio.create_task(_doubt(bus, clock), name="bus-doubt")
+        try:
+            yield bus
+        finally:
+            doubting.cancel()
+            await asyncio.gather(doubting, return_exceptions=True)
+
+
+async def _doubt(bus: MemoryBus, clock: Clock) -> None:
+    while True:
+        bus.publish(AnnouncementsLost())
+        await clock.sleep(DOUBT_SECONDS)

@@ -2,6 +2,7 @@
 
 from .addresses import Network, Networks, SecretFile, is_loopback, split_listen
 from .changes import Changes, Current, changes_between
+from .cluster import NatsSettings, PostgresSettings
 from .documents import commented_file, plain, table_of, toml
 from .fields import Option, options_of
 from .limits import LimitSettings, Rate, RateSettings, ShedSettings
@@ -29,9 +30,11 @@ __all__ = [
     "FcmSettings",
     "LimitSettings",
     "Loaded",
+    "NatsSettings",
     "Network",
     "Networks",
     "Option",
+    "PostgresSettings",
     "PushSettings",
     "Rate",
     "RateSettings",

@@ -39,6 +39,16 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
     apns = settings.push.apns
     if apns.key_file is not None and apns.missing:
         yield "push.apns.key_file", f"stands without push.apns.{apns.missing[0]}: APNs needs both"
+    if settings.is_cluster and settings.origin is None:
+        yield (
+            "origin",
+            "is missing: the nodes of one relay have one origin, that of the balancer in front of them",
+        )
+    if settings.nats.servers and not settings.is_cluster:
+        yield (
+            "nats.servers",
+            "stands without postgres.url: a relay that shares no database has no other nodes",
+        )
     admin = settings.admin.listen
     if not (
         admin is None or settings.speaks_tls or settings.plain_http or is_loopback(split_listen(admin)[0])

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .addresses import Networks, SecretFile, WebOrigins, check_origin, split_listen
+from .cluster import NatsSettings, PostgresSettings
 from .fields import setting
 from .limits import LimitSettings, RateSettings, ShedSettings
 from .permissions import DefinedRoles
@@ -133,6 +134,17 @@ class Settings(BaseModel):
         "file with the keys of sealed columns of the database, mode 0600, best on another disk than its backups; "
         "default: column.keys in the data folder, and then in backups, too",
     )
+    signing_key_file: SecretFile | None = setting(
+        None,
+        "file with the relay's signing key, mode 0600; the nodes of one relay have the same; "
+        "default: relay.key in the data folder, made at the first start",
+    )
+    postgres: PostgresSettings = setting(
+        PostgresSettings.model_validate({}), "the database that the nodes of a relay share"
+    )
+    nats: NatsSettings = setting(
+        NatsSettings.model_validate({}), "the bus by which the nodes of a relay tell each other what happened"
+    )
     tls: TlsSettings = setting(TlsSettings.model_validate({}), "the relay's own TLS")
     proxy: ProxySettings = setting(
         ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True
@@ -168,6 +180,16 @@ class Settings(BaseModel):
     def column_keys_file(self) -> Path | None:
         """The file of keys as an absolute path; None: the one in the data folder."""
         return None if self.keys_file is None else self.keys_file.expanduser().absolute()
+
+    @property
+    def relay_key_file(self) -> Path | None:
+        """The file of the signing key as an absolute path; None: the one in the data folder."""
+        return None if self.signing_key_file is None else self.signing_key_file.expanduser().absolute()
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the state is shared with other nodes."""
+        return self.postgres.url is not None
 
     @property
     def speaks_tls(self) -> bool:

@@ -4,7 +4,7 @@ Knows no sender and no sockets. Each mailbox has its own sequence, 1, 2, 3 … b
 acknowledgement or a missed range in its place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -157,6 +157,9 @@ class MailboxStore(Protocol):
 
     async def state(self, device_id: bytes) -> MailboxState:
         """Where the mailbox stands."""
+
+    async def newest(self, device_ids: Collection[bytes]) -> Mapping[bytes, int]:
+        """The highest sequence that each of these mailboxes has given; nothing of devices that are no more."""
 
     async def count_attempt(self, device_id: bytes, sequence: int) -> bool:
         """Note one more delivery of the lowest unacknowledged envelope; True if it is quarantined now.

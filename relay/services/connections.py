@@ -120,6 +120,17 @@ class Connections:
             ):
                 session.end(NotAllowed.code)
 
+    async def judge_again(self) -> None:
+        """Whether those who are connected still may be, as the store has it: another node may have shut somebody out."""
+        for session in self.sessions():
+            if session.signer is None:
+                continue
+            device = await self._devices.find(session.signer.device_id)
+            if device is None:
+                session.end("device_revoked")
+            elif device.suspended:
+                session.end(NotAllowed.code)
+
     async def note_present(self) -> None:
         """Whoever is connected is here today too, if the connection is older than the day."""
         for session in self.sessions():

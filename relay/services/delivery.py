@@ -191,6 +191,11 @@ class Delivery:
         self._behind = True
         self._feed()
 
+    def look_past(self, sequence: int) -> None:
+        """The mailbox has given sequences up to this one: if some are news, they were committed on another node."""
+        if sequence > max(self._known, self._sent):
+            self.look()
+
     def ack(self, up_to: int, also: Collection[int] = ()) -> None:
         """Take an acknowledgement; raises SequenceAhead above what was delivered. The store deletes soon after."""
         highest = max(self._highest, self._sent)

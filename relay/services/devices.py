@@ -9,7 +9,14 @@ from typing import Final
 
 from relay.config.permissions import Role
 from relay.ports.accounts import Account, AccountStore
-from relay.ports.bus import AccountChanged, Announcement, Bus, DeviceRevoked, ManifestChanged
+from relay.ports.bus import (
+    AccountChanged,
+    Announcement,
+    AnnouncementsLost,
+    Bus,
+    DeviceRevoked,
+    ManifestChanged,
+)
 from relay.ports.clock import Clock
 from relay.ports.guests import GuestStore
 from relay.session.proof import KnownDevice, RequestProof, check_time, verify_as
@@ -53,6 +60,7 @@ class Devices:
         bus.subscribe(DeviceRevoked, self._hear)
         bus.subscribe(ManifestChanged, self._hear)
         bus.subscribe(AccountChanged, self._hear)
+        bus.subscribe(AnnouncementsLost, self._hear)
 
     def _hear(self, announcement: Announcement) -> None:
         match announcement:
@@ -60,6 +68,8 @@ class Devices:
                 self.forget((device_id,))
             case ManifestChanged(account_id) | AccountChanged(account_id):
                 self.forget_account(account_id)
+            case AnnouncementsLost():
+                self.forget(tuple(self._known))
             case _:
                 raise TypeError(f"not subscribed to {type(announcement).__name__}")
 

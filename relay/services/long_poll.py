@@ -27,7 +27,9 @@ class Polled:
 class _Waiting:
     """Holder of the mailbox that only wants to know that something came. Ephemeral envelopes are for sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: int) -> None:
+        """`known`: the highest sequence that the mailbox had given when it was asked."""
+        self._known = known
         self.news = asyncio.Event()
         self.is_replaced = False
 
@@ -42,6 +44,12 @@ class _Waiting:
     def look(self) -> None:
         """Something was committed elsewhere."""
         self.news.set()
+
+    def look_past(self, sequence: int) -> None:
+        """The mailbox has given sequences up to this one."""
+        if sequence > self._known:
+            self._known = sequence
+            self.news.set()
 
     def replaced(self) -> None:
         """A newer one has the mailbox."""
@@ -74,7 +82,7 @@ class LongPoll:
         state = await self._store.state(device_id)
         if after >= state.next_sequence:
             raise SequenceAhead
-        waiting = _Waiting()
+        waiting = _Waiting(state.next_sequence - 1)
         self._waiting.add(waiting)
         self._wakeup.take(device_id, self._randomness(16), waiting)
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from relay.ports.accounts import AccountStore
-from relay.ports.bus import AccountChanged, Announcement, Bus, ManifestChanged
+from relay.ports.bus import AccountChanged, Announcement, AnnouncementsLost, Bus, ManifestChanged
 from relay.ports.clock import Clock
 from relay.ports.delivery_tokens import DeliveryToken, DeliveryTokenStore, TokenClass
 from relay.services.devices import KnownDevice
@@ -52,10 +52,14 @@ class Reach:
         self._generation = 0
         bus.subscribe(ManifestChanged, self._hear)
         bus.subscribe(AccountChanged, self._hear)
+        bus.subscribe(AnnouncementsLost, self._hear)
 
     def _hear(self, announcement: Announcement) -> None:
         if isinstance(announcement, ManifestChanged | AccountChanged):
             self.forget(announcement.account_id)
+        else:  # whose, is not known
+            self._generation += 1
+            self._memory.clear()
 
     def forget(self, account_id: bytes) -> None:
         """What is remembered of this account is stale."""

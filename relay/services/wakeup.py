@@ -3,7 +3,7 @@
 docs/protocol.md, "Delivery", 9 and 10. The bus carries hints between nodes; the store alone is the truth.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from relay.ports.bus import (
@@ -59,6 +59,9 @@ class Holder(Protocol):
 
     def look(self) -> None:
         """Something was committed elsewhere."""
+
+    def look_past(self, sequence: int) -> None:
+        """The mailbox has given sequences up to this one: look, if some of them are news."""
 
     def replaced(self) -> None:
         """A newer one has the mailbox."""
@@ -191,6 +194,21 @@ class Wakeup:
             held = self._holders.get(device_id)
             if held is not None:
                 held[1].offer_ephemeral(tails[index])
+
+    # What was not heard
+
+    def held(self) -> tuple[bytes, ...]:
+        """The devices whose mailbox somebody has here."""
+        return tuple(self._holders)
+
+    def catch_up(self, asked: Iterable[bytes], newest: Mapping[bytes, int]) -> None:
+        """What the store said of these devices, which were held when it was asked: others are no more."""
+        for device_id in asked:
+            held = self._holders.get(device_id)
+            if device_id not in newest:
+                self._revoke(device_id)
+            elif held is not None:
+                held[1].look_past(newest[device_id])
 
     def _hear(self, announcement: Announcement) -> None:
         match announcement:

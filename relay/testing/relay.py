@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from relay.adapters.data_folder import open_data_folder
-from relay.app import OpenState, Relay, open_memory_state, open_relay, open_sqlite_state
+from relay.app import Relay, open_relay
 from relay.composition import Machine
 from relay.config import load_settings
 from relay.services.audit import Action
 from relay.services.roles import THE_RELAY
 from relay.services.services import Services
+from relay.states import OpenState, open_memory_state, open_postgres_state, open_sqlite_state
 
 LENIENT: Final = {"stranger_burst": 1_000_000, "stranger_mailbox_percent": 1_000_000, "public_work_bits": 6}
 """Limits for tests in which people who never met write a great deal."""
 
-_OPEN: Final[dict[str, OpenState]] = {"memory": open_memory_state, "sqlite": open_sqlite_state}
+_OPEN: Final[dict[str, OpenState]] = {
+    "memory": open_memory_state,
+    "sqlite": open_sqlite_state,
+    "postgres": open_postgres_state,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,14 @@ def _told(relay: Relay, folder: Path, log: io.StringIO) -> TestRelay:
 @asynccontextmanager
 async def open_test_relay(
     *,
-    store: Literal["memory", "sqlite"] = "memory",
+    store: Literal["memory", "sqlite", "postgres"] = "memory",
     folder: Path | None = None,
     machine: Machine | None = None,
     **settings: Any,
 ) -> AsyncIterator[TestRelay]:
     """A relay on a free port of loopback, in `folder` (default: a new one, removed at the end).
 
+    With `store="postgres"`, `postgres` is a table with its `url`, and `origin` is needed.
     With the memory store, accounts and mailboxes are gone at the end whatever the folder.
 
     `settings` are those of relay.config by name; nested ones as tables, like `limits={"mailbox_envelopes": 3}`. Unless they

@@ -1,6 +1,6 @@
 """Mailboxes in memory; shared copies are shared by Python itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 
 from relay.ports.mailboxes import (
@@ -222,6 +222,12 @@ class MemoryMailboxes:
             bytes=_bytes(mailbox),
             quarantined=sum(each.quarantined for each in mailbox.waiting.values()),
         )
+
+    async def newest(self, device_ids: Collection[bytes]) -> Mapping[bytes, int]:
+        """What each has given."""
+        self._gate.check()
+        known = self._gate.image.mailboxes
+        return {each: known[each].given_up_to for each in device_ids if each in known}
 
     async def count_attempt(self, device_id: bytes, sequence: int) -> bool:
         """Note a delivery of the lowest unacknowledged envelope."""

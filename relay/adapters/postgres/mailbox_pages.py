@@ -1,6 +1,6 @@
 """Reading mailboxes: pages of what waits, in order, with missed ranges between; damaged rows are never given out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -34,6 +34,10 @@ _MISSED: Final = hot(
        WHERE device_id = $1 AND to_sequence > $2 ORDER BY from_sequence LIMIT $3""",
 )
 _KNOWN: Final = hot("device_id", "SELECT has_missed FROM mailboxes WHERE device_id = $1")
+
+_NEWEST: Final = hot(
+    "device_id", "SELECT device_id, given_up_to FROM mailboxes WHERE device_id = ANY($1::bytea[])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,11 @@ class MailboxPages:
         return MailboxState(
             next_sequence, min(unsettled, default=next_sequence), envelopes, size, quarantined
         )
+
+    async def newest(self, device_ids: Collection[bytes]) -> Mapping[bytes, int]:
+        """What each has given."""
+        rows = await self._database.rows(_NEWEST, list(device_ids))
+        return {row[0]: row[1] for row in rows}
 
     async def quarantined(self, device_id: bytes) -> tuple[QuarantinedEnvelope, ...]:
         """All quarantined ones, ascending."""

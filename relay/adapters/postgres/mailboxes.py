@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any, Final, TypeVar
@@ -150,6 +150,10 @@ class PostgresMailboxes:
     async def state(self, device_id: bytes) -> MailboxState:
         """Where the mailbox stands."""
         return await self._pages.state(device_id)
+
+    async def newest(self, device_ids: Collection[bytes]) -> Mapping[bytes, int]:
+        """What each has given."""
+        return await self._pages.newest(device_ids)
 
     async def quarantined(self, device_id: bytes) -> tuple[QuarantinedEnvelope, ...]:
         """All quarantined ones, ascending."""

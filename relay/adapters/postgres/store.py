@@ -18,7 +18,7 @@ from .account_logs import PostgresAccountLogs
 from .accounts import PostgresAccounts
 from .audit import PostgresAudit, append_entry
 from .blobs import PostgresBlobs
-from .database import Database, Transaction, open_database
+from .database import Database, StoreUnreachable, Transaction, open_database
 from .deletions import PostgresDeletions
 from .delivery_tokens import PostgresDeliveryTokens
 from .directory import PostgresDirectory
@@ -50,6 +50,8 @@ _LEVELS: Final = """
     FROM (SELECT reltuples::bigint AS estimated FROM pg_class WHERE oid = 'accounts'::regclass) AS a,
          (SELECT reltuples::bigint AS estimated FROM pg_class WHERE oid = 'envelopes'::regclass) AS e"""
 """The oldest is looked for among those that expire next: of a relay's envelopes most have the same time to live."""
+
+__all__ = ["DEFAULT_QUOTAS", "PostgresStore", "StoreUnreachable", "open_postgres_store"]
 
 
 class PostgresStore:

@@ -1,6 +1,7 @@
 """Reading mailboxes: pages of what waits, in order, with missed ranges between; damaged rows are never given out."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -136,6 +137,14 @@ class MailboxPages:
         return MailboxState(
             next_sequence, min(unsettled, default=next_sequence), envelopes, size, quarantined
         )
+
+    async def newest(self, device_ids: Collection[bytes]) -> Mapping[bytes, int]:
+        """What each has given; a single process hears of all that comes, and asks for few."""
+        found = {}
+        for device_id in device_ids:
+            with suppress(NotFound):
+                found[device_id] = (await self.state(device_id)).next_sequence - 1
+        return found
 
     async def quarantined(self, device_id: bytes) -> tuple[QuarantinedEnvelope, ...]:
         """All quarantined ones, ascending."""

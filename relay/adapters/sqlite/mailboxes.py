@@ -1,7 +1,7 @@
 """Mailboxes in SQLite: calls that wait are applied together by the writer; reading is in mailbox_pages.py."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -188,6 +188,10 @@ class SqliteMailboxes:
     async def state(self, device_id: bytes) -> MailboxState:
         """Where the mailbox stands."""
         return await self._pages.state(device_id)
+
+    async def newest(self, device_ids: Collection[bytes]) -> Mapping[bytes, int]:
+        """What each has given."""
+        return await self._pages.newest(device_ids)
 
     async def quarantined(self, device_id: bytes) -> tuple[QuarantinedEnvelope, ...]:
         """All quarantined ones, ascending."""

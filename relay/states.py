@@ -1,0 +1,97 @@
+"""What a relay keeps its state in: SQLite in its data folder, a PostgreSQL that it shares with other nodes, or memory."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from relay.adapters.data_folder import DataFolder, StartRefused, secret_line, trust_of
+from relay.adapters.disk_blobs import open_disk_blobs
+from relay.adapters.memory.store import open_memory_store
+from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
+from relay.config import PostgresSettings, Settings
+from relay.ports.blob_files import BlobFiles
+from relay.ports.clock import Clock
+from relay.ports.store import Store
+from relay.services.reload import quotas_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a relay keeps."""
+
+    store: Store
+    files: BlobFiles
+
+
+OpenState: TypeAlias = Callable[[DataFolder, Settings, Clock], AbstractAsyncContextManager[State]]
+
+
+@asynccontextmanager
+async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
+    """SQLite and blob files under the data folder; raises StartRefused."""
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(
+                open_sqlite_store(
+                    folder.database, quotas=quotas_of(settings), keys_file=settings.column_keys_file
+                )
+            )
+            files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
+        except StoreUnusable as error:
+            raise StartRefused(str(error)) from error
+        yield State(store, files)
+
+
+@asynccontextmanager
+async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Clock) -> AsyncIterator[State]:
+    """A store that forgets at the end, for tests of clients; blobs are files all the same."""
+    async with open_memory_store(quotas=quotas_of(settings)) as store, open_disk_blobs(folder.blobs) as files:
+        yield State(store, files)
+
+
+@asynccontextmanager
+async def open_postgres_state(folder: DataFolder, settings: Settings, _clock: Clock) -> AsyncIterator[State]:
+    """The database of `postgres.url`, and blob files under the data folder; raises StartRefused."""
+    postgres = _postgres()
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(
+                postgres.open_postgres_store(
+                    settings.postgres.url,
+                    keys_file=settings.column_keys_file or folder.column_keys_file,
+                    quotas=quotas_of(settings),
+                    connections=settings.postgres.connections,
+                    **_connecting(settings.postgres),
+                )
+            )
+            files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
+        except postgres.StoreUnreachable as error:
+            raise StartRefused(str(error)) from error
+        yield State(store, files)
+
+
+def open_state(folder: DataFolder, settings: Settings, clock: Clock) -> AbstractAsyncContextManager[State]:
+    """That of the settings; raises StartRefused."""
+    opening = open_postgres_state if settings.is_cluster else open_sqlite_state
+    return opening(folder, settings, clock)
+
+
+def _postgres() -> "ModuleType":
+    """Its adapter, which a relay on SQLite neither needs nor installs. Raises StartRefused."""
+    try:
+        from relay.adapters.postgres import store  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StartRefused(
+            f"postgres.url: {error.name} is not installed: install the extra, as in `pip install 'tokenim[cluster]'`"
+        ) from error
+    return store
+
+
+def _connecting(settings: PostgresSettings) -> dict[str, Any]:
+    """What the URL does not say: the password, and whom to believe. Raises StartRefused."""
+    password = secret_line(settings.password_file)
+    return {"ssl": trust_of(settings.ca) or False} | ({} if password is None else {"password": password})
