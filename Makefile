@@ -13,10 +13,10 @@ ADMIN_PORT ?= $(if $(filter-out 0,$(PORT)),$(shell expr $(PORT) + 1),0)
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)' --admin-listen '127.0.0.1:$(ADMIN_PORT)'
 
-.PHONY: help install dev run test static check demo many broadcast bench conversations hostile conformance mutations kills power lock audit wheel dist debian browser clean
+.PHONY: help install dev run test static check demo many broadcast bench conversations hostile conformance mutations kills power lock audit wheel dist debian browser cluster cluster-up clean
 
 help: ## list what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.runtime-installed ## the locked packages and this checkout, into .venv
 	@:
@@ -78,6 +78,12 @@ conformance: dev ## every case of the conformance kit for clients, on the client
 
 mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it: [ONLY=relay]
 	@$(BIN)/python -m tests.conformance.mutate $(if $(ONLY),--only $(ONLY)-)
+
+cluster: dev ## three nodes, PostgreSQL and NATS, each killed in turn while people talk: nothing lost, nothing twice
+	@$(BIN)/python -m pytest -q tests/cluster
+
+cluster-up: dev ## the same, left running until Ctrl-C: a relay of three nodes behind a balancer
+	@exec $(BIN)/python -m tests.servers.cluster
 
 kills: install ## kill -9 the relay at random and check what it promised: [N=500]
 	@$(BIN)/python -m tests.faults.kills --n $(N) --queued 100000

@@ -183,6 +183,7 @@ async def open_relay(
             open_housekeeping(
                 state.store,
                 state.files,
+                state.leadership,
                 clock=machine.clock,
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
@@ -192,13 +193,17 @@ async def open_relay(
             )
         )
         await stack.enter_async_context(
-            open_push(services.push, lambda error: services.log.failure("push_failed", error))
+            open_push(
+                services.push, state.leadership, lambda error: services.log.failure("push_failed", error)
+            )
         )
         if tls is not None:
             await stack.enter_async_context(open_watch(tls, machine.clock, services.log))
         await stack.enter_async_context(
             open_audit_watch(
-                audit_watch_of(services), lambda error: services.log.failure("audit_watch_failed", error)
+                audit_watch_of(services),
+                state.leadership,
+                lambda error: services.log.failure("audit_watch_failed", error),
             )
         )
         await stack.enter_async_context(open_control(folder.path, commands, services.log))

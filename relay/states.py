@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from relay.adapters.alone import Alone
 from relay.adapters.data_folder import DataFolder, StartRefused, secret_line, trust_of
 from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.memory.store import open_memory_store
@@ -12,6 +13,7 @@ from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.config import PostgresSettings, Settings
 from relay.ports.blob_files import BlobFiles
 from relay.ports.clock import Clock
+from relay.ports.leadership import Leadership, Work
 from relay.ports.store import Store
 from relay.services.reload import quotas_of
 
@@ -25,8 +27,10 @@ class State:
 
     store: Store
     files: BlobFiles
+    leadership: Leadership = field(default_factory=Alone)
 
 
+_WORKS: Final = {"housekeeping": Work.HOUSEKEEPING, "push": Work.PUSH}
 OpenState: TypeAlias = Callable[[DataFolder, Settings, Clock], AbstractAsyncContextManager[State]]
 
 
@@ -54,7 +58,7 @@ async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Cloc
 
 
 @asynccontextmanager
-async def open_postgres_state(folder: DataFolder, settings: Settings, _clock: Clock) -> AsyncIterator[State]:
+async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
     """The database of `postgres.url`, and blob files under the data folder; raises StartRefused."""
     postgres = _postgres()
     async with AsyncExitStack() as stack:
@@ -71,7 +75,11 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, _clock: Cl
             files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
         except postgres.StoreUnreachable as error:
             raise StartRefused(str(error)) from error
-        yield State(store, files)
+        leadership = postgres.PostgresLeadership(
+            store.database, [_WORKS[role] for role in settings.work if role in _WORKS], clock
+        )
+        await stack.enter_async_context(postgres.leading(leadership))
+        yield State(store, files, leadership)
 
 
 def open_state(folder: DataFolder, settings: Settings, clock: Clock) -> AbstractAsyncContextManager[State]:

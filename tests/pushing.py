@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.adapters.alone import Alone
 from relay.adapters.memory.store import open_memory_store
 from relay.adapters.memory_bus import open_memory_bus
 from relay.adapters.memory_clock import ManualClock
@@ -157,7 +158,7 @@ async def open_scene(
             log=EventLog(log, clock.now_ms),
         )
         scene = Scene(store, bus, clock, push, wakeup, pusher, figures, log)
-        async with open_push(push, scene.failures.append):
+        async with open_push(push, Alone(), scene.failures.append):
             await scene.settle()
             yield scene
         assert may_fail or scene.failures == []

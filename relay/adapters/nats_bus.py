@@ -54,6 +54,7 @@ KINDS: Final[dict[int, type[Announcement]]] = {
     9: announcements.PrekeyBudgetSpent,
     10: announcements.LogAdvanced,
     11: announcements.LimitsChanged,
+    12: announcements.PushChanged,
 }
 """What travels, by numbers that are never given to another kind."""
 _NUMBERS: Final = {kind: number for number, kind in KINDS.items()}

@@ -39,6 +39,15 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
     apns = settings.push.apns
     if apns.key_file is not None and apns.missing:
         yield "push.apns.key_file", f"stands without push.apns.{apns.missing[0]}: APNs needs both"
+    yield from _of_nodes(settings)
+    admin = settings.admin.listen
+    if not (
+        admin is None or settings.speaks_tls or settings.plain_http or is_loopback(split_listen(admin)[0])
+    ):
+        yield "admin.listen", _IN_THE_CLEAR.format(admin)
+
+
+def _of_nodes(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.is_cluster and settings.origin is None:
         yield (
             "origin",
@@ -49,11 +58,11 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
             "nats.servers",
             "stands without postgres.url: a relay that shares no database has no other nodes",
         )
-    admin = settings.admin.listen
-    if not (
-        admin is None or settings.speaks_tls or settings.plain_http or is_loopback(split_listen(admin)[0])
-    ):
-        yield "admin.listen", _IN_THE_CLEAR.format(admin)
+    if not settings.is_cluster and set(settings.work) != {"api", "push", "housekeeping"}:
+        yield (
+            "work",
+            "leaves something out, and without postgres.url there is no other process that would do it",
+        )
 
 
 def _is_in_the_clear(origin: str) -> bool:

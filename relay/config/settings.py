@@ -1,11 +1,11 @@
 """All settings of a relay, each with its default and what it means; commands and documents tell of them what stands here."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from .addresses import Networks, SecretFile, WebOrigins, check_origin, split_listen
+from .addresses import Networks, SecretFile, WebOrigins, check_origin, listed, split_listen
 from .cluster import NatsSettings, PostgresSettings
 from .fields import setting
 from .limits import LimitSettings, RateSettings, ShedSettings
@@ -74,6 +74,11 @@ class AdminSettings(BaseModel):
         return value
 
 
+Work: TypeAlias = Annotated[
+    tuple[Literal["api", "push", "housekeeping"], ...], BeforeValidator(listed), Field(min_length=1)
+]
+"""What a process does."""
+
 RETIRED: Final = {
     "forwarded_for": "anybody could have sent that header; name the proxies that are believed, "
     'as in `proxy.trusted = ["127.0.0.1"]`',
@@ -138,6 +143,11 @@ class Settings(BaseModel):
         None,
         "file with the relay's signing key, mode 0600; the nodes of one relay have the same; "
         "default: relay.key in the data folder, made at the first start",
+    )
+    work: Work = setting(
+        ("api", "push", "housekeeping"),
+        "what this process is there for: requests and connections of clients, wakeups, what is done by time; of all nodes that "
+        "are there for the latter two one does each at a time",
     )
     postgres: PostgresSettings = setting(
         PostgresSettings.model_validate({}), "the database that the nodes of a relay share"

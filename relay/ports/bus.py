@@ -90,6 +90,13 @@ class LogAdvanced:
 
 
 @dataclass(frozen=True, slots=True)
+class PushChanged:
+    """The device registered anew for wakeups, or gave that up."""
+
+    device_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsChanged:
     """The configured limits changed: `ready` tells a new digest from now on."""
 
@@ -112,6 +119,7 @@ Announcement: TypeAlias = (
     | PrekeyBudgetSpent
     | LogAdvanced
     | LimitsChanged
+    | PushChanged
 )
 Handler: TypeAlias = Callable[[Announcement], None]
 

@@ -14,6 +14,7 @@ from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
 from relay.ports.audit import AuditStore, HeadsFile, HeadsNotKept
 from relay.ports.clock import Clock
+from relay.ports.leadership import Leadership, Work
 from relay.services.audit import Audit
 from relay.services.audit_check import AuditCheck, AuditFault, AuditVerdict, open_heads
 from relay.services.audit_records import read_head, told_head
@@ -21,7 +22,7 @@ from relay.services.retention import bounded_by_holds, drop_before_ms
 from relay.wire.audit_rows import AuditHead
 from relay.wire.errors import MalformedRequest
 
-from .beside import beside
+from .beside import beside, while_leading
 
 STEP_ROWS: Final = 100  # one to two milliseconds
 STEP_HEADS: Final = 20
@@ -163,7 +164,10 @@ class AuditWatch:
 
 
 @asynccontextmanager
-async def open_audit_watch(watch: AuditWatch, failed: Callable[[BaseException], None]) -> AsyncIterator[None]:
-    """The watch at work until the block ends."""
-    async with beside(watch.run(failed), "audit-watch"):
+async def open_audit_watch(
+    watch: AuditWatch, leadership: Leadership, failed: Callable[[BaseException], None]
+) -> AsyncIterator[None]:
+    """The watch at work until the block ends, where this process is the one that does it."""
+    run = while_leading(leadership, Work.HOUSEKEEPING, lambda: watch.run(failed))
+    async with beside(run, "audit-watch"):
         yield

@@ -1,8 +1,10 @@
 """Work that goes on beside a block, and ends with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+
+from relay.ports.leadership import Leadership, Work
 
 
 @asynccontextmanager
@@ -15,3 +17,21 @@ async def beside(work: Coroutine[object, object, None], name: str) -> AsyncItera
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def while_leading(
+    leadership: Leadership, work: Work, run: Callable[[], Coroutine[object, object, None]]
+) -> None:
+    """`run` whenever this process is the one that does the work; ended when another is. Until cancelled."""
+    while True:
+        await leadership.until_leading(work)
+        running = asyncio.ensure_future(run())
+        lost = asyncio.ensure_future(leadership.until_lost(work))
+        try:
+            await asyncio.wait((running, lost), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()  # it goes on for ever, unless there is a bug: then that is told
+        finally:
+            for task in (running, lost):
+                task.cancel()
+            await asyncio.gather(running, lost, return_exceptions=True)

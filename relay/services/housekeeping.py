@@ -9,12 +9,13 @@ from typing import Final
 
 from relay.ports.blob_files import BlobFiles
 from relay.ports.clock import Clock
+from relay.ports.leadership import Leadership, Work
 from relay.ports.store import Store
 from relay.services.sealed_logs import used_since_day
 from relay.services.usage import DAY_MS, USAGE_DAYS
 from relay.wire import limits
 
-from .beside import beside
+from .beside import beside, while_leading
 
 ROUND_SECONDS: Final = 30
 RECLAIM_SECONDS: Final = (
@@ -77,11 +78,15 @@ class Housekeeping:
                 await self._clock.sleep(RECLAIM_SECONDS)
                 await self._careful(self._store.reclaim)
 
+    async def note_present(self) -> None:
+        """Who is connected to this process and how much it was used, each ROUND_SECONDS until it is cancelled."""
+        while self._note_present is not None:
+            await self._clock.sleep(ROUND_SECONDS)
+            await self._careful(self._note_present)
+
     async def round(self) -> None:
         """Each chore, until it finds nothing more or has had its steps."""
         await self._careful(self._sweep)
-        if self._note_present is not None:
-            await self._careful(self._note_present)
         for chore in self._chores.values():
             await self._careful(lambda chore=chore: self._repeat(chore))  # type: ignore[misc]
 
@@ -163,6 +168,7 @@ class Housekeeping:
 async def open_housekeeping(
     store: Store,
     files: BlobFiles,
+    leadership: Leadership,
     *,
     clock: Clock,
     failed: Callable[[BaseException], None],
@@ -171,7 +177,7 @@ async def open_housekeeping(
     delete_accounts: Callable[[], Awaitable[int]] | None = None,
     end_holds: Callable[[], Awaitable[int]] | None = None,
 ) -> AsyncIterator[Housekeeping]:
-    """Housekeeping at work until the block ends."""
+    """Housekeeping at work until the block ends, where this process is the one that does it; presence is noted by each."""
     housekeeping = Housekeeping(
         store,
         files,
@@ -182,5 +188,8 @@ async def open_housekeeping(
         delete_accounts=delete_accounts,
         end_holds=end_holds,
     )
-    async with beside(housekeeping.run(), "housekeeping"):
+    async with (
+        beside(while_leading(leadership, Work.HOUSEKEEPING, housekeeping.run), "housekeeping"),
+        beside(housekeeping.note_present(), "presence"),
+    ):
         yield housekeeping

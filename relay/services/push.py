@@ -14,8 +14,19 @@ from typing import Final
 from relay.config import PushSettings
 from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
-from relay.ports.bus import Announcement, Bus, DeviceRevoked, MailboxLeft, MailboxTaken, NewMail, PrekeysLow
+from relay.ports.bus import (
+    Announcement,
+    AnnouncementsLost,
+    Bus,
+    DeviceRevoked,
+    MailboxLeft,
+    MailboxTaken,
+    NewMail,
+    PrekeysLow,
+    PushChanged,
+)
 from relay.ports.clock import Clock, Randomness
+from relay.ports.leadership import Leadership, Work
 from relay.ports.mailboxes import MailboxStore
 from relay.ports.pusher import Outcome, PushAddress, PushAnswer, PushServices
 from relay.ports.pushes import PushRegistration, PushStore
@@ -23,7 +34,7 @@ from relay.wire import limits
 from relay.wire.errors import MalformedRequest, NotFound, RelayError
 from relay.wire.push_resources import PushKind
 
-from .beside import beside
+from .beside import beside, while_leading
 from .push_book import PAGE_ROWS, Begun, PushBook
 from .push_lanes import ONE_DOOR, Lane, back_off_seconds, is_paused, share_of
 from .wakeup import Wakeup
@@ -79,9 +90,16 @@ class Push:
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted_at = -inf
+        self._bus = bus
+        self._runs = False
+        self._changed: set[bytes] = set()
+        """Devices that registered anew, or no more, at another node."""
+        self._elsewhere: set[bytes] = set()
+        """Registered devices whose mailbox somebody has at another node, as far as this one was told."""
         if self._pushers:
-            for kind in (NewMail, PrekeysLow, MailboxTaken, MailboxLeft, DeviceRevoked):
+            for kind in (NewMail, PrekeysLow, MailboxTaken, MailboxLeft, DeviceRevoked, PushChanged):
                 bus.subscribe(kind, self._hear)
+            bus.subscribe(AnnouncementsLost, lambda _lost: self._elsewhere.clear())
 
     # Registrations
 
@@ -106,16 +124,22 @@ class Push:
             device_id, self._randomness(16), address, self._randomness(limits.WAKE_TOKEN_BYTES)
         )
         await self._store.register(made)
-        self._book.forget(device_id)
-        self._book.know(made)
-        # What woke it at its old place may not have arrived: who registers does not always come.
-        self._book.look_later(device_id, LEFT_SECONDS)
+        if self._runs:
+            self._take_up(made)
+        self._bus.publish(PushChanged(device_id))
         return made.token
+
+    def _take_up(self, made: PushRegistration) -> None:
+        """What woke it at its old place may not have arrived: who registers does not always come."""
+        self._book.forget(made.device_id)
+        self._book.know(made)
+        self._book.look_later(made.device_id, LEFT_SECONDS)
 
     async def unregister(self, device_id: bytes) -> None:
         """Wake it no more; without effect if it was not registered."""
         self._book.forget(device_id)
         await self._store.unregister(device_id)
+        self._bus.publish(PushChanged(device_id))
 
     async def test(self, device_ids: Sequence[bytes]) -> tuple[PushTest, ...]:
         """Wake those of them that are registered, connected or not, and tell what came back. Raises NotFound if none is."""
@@ -134,21 +158,35 @@ class Push:
     # What happens
 
     def _hear(self, announcement: Announcement) -> None:
+        if not self._runs:  # another process wakes
+            return
         match announcement:
             case NewMail(device_ids, urgent):
                 known, hurried = self._book.known, frozenset(urgent)
-                self._wake([one for one in device_ids if one in known], hurried)
+                self._wake(
+                    [one for one in device_ids if one in known and one not in self._elsewhere], hurried
+                )
+                for device_id in self._elsewhere.intersection(device_ids):
+                    self._book.look_later(device_id, LEFT_SECONDS)
             case PrekeysLow(device_id=device_id):
                 if device_id in self._book.known and not self._wakeup.is_here(device_id):
                     self._wake([device_id])
             case MailboxTaken(device_id=device_id):
                 self._heard.pop(device_id, None)
                 self._book.end(device_id)
+                if device_id in self._book.known and not self._wakeup.is_here(device_id):
+                    self._elsewhere.add(device_id)
             case MailboxLeft(device_id=device_id):
+                self._elsewhere.discard(device_id)
                 if device_id in self._book.known:
                     self._book.look_later(device_id, LEFT_SECONDS)
             case DeviceRevoked(device_id):
+                self._elsewhere.discard(device_id)
+                self._changed.discard(device_id)
                 self._book.forget(device_id)
+            case PushChanged(device_id):
+                self._changed.add(device_id)
+                self._book.news.set()
             case _:
                 raise TypeError(f"not subscribed to {type(announcement).__name__}")
 
@@ -168,6 +206,17 @@ class Push:
                     self._book.begin(device_id, urgent=urgent, seconds=self._jitter())
             await self._clock.sleep(0)
 
+    async def _reload_changed(self) -> None:
+        """What other nodes were told of registrations; of what this one was told, nothing is new."""
+        while self._changed:
+            device_id = self._changed.pop()
+            registration = await self._store.registration(device_id)
+            known = self._book.known.get(device_id)
+            if registration is None:
+                self._book.forget(device_id)
+            elif known is None or known.registration_id != registration.registration_id:
+                self._take_up(registration)
+
     def _jitter(self) -> float:
         longest = self._settings.jitter_seconds
         return longest and longest * int.from_bytes(self._randomness(4), "big") / 2**32
@@ -176,25 +225,32 @@ class Push:
 
     async def run(self, failed: Callable[[BaseException], None]) -> None:
         """Until cancelled; `failed` is told what a round raises."""
+        self._runs = True
         try:
             await self._book.load()
         except RelayError as error:
             failed(error)
-        while True:
-            try:
-                wait = await self._round()
-            except Exception as error:  # noqa: BLE001  (whatever it is: the next round tries again)
-                failed(error)
-                wait = 1.0
-            if wait > GATHER_SECONDS:
-                with suppress(TimeoutError):
-                    async with self._clock.timeout(wait):
-                        await self._book.news.wait()
-            self._book.news.clear()
-            await self._clock.sleep(GATHER_SECONDS)
+        try:
+            while True:
+                try:
+                    wait = await self._round()
+                except Exception as error:  # noqa: BLE001  (whatever it is: the next round tries again)
+                    failed(error)
+                    wait = 1.0
+                if wait > GATHER_SECONDS:
+                    with suppress(TimeoutError):
+                        async with self._clock.timeout(wait):
+                            await self._book.news.wait()
+                self._book.news.clear()
+                await self._clock.sleep(GATHER_SECONDS)
+        finally:
+            self._runs = False
+            await self.stop()
+            self._book.clear()
 
     async def _round(self) -> float:
         """Write what has changed, begin what is due; seconds until the next has to be looked at."""
+        await self._reload_changed()
         await self._begin_heard()
         await self._book.write()
         now = self._clock.monotonic_seconds()
@@ -255,6 +311,7 @@ class Push:
             state = await self._mailboxes.state(device_id)
             if state.envelopes == state.quarantined:
                 return False
+            self._elsewhere.discard(device_id)  # whoever had its mailbox there does not take it
             self._book.is_wanted(device_id, begun)
         return not self._wakeup.is_here(device_id)
 
@@ -327,13 +384,12 @@ class Push:
 
 
 @asynccontextmanager
-async def open_push(push: Push, failed: Callable[[BaseException], None]) -> AsyncIterator[None]:
-    """Wakeups go out until the block ends; nothing at all happens where no service is switched on."""
+async def open_push(
+    push: Push, leadership: Leadership, failed: Callable[[BaseException], None]
+) -> AsyncIterator[None]:
+    """Wakeups go out until the block ends, where this process is the one that wakes; nothing happens where no service is on."""
     if not push.kinds:
         yield
         return
-    try:
-        async with beside(push.run(failed), "push"):
-            yield
-    finally:
-        await push.stop()
+    async with beside(while_leading(leadership, Work.PUSH, lambda: push.run(failed)), "push"):
+        yield

@@ -82,6 +82,11 @@ class PushBook:
             registration.registration_id, address.kind, lane_of(address)
         )
 
+    def clear(self) -> None:
+        """Another process has the outbox now."""
+        for kept in (self.known, self.begun, self._due, self._under_way, self._changed, self._ended):
+            kept.clear()
+
     def forget(self, device_id: bytes) -> None:
         """It is woken no more; its row goes with the registration's."""
         self.known.pop(device_id, None)

@@ -27,7 +27,17 @@ from relay.wire.limits import MAX_FRAMES_PER_MESSAGE
 from relay.wire.links import decode_bytes, encode_bytes, encode_id
 from relay.wire.prekeys import PrekeyClass, PrekeyKind, parse_prekey
 from tests.faults.checker import Ledger
-from tests.faults.wire_client import GONE, Device, Refusal, Socket, connected, noise, request, submit_of
+from tests.faults.wire_client import (
+    GONE,
+    Device,
+    Disconnected,
+    Refusal,
+    Socket,
+    connected,
+    noise,
+    request,
+    submit_of,
+)
 
 ACK_AFTER = 16
 RETRY_REFUSED_SECONDS = 0.1
@@ -168,6 +178,8 @@ class Sender:
                     else:
                         raise Unexpected(f"{outcome.name} for an envelope of {self.name}")
                 return False
+            case Refused(request_id=0, code=code) if code in WAIT_FOR_ROOM:
+                raise Disconnected(None)  # the connection as a whole: it is closed next
             case Refused(request_id=number, code=code) if code in WAIT_FOR_ROOM:
                 self.refusals[code] += 1
                 self._refuse(self._requests.pop(number))
@@ -219,6 +231,8 @@ class Recipient:
                     self._ledger.forgotten(self.mailbox.name, self.committed)
                     self.committed = 0
                     return
+                case Refused(code=code) if code in WAIT_FOR_ROOM:
+                    raise Disconnected(None)
                 case Notice():
                     pass
                 case _:

@@ -27,6 +27,7 @@ from relay.wire.frames import (
     EnvelopeClass,
     Grant,
     Ready,
+    Refused,
     RelayFrame,
     Submit,
     Target,
@@ -228,6 +229,8 @@ async def connected(
             )
             await socket.send([Authenticate(device.device_id, device.signing_key.sign(signed).signature)])
         ready = await socket.receive()
+        if isinstance(ready, Refused) and ready.code == "unavailable":
+            raise Disconnected(None)
         if not isinstance(ready, Ready):
             raise TypeError(f"the relay answered with {ready}")
         socket.next_sequence = ready.next_sequence

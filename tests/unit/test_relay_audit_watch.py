@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.adapters.alone import Alone
 from relay.adapters.heads_file import DiskHeadsFile
 from relay.adapters.memory.audit import MemoryAudit
 from relay.adapters.memory.holds import MemoryHolds
@@ -255,7 +256,7 @@ async def test_it_watches_from_the_start_on_by_schedule_and_a_failure_does_not_e
         raise Failing
 
     scene.store.tip = failing  # type: ignore[method-assign]
-    async with open_audit_watch(watch, failures.append):
+    async with open_audit_watch(watch, Alone(), failures.append):
         await clock.advance(seconds=0)
         assert [type(error) for error in failures] == [Failing]
         assert scene.figures.value("audit_rows") is None

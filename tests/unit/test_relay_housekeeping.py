@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from relay.adapters.alone import Alone
 from relay.adapters.memory.store import MemoryStore, open_memory_store
 from relay.adapters.memory_blobs import MemoryBlobFiles
 from relay.adapters.memory_clock import ManualClock
@@ -95,7 +96,7 @@ async def test_a_round_removes_group_logs_that_nobody_used_for_long(store: Memor
         assert (there, failures) == (kept, [])
 
 
-async def test_a_round_notes_who_is_connected(store: MemoryStore) -> None:
+async def test_who_is_connected_is_noted_again_and_again_whatever_comes_of_it(store: MemoryStore) -> None:
     rounds, failures = list[int](), list[BaseException]()
 
     async def note_present() -> None:
@@ -109,9 +110,16 @@ async def test_a_round_notes_who_is_connected(store: MemoryStore) -> None:
         failed=failures.append,
         note_present=note_present,
     )
-    for _ in range(2):
-        await housekeeping.round()
-    assert len(rounds) == len(failures) == 2
+    noting = asyncio.create_task(housekeeping.note_present())
+    async with asyncio.timeout(10):
+        while len(failures) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    noting.cancel()
+    assert len(rounds) >= 2
+    await housekeeping.round()
+    assert len(rounds) == len(
+        failures
+    )  # a round of chores, which one process does for all, is something else
 
 
 async def test_one_fault_does_not_end_it_and_is_told(
@@ -135,7 +143,7 @@ async def test_one_fault_does_not_end_it_and_is_told(
 async def test_rounds_come_by_the_clock_and_end_with_the_block(store: MemoryStore) -> None:
     clock, files, failures = ManualClock(NOW_MS), MemoryBlobFiles(), list[BaseException]()
     device = await fill(store, files)
-    async with open_housekeeping(store, files, clock=clock, failed=failures.append):
+    async with open_housekeeping(store, files, Alone(), clock=clock, failed=failures.append):
         await clock.advance(seconds=ROUND_SECONDS)
         assert (await store.mailboxes.state(device)).lowest == 1
         assert len(await store.invites.list()) == 2

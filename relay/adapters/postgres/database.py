@@ -70,7 +70,7 @@ class Lock(IntEnum):
     """Whether an owner is left."""
 
 
-_LOCK_SPACE: Final = 0x746F6B6E  # "tokn": beside other programs of one database
+LOCK_SPACE: Final = 0x746F6B6E  # "tokn": beside other programs of one database
 
 
 class StoreUnreachable(Exception):
@@ -133,7 +133,7 @@ class Transaction:
 
     async def lock(self, lock: Lock) -> None:
         """Hold the advisory lock until the transaction ends."""
-        await self.execute("SELECT pg_advisory_xact_lock($1, $2)", _LOCK_SPACE, int(lock))
+        await self.execute("SELECT pg_advisory_xact_lock($1, $2)", LOCK_SPACE, int(lock))
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call when the transaction is durable."""
@@ -218,6 +218,18 @@ class Database:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield Transaction(connection, self.keys, self.counts)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Transaction]:
+        """A connection of one's own; each statement is committed by itself, and locks last until the end. Raises Unavailable.
+
+        At the end the connection is closed, not given to others.
+        """
+        async with self._connection() as connection:
+            try:
+                yield Transaction(connection, self.keys, self.counts)
+            finally:
+                connection.terminate()
 
     async def check(self) -> None:
         """Raise Unavailable unless the server answers soon, and would take a write."""

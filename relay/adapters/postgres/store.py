@@ -27,6 +27,7 @@ from .group_logs import PostgresGroupLogs
 from .guests import PostgresGuests
 from .holds import PostgresHolds
 from .invites import PostgresInvites
+from .leadership import PostgresLeadership, leading
 from .mailboxes import PostgresMailboxes, jump, working
 from .migrate import Migration, migrate, shipped_migrations
 from .prekeys import PostgresPrekeys, drop_one_time_keys
@@ -51,14 +52,21 @@ _LEVELS: Final = """
          (SELECT reltuples::bigint AS estimated FROM pg_class WHERE oid = 'envelopes'::regclass) AS e"""
 """The oldest is looked for among those that expire next: of a relay's envelopes most have the same time to live."""
 
-__all__ = ["DEFAULT_QUOTAS", "PostgresStore", "StoreUnreachable", "open_postgres_store"]
+__all__ = [
+    "DEFAULT_QUOTAS",
+    "PostgresLeadership",
+    "PostgresStore",
+    "StoreUnreachable",
+    "leading",
+    "open_postgres_store",
+]
 
 
 class PostgresStore:
     """Store on one database. Open it by `open_postgres_store`."""
 
     def __init__(self, database: Database, quotas: Quotas, randomness: Randomness, keys_file: Path) -> None:
-        self._database = database
+        self.database = database
         self._randomness = randomness
         self._keys_file = keys_file
         self.accounts = PostgresAccounts(database)
@@ -86,8 +94,8 @@ class PostgresStore:
 
     async def levels(self) -> Levels:
         """Counts of a large database are those that PostgreSQL estimates; sizes are of all its tables and indexes."""
-        ((accounts, waiting, oldest, file_bytes),) = await self._database.rows(_LEVELS, _COUNTED_EXACTLY)
-        return Levels(accounts, waiting, oldest, file_bytes, 0, 0, 0, full=self._database.full)
+        ((accounts, waiting, oldest, file_bytes),) = await self.database.rows(_LEVELS, _COUNTED_EXACTLY)
+        return Levels(accounts, waiting, oldest, file_bytes, 0, 0, 0, full=self.database.full)
 
     async def reclaim(self) -> None:
         """PostgreSQL vacuums by itself."""
@@ -102,11 +110,11 @@ class PostgresStore:
             await start_new_log(transaction, log_id)
             await append_entry(transaction, audited)
 
-        await self._database.run(operation)
+        await self.database.run(operation)
 
     async def check(self) -> None:
         """Raise Unavailable unless the server answers, and takes writes."""
-        await self._database.check()
+        await self.database.check()
 
 
 @asynccontextmanager

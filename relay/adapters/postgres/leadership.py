@@ -1,0 +1,82 @@
+"""Which node does what only one may do: who holds an advisory lock, on a connection that is kept for that.
+
+The server frees the locks of a node that is gone. A node that lost its connection stops at the next look.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+from relay.ports.clock import Clock
+from relay.ports.leadership import Work
+from relay.wire.errors import Unavailable
+
+from .database import LOCK_SPACE, Database
+
+LOOK_SECONDS: Final = 1.0
+
+
+class PostgresLeadership:
+    """Leadership by the locks of one database. `works`: what this process is there for."""
+
+    def __init__(self, database: Database, works: Collection[Work], clock: Clock) -> None:
+        self._database = database
+        self._works = sorted(works)
+        self._clock = clock
+        self._leads = {work: asyncio.Event() for work in Work}
+        self._lost = {work: asyncio.Event() for work in Work}
+
+    async def until_leading(self, work: Work) -> None:
+        """Return once the lock is held here."""
+        await self._leads[work].wait()
+
+    async def until_lost(self, work: Work) -> None:
+        """Return once it is not."""
+        await self._lost[work].wait()
+
+    def _is_leading(self, work: Work) -> None:
+        self._lost[work].clear()
+        self._leads[work].set()
+
+    def _is_not(self) -> None:
+        for work in Work:
+            self._leads[work].clear()
+            self._lost[work].set()
+
+    async def hold(self) -> None:
+        """Try for the locks, and look whether they are still held, until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._hold_on_one_connection()
+                except Unavailable:
+                    self._is_not()
+                await self._clock.sleep(LOOK_SECONDS)
+        finally:
+            self._is_not()
+
+    async def _hold_on_one_connection(self) -> None:
+        async with self._database.session() as session:
+            while True:
+                for work in self._works:
+                    if self._leads[work].is_set():
+                        await session.rows(
+                            "SELECT 1"
+                        )  # raises once the connection is gone, and the lock with it
+                    elif (await session.rows("SELECT pg_try_advisory_lock($1, $2)", LOCK_SPACE, int(work)))[
+                        0
+                    ][0]:
+                        self._is_leading(work)
+                await self._clock.sleep(LOOK_SECONDS)
+
+
+@asynccontextmanager
+async def leading(leadership: PostgresLeadership) -> AsyncIterator[None]:
+    """Its locks are sought and held until the block ends."""
+    task = asyncio.create_task(leadership.hold(), name="leadership")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

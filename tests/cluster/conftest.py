@@ -1,0 +1,80 @@
+"""A cluster for each test, and people who talk through it whatever happens to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import aiohttp
+import pytest
+
+from tests.faults.kills import Cast, assemble, settle
+from tests.faults.load import PrekeyMarket, Recipient, Sender
+from tests.faults.wire_client import Refusal
+from tests.servers.cluster import Cluster, open_cluster
+
+PAUSE_SECONDS = 0.05
+AWAY = ("unavailable", "shutting_down")
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with open_cluster(tmp_path / "cluster") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
+        yield session
+
+
+async def again_and_again(
+    part: Sender | Recipient | PrekeyMarket, http: aiohttp.ClientSession, origin: str
+) -> None:
+    """Each time that a connection ends, the next one."""
+    while True:
+        try:
+            await part.run(http, origin)
+        except Refusal as refusal:
+            if refusal.code not in AWAY:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def talking(cluster: Cluster, http: aiohttp.ClientSession, seed: int = 1) -> AsyncIterator[Cast]:
+    """People who talk until the block ends; then all gets its answer and is read, and the checker says what it saw."""
+    cast = await assemble(http, await cluster.create_invite(6), Random(seed), asleep_limit=3_000)
+    parts: list[Sender | Recipient | PrekeyMarket] = [*cast.senders, *cast.live]
+    if cast.market is not None:
+        parts.append(cast.market)
+    runs = [asyncio.create_task(again_and_again(part, http, cluster.origin)) for part in parts]
+    try:
+        yield cast
+        for run in runs:
+            if run.done():
+                run.result()
+    finally:
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+    await settle(cluster, http, cast)  # type: ignore[arg-type]  (it needs an origin alone)
+    assert cast.ledger.violations() == []
+
+
+async def until(condition: Callable[[], Awaitable[object] | object], seconds: float = 30) -> None:
+    """Wait for it; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if await found if isinstance(found, Awaitable) else found:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def more_accepted(cast: Cast, count: int = 200, seconds: float = 30) -> None:
+    """Until so many more envelopes were accepted than now."""
+    before = cast.ledger.counts()["accepted"]
+    await until(lambda: cast.ledger.counts()["accepted"] >= before + count, seconds)

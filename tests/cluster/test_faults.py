@@ -1,0 +1,167 @@
+"""The fault matrix on three nodes with PostgreSQL and NATS, under load, each judged by the checker of all fault tests."""
+
+import asyncio
+from random import Random
+
+import aiohttp
+import pytest
+
+from relay.wire.frames import Accepted, Ack, CaughtUp, Deliver, Outcome, Resume
+from relay.wire.links import encode_id
+from tests.cluster.conftest import more_accepted, talking, until
+from tests.faults.wire_client import GONE, Socket, connected, noise, register, submit_of
+from tests.servers.cluster import Cluster
+
+pytestmark = pytest.mark.timeout(240)
+
+
+async def until_closed(socket: Socket) -> None:
+    while True:
+        await socket.receive()
+
+
+async def status_of(http: aiohttp.ClientSession, url: str, path: str) -> int:
+    async with http.get(url + path) as answer:
+        return answer.status
+
+
+async def test_f1_each_node_is_killed_in_turn(cluster: Cluster, http: aiohttp.ClientSession) -> None:
+    async with talking(cluster, http) as cast:
+        for node in cluster.nodes:
+            await more_accepted(cast)
+            await node.kill()
+            await more_accepted(cast)  # the others go on
+            await node.start()
+
+
+async def test_f11_the_same_submit_a_hundred_times_on_two_nodes_is_one_envelope(
+    cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    random = Random(11)
+    device = await register(http, await cluster.create_invite(), random)
+    envelope_id, body = random.randbytes(16), noise(b"the same", 500)
+
+    async def submit(node: int, ciphertext: bytes) -> Outcome:
+        async with connected(http, cluster.nodes[node].origin) as socket:
+            await socket.send([submit_of(1, envelope_id, ciphertext, [device])])
+            answer = await socket.receive()
+            assert isinstance(answer, Accepted)
+            return answer.outcomes[0]
+
+    assert set(await asyncio.gather(*(submit(number % 2, body) for number in range(100)))) == {Outcome.STORED}
+    assert await submit(2, noise(b"another", 500)) is Outcome.CONFLICT
+    async with connected(http, cluster.origin, device) as socket:
+        await socket.send([Resume(0)])
+        delivered = [await socket.receive()]
+        await socket.send([Ack(1)])
+        while not isinstance(delivered[-1], CaughtUp):
+            delivered.append(await socket.receive())
+    ids = [(one.sequence, one.ciphertext) for one in delivered if isinstance(one, Deliver)]
+    assert set(ids) == {(1, body)}
+
+
+async def test_f16_postgres_is_killed_and_comes_back(cluster: Cluster, http: aiohttp.ClientSession) -> None:
+    async with talking(cluster, http) as cast:
+        for _ in range(3):
+            await more_accepted(cast)
+            cluster.postgres.kill()
+            await until(lambda: is_status(http, cluster, "/ready", 503))
+            cluster.postgres.start()
+            await until(lambda: is_status(http, cluster, "/ready", 200), 10)
+            await more_accepted(cast, 50)
+
+
+async def is_status(http: aiohttp.ClientSession, cluster: Cluster, path: str, status: int) -> bool:
+    answers = await asyncio.gather(*(status_of(http, node.origin, path) for node in cluster.nodes))
+    return set(answers) == {status}
+
+
+async def test_f16_a_frozen_postgres_is_no_accepted_and_heals(
+    cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    async with talking(cluster, http) as cast:
+        await more_accepted(cast)
+        cluster.postgres.freeze()
+        await until(lambda: is_status(http, cluster, "/ready", 503), 40)
+        await asyncio.sleep(15)
+        cluster.postgres.thaw()
+        await until(lambda: is_status(http, cluster, "/ready", 200), 10)
+        await more_accepted(cast, 50)
+
+
+async def test_f17_without_nats_mail_comes_within_two_seconds(
+    cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    random = Random(17)
+    device = await register(http, await cluster.create_invite(), random)
+    cluster.nats.kill()
+    async with connected(http, cluster.nodes[0].origin, device) as reading:
+        await reading.send([Resume(0)])
+        await reading.receive()  # caught up
+        for number in range(5):
+            async with connected(http, cluster.nodes[1].origin) as socket:
+                await socket.send([submit_of(1, random.randbytes(16), noise(bytes([number]), 99), [device])])
+                assert isinstance(await socket.receive(), Accepted)
+                async with asyncio.timeout(10):  # two seconds on a machine that is not busy
+                    while not isinstance(await reading.receive(), Deliver):
+                        pass
+    cluster.nats.start()
+
+
+async def test_f17_nats_is_killed_under_load(cluster: Cluster, http: aiohttp.ClientSession) -> None:
+    async with talking(cluster, http) as cast:
+        for _ in range(2):
+            await more_accepted(cast)
+            cluster.nats.kill()
+            await more_accepted(cast)
+            cluster.nats.start()
+
+
+async def test_f18_a_node_without_postgres_refuses_and_says_so(
+    cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    device = await register(http, await cluster.create_invite(), Random(18))
+    cluster.postgres.kill()
+    await until(lambda: is_status(http, cluster, "/ready", 503))
+    assert await is_status(http, cluster, "/health", 200)  # it lives, and is not to be started again for that
+    async with connected(http, cluster.nodes[2].origin) as socket:
+        await socket.send([submit_of(1, bytes(16), noise(b"x", 99), [device])])
+        answer = await socket.receive()
+        assert getattr(answer, "code", "") == "unavailable"
+    cluster.postgres.start()
+    await until(lambda: is_status(http, cluster, "/ready", 200), 10)
+
+
+async def test_f23_nodes_are_restarted_one_after_the_other_and_nothing_is_lost(
+    cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    async with talking(cluster, http) as cast:
+        for node in cluster.nodes:
+            await more_accepted(cast)
+            assert await node.stop() == 0
+            await node.start()
+
+
+async def test_d6_who_is_revoked_on_one_node_is_out_on_the_others_within_a_second(
+    cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    device = await register(http, await cluster.create_invite(), Random(6))
+    sockets = []
+    for node in cluster.nodes:
+        context = connected(http, node.origin, device)
+        sockets.append((context, await context.__aenter__()))
+    process = await asyncio.create_subprocess_exec(
+        *cluster.nodes[0].program,
+        "account",
+        "suspend",
+        encode_id(device.account_id),
+        "--data",
+        str(cluster.nodes[0].data),
+    )
+    assert await process.wait() == 0
+    async with asyncio.timeout(5):  # one second on a machine that is not busy
+        for _, socket in sockets:
+            with pytest.raises(GONE):
+                await until_closed(socket)
+    for context, _ in sockets:
+        await context.__aexit__(None, None, None)

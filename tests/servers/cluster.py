@@ -1,0 +1,121 @@
+"""A whole relay of several nodes on this machine: PostgreSQL, NATS, the nodes as processes, a balancer before them.
+
+python -m tests.servers.cluster [--nodes 3] [--folder DIRECTORY] leaves it running until Ctrl-C.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.relay_process import RelayProcess
+from tests.servers.balancer import Balancer, open_balancer
+from tests.servers.nats import NatsServer
+from tests.servers.postgres import PostgresServer
+
+_CONFIG = """\
+origin = "{origin}"
+signing_key_file = "{folder}/relay.key"
+keys_file = "{folder}/column.keys"
+
+[postgres]
+url = "postgresql://tokenim@127.0.0.1:{postgres}/postgres"
+password_file = "{password}"
+
+[nats]
+servers = ["{nats}"]
+"""
+
+
+@dataclass
+class Cluster:
+    """What runs. `url` is the balancer's, and the origin of all nodes."""
+
+    postgres: PostgresServer
+    nats: NatsServer
+    nodes: list[RelayProcess]
+    balancer: Balancer
+
+    @property
+    def origin(self) -> str:
+        """Where clients come."""
+        return self.balancer.url
+
+    async def create_invite(self, uses: int = 1) -> str:
+        """A link, made through the first node."""
+        return await self.nodes[0].create_invite(uses)
+
+
+def _password(folder: Path) -> Path:
+    """A file with the password of the database."""
+    folder.mkdir(parents=True, exist_ok=True)
+    password = folder / "postgres.password"
+    password.touch(0o600)
+    password.write_text("tokenim\n")
+    return password
+
+
+@asynccontextmanager
+async def open_cluster(
+    folder: Path,
+    *,
+    nodes: int = 3,
+    more: Sequence[str] = (),
+    postgres_settings: dict[str, str] | None = None,
+) -> AsyncIterator[Cluster]:
+    """Ready to talk to; gone when the block ends. `more`: lines of the configuration file, of tables of their own."""
+    password = _password(folder)
+    async with AsyncExitStack() as stack:
+        postgres = stack.enter_context(PostgresServer(folder / "postgres", settings=postgres_settings))
+        nats = stack.enter_context(NatsServer(folder / "nats"))
+        balancer = await stack.enter_async_context(open_balancer(()))
+        config = folder / "cluster.toml"
+        config.write_text(
+            _CONFIG.format(
+                origin=balancer.url, folder=folder, password=password, postgres=postgres.port, nats=nats.url
+            )
+            + "\n".join(more)
+        )
+        relays = [
+            RelayProcess(
+                folder / f"node{number}", folder / f"node{number}.log", arguments=("--config", str(config))
+            )
+            for number in range(1, nodes + 1)
+        ]
+        for relay in relays:
+            await stack.enter_async_context(relay)
+        await relays[0].start()  # makes the two key files
+        await asyncio.gather(*(relay.start() for relay in relays[1:]))
+        balancer.ports = [relay.port for relay in relays]
+        yield Cluster(postgres, nats, relays, balancer)
+
+
+async def _serve(folder: Path, nodes: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_cluster(folder, nodes=nodes) as cluster:
+        print(f"invite {cluster.nodes[0].invite}")
+        print(f"origin {cluster.origin}")
+        print("ready", *(node.origin for node in cluster.nodes), flush=True)
+        await stop.wait()
+
+
+def main() -> int:
+    """Until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="kept after the end; default: a temporary one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tokenim-cluster-") as temporary:
+        asyncio.run(_serve((arguments.folder or Path(temporary)).absolute(), arguments.nodes))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
