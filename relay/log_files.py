@@ -49,6 +49,12 @@ def export_audit(settings: Settings, to: Path) -> int:
 @contextmanager
 def _files_of(settings: Settings) -> Iterator[tuple[Path, bytes]]:
     """The database, and the 32 B key that signs; raises StartRefused where there is none, or it cannot be read."""
+    if settings.is_cluster:
+        raise StartRefused(
+            "postgres.url: this command reads a database in a file; the nodes verify the audit log by themselves, each "
+            "audit.verify_seconds",
+            exit_code=2,
+        )
     folder = DataFolder(settings.data_folder)
     for path in (folder.database, folder.key_file):
         if not path.exists():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from relay.adapters.alone import Alone
+from relay.adapters.column_keys import KEY_BYTES, ColumnKeys
 from relay.adapters.data_folder import DataFolder, StartRefused, secret_line, trust_of
 from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.memory.store import open_memory_store
@@ -80,6 +81,19 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
         )
         await stack.enter_async_context(postgres.leading(leadership))
         yield State(store, files, leadership)
+
+
+async def check_postgres(settings: Settings) -> None:
+    """Raise StartRefused or Unavailable unless the database answers and takes writes. Changes nothing there."""
+    postgres = _postgres()
+    no_keys = ColumnKeys({1: bytes(KEY_BYTES)})
+    try:
+        async with postgres.open_database(
+            settings.postgres.url, no_keys, connections=1, **_connecting(settings.postgres)
+        ) as database:
+            await database.check()
+    except postgres.StoreUnreachable as error:
+        raise StartRefused(str(error)) from error
 
 
 def open_state(folder: DataFolder, settings: Settings, clock: Clock) -> AbstractAsyncContextManager[State]:

@@ -15,7 +15,7 @@ from relay.adapters.data_folder import DataFolder, StartRefused, is_in_use, open
 from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine as machine_checks
 from relay.adapters.doctor.certificate import check_tls
-from relay.adapters.doctor.findings import Finding, ok
+from relay.adapters.doctor.findings import Finding, failed, ok
 from relay.adapters.doctor.push import check_push
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
@@ -25,13 +25,18 @@ from relay.pushers import open_pushers
 from relay.services.audit import Action, Audit
 from relay.services.roles import Roles
 from relay.session.proof import RelayKey
+from relay.states import check_postgres
 from relay.wire.audit_rows import Party
+from relay.wire.errors import Unavailable
 
 
 def back_up(
     settings: Settings, file: Path, *, config: Path | None, told: Told, clock: Clock | None = None
 ) -> Made:
     """Back up the data folder into `file`, whether a relay runs on it or not. Raises StartRefused."""
+    _refuse_cluster(
+        settings, "back the database up with PostgreSQL's own tools, and the two key files beside it"
+    )
     path = settings.data_folder
     if not path.is_dir():
         raise StartRefused(f"{path}: there is no data folder: correct --data", exit_code=2)
@@ -49,9 +54,18 @@ def back_up(
 
 def put_back(settings: Settings, file: Path, *, told: Callable[[int, int], None]) -> Manifest:
     """Restore the backup into the empty data folder of the settings. Raises StartRefused."""
+    _refuse_cluster(settings, "restore the database with PostgreSQL's own tools")
     with open_data_folder(settings.data_folder, restoring=True) as folder:
         bring_up = partial(_bring_up, settings)
         return asyncio.run(restore_backup(folder, file.absolute(), bring_up=bring_up, told=told))
+
+
+def _refuse_cluster(settings: Settings, instead: str) -> None:
+    """What is about files of a data folder has nothing to do where the state is in a database that nodes share."""
+    if settings.is_cluster:
+        raise StartRefused(
+            f"postgres.url: this relay keeps nothing in its data folder: {instead}", exit_code=2
+        )
 
 
 async def _bring_up(settings: Settings, folder: DataFolder) -> None:
@@ -99,9 +113,12 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield folder_checks.check_rights(folder)
     yield folder_checks.check_disk(place)
     yield folder_checks.check_clock(folder, now_ms)
-    yield folder_checks.check_database(folder)
-    yield folder_checks.check_roles(folder, Roles(settings.roles).names)
-    yield folder_checks.check_keys(folder, settings.column_keys_file or folder.column_keys_file)
+    if settings.is_cluster:
+        yield asyncio.run(_check_shared(settings))
+    else:
+        yield folder_checks.check_database(folder)
+        yield folder_checks.check_roles(folder, Roles(settings.roles).names)
+        yield folder_checks.check_keys(folder, settings.column_keys_file or folder.column_keys_file)
     yield from check_push(
         partial(
             open_pushers,
@@ -114,6 +131,15 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     )
     yield folder_checks.check_heads(settings.audit.heads_file)
     yield folder_checks.check_blobs(folder)
+
+
+async def _check_shared(settings: Settings) -> Finding:
+    """Whether the database of the nodes answers and takes writes."""
+    try:
+        await check_postgres(settings)
+    except (StartRefused, Unavailable) as error:
+        return failed("database", str(error), "see to PostgreSQL, and to postgres.* in the settings")
+    return ok("database", "PostgreSQL answers, and takes writes")
 
 
 def _seed(folder: DataFolder) -> bytes:

@@ -56,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
         "control",
     },
     "log_files": {"adapters", "services", "session", "ports", "wire", "config"},
-    "upkeep": {"pushers", "adapters", "services", "session", "ports", "config", "wire", "observe"},
+    "upkeep": {"pushers", "states", "adapters", "services", "session", "ports", "config", "wire", "observe"},
     "testing": {
         "app",
         "states",

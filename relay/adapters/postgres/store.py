@@ -58,6 +58,7 @@ __all__ = [
     "PostgresStore",
     "StoreUnreachable",
     "leading",
+    "open_database",
     "open_postgres_store",
 ]
 
