@@ -85,14 +85,17 @@ async def _note_use(services: Services) -> None:
     await services.usage.count()
 
 
+def _derived(seed: bytes, purpose: bytes, length: int) -> bytes:
+    """A secret that all nodes of a relay have alike without telling each other: from the seed of its signing key."""
+    return hashlib.blake2b(key=seed, person=purpose, digest_size=length).digest()
+
+
 async def _owner_invite(folder: DataFolder, services: Services, seed: bytes) -> InviteLink | None:
     """The invite that makes the owner, until it is used: the same at each start, and on each node."""
     if services.settings.is_cluster:
         if await services.store.accounts.accounts_count():
             return None
-        secret = hashlib.blake2b(
-            key=seed, person=b"owner-invite", digest_size=limits.INVITE_SECRET_BYTES
-        ).digest()
+        secret = _derived(seed, b"owner-invite", limits.INVITE_SECRET_BYTES)
         return services.invites.link(secret) if await services.invites.ensure_owner(secret) else None
     if await services.store.accounts.accounts_count() and not folder.owner_invite_file.exists():
         return None
@@ -144,7 +147,8 @@ async def open_relay(
             )
         except PushKeyUnusable as error:
             raise StartRefused(str(error), exit_code=2) from error
-        services = compose(settings, machine, state, bus, key, origin, folder, push)
+        shared_key = _derived(seed, b"limits", 32) if settings.is_cluster else None
+        services = compose(settings, machine, state, bus, key, origin, folder, push, shared_key)
         stack.callback(take_library_records(services.log))
         stack.push_async_callback(services.usage.finish)
         invite = await _owner_invite(folder, services, seed)

@@ -49,6 +49,7 @@ from relay.services.roles import Roles
 from relay.services.running import Running
 from relay.services.sealed_logs import SealedLogs
 from relay.services.services import Services
+from relay.services.shared_limits import SharedLimits
 from relay.services.strangers import Strangers
 from relay.services.transparency import Transparency
 from relay.services.usage import Usage
@@ -81,8 +82,9 @@ def compose(
     origin: str,
     folder: DataFolder,
     push: PushServices,
+    shared_key: bytes | None = None,
 ) -> Services:
-    """Every service, over these ports."""
+    """Every service, over these ports. `shared_key`: 32 B that the nodes of a relay have alike; None: there are no others."""
     clock, randomness, store = machine.clock, machine.randomness, state.store
     log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
     figures = Figures()
@@ -132,6 +134,11 @@ def compose(
     )
     deletion = Deletion(store, state.files, audit, bus=bus, kept_until_ms=identity.handles_kept_until_ms)
     administration = Administration(store.accounts, store.directory, deletion, roles, bus=bus)
+    limits_key = shared_key or randomness(32)
+    rates = Rates(settings.rates, monotonic_ms=clock.monotonic_ms, key=limits_key)
+    prekeys = Prekeys(store.prekeys, bus=bus, clock=clock, key=limits_key)
+    if shared_key is not None:
+        SharedLimits((*prekeys.limits(), *rates.limits()), bus=bus, clock=clock)
     return Services(
         current=current,
         origin=origin,
@@ -143,7 +150,7 @@ def compose(
         bus=bus,
         store=store,
         audit=audit,
-        rates=Rates(settings.rates, monotonic_ms=clock.monotonic_ms, randomness=randomness),
+        rates=rates,
         roles=roles,
         devices=devices,
         reach=reach,
@@ -180,7 +187,7 @@ def compose(
             signing_key=key.public,
             most_of_account=lambda: most_invites(current.settings),
         ),
-        prekeys=Prekeys(store.prekeys, bus=bus, clock=clock, randomness=randomness),
+        prekeys=prekeys,
         push=Push(
             store.pushes,
             store.mailboxes,

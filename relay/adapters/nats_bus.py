@@ -51,7 +51,7 @@ KINDS: Final[dict[int, type[Announcement]]] = {
     6: announcements.AccountChanged,
     7: announcements.MailboxFilling,
     8: announcements.PrekeysLow,
-    9: announcements.PrekeyBudgetSpent,
+    9: announcements.LimitsSpent,
     10: announcements.LogAdvanced,
     11: announcements.LimitsChanged,
     12: announcements.PushChanged,

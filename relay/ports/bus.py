@@ -71,12 +71,13 @@ class PrekeysLow:
 
 
 @dataclass(frozen=True, slots=True)
-class PrekeyBudgetSpent:
-    """An asker (a keyed hash, good for a day) took one-time keys of a target: nodes share budgets in memory only."""
+class LimitsSpent:
+    """What was taken of rate limits and budgets: (number of the limit, who took as a 16 B keyed hash, how many).
 
-    asker: bytes
-    device_id: bytes
-    one_time_keys: int
+    Nodes share these in memory only: a pair of asker and target is on no disk.
+    """
+
+    spent: tuple[tuple[int, bytes, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ Announcement: TypeAlias = (
     | AccountChanged
     | MailboxFilling
     | PrekeysLow
-    | PrekeyBudgetSpent
+    | LimitsSpent
     | LogAdvanced
     | LimitsChanged
     | PushChanged

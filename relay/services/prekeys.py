@@ -1,6 +1,6 @@
 """Prekeys: appended by their device, given out one set for each set-up, within budgets that fall back to last-resort keys.
 
-Who asks for whose keys is in memory only, under a key of this process: it is a social graph. docs/protocol.md, "Prekeys".
+Who asks for whose keys is in memory only, under a key that no database has: it is a social graph. docs/protocol.md, "Prekeys".
 """
 
 import hashlib
@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from relay.ports.bus import Bus, PrekeysLow
-from relay.ports.clock import Clock, Randomness
+from relay.ports.clock import Clock
 from relay.ports.prekeys import Claim, ClaimedPrekeys, PrekeyStock, PrekeyStore
 from relay.services.devices import KnownDevice
 from relay.services.rate_limit import Gcra
@@ -25,11 +25,12 @@ _VERIFIED_AT_ONCE: Final = 32  # then others have their turn: 203 signatures tak
 class Prekeys:
     """The stock of every device, and the budgets on it."""
 
-    def __init__(self, store: PrekeyStore, *, bus: Bus, clock: Clock, randomness: Randomness) -> None:
+    def __init__(self, store: PrekeyStore, *, bus: Bus, clock: Clock, key: bytes) -> None:
+        """`key`: 32 B under which askers and targets are hashed, the same on each node of a relay."""
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._key = randomness(32)
+        self._key = key
         self._pair = Gcra(
             burst=limits.PREKEY_BUDGET_BURST,
             seconds_per_unit=limits.PREKEY_BUDGET_SECONDS,
@@ -45,6 +46,10 @@ class Prekeys:
             seconds_per_unit=limits.BUNDLE_FETCH_SECONDS,
             monotonic_ms=clock.monotonic_ms,
         )
+
+    def limits(self) -> tuple[Gcra, ...]:
+        """The budgets, in an order for ever."""
+        return self._pair, self._target, self._asker
 
     async def append(self, device: KnownDevice, encoded: Sequence[bytes]) -> PrekeyStock:
         """Take all keys or none; raises MalformedRequest, PrekeyConflict, QuotaExceeded."""

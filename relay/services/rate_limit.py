@@ -23,6 +23,8 @@ class Gcra:
         self.change(burst=burst, seconds_per_unit=seconds_per_unit)
         self._monotonic_ms = monotonic_ms
         self._arrivals: dict[Hashable, float] = {}  # theoretical arrival time of the next unit, ms
+        self.taken: Callable[[Hashable, int], None] | None = None
+        """Told of what was taken here, where other nodes are to know."""
 
     def change(self, *, burst: int, seconds_per_unit: float) -> None:
         """Another limit from now on; what was taken stays taken."""
@@ -47,12 +49,24 @@ class Gcra:
         before_ms = self._arrivals.get(key, 0.0)
         if wait_ms := self._wait_ms(before_ms, now_ms, units):
             return wait_ms
+        self._note(key, before_ms, now_ms, units)
+        if self.taken is not None:
+            self.taken(key, units)
+        return 0
+
+    def taken_elsewhere(self, key: Hashable, units: int) -> None:
+        """Another node let somebody take these units. The whole burst is owed at most: who was let in twice waits no longer."""
+        now_ms = self._monotonic_ms()
+        most = self._tolerance_ms + self._unit_ms
+        before_ms = self._arrivals.get(key, 0.0)
+        room = max(now_ms + most - max(before_ms, now_ms), 0.0)
+        self._note(key, before_ms, now_ms, min(units, room / self._unit_ms))
+
+    def _note(self, key: Hashable, before_ms: float, now_ms: int, units: float) -> None:
         self._arrivals.pop(key, None)
-        arrival_ms = max(before_ms, now_ms) + self._unit_ms * units
         if len(self._arrivals) >= MAX_KEYS:
             self._forget(now_ms)
-        self._arrivals[key] = arrival_ms
-        return 0
+        self._arrivals[key] = max(before_ms, now_ms) + self._unit_ms * units
 
     def _forget(self, now_ms: int) -> None:
         """Make room: what is as good as new goes, else the half that was used least recently (keys are in that order)."""
@@ -113,12 +127,29 @@ class SubmitMeter:
         return self._connection
 
 
+def _rates_of(settings: RateSettings) -> tuple[Rate, ...]:
+    """In the order of `Rates.limits`."""
+    return (
+        settings.device,
+        settings.address,
+        settings.registration,
+        settings.lookup,
+        settings.upload,
+        settings.link,
+        settings.recovery,
+        settings.group_log,
+        settings.export,
+        settings.push,
+        settings.submit_address,
+    )
+
+
 class Rates:
     """The limits on HTTP requests. Each method takes one unit or raises RateLimited."""
 
-    def __init__(
-        self, settings: RateSettings, *, monotonic_ms: Callable[[], int], randomness: Callable[[int], bytes]
-    ) -> None:
+    def __init__(self, settings: RateSettings, *, monotonic_ms: Callable[[], int], key: bytes) -> None:
+        """`key`: 32 B under which keys of the limits are hashed, the same on each node of a relay."""
+
         def limit(rate: Rate) -> Gcra:
             return Gcra(burst=rate.burst, seconds_per_unit=1 / rate.per_second, monotonic_ms=monotonic_ms)
 
@@ -135,25 +166,33 @@ class Rates:
         self._submit_address = limit(settings.submit_address)
         self._limit = limit
         self._new_submit = partial(limit, settings.submit)
-        self._key = randomness(32)
+        self._key = key
 
     def change(self, settings: RateSettings) -> None:
         """Other rates from now on."""
-        for limit, rate in (
-            (self._device, settings.device),
-            (self._address, settings.address),
-            (self._registration, settings.registration),
-            (self._lookup, settings.lookup),
-            (self._upload, settings.upload),
-            (self._link, settings.link),
-            (self._recovery, settings.recovery),
-            (self._group_log, settings.group_log),
-            (self._export, settings.export),
-            (self._push, settings.push),
-            (self._submit_address, settings.submit_address),
-        ):
+        for limit, rate in zip(self.limits(), _rates_of(settings), strict=True):
             limit.change(burst=rate.burst, seconds_per_unit=1 / rate.per_second)
         self._new_submit = partial(self._limit, settings.submit)  # of connections from now on
+
+    def limits(self) -> tuple[Gcra, ...]:
+        """All that count by keys, in an order for ever; a new one comes last."""
+        return (
+            self._device,
+            self._address,
+            self._registration,
+            self._lookup,
+            self._upload,
+            self._link,
+            self._recovery,
+            self._group_log,
+            self._export,
+            self._push,
+            self._submit_address,
+        )
+
+    def _hidden(self, key: bytes) -> bytes:
+        """16 B: under a key that no database has."""
+        return hashlib.blake2b(key, key=self._key, digest_size=16).digest()
 
     @staticmethod
     def _take(limit: Gcra, key: Hashable) -> None:
@@ -166,9 +205,9 @@ class Rates:
             self._take(limit, prefix)
 
     def prefix(self, address: str | None) -> bytes | None:
-        """16 B of an address's prefix, None for loopback. Under a key of this process: a memory dump names nobody's network."""
+        """16 B of an address's prefix, None for loopback. Hashed: a memory dump names nobody's network."""
         prefix = address_prefix(address) if address else None
-        return None if prefix is None else hashlib.blake2b(prefix, key=self._key, digest_size=16).digest()
+        return None if prefix is None else self._hidden(prefix)
 
     def submit_meter(self, address: str | None) -> SubmitMeter:
         """For a new WebSocket from this address."""
@@ -191,7 +230,7 @@ class Rates:
 
     def take_device(self, device_id: bytes) -> None:
         """A signed request of this device."""
-        self._take(self._device, device_id)
+        self._take(self._device, self._hidden(device_id))
 
     def take_address(self, address: str | None) -> None:
         """A request from this address."""
@@ -203,11 +242,11 @@ class Rates:
 
     def take_lookup(self, device_id: bytes) -> None:
         """A handle looked up by this device."""
-        self._take(self._lookup, device_id)
+        self._take(self._lookup, self._hidden(device_id))
 
     def take_upload(self, device_id: bytes) -> None:
         """A blob begun by this device."""
-        self._take(self._upload, device_id)
+        self._take(self._upload, self._hidden(device_id))
 
     def take_link(self, address: str | None) -> None:
         """A slot of a link mailbox written from this address."""
@@ -219,12 +258,12 @@ class Rates:
 
     def take_export(self, account_id: bytes) -> None:
         """An account that reads all that there is about it."""
-        self._take(self._export, account_id)
+        self._take(self._export, self._hidden(account_id))
 
     def take_push(self, device_id: bytes) -> None:
         """A registration for wakeups by this device."""
-        self._take(self._push, device_id)
+        self._take(self._push, self._hidden(device_id))
 
     def take_group_log(self, account_id: bytes) -> None:
-        """A group log made by this account. Under a key of this process: who makes groups is not for a memory dump."""
-        self._take(self._group_log, hashlib.blake2b(account_id, key=self._key, digest_size=16).digest())
+        """A group log made by this account. Hashed: who makes groups is not for a memory dump."""
+        self._take(self._group_log, self._hidden(account_id))

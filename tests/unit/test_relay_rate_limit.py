@@ -94,7 +94,7 @@ def test_loopback_is_not_counted(address: str):
 
 def test_a_refusal_says_when_to_come_again():
     settings = RateSettings.model_validate({"lookup": {"burst": 1, "per_second": 0.25}})
-    rates = Rates(settings, monotonic_ms=Ticks(), randomness=bytes)
+    rates = Rates(settings, monotonic_ms=Ticks(), key=bytes(32))
     rates.take_lookup(b"device")
     with pytest.raises(RateLimited) as refused:
         rates.take_lookup(b"device")
@@ -109,7 +109,7 @@ def meters(now: Ticks, *addresses: str | None, burst: int = 3, prefix_burst: int
             "submit_address": {"burst": prefix_burst, "per_second": 0.1},
         }
     )
-    rates = Rates(settings, monotonic_ms=now, randomness=bytes)
+    rates = Rates(settings, monotonic_ms=now, key=bytes(32))
     return [rates.submit_meter(address) for address in addresses]
 
 

@@ -42,7 +42,7 @@ def line() -> ListLine:
 
 @pytest.fixture
 def session(line: ListLine) -> Session:
-    meter = Rates(RateSettings(), monotonic_ms=lambda: 0, randomness=bytes).submit_meter(None)
+    meter = Rates(RateSettings(), monotonic_ms=lambda: 0, key=bytes(32)).submit_meter(None)
     return Session(line, connection_id=bytes(16), challenge=bytes(32), meter=meter)
 
 
