@@ -37,7 +37,7 @@ OpenState: TypeAlias = Callable[[DataFolder, Settings, Clock], AbstractAsyncCont
 
 @asynccontextmanager
 async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
-    """SQLite and blob files under the data folder; raises StartRefused."""
+    """SQLite under the data folder; raises StartRefused."""
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
@@ -45,7 +45,7 @@ async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock
                     folder.database, quotas=quotas_of(settings), keys_file=settings.column_keys_file
                 )
             )
-            files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
+            files = await stack.enter_async_context(_open_files(folder, settings))
         except StoreUnusable as error:
             raise StartRefused(str(error)) from error
         yield State(store, files)
@@ -60,7 +60,7 @@ async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Cloc
 
 @asynccontextmanager
 async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
-    """The database of `postgres.url`, and blob files under the data folder; raises StartRefused."""
+    """The database of `postgres.url`; raises StartRefused."""
     postgres = _postgres()
     async with AsyncExitStack() as stack:
         try:
@@ -73,7 +73,7 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
                     **_connecting(settings.postgres),
                 )
             )
-            files = await stack.enter_async_context(open_disk_blobs(folder.blobs))
+            files = await stack.enter_async_context(_open_files(folder, settings))
         except postgres.StoreUnreachable as error:
             raise StartRefused(str(error)) from error
         leadership = postgres.PostgresLeadership(
@@ -100,6 +100,21 @@ def open_state(folder: DataFolder, settings: Settings, clock: Clock) -> Abstract
     """That of the settings; raises StartRefused."""
     opening = open_postgres_state if settings.is_cluster else open_sqlite_state
     return opening(folder, settings, clock)
+
+
+def _open_files(folder: DataFolder, settings: Settings) -> AbstractAsyncContextManager[BlobFiles]:
+    """A bucket, or files under the data folder. Raises StartRefused."""
+    s3 = settings.s3
+    if s3.bucket is None:
+        return open_disk_blobs(folder.blobs)
+    try:
+        from relay.adapters.s3_blobs import S3Options, open_s3_blobs  # noqa: PLC0415  (an extra)
+    except ModuleNotFoundError as error:
+        raise StartRefused(
+            f"s3.bucket: {error.name} is not installed: install the extra, as in `pip install 'tokenim[cluster]'`"
+        ) from error
+    secret = secret_line(s3.secret_key_file)
+    return open_s3_blobs(S3Options(s3.bucket, s3.region, s3.endpoint, s3.prefix, s3.access_key, secret))
 
 
 def _postgres() -> "ModuleType":

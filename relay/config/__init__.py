@@ -2,7 +2,7 @@
 
 from .addresses import Network, Networks, SecretFile, is_loopback, split_listen
 from .changes import Changes, Current, changes_between
-from .cluster import NatsSettings, PostgresSettings
+from .cluster import NatsSettings, PostgresSettings, S3Settings
 from .documents import commented_file, plain, table_of, toml
 from .fields import Option, options_of
 from .limits import LimitSettings, Rate, RateSettings, ShedSettings
@@ -38,6 +38,7 @@ __all__ = [
     "PushSettings",
     "Rate",
     "RateSettings",
+    "S3Settings",
     "SecretFile",
     "Settings",
     "ShedSettings",

@@ -80,3 +80,32 @@ class NatsSettings(BaseModel):
     ca: Path | None = setting(
         None, "PEM file with the authority of the servers' certificates; with it, TLS is asked for"
     )
+
+
+def _s3_endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("an endpoint of S3 is https://HOST or https://HOST:PORT")
+    return value
+
+
+class S3Settings(BaseModel):
+    """The bucket of S3, of Amazon or of anybody, in which the bytes of blobs lie. They are encrypted by clients."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = setting(
+        None, "the bucket, which is there already; default: blobs are files under the data folder"
+    )
+    region: str = setting("us-east-1", "its region")
+    endpoint: Annotated[str, AfterValidator(_s3_endpoint)] | None = setting(
+        None, "where it is, like https://s3.example; default: Amazon's S3 of that region"
+    )
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_-]{0,200}$")] = setting(
+        "", "what the names of all objects begin with, where the bucket has others, too"
+    )
+    access_key: str | None = setting(
+        None,
+        "id of the key by which the relay is known there; default: that of the machine, as Amazon gives it",
+    )
+    secret_key_file: SecretFile | None = setting(None, "file with the secret of that key, mode 0600")

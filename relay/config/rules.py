@@ -40,6 +40,7 @@ def broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
     if apns.key_file is not None and apns.missing:
         yield "push.apns.key_file", f"stands without push.apns.{apns.missing[0]}: APNs needs both"
     yield from _of_nodes(settings)
+    yield from _of_blobs(settings)
     admin = settings.admin.listen
     if not (
         admin is None or settings.speaks_tls or settings.plain_http or is_loopback(split_listen(admin)[0])
@@ -62,6 +63,19 @@ def _of_nodes(settings: Settings) -> Iterator[tuple[str, str]]:
         yield (
             "work",
             "leaves something out, and without postgres.url there is no other process that would do it",
+        )
+
+
+def _of_blobs(settings: Settings) -> Iterator[tuple[str, str]]:
+    s3 = settings.s3
+    if s3.bucket is None and (s3.endpoint or s3.access_key or s3.secret_key_file):
+        yield "s3.bucket", "is missing, and the rest of s3 is about one"
+    if (s3.access_key is None) != (s3.secret_key_file is None):
+        yield "s3.access_key", "and s3.secret_key_file belong together"
+    if s3.endpoint is not None and _is_in_the_clear(s3.endpoint) and not settings.plain_http:
+        yield (
+            "s3.endpoint",
+            "by http who is on the way sees which blobs are asked for: write https, or say plain_http = true",
         )
 
 

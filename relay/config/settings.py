@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from .addresses import Networks, SecretFile, WebOrigins, check_origin, listed, split_listen
-from .cluster import NatsSettings, PostgresSettings
+from .cluster import NatsSettings, PostgresSettings, S3Settings
 from .fields import setting
 from .limits import LimitSettings, RateSettings, ShedSettings
 from .permissions import DefinedRoles
@@ -155,6 +155,7 @@ class Settings(BaseModel):
     nats: NatsSettings = setting(
         NatsSettings.model_validate({}), "the bus by which the nodes of a relay tell each other what happened"
     )
+    s3: S3Settings = setting(S3Settings.model_validate({}), "the bucket in which the bytes of blobs lie")
     tls: TlsSettings = setting(TlsSettings.model_validate({}), "the relay's own TLS")
     proxy: ProxySettings = setting(
         ProxySettings.model_validate({}), "a proxy in front of the relay", reload=True

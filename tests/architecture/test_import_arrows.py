@@ -92,6 +92,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlite3": ("relay.adapters",),
     "asyncpg": ("relay.adapters",),
     "nats": ("relay.adapters",),
+    "obstore": ("relay.adapters",),
     "sqlcipher3": ("client.store",),
     "nacl": ("crypto.primitives", "relay.session", "relay.wire", "relay.adapters", "client.conformance"),
     "cryptography": ("crypto.primitives", "crypto.web_push", "relay.adapters", "client.conformance"),

@@ -1,6 +1,9 @@
 """The fault matrix on three nodes with PostgreSQL and NATS, under load, each judged by the checker of all fault tests."""
 
 import asyncio
+import re
+import sys
+from pathlib import Path
 from random import Random
 
 import aiohttp
@@ -165,3 +168,41 @@ async def test_d6_who_is_revoked_on_one_node_is_out_on_the_others_within_a_secon
                 await until_closed(socket)
     for context, _ in sockets:
         await context.__aexit__(None, None, None)
+
+
+async def test_f24_files_go_up_through_all_nodes_and_without_s3_somebody_is_told_to_try_again(
+    cluster: Cluster, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """By the command: two people, whose requests come to one node after the other, and pictures of six MiB."""
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + Random(24).randbytes(6 * 1024 * 1024))
+    ann, ben = tmp_path / "ann", tmp_path / "ben"
+    await client(ann, "register", cluster.nodes[0].invite, "--handle", "ann")
+    await client(ben, "register", await cluster.create_invite(), "--handle", "ben")
+    await client(ann, "send", "ben", "hello")
+    await client(ben, "contact", "accept", "ann")
+    await client(ann, "listen", "--until-caught-up")
+    await client(ann, "send", "ben", "--file", str(picture))
+    cluster.s3.kill()
+    with pytest.raises(AssertionError, match="unavailable"):
+        await client(ann, "send", "ben", "--file", str(picture))
+    cluster.s3.start()
+    told = await client(ben, "listen", "--until-caught-up", "--json")  # what was stored is there
+    paths = set(re.findall(r'"path": ?"([^"]+)"', told))
+    assert len(paths) == 1
+    for path in paths:
+        assert await asyncio.to_thread(Path(path).read_bytes) == picture.read_bytes()
+
+
+async def client(home: Path, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("tokenim")),
+        "--home",
+        str(home),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return output.decode()

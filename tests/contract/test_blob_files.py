@@ -1,6 +1,6 @@
 """The blob file port's promises, on every adapter."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -9,20 +9,35 @@ import pytest
 
 from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.memory_blobs import MemoryBlobFiles
+from relay.adapters.s3_blobs import S3Options, open_s3_blobs
 from relay.ports.blob_files import BlobFiles
 from relay.wire.errors import NotFound, OffsetConflict, Unavailable
 from tests.contract.people import bytes_of
+from tests.servers.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 ID = bytes_of("blob", 32)
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "disk", "s3"])
 async def files(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobFiles]:
     async with AsyncExitStack() as stack:
         if request.param == "memory":
             yield MemoryBlobFiles()
+        elif request.param == "s3":
+            server: S3Server = request.getfixturevalue("s3")
+            yield await stack.enter_async_context(open_s3_blobs(options_of(server, tmp_path.name)))
         else:
             yield await stack.enter_async_context(open_disk_blobs(tmp_path / "blobs"))
+
+
+def options_of(server: S3Server, prefix: str = "") -> S3Options:
+    return S3Options(BUCKET, "us-east-1", server.url, prefix, ACCESS_KEY, SECRET_KEY)
 
 
 async def read(files: BlobFiles, start: int, end: int) -> list[bytes]:
@@ -76,3 +91,39 @@ async def test_files_are_listed_by_id_and_gone_once_removed(files: BlobFiles) ->
     await files.remove(ids[10])
     assert await files.list(after=ids[9], limit=2) == (ids[11], ids[12])
     assert await files.list(after=ids[-1], limit=2) == ()
+
+
+async def test_an_upload_goes_on_at_another_node_and_what_was_held_here_is_stale(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    options = options_of(s3, tmp_path.name)
+    async with open_s3_blobs(options) as one, open_s3_blobs(options) as other:
+        await one.append(ID, offset=0, data=b"0123456789")
+        await one.sync(ID)
+        await one.append(ID, offset=10, data=b"never synced")  # its client is cut off here
+        await other.append(ID, offset=10, data=b"abc")
+        await other.append(ID, offset=13, data=b"def")
+        await other.sync(ID)
+        assert b"".join(await read(one, 0, 16)) == b"0123456789abcdef"
+        assert await one.sha256(ID) == await other.sha256(ID) == sha256(b"0123456789abcdef").digest()
+        await one.append(ID, offset=4, data=b"x")  # from within a piece
+        await one.sync(ID)
+        assert b"".join(await read(other, 0, 5)) == b"0123x"
+        with pytest.raises(Unavailable):
+            await read(other, 0, 6)
+
+
+async def test_what_somebody_else_put_into_the_bucket_is_left_alone(s3: S3Server, tmp_path: Path) -> None:
+    options = options_of(s3, tmp_path.name)
+    async with open_s3_blobs(options) as files:
+        await files._put(b"note", 0, b"of somebody")
+        await files.append(ID, offset=0, data=b"x")
+        assert await files.list(after=b"", limit=10) == (ID,)
+
+
+async def test_without_the_bucket_a_blob_is_unavailable_and_says_nothing_else(tmp_path: Path) -> None:
+    gone = S3Options(BUCKET, "us-east-1", "http://127.0.0.1:9", "", ACCESS_KEY, SECRET_KEY)
+    async with open_s3_blobs(gone) as files:
+        with pytest.raises(Unavailable):
+            await files.append(ID, offset=0, data=b"x")
+    assert SECRET_KEY not in repr(gone)

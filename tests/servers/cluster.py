@@ -1,4 +1,4 @@
-"""A whole relay of several nodes on this machine: PostgreSQL, NATS, the nodes as processes, a balancer before them.
+"""A whole relay of several nodes on this machine: PostgreSQL, NATS, S3, the nodes as processes, a balancer before them.
 
 python -m tests.servers.cluster [--nodes 3] [--folder DIRECTORY] leaves it running until Ctrl-C.
 """
@@ -17,6 +17,7 @@ from tests.faults.relay_process import RelayProcess
 from tests.servers.balancer import Balancer, open_balancer
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 _CONFIG = """\
 origin = "{origin}"
@@ -29,6 +30,12 @@ password_file = "{password}"
 
 [nats]
 servers = ["{nats}"]
+
+[s3]
+bucket = "{bucket}"
+endpoint = "{s3}"
+access_key = "{access_key}"
+secret_key_file = "{secret}"
 """
 
 
@@ -38,6 +45,7 @@ class Cluster:
 
     postgres: PostgresServer
     nats: NatsServer
+    s3: S3Server
     nodes: list[RelayProcess]
     balancer: Balancer
 
@@ -51,13 +59,12 @@ class Cluster:
         return await self.nodes[0].create_invite(uses)
 
 
-def _password(folder: Path) -> Path:
-    """A file with the password of the database."""
-    folder.mkdir(parents=True, exist_ok=True)
-    password = folder / "postgres.password"
-    password.touch(0o600)
-    password.write_text("tokenim\n")
-    return password
+def _secret(file: Path, line: str) -> Path:
+    """The file, which has the secret."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(0o600)
+    file.write_text(line + "\n")
+    return file
 
 
 @asynccontextmanager
@@ -69,15 +76,27 @@ async def open_cluster(
     postgres_settings: dict[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
     """Ready to talk to; gone when the block ends. `more`: lines of the configuration file, of tables of their own."""
-    password = _password(folder)
+    password, secret = (
+        _secret(folder / "postgres.password", "tokenim"),
+        _secret(folder / "s3.secret", SECRET_KEY),
+    )
     async with AsyncExitStack() as stack:
         postgres = stack.enter_context(PostgresServer(folder / "postgres", settings=postgres_settings))
         nats = stack.enter_context(NatsServer(folder / "nats"))
+        s3 = stack.enter_context(S3Server(folder / "s3"))
         balancer = await stack.enter_async_context(open_balancer(()))
         config = folder / "cluster.toml"
         config.write_text(
             _CONFIG.format(
-                origin=balancer.url, folder=folder, password=password, postgres=postgres.port, nats=nats.url
+                origin=balancer.url,
+                folder=folder,
+                password=password,
+                postgres=postgres.port,
+                nats=nats.url,
+                bucket=BUCKET,
+                s3=s3.url,
+                access_key=ACCESS_KEY,
+                secret=secret,
             )
             + "\n".join(more)
         )
@@ -92,7 +111,7 @@ async def open_cluster(
         await relays[0].start()  # makes the two key files
         await asyncio.gather(*(relay.start() for relay in relays[1:]))
         balancer.ports = [relay.port for relay in relays]
-        yield Cluster(postgres, nats, relays, balancer)
+        yield Cluster(postgres, nats, s3, relays, balancer)
 
 
 async def _serve(folder: Path, nodes: int) -> None:

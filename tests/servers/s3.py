@@ -1,0 +1,124 @@
+"""A real S3 server from a PyPI wheel (SeaweedFS), for tests and `make cluster`: started, killed, stopped."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final, Self
+
+from tests.servers.postgres import START_SECONDS, free_port
+
+_PROGRAM: Final = shutil.which("weed", path=str(Path(sys.executable).parent)) or "weed"
+BUCKET: Final = "blobs"
+ACCESS_KEY: Final = "tokenim-access"
+SECRET_KEY: Final = "tokenim-secret"
+
+
+class S3Server:
+    """One server on 127.0.0.1 with everything in it, and the bucket `blobs`."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self._folder = folder
+        self.port = port or free_port()
+        self._ports = [free_port() for _ in range(6)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        data = self._folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        identities = self._folder / "s3.json"
+        credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+        allowed = ["Admin", "Read", "Write", "List", "Tagging"]
+        identities.write_text(
+            json.dumps({"identities": [{"name": "tokenim", "credentials": credentials, "actions": allowed}]})
+        )
+        master, master_grpc, volume, volume_grpc, filer, filer_grpc = self._ports
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    _PROGRAM,
+                    "server",
+                    f"-dir={data}",
+                    "-ip=127.0.0.1",
+                    "-ip.bind=127.0.0.1",
+                    f"-master.port={master}",
+                    f"-master.port.grpc={master_grpc}",
+                    "-master.volumeSizeLimitMB=64",
+                    "-master.raftBootstrap=true",
+                    f"-volume.port={volume}",
+                    f"-volume.port.grpc={volume_grpc}",
+                    "-volume.max=50",
+                    "-filer",
+                    f"-filer.port={filer}",
+                    f"-filer.port.grpc={filer_grpc}",
+                    "-s3",
+                    f"-s3.port={self.port}",
+                    f"-s3.port.grpc={free_port()}",
+                    f"-s3.config={identities}",
+                ],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "HOME": str(self._folder)},
+                start_new_session=True,
+            )
+        self._wait()
+        folder = urllib.request.Request(f"http://127.0.0.1:{filer}/buckets/{BUCKET}/", method="POST")
+        try:
+            urllib.request.urlopen(
+                folder, timeout=10
+            ).close()  # a bucket of SeaweedFS is a folder of its filer
+        except urllib.error.HTTPError as error:
+            if error.code != 409:  # it is there, after a restart
+                raise
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(self.url + "/healthz", timeout=1).close()
+                return
+            except urllib.error.HTTPError:
+                return
+            except (urllib.error.URLError, OSError, TimeoutError):
+                time.sleep(0.05)
+        raise RuntimeError(f"SeaweedFS did not start: {(self._folder / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
