@@ -26,6 +26,7 @@ from . import (
     websocket,
     wellknown,
 )
+from .asyncapi import asyncapi
 from .call import LOG_TOKEN_HEADER, OCTETS, TOKEN_HEADER, Call, Route, Signing, serve
 from .openapi import describe
 
@@ -48,15 +49,13 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("GET", "/health", health.health, Signing.NONE, "the process lives", answer=models.HealthAnswer),
     Route(
-        "GET",
-        "/ready",
-        health.ready,
-        Signing.NONE,
-        "the relay can take work, or 503",
-        answer=models.HealthAnswer,
+        "GET", "/ready", health.ready, Signing.NONE, "it can take work, or 503", answer=models.HealthAnswer
     ),
     Route(
         "GET", "/v1/openapi.json", openapi, Signing.NONE, "this description", answer_media="application/json"
+    ),
+    Route(
+        "GET", "/v1/asyncapi.json", asyncapi, Signing.NONE, "the WebSocket", answer_media="application/json"
     ),
     Route(
         "POST",

@@ -14,7 +14,7 @@ from tests.architecture.source import ROOT, module_of, name_of, product_files, t
 # Forks for each module from a process that has loaded only libraries: as fresh as an interpreter, and cheap.
 IMPORT_ALONE = """
 import os, sys
-import aiohttp.web, aiosqlite, click, cryptography.hazmat.primitives.hpke
+import aiohttp.web, aiosqlite, asyncpg, click, nats, obstore, cryptography.hazmat.primitives.hpke
 import msgspec, nacl.signing, pydantic, rich.console
 running, failed = 0, False
 

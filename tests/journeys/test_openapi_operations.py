@@ -107,7 +107,14 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_each_operation_of_the_public_api_succeeds(scene: Scene) -> None:
     ask = scene.public.ask
     owner = scene.come(scene.owner_invite)
-    for label in ("/.well-known/tokenim", "/health", "/ready", "/v1/openapi.json", "/v1/transparency/head"):
+    for label in (
+        "/.well-known/tokenim",
+        "/health",
+        "/ready",
+        "/v1/openapi.json",
+        "/v1/asyncapi.json",
+        "/v1/transparency/head",
+    ):
         ask(f"GET {label}")
     accounts(scene, owner)
     letters(scene, owner)
