@@ -77,10 +77,6 @@ class StoreUnreachable(Exception):
     """PostgreSQL cannot be used; the message is one line for the operator, with what to do."""
 
 
-class Busy(Unavailable):
-    """Another transaction held a row for too long; nothing happened."""
-
-
 @dataclass(slots=True)
 class Counts:
     """What was asked of the server since the start; tests and metrics read it."""
@@ -272,9 +268,8 @@ class Database:
                 _log.error("storage_full")
             self.full = True
             return StorageFull()
-        if isinstance(error, asyncpg.LockNotAvailableError):
-            return Busy()
-        if isinstance(error, asyncpg.PostgresError) and not _is_doubtful(error):
+        known = _is_doubtful(error) or isinstance(error, asyncpg.LockNotAvailableError)
+        if isinstance(error, asyncpg.PostgresError) and not known:
             _log.error("store_operation_failed", exc_info=error)
         return Unavailable()
 
@@ -291,6 +286,11 @@ def _is_doubtful(error: BaseException) -> bool:
         | asyncpg.ReadOnlySQLTransactionError
         | asyncpg.InvalidAuthorizationSpecificationError,
     )
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether that is what somebody is told because another transaction held a row for too long."""
+    return isinstance(error.__cause__, asyncpg.LockNotAvailableError)
 
 
 def _told(error: BaseException) -> str:

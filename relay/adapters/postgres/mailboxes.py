@@ -24,7 +24,7 @@ from relay.wire.errors import NotFound, RelayError, Unavailable
 from relay.wire.frames import MissedReason
 
 from . import mailbox_counters, missed
-from .database import Busy, Database, Transaction
+from .database import Database, Transaction, is_busy
 from .mailbox_counters import Counters
 from .mailbox_group import MailboxGroup
 from .mailbox_pages import MailboxPages
@@ -100,13 +100,11 @@ class PostgresMailboxes:
         """All in one commit. If another node holds one mailbox for too long, the others do not suffer for it."""
         try:
             await self._database.run(lambda transaction: self._group.apply(transaction, calls))
-        except Busy as error:
-            if len(calls) == 1:
-                calls[0].refuse(error)
-                return
-            for call in calls:
-                await self._apply([call])
         except RelayError as error:
+            if is_busy(error) and len(calls) > 1:
+                for call in calls:
+                    await self._apply([call])
+                return
             for call in calls:
                 call.refuse(error)
         except Exception as error:  # noqa: BLE001  # who waits is told; none may end the work
