@@ -69,6 +69,8 @@ class PostgresAccounts:
             if (known := await _registered(transaction, account_id, signed)) is not None:
                 return known
             if await has_leaf(transaction, LeafKind.MANIFEST, account_id):
+                if (known := await _registered(transaction, account_id, signed)) is not None:
+                    return known  # by another node, between the two statements
                 raise Conflict("an account with this root key was deleted here: make one with a new key")
             role, guest = registration.role, None
             if registration.invite_hash is not None:
