@@ -1,5 +1,6 @@
 """The stores that each contract suite runs on; `reopen` is a restart of the same store."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -85,12 +86,14 @@ def reopen(restartable: Restartable) -> Reopen:
 
 @pytest.fixture
 async def two_nodes(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
-    """Two stores on one database, as two nodes have them."""
+    """Two stores on one database, as two nodes have them; their connections stand, so that what runs at once meets."""
     url = await new_database(postgres)
     keys_file = tmp_path / "column.keys"
     async with (
-        open_postgres_store(url, keys_file=keys_file, quotas=QUOTAS, connections=8) as one,
-        open_postgres_store(url, keys_file=keys_file, quotas=QUOTAS, connections=8) as other,
+        open_postgres_store(url, keys_file=keys_file, quotas=QUOTAS, connections=4) as one,
+        open_postgres_store(url, keys_file=keys_file, quotas=QUOTAS, connections=4) as other,
     ):
+        waits = (node.database.rows("SELECT pg_sleep(0.05)") for node in (one, other) for _ in range(4))
+        await asyncio.gather(*waits)
         yield one, other
     await drop_database(postgres, url)
