@@ -60,7 +60,13 @@ async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Cloc
 
 @asynccontextmanager
 async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
-    """The database of `postgres.url`; raises StartRefused."""
+    """The database of `postgres.url`; raises StartRefused, also for a folder of a relay that was on SQLite until now."""
+    if folder.database.exists():
+        raise StartRefused(
+            f"{folder.database}: this folder has a relay on SQLite, which cannot be moved to PostgreSQL yet: take "
+            "postgres.url out of the settings, or name an empty folder with --data",
+            exit_code=2,
+        )
     postgres = _postgres()
     async with AsyncExitStack() as stack:
         try:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from relay.adapters.data_folder import StartRefused
+from relay.adapters.data_folder import StartRefused, open_data_folder
+from relay.adapters.system_clock import SystemClock
 from relay.config import ConfigInvalid, Settings, load_settings
 from relay.log_files import verify_audit, verify_log
+from relay.states import open_state
 from relay.upkeep import back_up, examine, put_back
 
 URL = "postgresql://tokenim@127.0.0.1:1/tokenim"
@@ -77,3 +79,12 @@ def test_the_doctor_says_that_the_database_is_not_there(tmp_path: Path) -> None:
     assert found["database"].state == "failed"
     assert "PostgreSQL cannot be used" in found["database"].found
     assert "roles" not in found
+
+
+async def test_a_relay_on_sqlite_does_not_begin_anew_on_an_empty_postgresql(tmp_path: Path) -> None:
+    """Its accounts would seem gone, under the same keys."""
+    with open_data_folder(tmp_path / "data") as folder:
+        folder.database.write_bytes(b"accounts")
+        with pytest.raises(StartRefused, match="a relay on SQLite") as refused:
+            await open_state(folder, settings(**CLUSTER, data=folder.path), SystemClock()).__aenter__()
+    assert refused.value.exit_code == 2
