@@ -10,7 +10,7 @@ Citus: a statement of the hot path binds the key that its table is spread by, an
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, TypeAlias, TypeVar
@@ -50,6 +50,15 @@ _SESSION: Final = {
 }
 
 _DEADLOCKS: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+_FAILURES: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that goes in the middle of something
+    OSError,
+    TimeoutError,
+)
+"""How the server, or the way to it, fails."""
 
 HOT: Final[dict[str, str]] = {}
 """Statements that run for each message, connection or signed request, and the column each is spread by."""
@@ -225,7 +234,7 @@ class Database:
             try:
                 yield Transaction(connection, self.keys, self.counts)
             finally:
-                connection.terminate()
+                _terminate(connection)
 
     async def check(self) -> None:
         """Raise Unavailable unless the server answers soon, and would take a write."""
@@ -246,9 +255,9 @@ class Database:
             yield connection
         except (RelayError, *_DEADLOCKS):
             raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             if connection is not None and _is_doubtful(error):
-                connection.terminate()  # what it is at is unknown, or who is at its end takes no writes
+                _terminate(connection)  # what it is at is unknown, or who is at its end takes no writes
             raise self._judge(error) from error
         finally:
             if connection is not None:
@@ -257,8 +266,8 @@ class Database:
     async def _release(self, connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
         try:
             await self.pool.release(connection, timeout=CONNECT_SECONDS)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-            connection.terminate()  # it is not used again; its place in the pool is free
+        except _FAILURES:
+            _terminate(connection)  # it is not used again; its place in the pool is free
             _log.warning("connection_lost")
 
     def _judge(self, error: BaseException) -> RelayError:
@@ -272,6 +281,12 @@ class Database:
         if isinstance(error, asyncpg.PostgresError) and not known:
             _log.error("store_operation_failed", exc_info=error)
         return Unavailable()
+
+
+def _terminate(connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
+    """Close it at once, unless the pool has noticed before that it is gone."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def _is_doubtful(error: BaseException) -> bool:
