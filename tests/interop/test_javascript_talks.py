@@ -4,7 +4,10 @@ import hashlib
 
 import pytest
 
+from client.client import Client
 from client.message import State
+from client.store.peers import find_peer
+from relay.wire.links import decode_id
 from tests.chatting import open_people, random_file, texts, waiting
 from tests.interop.javascript_person import Refused, person
 
@@ -29,10 +32,10 @@ async def test_both_directions_and_who_the_other_is(tmp_path, went):
 
 
 async def test_python_writes_first_and_is_a_request_until_it_is_answered(tmp_path, went):
-    went("first message (PQXDH)")
+    went("first message (set-up)", "contact token after a first message")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
-        await jay.call("register", link=await people.world.relay.invite(), handle="jay")
+        jay_id = await jay.call("register", link=await people.world.relay.invite(), handle="jay")
         await bob.send("jay", "may I?")
         await jay.call("start")
         assert await jay.texts(of=1) == ["may I?"]
@@ -41,6 +44,33 @@ async def test_python_writes_first_and_is_a_request_until_it_is_answered(tmp_pat
         await jay.call("send", to=shown["from"], text="you may")
         await jay.all_sent()
         assert await texts(bob) == ["you may"]
+        assert [one["token_class"] for one in await jay.call("contacts")] == ["contact"]
+        assert await token_class(bob, jay_id["account"]) == "contact"
+
+
+async def token_class(client, account: str) -> str:
+    """By what the client in Python writes to the account."""
+    peer = await client._account._database.read(lambda tx: find_peer(tx, decode_id(account, 32)))
+    return peer.token_class
+
+
+async def test_each_is_found_by_its_contact_link(tmp_path, went):
+    """None of them has a handle: there is no other way."""
+    went("text by a contact link")
+    async with open_people(tmp_path) as people, person(tmp_path / "jay.db") as jay:
+        bob = people.home("bob")
+        await Client.register(bob, await people.world.relay.invite())
+        await jay.call("register", link=await people.world.relay.invite())
+        await jay.call("start")
+        async with Client.open(bob) as bob, person(tmp_path / "kay.db") as kay:
+            await bob.send(await jay.call("link"), "by your link")
+            assert await jay.texts(of=1) == ["by your link"]
+            assert await jay.call("link") == await jay.call("link")
+            await kay.call("register", link=await people.world.relay.invite())
+            await kay.call("start")
+            await kay.call("send", to=await bob.contact_link(), text="by yours")
+            await kay.all_sent()
+            assert await texts(bob) == ["by yours"]
 
 
 @pytest.mark.timeout(240)
@@ -83,8 +113,7 @@ async def test_both_begin_at_once_and_agree_on_one_session(tmp_path, went):
 
 
 async def test_reactions_edits_and_deletes_of_both(tmp_path, went):
-    went("reaction")
-    went("edit", "delete")
+    went("reaction", "edit", "delete")
     async with open_people(tmp_path, "bob") as people, person(tmp_path / "jay.db") as jay:
         bob = await people.enter("bob")
         await jay.call("register", link=await people.world.relay.invite(), handle="jay")
@@ -96,6 +125,7 @@ async def test_reactions_edits_and_deletes_of_both(tmp_path, went):
         await jay.all_sent()
         await waiting(bob)
         assert [one.text for one in await bob.history("jay")] == ["first"]
+        assert [one["text"] for one in await jay.call("messages", after=0)] == ["first"]
         await bob.react(message, "👍")
 
         async def is_liked() -> bool:
@@ -124,6 +154,7 @@ async def test_reactions_edits_and_deletes_of_both(tmp_path, went):
         await jay.all_sent()
         await waiting(bob)
         assert [one.deleted for one in await bob.history("jay")] == [True, True]
+        assert [one["state"] for one in await jay.call("messages", after=0)] == ["deleted", "deleted"]
 
 
 async def test_pictures_both_ways(tmp_path, went):

@@ -8,7 +8,8 @@ import { Refusal } from './errors.js'
 import { ack, resume } from './frames.js'
 import { Groups } from './groups.js'
 import { Http } from './http.js'
-import { Inbox } from './inbox.js'
+import { act, Inbox } from './inbox.js'
+import { contactLink } from './links.js'
 import { addDraft, Outbox } from './outbox.js'
 import { numbered, Store } from './store.js'
 import { Uploads } from './uploads.js'
@@ -59,6 +60,23 @@ export class Client {
   whoami() {
     const { account, device, handle, origin } = this.own
     return { account: base32(account), device: base32(device), handle, origin }
+  }
+
+  // A link by which anybody who has it can write to this account; the same one each time.
+  async contactLink() {
+    const { linkToken } = await this.store.change((tx) => {
+      const own = { ...tx.get('own') }
+      own.linkToken ??= this.random(16)
+      tx.set('own', own)
+      return own
+    })
+    await putToken(this.http, linkToken, 'link')
+    return contactLink(this.own.origin, this.own.account, linkToken)
+  }
+
+  // Whom this client knows, and by which class of token it can write to them.
+  contacts() {
+    return this.store.all('peer/').map(({ account, handle, claimed, tokenClass, accepted, chain }) => ({ account: base32(account), handle: handle ?? claimed, token_class: tokenClass, is_contact: accepted, manifests: chain.length }))
   }
 
   // What the relay has to have of this account.
@@ -189,15 +207,18 @@ export class Client {
     return number
   }
 
-  // React to a message, edit or delete it: `type` is one of TYPE, `said` the emoji or the new text.
+  // React to a message, edit or delete it: `type` is one of TYPE, `said` the emoji or the new text. It shows here at once.
   async act(number, type, said = null) {
     await this.store.change((tx) => {
       const message = tx.get(numbered('message', number))
-      if (!message?.reference) throw new Refusal('Refused', 'a message that takes no acts')
+      if (!message?.reference || message.state === 'deleted') throw new Refusal('Refused', 'a message that takes no acts')
+      if (type !== TYPE.reaction && !message.isOwn) throw new Refusal('Refused', 'the author alone edits and deletes')
       const about = [message.from, message.messageId, message.reference]
-      const body = type === TYPE.delete ? [about] : [about, said]
+      const earlier = [...message.edits, ...message.reactions].map((one) => one.order[0])
+      const content = { type, body: type === TYPE.delete ? [about] : [about, said], messageId: this.random(16), sentAt: Math.max(this.now(), ...earlier.map((time) => time + 1)) }
+      act(tx, { account: this.own.account, content: { ...content, conversation: message.conversation }, mayTidy: false }, this.tell)
       const account = message.isOwn ? message.to : message.from
-      addDraft(tx, { account: message.group ? null : account, group: message.group, type, body, messageId: this.random(16), sentAt: this.now() })
+      addDraft(tx, { account: message.group ? null : account, group: message.group, ...content })
     })
     this.pump()
   }

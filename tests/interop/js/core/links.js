@@ -1,5 +1,5 @@
 // Links that people hand to each other (Links).
-import { Reader, unbase64url } from './bytes.js'
+import { base64url, concat, Reader, unbase64url } from './bytes.js'
 import { Refusal } from './errors.js'
 
 const FIELDS = {
@@ -19,3 +19,5 @@ export function parseLink(link) {
   reader.end()
   return parsed
 }
+
+export const contactLink = (origin, account, token) => `${origin}/contact#v1.${base64url(concat(account, token))}`

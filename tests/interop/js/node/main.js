@@ -28,6 +28,8 @@ function fileOf(path, mediaType = 'application/octet-stream') {
 const commands = {
   register: (client, { link, handle }) => client.register(link, handle),
   whoami: (client) => client.whoami(),
+  link: (client) => client.contactLink(),
+  contacts: (client) => client.contacts(),
   start: (client) => client.start().then(() => null),
   send: (client, { to, text, file, media_type }) => client.send(to, file ? { file: fileOf(file, media_type) } : { text }),
   messages: (client, { after }) => client.messages(after).map(shown),
