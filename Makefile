@@ -13,7 +13,7 @@ ADMIN_PORT ?= $(if $(filter-out 0,$(PORT)),$(shell expr $(PORT) + 1),0)
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)' --admin-listen '127.0.0.1:$(ADMIN_PORT)'
 
-.PHONY: help install dev run test static check demo many broadcast bench conversations hostile conformance mutations kills power lock audit wheel dist debian browser cluster cluster-up clean
+.PHONY: help install dev run test static check demo many broadcast bench conversations interop hostile conformance mutations kills power lock audit wheel dist debian browser cluster cluster-up clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,9 @@ bench: install ## measure this machine: [ONLY=name]
 
 conversations: dev ## let the product talk with the second implementation of tests/oracle, at random: [N=500] [FROM=0]
 	@TOKENIM_CONVERSATIONS=$(N) TOKENIM_CONVERSATIONS_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/oracle/test_random_conversations.py
+
+interop: dev ## the client in JavaScript and the one in Python through a real relay; the table of what went which way: minutes
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/interop
 
 hostile: dev ## every attack of a malicious relay, and what users see of it: [GUARDS=off takes the client's guards away]
 	@$(BIN)/python -m tests.hostile.attack_table $(if $(filter off,$(GUARDS)),--without-guards)

@@ -8,36 +8,15 @@ from crypto.group_changes import Remove
 from relay.wire.links import decode_id
 from tests.chatting import open_people
 from tests.group_people_online import hear, until
-from tests.interop.conftest import TO_JAVASCRIPT
-from tests.interop.javascript_person import JavaScriptPerson, person
+from tests.interop.javascript_groups import PATIENCE, heard, joined, of_group
+from tests.interop.javascript_person import person
+from tests.interop.matrix import TO_JAVASCRIPT
 
 pytestmark = pytest.mark.timeout(180)
-PATIENCE = 40
-
-
-async def of_group(jay: JavaScriptPerson) -> list[str]:
-    return [one["text"] for one in await jay.call("messages", after=0) if one["group"] and not one["is_own"]]
-
-
-async def heard(jay: JavaScriptPerson, text: str) -> None:
-    async def is_there() -> bool:
-        return text in await of_group(jay)
-
-    await jay.until(is_there)
-
-
-async def joined(jay: JavaScriptPerson, client, members: int) -> None:
-    async def is_in() -> bool:
-        return [(one["status"], one["members"]) for one in await jay.call("groups")] == [("in", members)]
-
-    async def listens(_client) -> bool:
-        return await is_in()
-
-    await until(client, listens)
 
 
 async def test_joins_by_a_link_talks_and_lives_through_a_removal(tmp_path, went):
-    went("group message", "group message after a removal")
+    went("group text", "group text after a removal")
     went("group link", to=(TO_JAVASCRIPT,))
     async with open_people(tmp_path, "bob", "carol") as people, person(tmp_path / "jay.db") as jay:
         bob, carol = await people.enter("bob"), await people.enter("carol")
