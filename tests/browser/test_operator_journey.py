@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +15,10 @@ from tests.architecture.source import ROOT
 from tests.browser.browsing import open_browser, open_tab
 from tests.browser.manual import SETTINGS, Manual
 from tests.certificates import Authority
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(600)
 WHEEL = "tokenim-0.1.0-py3-none-any.whl"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def install(manual: Manual) -> None:

@@ -14,14 +14,10 @@ from tests import command
 from tests.architecture.source import ROOT
 from tests.certificates import Authority
 from tests.relay_process import run, serving
+from tests.servers.ports import free_port
 
 NGINX, CADDY = "/usr/sbin/nginx", "/usr/bin/caddy"
 DEPLOY = ROOT / "deploy"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def replaced(text: str, *pairs: tuple[str, str]) -> str:

@@ -3,13 +3,13 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relay.testing.relay import LENIENT
+from tests.servers.ports import free_port
 
 _LENIENT = {f"TOKENIM_RELAY_LIMITS__{name.upper()}": str(value) for name, value in LENIENT.items()} | {
     "TOKENIM_RELAY_SHED__LOOP_LATE_MS": "60000"  # a slow machine is no load
@@ -26,14 +26,6 @@ def _cpu_seconds(pid: int) -> float:
 
 class RelayDied(Exception):
     """The relay ended before it was ready; holds the end of its log."""
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody has now: the relay comes back at the same address after each kill."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def command() -> list[str]:

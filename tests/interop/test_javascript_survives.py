@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import socket
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.chatting import open_people, texts
 from tests.interop.javascript_person import Died, person
 from tests.interop.node_of_wheel import CLIENT
 from tests.relay_process import serving
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(300)
 DYING = ("--import", str(CLIENT / "tests" / "dying.js"))
@@ -68,12 +68,6 @@ async def test_a_store_that_keeps_nothing_is_found_out(tmp_path):
         async with person(tmp_path / "jay.db") as jay:
             await jay.call("start")
             assert await jay.texts() == []
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 async def test_the_relay_is_killed_while_both_write(tmp_path, went):

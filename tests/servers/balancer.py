@@ -9,11 +9,10 @@ _PIECE: Final = 65_536
 
 
 class Balancer:
-    """Which nodes there are, as ports of 127.0.0.1; `only` sends all new connections to one of them."""
+    """Which nodes there are, as ports of 127.0.0.1."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = list(ports)
-        self.only: int | None = None
         self._next = 0
         self.port = 0
 
@@ -23,8 +22,6 @@ class Balancer:
         return f"http://127.0.0.1:{self.port}"
 
     def _order(self) -> list[int]:
-        if self.only is not None:
-            return [self.ports[self.only]]
         self._next += 1
         at = self._next % len(self.ports)
         return self.ports[at:] + self.ports[:at]

@@ -8,7 +8,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,20 +68,14 @@ def _secret(file: Path, line: str) -> Path:
 
 
 @asynccontextmanager
-async def open_cluster(
-    folder: Path,
-    *,
-    nodes: int = 3,
-    more: Sequence[str] = (),
-    postgres_settings: dict[str, str] | None = None,
-) -> AsyncIterator[Cluster]:
-    """Ready to talk to; gone when the block ends. `more`: lines of the configuration file, of tables of their own."""
+async def open_cluster(folder: Path, *, nodes: int = 3) -> AsyncIterator[Cluster]:
+    """Ready to talk to; gone when the block ends."""
     password, secret = (
         _secret(folder / "postgres.password", "tokenim"),
         _secret(folder / "s3.secret", SECRET_KEY),
     )
     async with AsyncExitStack() as stack:
-        postgres = stack.enter_context(PostgresServer(folder / "postgres", settings=postgres_settings))
+        postgres = stack.enter_context(PostgresServer(folder / "postgres"))
         nats = stack.enter_context(NatsServer(folder / "nats"))
         s3 = stack.enter_context(S3Server(folder / "s3"))
         balancer = await stack.enter_async_context(open_balancer(()))
@@ -98,7 +92,6 @@ async def open_cluster(
                 access_key=ACCESS_KEY,
                 secret=secret,
             )
-            + "\n".join(more)
         )
         relays = [
             RelayProcess(

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-from tests.servers.postgres import START_SECONDS, free_port
+from tests.servers.ports import free_port
+from tests.servers.postgres import START_SECONDS
 
 _PROGRAM: Final = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or "nats-server"
 
@@ -62,16 +63,6 @@ class NatsServer:
         self._process.kill()
         self._process.wait()
         self._process = None
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections stay, nothing comes."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """SIGTERM."""

@@ -7,14 +7,14 @@ import ctypes
 import importlib.util
 import os
 import pwd
-import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
+
+from tests.servers.ports import free_port
 
 
 def _programs() -> Path:
@@ -41,13 +41,6 @@ _SETTINGS: Final = {
     "autovacuum_naptime": "5s",
     "max_prepared_transactions": "0",
 }
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _as_somebody_else() -> Callable[[], None] | None:
@@ -191,7 +184,3 @@ class PostgresServer:
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None
-
-    def remove(self) -> None:
-        """All that it kept."""
-        shutil.rmtree(self._data, ignore_errors=True)

@@ -12,7 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Final, Self
 
-from tests.servers.postgres import START_SECONDS, free_port
+from tests.servers.ports import free_port
+from tests.servers.postgres import START_SECONDS
 
 _PROGRAM: Final = shutil.which("weed", path=str(Path(sys.executable).parent)) or "weed"
 BUCKET: Final = "blobs"
@@ -21,13 +22,17 @@ SECRET_KEY: Final = "tokenim-secret"
 
 
 class S3Server:
-    """One server on 127.0.0.1 with everything in it, and the bucket `blobs`."""
+    """One server on 127.0.0.1 with everything in it, and the bucket `blobs`.
+
+    Two processes: the gateway for S3 opens more ports, one of them always the same, unless it is told not to; only by
+    itself does it take that.
+    """
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self._folder = folder
         self.port = port or free_port()
-        self._ports = [free_port() for _ in range(6)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._ports = [free_port() for _ in range(7)]
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
     def url(self) -> str:
@@ -51,36 +56,36 @@ class S3Server:
         identities.write_text(
             json.dumps({"identities": [{"name": "tokenim", "credentials": credentials, "actions": allowed}]})
         )
-        master, master_grpc, volume, volume_grpc, filer, filer_grpc = self._ports
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    _PROGRAM,
-                    "server",
-                    f"-dir={data}",
-                    "-ip=127.0.0.1",
-                    "-ip.bind=127.0.0.1",
-                    f"-master.port={master}",
-                    f"-master.port.grpc={master_grpc}",
-                    "-master.volumeSizeLimitMB=64",
-                    "-master.raftBootstrap=true",
-                    f"-volume.port={volume}",
-                    f"-volume.port.grpc={volume_grpc}",
-                    "-volume.max=50",
-                    "-filer",
-                    f"-filer.port={filer}",
-                    f"-filer.port.grpc={filer_grpc}",
-                    "-s3",
-                    f"-s3.port={self.port}",
-                    f"-s3.port.grpc={free_port()}",
-                    f"-s3.config={identities}",
-                ],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "HOME": str(self._folder)},
-                start_new_session=True,
-            )
-        self._wait()
+        master, master_grpc, volume, volume_grpc, filer, filer_grpc, gateway_grpc = self._ports
+        self._run(
+            "server",
+            f"-dir={data}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            f"-master.port={master}",
+            f"-master.port.grpc={master_grpc}",
+            "-master.volumeSizeLimitMB=64",
+            "-master.raftBootstrap=true",
+            "-master.telemetry=false",
+            f"-volume.port={volume}",
+            f"-volume.port.grpc={volume_grpc}",
+            "-volume.max=50",
+            "-filer",
+            f"-filer.port={filer}",
+            f"-filer.port.grpc={filer_grpc}",
+        )
+        self._wait(f"http://127.0.0.1:{filer}/")
+        self._run(
+            "s3",
+            f"-filer=127.0.0.1:{filer}.{filer_grpc}",
+            "-ip.bind=127.0.0.1",
+            f"-port={self.port}",
+            f"-port.grpc={gateway_grpc}",
+            "-port.iceberg=0",
+            "-port.lance=0",
+            f"-config={identities}",
+        )
+        self._wait(self.url + "/healthz")
         folder = urllib.request.Request(f"http://127.0.0.1:{filer}/buckets/{BUCKET}/", method="POST")
         try:
             urllib.request.urlopen(
@@ -90,35 +95,45 @@ class S3Server:
             if error.code != 409:  # it is there, after a restart
                 raise
 
-    def _wait(self) -> None:
+    def _run(self, *arguments: str) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._processes.append(
+                subprocess.Popen(
+                    [_PROGRAM, *arguments],
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "HOME": str(self._folder)},
+                    start_new_session=True,
+                )
+            )
+
+    def _wait(self, url: str) -> None:
+        """Until something answers there, whatever it says."""
         end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            assert self._process is not None
-            if self._process.poll() is not None:
-                break
+        while time.monotonic() < end and all(process.poll() is None for process in self._processes):
             try:
-                urllib.request.urlopen(self.url + "/healthz", timeout=1).close()
+                urllib.request.urlopen(url, timeout=1).close()
                 return
             except urllib.error.HTTPError:
                 return
-            except (urllib.error.URLError, OSError, TimeoutError):
+            except OSError:
                 time.sleep(0.05)
         raise RuntimeError(f"SeaweedFS did not start: {(self._folder / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
         """SIGKILL."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        self._process = None
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._processes.clear()
 
     def stop(self) -> None:
-        """SIGTERM."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
+        """SIGTERM, the gateway first."""
+        for process in reversed(self._processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
