@@ -105,7 +105,6 @@ class Transaction:
         self.keys: Final = keys
         self._connection = connection
         self._counts = counts
-        self._after_commit: list[Callable[[], None]] = []
 
     async def rows(self, statement: str, *parameters: object) -> list[Row]:
         """All rows of the statement."""
@@ -140,15 +139,6 @@ class Transaction:
         """Hold the advisory lock until the transaction ends."""
         await self.execute("SELECT pg_advisory_xact_lock($1, $2)", LOCK_SPACE, int(lock))
 
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Call when the transaction is durable."""
-        self._after_commit.append(call)
-
-    def committed(self) -> None:
-        """It is durable."""
-        for call in self._after_commit:
-            call()
-
 
 Operation: TypeAlias = Callable[[Transaction], Awaitable[T]]
 
@@ -169,38 +159,31 @@ class Database:
         Raises what the operation raises, Unavailable, StorageFull. After Unavailable it may have happened all the
         same, if the connection went while it was committed: callers try again, and all operations bear that.
         """
-        for attempt in range(_TRIES):
-            try:
-                return await self._attempt(operation)
-            except _DEADLOCKS as error:
-                self.counts.again += 1
-                if attempt == _TRIES - 1:
-                    raise self._judge(error) from error
-        raise AssertionError
+        return await self._again(lambda: self._attempt(operation))
 
     async def _attempt(self, operation: Operation[T]) -> T:
         async with self._connection() as connection:
             transaction = Transaction(connection, self.keys, self.counts)
             async with connection.transaction():
-                result = await operation(transaction)
-        self.counts.commits += 1
-        self.full = False
-        transaction.committed()
-        return result
+                return await operation(transaction)
 
     async def change(self, statement: str, *parameters: object) -> list[Row]:
         """The rows of one statement that writes, durable: one way to the server, where `run` takes three."""
-        for attempt in range(_TRIES):
+        return await self._again(lambda: self.rows(statement, *parameters))
+
+    async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What the attempt that commits returns; those before it ended in deadlocks."""
+        for left in reversed(range(_TRIES)):
             try:
-                rows = await self.rows(statement, *parameters)
+                result = await attempt()
             except _DEADLOCKS as error:
                 self.counts.again += 1
-                if attempt == _TRIES - 1:
+                if left == 0:
                     raise self._judge(error) from error
             else:
                 self.counts.commits += 1
                 self.full = False
-                return rows
+                return result
         raise AssertionError
 
     async def rows(self, statement: str, *parameters: object) -> list[Row]:

@@ -69,7 +69,6 @@ class PostgresStore:
     def __init__(self, database: Database, quotas: Quotas, randomness: Randomness, keys_file: Path) -> None:
         self.database = database
         self._randomness = randomness
-        self._keys_file = keys_file
         self.accounts = PostgresAccounts(database)
         self.deletions = PostgresDeletions(database)
         self.directory = PostgresDirectory(database)
