@@ -159,19 +159,17 @@ class S3Blobs:
 
     async def list(self, *, after: bytes, limit: int) -> tuple[bytes, ...]:
         """Ids with bytes, ascending, above `after`."""
-        for blob_id in tuple(self._held):
-            await self._write_held(blob_id)
         found: list[bytes] = []
         offset = f"{after.hex()}/{_AFTER_PIECES}" if after else None
-        async for meta in self._listed("", offset):
-            name, _, _ = meta.partition("/")
-            listed = _id_of(name)
+        async for path in self._listed(offset):
+            listed = _id_of(path.partition("/")[0])
             if listed is None or (found and found[-1] == listed):
                 continue
             if len(found) == limit:
                 break
             found.append(listed)
-        return tuple(found)
+        held = {blob_id for blob_id in self._held if blob_id > after}
+        return tuple(sorted(held.union(found))[:limit])
 
     # Objects
 
@@ -204,9 +202,9 @@ class S3Blobs:
         except (BaseError, OSError) as error:
             raise Unavailable from error
 
-    async def _listed(self, prefix: str, offset: str | None) -> AsyncIterator[str]:
+    async def _listed(self, offset: str | None) -> AsyncIterator[str]:
         try:
-            async for chunk in obstore.list(self._store, prefix or None, offset=offset):
+            async for chunk in obstore.list(self._store, offset=offset):
                 for meta in chunk:
                     yield meta["path"]
         except (BaseError, OSError) as error:
