@@ -14,6 +14,7 @@ from relay.config import PushSettings
 from relay.observe.figures import Figures
 from relay.observe.logs import EventLog
 from relay.ports.bus import Bus
+from relay.ports.leadership import Leadership
 from relay.ports.mailboxes import Submission
 from relay.ports.pusher import (
     Outcome,
@@ -137,9 +138,10 @@ async def open_scene(
     clock: ManualClock | None = None,
     off: bool = False,
     may_fail: bool = False,
+    leadership: Leadership | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """With this push service, and settings of `push`; `off`: with none; `may_fail`: rounds may raise."""
+    """With this push service, and settings of `push`; `off`: with none; `may_fail`: rounds may raise; `leadership`: default alone."""
     clock, pusher, log = clock or ManualClock(NOW_MS), pusher or FakePusher(), io.StringIO()
     async with open_memory_store() as empty, open_memory_bus() as bus:
         store = store or empty
@@ -158,7 +160,7 @@ async def open_scene(
             log=EventLog(log, clock.now_ms),
         )
         scene = Scene(store, bus, clock, push, wakeup, pusher, figures, log)
-        async with open_push(push, Alone(), scene.failures.append):
+        async with open_push(push, leadership or Alone(), scene.failures.append):
             await scene.settle()
             yield scene
         assert may_fail or scene.failures == []

@@ -80,7 +80,9 @@ class Housekeeping:
 
     async def note_present(self) -> None:
         """Who is connected to this process and how much it was used, each ROUND_SECONDS until it is cancelled."""
-        while self._note_present is not None:
+        if self._note_present is None:
+            return
+        while True:
             await self._clock.sleep(ROUND_SECONDS)
             await self._careful(self._note_present)
 

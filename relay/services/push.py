@@ -210,7 +210,11 @@ class Push:
         """What other nodes were told of registrations; of what this one was told, nothing is new."""
         while self._changed:
             device_id = self._changed.pop()
-            registration = await self._store.registration(device_id)
+            try:
+                registration = await self._store.registration(device_id)
+            except RelayError:
+                self._changed.add(device_id)  # asked again in the next round
+                raise
             known = self._book.known.get(device_id)
             if registration is None:
                 self._book.forget(device_id)
