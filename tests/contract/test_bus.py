@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from relay.adapters.memory_bus import open_memory_bus
+from relay.adapters.memory_bus import open_deaf_bus, open_memory_bus
+from relay.adapters.memory_clock import ManualClock
 from relay.adapters.nats_bus import NatsOptions, open_nats_bus
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.ports.bus import Announcement, AnnouncementsLost, Bus, DeviceRevoked, MailboxTaken, NewMail
@@ -103,3 +104,15 @@ async def test_one_process_loses_nothing_and_says_so_to_nobody() -> None:
         bus.publish(NewMail((bytes(16),)))
         await turn()
     assert lost == []
+
+
+async def test_nodes_without_a_bus_are_told_each_second_that_they_hear_nothing() -> None:
+    clock, heard = ManualClock(0), []
+    async with open_deaf_bus(clock) as bus:
+        bus.subscribe(AnnouncementsLost, heard.append)
+        bus.subscribe(NewMail, heard.append)
+        bus.publish(NewMail((bytes(16),)))
+        for _ in range(3):
+            await clock.advance(seconds=1)
+    assert heard.count(AnnouncementsLost()) >= 2
+    assert heard.count(NewMail((bytes(16),))) == 1  # their own they hear

@@ -209,3 +209,11 @@ async def test_many_targets_of_one_submit(store: Store) -> None:
     assert result.appended[0].outcomes == (Outcome.STORED,) * 640
     assert result.appended[0].sequences == (1,) * 640
     assert [await sequences(store, device) for device in devices[::100]] == [[1]] * 7
+
+
+async def test_the_newest_sequence_is_told_of_mailboxes_that_are_there(store: Store) -> None:
+    anna, bert = await new_device(store, "anna"), await new_device(store, "bert")
+    await send(store, submission(1, anna), submission(2, anna))
+    await store.mailboxes.ack(anna, up_to=2)
+    assert await store.mailboxes.newest([anna, bert, bytes(16)]) == {anna: 2, bert: 0}
+    assert await store.mailboxes.newest([]) == {}

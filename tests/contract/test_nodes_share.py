@@ -1,0 +1,147 @@
+"""What the nodes of one PostgreSQL have in common beside the rows: the schema, the key file, who leads, the sums of a day."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from relay.adapters.column_keys import ColumnKeys
+from relay.adapters.postgres import exports
+from relay.adapters.postgres.database import Database, StoreUnreachable, open_database
+from relay.adapters.postgres.leadership import PostgresLeadership, leading
+from relay.adapters.postgres.migrate import Migration, migrate, migration, shipped_migrations
+from relay.adapters.postgres.store import open_postgres_store
+from relay.adapters.system_clock import SystemClock
+from relay.ports.leadership import Work
+from relay.ports.store import Store
+from relay.ports.usage import UsageDay
+from relay.wire.errors import Unavailable
+from tests.contract.people import new_device
+from tests.servers.databases import drop_database, empty_database
+from tests.servers.postgres import PostgresServer
+
+STEPS = (
+    migration("0001_first.sql", "CREATE TABLE one (a integer NOT NULL)"),
+    migration(
+        "0002_second.sql", "-- compatible with: 1\nALTER TABLE one ADD COLUMN b integer NOT NULL DEFAULT 7"
+    ),
+    migration("0003_third.sql", "ALTER TABLE one DROP COLUMN a"),
+)
+
+
+@pytest.fixture
+async def url(postgres: PostgresServer) -> AsyncIterator[str]:
+    made = await empty_database(postgres)
+    yield made
+    await drop_database(postgres, made)
+
+
+@asynccontextmanager
+async def several(url: str, count: int) -> AsyncIterator[list[Database]]:
+    async with AsyncExitStack() as stack:
+        keys = ColumnKeys({1: bytes(32)})
+        yield [await stack.enter_async_context(open_database(url, keys, connections=2)) for _ in range(count)]
+
+
+async def test_nodes_that_start_together_make_the_schema_once(url: str) -> None:
+    async with several(url, 4) as nodes:
+        steps = shipped_migrations()
+        done = await asyncio.gather(*(migrate(node, steps) for node in nodes))
+        assert sum(done) == len(steps)
+        rows = await nodes[0].rows("SELECT version FROM schema_version ORDER BY version")
+        assert [row[0] for row in rows] == [step.number for step in steps]
+
+
+async def test_f21_nodes_of_this_version_and_the_next_work_side_by_side_while_a_step_says_so(
+    url: str,
+) -> None:
+    async with several(url, 2) as (old, new):
+        assert await migrate(old, STEPS[:1]) == 1
+        await old.run(lambda transaction: transaction.execute("INSERT INTO one VALUES (1)"))
+        assert await migrate(new, STEPS[:2]) == 1
+        await old.run(lambda transaction: transaction.execute("INSERT INTO one VALUES (2)"))
+        assert [tuple(row) for row in await new.rows("SELECT a, b FROM one ORDER BY a")] == [(1, 7), (2, 7)]
+        assert await migrate(old, STEPS[:1]) == 0  # one of the old that is started again
+        assert await migrate(new, STEPS) == 1
+        for known in (1, 2):
+            with pytest.raises(StoreUnreachable, match=f"schema 3, .* knows 3; this one knows up to {known}"):
+                await migrate(old, STEPS[:known])
+
+
+async def test_f21_a_step_that_is_cut_off_leaves_the_schema_as_it_was(url: str) -> None:
+    async with several(url, 1) as (node,):
+        await migrate(node, STEPS[:1])
+        broken = Migration(2, "0002_broken.sql", "CREATE TABLE two (); SELECT 1 / 0", 2)
+        with pytest.raises(Unavailable):
+            await migrate(node, (STEPS[0], broken))
+        assert await node.rows("SELECT to_regclass('two')") == [(None,)]
+        assert await migrate(node, STEPS[:2]) == 1
+
+
+async def test_a_node_with_another_key_file_does_not_start(url: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.keys", tmp_path / "second.keys"
+    async with open_postgres_store(url, keys_file=first):
+        pass
+    with pytest.raises(StoreUnreachable, match=r"second\.keys: this is not the key file of this database"):
+        async with open_postgres_store(url, keys_file=second):
+            raise AssertionError("it started")
+    shutil.copy(first, second)
+    async with open_postgres_store(url, keys_file=second):
+        pass
+
+
+async def test_one_node_leads_and_another_takes_over_once_it_is_gone(url: str) -> None:
+    async with several(url, 2) as (first, second), AsyncExitStack() as stack:
+        clock = SystemClock()
+        one, other = (PostgresLeadership(each, [Work.HOUSEKEEPING], clock) for each in (first, second))
+        gone = await stack.enter_async_context(AsyncExitStack())
+        await gone.enter_async_context(leading(one))
+        await one.until_leading(Work.HOUSEKEEPING)
+        await stack.enter_async_context(leading(other))
+        waiting = asyncio.ensure_future(other.until_leading(Work.HOUSEKEEPING))
+        await asyncio.wait([waiting], timeout=1.5)  # it looks each second
+        assert not waiting.done()
+        await gone.aclose()
+        await one.until_lost(Work.HOUSEKEEPING)
+        await waiting
+
+
+async def test_a_leader_whose_connection_goes_stops_and_another_may_take_over(
+    url: str, postgres: PostgresServer
+) -> None:
+    async with several(url, 1) as (node,):
+        leadership = PostgresLeadership(node, [Work.PUSH], SystemClock())
+        async with leading(leadership):
+            await leadership.until_leading(Work.PUSH)
+            admin = await asyncpg.connect(postgres.url())
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1",
+                url.rpartition("/")[2],
+            )
+            await admin.close()
+            await leadership.until_lost(Work.PUSH)
+            await leadership.until_leading(Work.PUSH)  # the lock is free again
+
+
+async def test_what_two_nodes_count_of_a_day_adds_up(two_nodes: tuple[Store, Store]) -> None:
+    one, other = two_nodes
+    await one.usage.put([UsageDay(9, 2, {"512 B": 3})])
+    await other.usage.put([UsageDay(9, 2, {"512 B": 4, "8 KiB": 1})])
+    await one.usage.put([UsageDay(9, 3, {"512 B": 5})])
+    await other.usage.put([UsageDay(9, 3, {"512 B": 4, "8 KiB": 2})])
+    for node in two_nodes:
+        assert await node.usage.list(since_day=9) == (UsageDay(9, 3, {"512 B": 9, "8 KiB": 2}),)
+
+
+async def test_an_export_knows_every_table(two_nodes: tuple[Store, Store]) -> None:
+    one, _ = two_nodes
+    await new_device(one, "anna")
+    rows = await one.database.rows(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+    )
+    assert {row[0] for row in rows} == exports.TABLES.keys() | exports.NOT_OF_ACCOUNTS.keys()
+    assert not exports.TABLES.keys() & exports.NOT_OF_ACCOUNTS.keys()
