@@ -141,7 +141,7 @@ async def open_scene(
     leadership: Leadership | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """With this push service, and settings of `push`; `off`: with none; `may_fail`: rounds may raise; `leadership`: default alone."""
+    """With this push service, and settings of `push`; `off`: with none; `may_fail`: rounds may raise."""
     clock, pusher, log = clock or ManualClock(NOW_MS), pusher or FakePusher(), io.StringIO()
     async with open_memory_store() as empty, open_memory_bus() as bus:
         store = store or empty

@@ -14,7 +14,7 @@ _random: Final = random.Random(os.urandom(16))  # another order in each of the p
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment, that nobody gets by chance, and that was not given before."""
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment, that nobody gets by chance, and not given before."""
     while True:
         port = _random.randrange(_FIRST, _LAST)
         if port in _given:
