@@ -7,7 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.oracle import account_vectors, group_vectors, pairwise_vectors, wire_vectors
+from tests.oracle import (
+    account_vectors,
+    conversation_vectors,
+    group_vectors,
+    pairwise_vectors,
+    wire_vectors,
+)
 from tests.oracle.vector_files import FOLDER, Part, read
 
 CHECKS: dict[str, Callable[[Part], None]] = {
@@ -15,6 +21,7 @@ CHECKS: dict[str, Callable[[Part], None]] = {
     **group_vectors.CHECKS,
     **account_vectors.CHECKS,
     **wire_vectors.CHECKS,
+    **conversation_vectors.CHECKS,
 }
 OWN = "implementation's own"
 
