@@ -13,6 +13,7 @@ from crypto.local_prekeys import LocalPrekeys
 from crypto.manifest import SignedManifest, build_manifest, device_entry, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
 from crypto.prekeys import Bundle, KeyClass, KeyKind, SignedKey
+from crypto.primitives import RandomBytes
 from crypto.ratchet_state import RatchetState
 from crypto.sealed_first_message import open_setup
 from crypto.session_start import SetupReceived, receive_setup, start_session
@@ -62,16 +63,20 @@ class Stock:
 class Person:
     """One account with one device, and everything that its client would store."""
 
-    def __init__(self, name: str, now_ms: int = NOW_MS, *, stock: int = 3) -> None:
+    def __init__(
+        self, name: str, now_ms: int = NOW_MS, *, stock: int | None = 3, random: RandomBytes | None = None
+    ) -> None:
+        """Without a stock it makes no prekeys at all."""
         self.name = name
-        self.random = SeededRandom(name)
+        self.random = random or SeededRandom(name)
         self.root = RootKeyPair.generate(self.random)
         self.account = account_id(self.root.public)
         self.device = LocalDevice.generate(self.account, self.random)
         self.manifest = self.first_manifest(now_ms)
         self.prekeys = LocalPrekeys()
         self.relay = Stock()
-        self.refresh(now_ms, stock=stock)
+        if stock is not None:
+            self.refresh(now_ms, stock=stock)
         self.peers: dict[bytes, PeerSessions] = {}
         self.known: dict[bytes, VerifiedManifest] = {}
         self.chains_opened = 0

@@ -71,8 +71,8 @@ class Town:
 class GroupMember:
     """One device of one account in one group."""
 
-    def __init__(self, name: str, town: Town) -> None:
-        self.person = Person(name, stock=0)
+    def __init__(self, name: str, town: Town, person: Person | None = None) -> None:
+        self.person = person or Person(name, stock=0)
         self.name, self.town = name, town
         self.account, self.device = self.person.account, self.person.device
         self.random = self.person.random

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.oracle.group_stage import OracleGroupStage
 from tests.oracle.pair_stage import OracleStage
 from tests.oracle.vector_files import Part
 
@@ -28,8 +29,14 @@ def check_pair(file: Part) -> None:
     replay(file, OracleStage())
 
 
+def check_group(file: Part) -> None:
+    replay(file, OracleGroupStage())
+
+
 CHECKS = {
     "conversation_two_people.json": check_pair,
     "conversation_post_quantum.json": check_pair,
     "conversation_link.json": check_pair,
+    "conversation_group.json": check_group,
+    "conversation_broadcast.json": check_group,
 }

@@ -10,12 +10,16 @@ import pytest
 
 from crypto import linking, pqxdh, primitives, root_chain
 from crypto.errors import CryptoError
+from tests.group_stage import GroupStage
 from tests.named_randomness import Given, derandomised
 from tests.pair_stage import PairStage
-from tests.vectors import generate_conversations
+from tests.vectors import generate_conversations, generate_group_conversations
 
 FOLDER = Path(generate_conversations.__file__).parent
-STAGES: dict[str, Callable[[], Any]] = dict.fromkeys(generate_conversations.FILES, PairStage)
+STAGES: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(generate_conversations.FILES, PairStage),
+    **dict.fromkeys(generate_group_conversations.FILES, GroupStage),
+}
 
 
 def steps_of(name: str) -> list[dict[str, Any]]:
@@ -36,9 +40,10 @@ def test_b15_a_conversation_follows_from_its_file(name: str) -> None:
     replay(name, steps_of(name))
 
 
-@pytest.mark.parametrize("name", generate_conversations.FILES)
+@pytest.mark.parametrize("name", STAGES)
 def test_the_file_is_what_its_generator_writes(name: str) -> None:
-    assert generate_conversations.document(name) == (FOLDER / name).read_text(encoding="utf-8")
+    made_by = generate_conversations if name in generate_conversations.FILES else generate_group_conversations
+    assert made_by.document(name) == (FOLDER / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -66,6 +71,15 @@ def test_the_conversations_have_what_they_are_for() -> None:
             seen["post-quantum steps"] += kept.get("kem_step", False)
             seen["set-ups that lost"] += kept.get("is_active") is False
     wanted = {"Undecryptable", "InvalidEncoding", "InvalidKey", "InvalidSignature", "StaleKey", "Replayed"}
+    wanted |= {
+        "ChainMissing",
+        "NotEntitled",
+        "CommitRefused",
+        "tell_secret",
+        "tell_welcome",
+        "hear",
+        "create",
+    }
     wanted |= {"LinkRefused", "link_confirm", "begin", "send", "receive", "set-ups that lost"}
     assert {what for what in wanted if not seen[what]} == set()
     assert seen["post-quantum steps"] >= 2

@@ -16,7 +16,7 @@ from tests.pair_stage import PairStage, Step
 
 FOLDER = Path(__file__).parent
 FULL = ["signed", "sealing", "kem_1", "one_time_1"]
-ABOUT = "docs/protocol.md, chapter {}; bytes in hexadecimal; made by tests/vectors/generate_conversations.py"
+ABOUT = "docs/protocol.md, chapter {}; bytes in hexadecimal; made by tests/vectors/{}"
 
 
 class Script:
@@ -58,8 +58,8 @@ class Script:
         """Send, and it arrives."""
         self.receive(to, self.send(by, to, text))
 
-    def document(self, chapters: str) -> str:
-        content = {"about": ABOUT.format(chapters), "steps": self.steps}
+    def document(self, chapters: str, generator: str = "generate_conversations.py") -> str:
+        content = {"about": ABOUT.format(chapters, generator), "steps": self.steps}
         return json.dumps(content, indent=1) + "\n"
 
 
