@@ -17,6 +17,7 @@ PLAIN, CUT, STEP = 0, 1, 2
 ADD, REMOVE = 4, 8
 LEAVE, WANT = 1, 2
 NEEDED = {1: 4, 2: 8, 3: 64, 4: 32, 5: 16, 6: 16, 7: 128, 8: 0, 9: 0}
+SIZES = {1: 49, 2: 32, 3: 33, 4: 36, 5: 32, 6: 32, 8: 41}
 MEMBER_BYTES = (32, 8, 1, 4, 4, 8, 8)
 Chains = dict[bytes, list[Manifest]]  # the manifests of each account
 
@@ -145,7 +146,9 @@ class Draft:
         require(any(member["role"] == OWNER for member in self.members.values()), "owner")
 
     def apply(self, change: bytes) -> None:
+        require(change, "empty")
         kind, body = change[0], change[1:]
+        require(len(body) == SIZES.get(kind, len(body)), "length")
         require(kind in NEEDED and rights(self.committer) & NEEDED[kind] == NEEDED[kind], "right")
         getattr(self, f"change_{kind}")(body)
 
@@ -160,6 +163,7 @@ class Draft:
     def change_1(self, body: bytes) -> None:
         account, version, role, wants, given = split(body, 32, 8, 1, 4, 4)
         require(account not in self.members and account not in self.banned, "is there")
+        require(role[0] in ROLE_RIGHTS, "an unknown role")
         require(not number(given) & ~ROLE_RIGHTS[role[0]] and number(version), "impossible")
         appoints = rights(self.committer) & 64 and self.appoints(role[0])
         require(role[0] <= MEMBER or appoints, "role")
@@ -178,7 +182,7 @@ class Draft:
 
     def change_3(self, body: bytes) -> None:
         account, role = body[:32], body[32]
-        require(account in self.members and self.appoints(role), "role")
+        require(role in ROLE_RIGHTS and account in self.members and self.appoints(role), "role")
         own = account == self.me and role <= self.members[account]["role"]
         require(own or (account != self.me and self.outranks(account)), "rank")
         self.put(account, role=role, given=ROLE_RIGHTS[role])

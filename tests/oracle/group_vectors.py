@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.oracle import ed25519, group_messages, group_state, manifests
-from tests.oracle.refusals import Refused
-from tests.oracle.transcripts import fields_of
+from tests.oracle.refusals import Refused, Waiting
+from tests.oracle.transcripts import fields_of, transcript
 from tests.oracle.vector_files import Part
 
 LABELS = {
@@ -118,4 +118,35 @@ def check_group_life(file: Part) -> None:
         check_message(message, known, senders[message["from"]])
 
 
-CHECKS = {"group_derivations.json": check_group_derivations, "group_life.json": check_group_life}
+def check_group_commits(file: Part) -> None:
+    """Each commit is judged by the state that it names, and by all manifests; it is built anew from its fields."""
+    chains: group_state.Chains = {}
+    accounts = {name: file["accounts"][name] for name in file["accounts"]}
+    for part in accounts.values():
+        account, listed = part.data("account"), part["manifests"].all_data()
+        if listed:
+            chains[account] = manifests.verify_chain(account, [], [*map(manifests.parse, listed)])
+            assert part.data("device") in chains[account][-1].devices
+        else:
+            part.data("device")  # of whom nobody has the list
+    states = {name: file["states"].data(name) for name in file["states"]}
+    for part in file["commits"]:
+        before = group_state.parse_state(states[part["state"]]) if states[part["state"]] else None
+        signature, body, following = part.data("signature", "body", "following")
+        assert part["rule"] in range(7)
+        assert part["by"] in accounts
+        assert bool(part["error"]) == (not following)
+        if not following:
+            with pytest.raises((Refused, Waiting)):
+                group_state.apply_commit(before, signature, body, chains)
+            continue
+        after = group_state.apply_commit(before, signature, body, chains)
+        assert group_state.encode_state(after) == following
+        assert transcript(LABELS["GROUP_COMMIT"], *fields_of(LABELS["GROUP_COMMIT"], body)) == body
+
+
+CHECKS = {
+    "group_commits.json": check_group_commits,
+    "group_derivations.json": check_group_derivations,
+    "group_life.json": check_group_life,
+}
