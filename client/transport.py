@@ -33,6 +33,8 @@ _ANSWER_SECONDS: Final = 60
 _LARGE_BYTES: Final = 65_536
 _RETRY_AFTER_DIGITS: Final = 6  # of seconds: 11 days
 _MAX_ANSWER_BYTES: Final = 4_194_304
+_ELSEWHERE: Final = range(300, 400)
+_SENT_AWAY: Final = "what answers there sends to another place"
 
 
 class Signer(Protocol):
@@ -89,8 +91,15 @@ class Transport:
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=_ANSWER_SECONDS)
         jar = aiohttp.DummyCookieJar()
-        self._signed = aiohttp.ClientSession(timeout=timeout, cookie_jar=jar, auto_decompress=False)
-        self._anonymous = aiohttp.ClientSession(timeout=timeout, cookie_jar=jar, auto_decompress=False)
+        # A WebSocket's handshake has no argument for this, as requests have: aiohttp would follow.
+        staying = aiohttp.TraceConfig()
+        staying.on_request_redirect.append(_follow_nobody)
+        self._signed, self._anonymous = (
+            aiohttp.ClientSession(
+                timeout=timeout, cookie_jar=jar, auto_decompress=False, trace_configs=[staying]
+            )
+            for _ in range(2)
+        )
         return self
 
     async def __aexit__(
@@ -187,6 +196,8 @@ class Transport:
                     headers=more,
                     allow_redirects=False,
                 ) as response:
+                    if response.status in _ELSEWHERE:
+                        raise RelayMisbehaved(f"{self.origin} gives no answer: {_SENT_AWAY}")
                     if response.status < 400:
                         yield response
                         return
@@ -235,6 +246,11 @@ class Transport:
             return False
         self._clock_shift_ms = shift_ms
         return True
+
+
+async def _follow_nobody(*_: object) -> None:
+    """What was meant for the relay goes nowhere else, and from https never to http."""
+    raise aiohttp.ClientError(_SENT_AWAY)
 
 
 def _reason(error: BaseException) -> str:

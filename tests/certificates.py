@@ -111,3 +111,9 @@ class Authority:
         context = ssl.create_default_context(cadata=self._certificate.public_bytes(PEM).decode())
         context.set_alpn_protocols(["h2", "http/1.1"])
         return context
+
+    def serving(self, folder: Path) -> ssl.SSLContext:
+        """A server's context with a pair that it signed, whose files are in this folder."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*self.pair().write(folder))
+        return context
