@@ -60,6 +60,41 @@ def test_a_device_that_left_the_manifest_is_refused(alice: Person, bob: Person) 
         bob.receive(envelope)
 
 
+@pytest.mark.proves("M-SHAKE-05")
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "stranger"])
+def test_a10_a_set_up_that_names_a_manifest_beside_its_senders_chain_is_refused(
+    alice: Person, bob: Person, is_known: bool
+) -> None:
+    """All else in it is good: keys and transcript are those of the named manifest, the chain that comes along is the true one."""
+    newer = alice.next_manifest([alice.device, LocalDevice.generate(alice.account, alice.random)])
+    true = verify_chain(alice.account, alice.manifest, [newer])
+    beside = alice.next_manifest([alice.device, LocalDevice.generate(alice.account, alice.random)])
+    alice.manifest = verify_chain(alice.account, alice.manifest, [beside])
+    alice.start(bob)
+    alice.manifest = true
+    envelope = alice.send(bob, b"hello")
+    if is_known:
+        bob.known[alice.account] = true
+    before = dict(bob.peers), dict(bob.known), bob.prekeys
+    with pytest.raises(ManifestRefused, match="another version 2"):
+        bob.receive(envelope)
+    assert (dict(bob.peers), dict(bob.known), bob.prekeys) == before
+    alice.start(bob)
+    assert bob.receive(alice.send(bob, b"hello, now as I am")) == b"hello, now as I am"
+
+
+@pytest.mark.proves("M-SHAKE-05")
+def test_a_set_up_that_names_a_version_above_its_senders_chain_is_not_opened(
+    alice: Person, bob: Person
+) -> None:
+    shown = alice.manifest
+    alice.manifest = verify_chain(alice.account, shown, [alice.next_manifest([alice.device])])
+    alice.start(bob)
+    alice.manifest = shown
+    with pytest.raises(ManifestGap, match="version 2 is newer"):
+        bob.receive(alice.send(bob, b"hello"))
+
+
 def test_a_message_from_before_the_newest_manifest_opens(alice: Person, bob: Person) -> None:
     alice.start(bob)
     envelope = alice.send(bob, b"hello")
