@@ -40,7 +40,7 @@ from client.store.groups import (
 )
 from client.system import System
 from crypto.errors import ChainMissing, GroupTooNew, ManifestGap
-from crypto.group_changes import Add, Answer, RequestKind
+from crypto.group_changes import Add, Answer, Ban, RequestKind
 from crypto.group_commits import CommitHead, CommitKind, SignedCommit
 from crypto.group_epoch import EpochHandOut
 from crypto.group_exclusion import exclusion, may_take_out
@@ -249,13 +249,14 @@ class _Reading:
         tell_changes(self.tx, self.account, before, after, signed)
 
     def _mind_doors(self, removed: Set[bytes], signed: SignedCommit) -> None:
-        """Who was taken out does not come back by what it came by; who left, by a further use alone."""
+        """Who was taken out or banned does not come in by what was given out before; who left, by a further use alone."""
         left = {
             change.signed.request.account
             for change in signed.commit.changes
             if isinstance(change, Answer) and change.signed.request.kind is RequestKind.LEAVE
         }
-        shut_to(self.tx, self.row.group_id, removed - left)
+        banned = {change.account for change in signed.commit.changes if isinstance(change, Ban)}
+        shut_to(self.tx, self.row.group_id, (removed - left) | banned)
         forget_uses(self.tx, self.row.group_id, removed & left)
         let_returning_in(self.tx, self.row.group_id, self.view.state)
 

@@ -130,7 +130,7 @@ def use_invite(tx: Transaction, invite: Invite, account_id: bytes) -> bool:
 
 
 def shut_to(tx: Transaction, group_id: bytes, accounts: Iterable[bytes]) -> None:
-    """These were taken out of the group: no way in that was given out before lets them in again."""
+    """These were taken out of the group or banned: no way in that was given out before lets them in."""
     tx.many(
         "INSERT INTO group_invite_uses (secret_hash, account_id, shut)"
         " SELECT secret_hash, ?, 1 FROM group_invites WHERE group_id = ?"
