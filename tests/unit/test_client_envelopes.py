@@ -1,5 +1,6 @@
 """From drafts to envelopes, and what the relay's answers mean: for one device of a recipient and for several."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,9 @@ from client.account import new_account
 from client.envelopes import Encrypted, encrypt_drafts
 from client.errors import NotSent, Refused
 from client.first_contact import Fetched, Missing
-from client.message import State
+from client.message import State, Unopened
 from client.store import history, queue
-from client.store.database import Transaction
+from client.store.database import Database, Transaction
 from client.store.peers import find_peer, mark_stale, save_chain
 from client.store.session_rows import all_sessions, save_sessions
 from client.submit_answers import Answer, draft_anew, file_answers, grant_for
@@ -44,6 +45,42 @@ async def test_without_a_device_list_or_bundles_nothing_changes_and_it_says_what
         assert await attempt() == Missing(bob.id, chain=True)
         assert await alice.database.read(lambda tx: queue.outgoing_after(tx, 0, 10)) == []
         assert await state_of(alice, drafts[0].message_n) == (State.QUEUED, None)
+
+
+@pytest.mark.proves("M-KEEP-01")
+async def test_b13_two_processes_that_encrypt_at_once_use_no_message_key_twice(tmp_path):
+    """Each has its own connection to the store and its own memory of the session, as another process has."""
+    async with open_pair(tmp_path) as (alice, bob):
+        await bob.receive(await alice.say(bob, "to begin with"))
+        path = alice.database._path.parent
+        async with Database(path, alice.database._key) as other_store:
+            other = replace(alice, database=other_store)
+            count = 20
+            for number in range(count):
+                await alice.draft(bob, str(number))
+            drafts = await alice.database.read(lambda tx: queue.next_drafts(tx, count))
+
+            async def work(process: Person, mine: list[queue.Draft]) -> None:
+                for draft in mine:
+                    assert isinstance(
+                        await process.database.run(
+                            lambda tx, one=draft: encrypt_drafts(tx, bob.id, [one], Fetched(), alice.system)
+                        ),
+                        Encrypted,
+                    )
+
+            # In turns, and then both at once.
+            for turn, draft in enumerate(drafts[: count // 2]):
+                await work((alice, other)[turn % 2], [draft])
+            rest = drafts[count // 2 :]
+            await asyncio.gather(work(alice, rest[::2]), work(other, rest[1::2]))
+        sent = [row.envelopes[0].ciphertext for row in await alice.outgoing()]
+        assert len(sent) == count
+        await bob.receive(sent)
+        # A key that was used before opens nothing a second time: the other message under it would not be shown.
+        texts = await bob.texts(alice)
+        assert sorted(texts) == sorted(bodies("to begin with", *map(str, range(count))))
+        assert [one for one in await bob.told() if isinstance(one, Unopened)] == []
 
 
 async def test_a_recipient_without_prekeys_is_tried_again_later(tmp_path):
