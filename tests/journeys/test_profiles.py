@@ -7,9 +7,11 @@ import msgspec
 import pytest
 
 from client.client import Client
+from client.contents import ContentType
 from client.devices.shared_items import put_item
 from client.errors import RelayMisbehaved, UsageError
-from client.profiles import OWN, find_key, find_own
+from client.profiles import OWN, ProfileKey, find_key, find_own
+from client.signals import draft_signal
 from relay.ports.profiles import Profile
 from relay.wire.links import decode_id
 from tests import command
@@ -70,6 +72,46 @@ async def test_a_profile_is_seen_by_contacts_as_it_is_now(tmp_path: Path) -> Non
                 await bob.profile("alice")
             await force(people.world, alice, newest)
             assert await bob.profile("alice") == changed
+
+
+@pytest.mark.proves("M-PROF-03")
+async def test_the_newest_version_that_was_told_of_is_remembered_whatever_comes_after_it(
+    tmp_path: Path,
+) -> None:
+    async with open_people(tmp_path, "alice", "bob") as people:
+        await befriend(people, "alice", "bob")
+        async with people.client("alice") as alice:
+            await alice.profiles.set("Alice L.")
+            database, system = alice._account._database, alice._account._system
+            first, told_first = await kept(people.world, alice), await database.read(find_own)
+            await alice.profiles.set("Alice")
+            newest = await kept(people.world, alice)
+            async with people.client("bob") as bob:
+                await waiting(bob)
+                to = account_id(bob)
+                assert (await bob.profile("alice")).version == 2  # type: ignore[union-attr]
+
+            # A device of alice that was away tells the first one once more, and the relay shows just that.
+            assert told_first is not None
+            body = msgspec.msgpack.encode(ProfileKey(told_first.key, told_first.version))
+            account = alice._account.account
+            await database.run(
+                lambda tx: draft_signal(tx, account, [to], ContentType.PROFILE_KEY, body, system)
+            )
+            await alice.send("bob", "did it come?")
+            await force(people.world, alice, first)
+            of_alice = account_id(alice)
+        for _ in range(2):  # and when it is opened anew, it remembers
+            async with people.client("bob") as bob:
+                await waiting(bob)
+                known = await bob._account._database.read(lambda tx: find_key(tx, of_alice))
+                assert known is not None
+                assert known.version == 2
+                with pytest.raises(RelayMisbehaved, match="older profile"):
+                    await bob.profile("alice")
+        async with people.client("alice") as alice, people.client("bob") as bob:
+            await force(people.world, alice, newest)
+            assert (await bob.profile("alice")).name == "Alice"  # type: ignore[union-attr]
 
 
 async def test_who_is_blocked_is_told_no_newer_version_and_who_is_accepted_later_is(tmp_path: Path) -> None:
