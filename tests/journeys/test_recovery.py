@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.account import load_account, save_account
+from client.cli.recovery_work import words_of
 from client.client import Client
 from client.devices.own_manifest import DeviceChange, change_devices
 from client.errors import (
@@ -274,12 +275,16 @@ async def test_a_backup_that_is_none_of_this_account_is_not_taken(tmp_path):
             await restore(people, words, tmp_path / "new")
 
 
+@pytest.mark.proves("M-RECOV-03")
 async def test_an_account_without_a_backup_comes_back_with_its_device_alone(tmp_path):
     async with open_people(tmp_path, "alice", "bob") as people:
         async with people.client("alice") as alice:
             words = " ".join(await alice.recovery.words())
         restored = await restore(people, words, tmp_path / "new")
         assert (restored.contacts, restored.backup_made_at_ms) == (0, None)
+        told = restored.as_json()
+        assert (told["backup"], told["backup_at"]) == (False, None)
+        assert "no backup was there; if there should be one, the relay keeps it back" in words_of(restored)
         async with Client.open(tmp_path / "new") as again:
             await again.send("bob", "from scratch")
         assert await texts(await people.enter("bob")) == ["from scratch"]
