@@ -40,6 +40,8 @@ class Exchange:
     status: int
     headers: CIMultiDict[str]
     body: bytes
+    connection: object = None
+    """On which the client asked: the same object for all of one connection."""
 
     @property
     def json(self) -> Any:
@@ -70,6 +72,8 @@ class Line:
     client: web.WebSocketResponse
     relay: aiohttp.ClientWebSocketResponse
     middleman: "Middleman"
+    connection: object
+    """As of an exchange."""
     device_id: bytes | None = None
     has_mailbox: bool = False
     _to_relay: list[ClientFrame] = field(default_factory=list)
@@ -178,6 +182,7 @@ class Middleman:
             200,
             CIMultiDict(),
             b"",
+            request.protocol,
         )
         instead = [answer for method, path, answer in self._instead if exchange.is_of(method, path)]
         if not instead:
@@ -226,7 +231,7 @@ class Middleman:
             compress=0,
         ) as relay:
             await client.prepare(request)
-            line = Line(client, relay, self)
+            line = Line(client, relay, self, request.protocol)
             self.lines.append(line)
             directions = [asyncio.create_task(one) for one in (self._up(line), self._down(line))]
             try:
