@@ -25,13 +25,16 @@ def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
-def test_our_clients_pass_a_good_case_and_a_hostile_one(command, tmp_path):
+def test_our_clients_pass_a_good_case_an_odd_one_and_a_hostile_one(command, tmp_path, record_property):
     report = tmp_path / "report.json"
-    cases = ["client-talks-both-ways", "client-bundle-of-another"]
+    cases = ["client-talks-both-ways", "client-unknown-answer-fields", "client-bundle-of-another"]
     done = kit(*(word for case in cases for word in ("--case", case)), "--json", str(report), "--", *command)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert done.stdout.splitlines()[-1] == "2 passed, 0 failed, 0 not claimed"
-    assert [case["outcome"] for case in json.loads(report.read_text())["cases"]] == ["passed", "passed"]
+    assert done.stdout.splitlines()[-1] == "3 passed, 0 failed, 0 not claimed"
+    told = json.loads(report.read_text())["cases"]
+    assert [case["outcome"] for case in told] == ["passed"] * 3
+    for rule in sorted({rule for case in told for rule in case["proves"]}):
+        record_property("proves", rule)
 
 
 def test_a_client_that_ends_or_is_not_there_fails_its_case_with_a_reason():
