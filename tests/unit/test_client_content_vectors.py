@@ -69,3 +69,4 @@ def test_each_content_decodes_to_its_fields(vector):
 def test_what_breaks_a_rule_is_refused(vector):
     with pytest.raises(InvalidEncoding):
         decode_content(bytes.fromhex(vector["encoded"]))
+    assert vector["error"] == InvalidEncoding.__name__

@@ -18,12 +18,14 @@ from client.contents import (
     Reference,
     Text,
     content_hash,
+    decode_content,
     direct_conversation,
     encode_body,
     encode_content,
 )
 from client.passing_contents import PresenceBody, TypingBody
 from client.resends import ResendBody
+from crypto.errors import CryptoError
 from crypto.message_references import MessageFacts
 
 FILE = Path(__file__).with_name("contents.json")
@@ -33,6 +35,15 @@ TIME_MS = 1_764_000_000_000
 def seed(name: str, length: int = 32) -> bytes:
     """`length` ≤ 32 bytes that stand for randomness."""
     return hashlib.sha256(f"tokenim content vectors, {name}".encode()).digest()[:length]
+
+
+def failure_of(encoded: bytes) -> str:
+    """The kind of failure of what must not be taken."""
+    try:
+        decode_content(encoded)
+    except CryptoError as error:
+        return type(error).__name__
+    raise AssertionError("it was taken")
 
 
 def acts_on(name: Reference) -> list[tuple[str, ContentType, bytes, None]]:
@@ -144,8 +155,8 @@ def made() -> dict[str, Any]:
         },
         "contents": contents,
         "must_fail": [
-            {"about": about, "encoded": msgspec.msgpack.encode(changed).hex()}
-            for about, changed in wrong.items()
+            {"about": about, "encoded": encoded.hex(), "error": failure_of(encoded)}
+            for about, encoded in ((about, msgspec.msgpack.encode(fields)) for about, fields in wrong.items())
         ],
     }
 
