@@ -1,7 +1,7 @@
 """Which rules of docs/protocol.md a run has proved: `@pytest.mark.proves("M-AUTH-03")` on tests, `proves=` on cases.
 
 A marker alone does not count: the test must have run and passed in this run, with xdist too. The check is made where the
-whole suite was asked for; a rule that nothing proved fails it, unless it stands in `unproved_rules.txt`.
+whole suite was asked for; a rule that nothing proved fails it.
 """
 
 import ast
@@ -18,21 +18,11 @@ PROPERTY: Final = "proves"
 """Of a report: one property with this name for each id that it proves; it comes through to the controller of xdist."""
 
 
-def missing_proofs() -> dict[str, str]:
-    """By id, what is missing, of the rules that are known to be proved by nothing: a line `ID what` for each."""
-    lines = Path(__file__).with_name("unproved_rules.txt").read_text(encoding="utf-8").splitlines()
-    parts = (line.partition(" ") for line in lines if line.strip() and not line.startswith("#"))
-    return {rule: what.strip() for rule, _, what in parts}
-
-
-def faults_of(rules: Iterable[str], proved: set[str], excused: set[str]) -> list[str]:
+def faults_of(rules: Iterable[str], proved: set[str]) -> list[str]:
     """What a whole run has to be blamed for, a line for each."""
     known = set(rules)
-    faults = [f"nothing that ran and passed proves {rule}" for rule in sorted(known - proved - excused)]
-    faults += [
-        f"{rule} is proved: take it out of tests/unproved_rules.txt" for rule in sorted(excused & proved)
-    ]
-    faults += [f"{rule} is no rule of docs/protocol.md" for rule in sorted((proved | excused) - known)]
+    faults = [f"nothing that ran and passed proves {rule}" for rule in sorted(known - proved)]
+    faults += [f"{rule} is no rule of docs/protocol.md" for rule in sorted(proved - known)]
     return faults
 
 
@@ -57,7 +47,7 @@ class ProvenRules:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.whole and session.exitstatus == pytest.ExitCode.OK:
             rules = ids_in(DOCUMENT.read_text(encoding="utf-8"))
-            self.faults = faults_of(rules, self.proved, set(missing_proofs()))
+            self.faults = faults_of(rules, self.proved)
             if self.faults:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
