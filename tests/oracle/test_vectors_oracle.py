@@ -10,6 +10,7 @@ import pytest
 from tests.oracle import (
     account_vectors,
     conversation_vectors,
+    derivation_vectors,
     group_vectors,
     pairwise_vectors,
     wire_vectors,
@@ -22,6 +23,7 @@ CHECKS: dict[str, Callable[[Part], None]] = {
     **account_vectors.CHECKS,
     **wire_vectors.CHECKS,
     **conversation_vectors.CHECKS,
+    **derivation_vectors.CHECKS,
 }
 OWN = "implementation's own"
 

@@ -1,6 +1,7 @@
 """tests/vectors as a whole: each file is pinned by its hash, described, and part of what is released."""
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from crypto import errors
+from crypto import errors, labels
 from tests.architecture.source import ROOT
 from tests.vectors import pin
 
@@ -42,6 +43,17 @@ def test_the_sums_are_such_as_sha256sum_takes() -> None:
 def test_each_file_is_described(name: str) -> None:
     headings = [line for line in README.splitlines() if line.startswith("## ")]
     assert any(name in heading for heading in headings)
+
+
+def test_each_label_of_the_document_is_in_a_vector() -> None:
+    """Each derivation and each signature has one of its own: where it is not in the files, nobody can compare it."""
+    document = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+    told = {found.encode() + b"\0" for found in re.findall(r"tokenim/v1 [a-z ]*[a-z](?=\\0)", document)}
+    used = {value for value in vars(labels).values() if isinstance(value, bytes)}
+    assert used <= told
+    assert len(told) >= 45
+    everything = "".join((FOLDER / name).read_text(encoding="utf-8") for name in VECTORS)
+    assert sorted(label for label in told if label.hex() not in everything) == []
 
 
 # The schema
