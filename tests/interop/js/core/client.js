@@ -1,5 +1,5 @@
 // The client as a whole: an account, its two connections, and what an application calls.
-import { base32 } from './bytes.js'
+import { base32, equal, hex } from './bytes.js'
 import { careForPrekeys, putToken, register } from './account.js'
 import { Connection } from './connection.js'
 import { conversationOf, TYPE } from './contents.js'
@@ -11,11 +11,14 @@ import { Http } from './http.js'
 import { act, Inbox } from './inbox.js'
 import { contactLink } from './links.js'
 import { addDraft, Outbox } from './outbox.js'
+import { draftReceipts, markRead } from './receipts.js'
+import { draftAsks, dropSent, forgetSent } from './resends.js'
 import { numbered, Store } from './store.js'
 import { Uploads } from './uploads.js'
 
 const PAUSE_MS = 500
 const AGAIN_MS = 5_000
+const LONGEST_TIMER_MS = 60 * 60_000
 const NOTICE = { prekeysLow: 1, manifestChanged: 2 }
 
 export class Client {
@@ -81,6 +84,7 @@ export class Client {
 
   // What the relay has to have of this account.
   async care() {
+    await this.store.change((tx) => forgetSent(tx, this.now()))
     await putToken(this.http, this.own.contactToken, 'contact', null)
     await careForPrekeys({ store: this.store, http: this.http, random: this.random, now: this.now })
     await this.directory.fetchOwn()
@@ -166,17 +170,29 @@ export class Client {
     }
   }
 
-  // Send what waits; what cannot go now is tried again.
+  // Send what waits; what cannot go now is tried again, and what is due later is done then.
   async pump() {
     if (!this.sender || !this.isCaughtUp) return
+    const due = await this.#due()
     await this.outbox.pump(this.sender).catch((error) => this.tell({ event: 'failed', why: error.stack }))
     const waits = this.store.keys('draft/').length + this.store.keys('outbox/').length
-    if (waits && this.running && !this.timer) {
-      this.timer = setTimeout(() => {
-        this.timer = null
-        this.pump()
-      }, AGAIN_MS)
-    }
+    const at = Math.min(waits ? this.now() + AGAIN_MS : Infinity, due ?? Infinity)
+    if (!this.running || at === Infinity || (this.timer && this.timerAt <= at)) return
+    clearTimeout(this.timer)
+    this.timerAt = at
+    this.timer = setTimeout(() => {
+      this.timer = null
+      this.pump()
+    }, Math.min(Math.max(at - this.now(), 1), LONGEST_TIMER_MS))
+  }
+
+  // What the client says by itself, drafted when its time has come. → when the next is due, or null.
+  #due() {
+    return this.store.change((tx) => {
+      const io = { now: this.now(), random: this.random }
+      const times = [draftReceipts(tx, io), draftAsks(tx, io)].filter((time) => time !== null)
+      return times.length ? Math.min(...times) : null
+    })
   }
 
   async stop() {
@@ -217,18 +233,56 @@ export class Client {
       const earlier = [...message.edits, ...message.reactions].map((one) => one.order[0])
       const content = { type, body: type === TYPE.delete ? [about] : [about, said], messageId: this.random(16), sentAt: Math.max(this.now(), ...earlier.map((time) => time + 1)) }
       act(tx, { account: this.own.account, content: { ...content, conversation: message.conversation }, mayTidy: false }, this.tell)
+      if (type === TYPE.delete) dropSent(tx, message.conversation, message.messageId)
       const account = message.isOwn ? message.to : message.from
       addDraft(tx, { account: message.group ? null : account, group: message.group, ...content })
     })
     this.pump()
   }
 
+  // The user has seen these messages of others.
+  async read(numbers) {
+    await this.store.change((tx) => numbers.forEach((number) => markRead(tx, number, { now: this.now(), random: this.random })))
+    this.pump()
+  }
+
+  // Whether this account gives receipts.
+  setReceipts(on) {
+    return this.store.change((tx) => tx.set('settings', { ...tx.get('settings'), receipts: on }))
+  }
+
+  // What was said, in the order of each sending device's counter.
   messages(after = 0) {
-    return this.store.all('message/').filter((message) => message.number > after)
+    return inOrder(this.store.all('message/')).filter((message) => message.number > after)
   }
 
   // Numbers of sending devices that were jumped over.
   missing() {
     return this.store.all('in/').reduce((sum, known) => sum + known.missing.length, 0)
   }
+
+  // Receipts that wait for their time.
+  owed() {
+    return this.store.all('owes/').reduce((sum, { numbers }) => sum + Object.keys(numbers).length, 0)
+  }
+
+  // Of those, the ones that nobody has any more.
+  gone() {
+    return this.store.all('in/').reduce((sum, known) => sum + (known.gone?.length ?? 0), 0)
+  }
+}
+
+// What was missing and came late stands before what its device said after it in that conversation.
+function inOrder(messages) {
+  const ordered = []
+  const newest = new Map()
+  for (const message of messages) {
+    const { counter, device, conversation } = message
+    const from = counter && `${hex(conversation)}/${hex(device)}`
+    const isLate = from && (newest.get(from) ?? 0) > counter
+    const at = isLate ? ordered.findIndex((one) => one.counter > counter && equal(one.device, device) && equal(one.conversation, conversation)) : ordered.length
+    ordered.splice(at, 0, message)
+    if (from && !isLate) newest.set(from, counter)
+  }
+  return ordered
 }

@@ -31,6 +31,9 @@ const isBin = (value, least, most = least) => value instanceof Uint8Array && val
 const isText = (value, least, most) => typeof value === 'string' && [...value].length >= least && [...value].length <= most
 const isReference = (value) => Array.isArray(value) && isBin(value[0], 32) && isBin(value[1], 16) && isBin(value[2], 32)
 
+const areEntries = (value) => Array.isArray(value) && value.length <= 256 && value.every((one) => Array.isArray(one) && isBin(one[0], 16) && isBin(one[1], 32))
+const areNumbers = (value) => Array.isArray(value) && value.length <= 256 && value.every((one) => isInt(one) && one >= 1)
+
 const BODIES = {
   [TYPE.empty]: (body) => body === null,
   [TYPE.text]: ([said, answers]) => isText(said, 0, 50000) && (answers == null || isReference(answers)),
@@ -38,6 +41,7 @@ const BODIES = {
   [TYPE.reaction]: ([message, emoji]) => isReference(message) && isText(emoji, 0, 32),
   [TYPE.edit]: ([message, said]) => isReference(message) && isText(said, 0, 50000),
   [TYPE.delete]: ([message]) => isReference(message),
+  [TYPE.receipt]: ([author, delivered, read]) => isBin(author, 32) && areEntries(delivered) && areEntries(read),
   [TYPE.groupInvitation]: ([group, secret, name]) => isBin(group, 32) && isBin(secret, 16) && isText(name, 0, 64),
   [TYPE.groupWelcome]: ([handOut, token, next, state, blob]) =>
     isBin(handOut, 141) && isBin(token, 32) && isInt(next) && isBin(state, 0, 200000) && (blob === null || isFile(blob)),
@@ -47,6 +51,7 @@ const BODIES = {
   [TYPE.groupCommit]: ([group, index, entry]) => isBin(group, 32) && isInt(index) && isBin(entry, 0, 200000),
   [TYPE.groupAsk]: ([group, lacks, epoch, chain]) => isBin(group, 32) && isInt(lacks, 255) && isInt(epoch) && isBin(chain, 0, 12),
   [TYPE.contactToken]: ([token]) => isBin(token, 16),
+  [TYPE.resend]: ([device, conversation, wanted, gone]) => isBin(device, 16) && isBin(conversation, 32) && areNumbers(wanted) && areNumbers(gone),
 }
 
 export const isFile = (body) =>

@@ -5,6 +5,8 @@ import { chainOf, learnToken, noteHead, peerKey, peerOf } from './directory.js'
 import { Refusal } from './errors.js'
 import { deviceIn } from './manifests.js'
 import { addDraft } from './outbox.js'
+import { noteArrival, takeReceipt } from './receipts.js'
+import { takeResend } from './resends.js'
 import { openRatchet, openSetup } from './sessions.js'
 import { numbered } from './store.js'
 
@@ -102,7 +104,12 @@ export class Inbox {
       addDraft(tx, { account, type: TYPE.empty, body: null, messageId: this.random(16), sentAt: this.now() })
     }
     const who = { account, device, peer }
-    if (isShown(content.type)) showMessage(tx, { ...who, content, frame, group: null }, this.tell)
+    const io = { now: this.now(), random: this.random }
+    if (isShown(content.type)) {
+      const number = showMessage(tx, { ...who, content, frame, group: null }, this.tell)
+      if (number) noteArrival(tx, { account, group: null, number }, io)
+    } else if (content.type === TYPE.receipt) takeReceipt(tx, { account, content, own, now: io.now }, this.tell)
+    else if (content.type === TYPE.resend) takeResend(tx, { ...who, content, own, ...io }, this.tell)
     else if ([TYPE.reaction, TYPE.edit, TYPE.delete].includes(content.type)) act(tx, { ...who, content, mayTidy: false }, this.tell)
     else if (content.type >= 20 && content.type <= 28) this.groups.take(tx, { ...who, content, own, now: this.now() })
   }
@@ -119,7 +126,7 @@ export function noteFailure(tx, frame, error, tell) {
 export function count(tx, { account, device, content, isTwo }, tell) {
   const key = `in/${hex(content.conversation)}/${hex(account)}/${hex(device)}`
   const isFirst = isTwo && chainOf(peerOf(tx, account).chain).some((one) => one.version === 1 && deviceIn(one, device))
-  const known = tx.get(key) ?? { counter: isFirst ? 0 : content.counter - 1, hash: null, missing: [] }
+  const known = tx.get(key) ?? { account, device, conversation: content.conversation, counter: isFirst ? 0 : content.counter - 1, hash: null, missing: [] }
   if (content.counter <= known.counter) known.missing = known.missing.filter((number) => number !== content.counter)
   else {
     for (let number = known.counter + 1; number < content.counter && known.missing.length < 256; number++) known.missing.push(number)
@@ -132,14 +139,14 @@ export function count(tx, { account, device, content, isTwo }, tell) {
 
 const nameOf = (account, messageId) => `have/${hex(account)}/${hex(messageId)}`
 
-// A text, a file, or a type of the future: kept and told once, whatever comes again.
+// A text, a file, or a type of the future: kept and told once, whatever comes again. → its number, if it is new.
 export function showMessage(tx, { account, device, peer, content, frame, group }, tell) {
   const name = nameOf(account, content.messageId)
-  if (tx.get(name)) return
+  if (tx.get(name)) return null
   const number = tx.next('message')
-  const { conversation, messageId, type, body, sentAt, hash } = content
+  const { conversation, messageId, type, body, sentAt, hash, counter } = content
   const reference = referenceOf({ conversation, account, device, messageId, hash })
-  const message = { number, from: account, handle: peer.handle ?? peer.claimed, isContact: peer.accepted, group, conversation, messageId, type, body, sentAt, receivedAt: frame.receivedAt, reference, isOwn: false, state: 'received', edits: [], reactions: [] }
+  const message = { number, from: account, handle: peer.handle ?? peer.claimed, isContact: peer.accepted, group, conversation, device, counter, messageId, type, body, sentAt, receivedAt: frame.receivedAt, reference, isOwn: false, state: 'received', edits: [], reactions: [] }
   tx.set(numbered('message', number), message)
   tx.set(name, { number })
   for (const key of tx.keys(`waiting/${name}/`)) {
@@ -148,6 +155,7 @@ export function showMessage(tx, { account, device, peer, content, frame, group }
     act(tx, waiting, tell)
   }
   tx.after.push(() => tell({ event: 'message', number }))
+  return number
 }
 
 // A reaction, an edit or a delete, on a message that is here; else it waits for it.

@@ -5,6 +5,7 @@ import { chainOf, peerKey, peerOf } from './directory.js'
 import { isPassing, RelayRefusal } from './errors.js'
 import { checkBundle } from './prekeys.js'
 import { sha256 } from './primitives.js'
+import { keepSent } from './resends.js'
 import { beginSession, encryptFor, hasSession, seenOf } from './sessions.js'
 import { numbered } from './store.js'
 import { transcript } from './transcripts.js'
@@ -20,7 +21,7 @@ const FIRST_PAUSE_MS = 5_000 // of a draft that cannot go, then twice the one be
 const LONGEST_PAUSE_MS = 60 * 60_000
 
 // A draft is { account, type, body, messageId, sentAt } and perhaps: `message`, the number under which its user sees it; `tag`,
-// what waits for it; `content` and `done`, when it was encrypted for some devices already; `group`, `upload`.
+// what waits for it; `only`, the one device that gets it; `content` and `done`, when it was encrypted for some devices already; `group`, `upload`.
 export function addDraft(tx, draft) {
   const number = tx.next('draft')
   tx.set(numbered('draft', number), { done: [], ...draft, number })
@@ -105,11 +106,11 @@ export class Outbox {
   }
 
   async #encryptDraft(number) {
-    const { account, done } = this.store.get(numbered('draft', number))
+    const { account, done, only } = this.store.get(numbered('draft', number))
     let peer = peerOf(this.store, account)
     if (!peer.chain.length) await this.directory.fetch(account, peer.token)
     peer = peerOf(this.store, account)
-    const devices = chainOf(peer.chain).at(-1).devices.filter((device) => !done.some((one) => equal(one, device.id)))
+    const devices = chainOf(peer.chain).at(-1).devices.filter((device) => !done.some((one) => equal(one, device.id)) && (!only || equal(only, device.id)))
     const bundles = await this.#bundles(account, peer, devices.filter((device) => !hasSession(this.store, account, device.id, this.now())))
     const envelopeId = this.random(16)
     const work = await this.#work(peer, envelopeId)
@@ -126,6 +127,7 @@ export class Outbox {
         targets.push({ device: device.id, ciphertext: encryptFor(tx, account, device.id, content, options) })
       }
       tx.delete(numbered('draft', number))
+      if (!only) keepSent(tx, content, targets.map(({ device }) => device), this.now())
       if (targets.length) addEnvelope(tx, { envelopeId, work, content, targets, draft, grants: [grantOf(peer)], at: this.now() })
       else noteSent(tx, draft)
     })

@@ -14,11 +14,11 @@ import { SqliteStorage } from './storage.js'
 const say = (object) => process.stdout.write(`${JSON.stringify(object)}\n`)
 const asText = (value) => (value instanceof Uint8Array ? base32(value) : value)
 
-function shown({ number, from, handle, group, type, body, edits, reactions, isOwn, isContact, state, sentAt }) {
+function shown({ number, from, handle, group, type, body, edits, reactions, isOwn, isContact, state, sentAt, deliveredTo = [], readBy = [] }) {
   const file = type === TYPE.file && body ? { name: safeName(body[4]), size: body[2], media_type: body[5] } : null
   const text = type === TYPE.text && body ? (edits.at(-1)?.said ?? body[0]) : null
   const latest = new Map(reactions.map((one) => [base32(one.by), one.said]))
-  return { number, from: base32(from), handle: handle ?? null, group: group && base32(group), text, file, type, is_own: isOwn, is_contact: isContact ?? null, state, sent_at_ms: sentAt, reactions: [...latest.values()].filter(Boolean) }
+  return { number, from: base32(from), handle: handle ?? null, group: group && base32(group), text, file, type, is_own: isOwn, is_contact: isContact ?? null, state, sent_at_ms: sentAt, reactions: [...latest.values()].filter(Boolean), delivered_to: deliveredTo.map((one) => base32(one.by)), read_by: readBy.map((one) => base32(one.by)) }
 }
 
 function fileOf(path, mediaType = 'application/octet-stream') {
@@ -35,6 +35,8 @@ const commands = {
   messages: (client, { after }) => client.messages(after).map(shown),
   react: (client, { number, emoji }) => client.act(number, TYPE.reaction, emoji),
   edit: (client, { number, text }) => client.act(number, TYPE.edit, text),
+  read: (client, { numbers }) => client.read(numbers),
+  receipts: (client, { on }) => client.setReceipts(on).then(() => null),
   delete: (client, { number }) => client.act(number, TYPE.delete),
   fetch: async (client, { number, path }) => {
     const message = client.messages(number - 1)[0]
@@ -44,7 +46,7 @@ const commands = {
   join: (client, { link }) => client.groups.join(link),
   accept: (client, { group }) => client.groups.accept(group),
   groups: (client) => client.groups.list(),
-  state: (client) => ({ missing: client.missing(), waiting: client.store.keys('draft/').length + client.store.keys('outbox/').length, failed: client.store.keys('failed/').length, position: client.inbox.position }),
+  state: (client) => ({ missing: client.missing(), gone: client.gone(), owed: client.owed(), waiting: client.store.keys('draft/').length + client.store.keys('outbox/').length, failed: client.store.keys('failed/').length, position: client.inbox.position }),
   ratchets: (client) => kemSteps(client.store),
   stop: (client) => client.stop().then(() => null),
 }
