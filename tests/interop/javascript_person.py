@@ -29,6 +29,7 @@ class JavaScriptPerson:
         self.events: list[dict] = []
         self.answers: dict[int, asyncio.Future] = {}
         self.asked = 0
+        self.answered = 0
         self.heard = asyncio.Event()
         self.reading = asyncio.create_task(self._read())
 
@@ -39,6 +40,7 @@ class JavaScriptPerson:
                 self.events.append(said)
             else:
                 answer = self.answers.pop(said["id"])
+                self.answered += 1
                 if not answer.done():
                     answer.set_result(said)
             self.heard.set()
