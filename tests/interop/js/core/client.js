@@ -21,6 +21,9 @@ const AGAIN_MS = 5_000
 const LONGEST_TIMER_MS = 60 * 60_000
 const NOTICE = { prekeysLow: 1, manifestChanged: 2 }
 
+// A relay that has no time says how long.
+const pauseAfter = (error) => Math.max(PAUSE_MS, error.retryAfterMs ?? 0)
+
 export class Client {
   // `io` is { storage, fetch, fetchUnsigned, WebSocket, random(n), now(), sleep(ms), tell(event) }: all that the client has of the world.
   static async open(io) {
@@ -103,14 +106,17 @@ export class Client {
   async #stay() {
     const document = await this.#document()
     while (this.running) {
+      let pause = PAUSE_MS
       try {
         await this.#once(document)
       } catch (error) {
         this.tell({ event: 'disconnected', why: error.code ?? String(error) })
+        pause = pauseAfter(error)
       }
+      this.mailbox?.close()
       this.sender?.close()
       this.sender = null
-      if (this.running) await this.sleep(PAUSE_MS)
+      if (this.running) await this.sleep(pause)
     }
   }
 
@@ -120,7 +126,7 @@ export class Client {
         return await this.http.document(this.own.relayKey)
       } catch (error) {
         this.tell({ event: 'disconnected', why: error.code ?? String(error) })
-        await this.sleep(PAUSE_MS)
+        await this.sleep(pauseAfter(error))
       }
     }
     return null

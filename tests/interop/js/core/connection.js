@@ -12,7 +12,10 @@ export class Connection {
     Object.assign(this, { own, anonymous, hear, waiting: new Map(), requestId: 0, isOpen: false })
     this.ready = new Promise((resolve, reject) => Object.assign(this, { isReady: resolve, isLost: reject }))
     this.ready.catch(() => {})
+    const timer = setTimeout(() => this.close(), ANSWER_WITHIN_MS) // also one that is never opened is given up
+    this.ready.finally(() => clearTimeout(timer)).catch(() => {})
     this.closed = new Promise((resolve) => {
+      this.isClosed = resolve
       this.socket = new WebSocket(`${own.origin.replace(/^http/, 'ws')}/v1/connect`, ['tokenim.v1'])
       this.socket.binaryType = 'arraybuffer'
       this.socket.onmessage = ({ data }) => this.#take(data)
@@ -89,7 +92,10 @@ export class Connection {
     this.close()
   }
 
+  // It is over for this side, whether or not the other one ever says so.
   close() {
+    this.socket.onmessage = () => {}
     this.socket.close()
+    this.isClosed(this.#lose(1000))
   }
 }

@@ -18,7 +18,7 @@ export class RelayRefusal extends Error {
   }
 }
 
-const AWAY = ['connection_lost', 'shutting_down', 'unavailable']
+const AWAY = ['connection_lost', 'unanswered', 'shutting_down', 'unavailable', 'overloaded', 'rate_limited']
 
-// Whether a failure says nothing of what was asked: the relay is away. (`fetch` throws a TypeError then.)
+// Whether a failure says nothing of what was asked: the relay is away, or has no time now (`retryAfterMs` may say until when). (`fetch` throws a TypeError then.)
 export const isPassing = (error) => error.name === 'TypeError' || AWAY.includes(error.code)

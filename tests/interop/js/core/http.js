@@ -4,6 +4,9 @@ import { RelayRefusal, Refusal } from './errors.js'
 import { sha256, sign, verify } from './primitives.js'
 import { transcript } from './transcripts.js'
 
+const ANSWER_WITHIN_MS = 60_000
+const SLOWEST_BYTES_A_MS = 8 // what goes up may take its time
+
 export const httpTranscript = ({ method, target, body, streamed = false, offset = null }, { origin, device, time, nonce }) =>
   transcript(
     ...['http-request', utf8(method), utf8(target), streamed ? utf8('streamed') : sha256(body), utf8(origin)],
@@ -44,7 +47,21 @@ export class Http {
       all.Authorization = authorization({ method, target, body, streamed, offset }, signer)
     }
     const fetch = signed ? this.fetch : this.fetchUnsigned
-    return fetch(this.origin + target, { method, headers: all, body: body.length ? body : undefined, redirect: 'error' })
+    return this.#answered(fetch, this.origin + target, { method, headers: all, body: body.length ? body : undefined, redirect: 'error' })
+  }
+
+  // A relay that takes a request and says nothing would hold up all that waits behind it.
+  async #answered(fetch, url, options) {
+    const given = new AbortController()
+    const patience = ANSWER_WITHIN_MS + (options.body?.length ?? 0) / SLOWEST_BYTES_A_MS
+    const timer = setTimeout(() => given.abort(), patience)
+    try {
+      return await fetch(url, { ...options, signal: given.signal })
+    } catch (error) {
+      throw given.signal.aborted ? new RelayRefusal('unanswered', 0) : error
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   async json(method, target, { json, token = null, logToken = null, signed = false } = {}) {

@@ -17,6 +17,7 @@ const ACTS = [TYPE.reaction, TYPE.edit, TYPE.delete]
 const OUTCOME = { stored: 1, mailboxFull: 2, unknownDevice: 3, notAllowed: 4, conflict: 5, relayed: 6, budgetSpent: 7, workRequired: 8 }
 const AGAIN = [OUTCOME.mailboxFull, OUTCOME.budgetSpent]
 const LATER_MS = 5 * 60_000 // after a full mailbox or a spent budget
+const SUBMITS = 'submits'
 const FIRST_PAUSE_MS = 5_000 // of a draft that cannot go, then twice the one before
 const LONGEST_PAUSE_MS = 60 * 60_000
 
@@ -49,7 +50,7 @@ function noteReference(tx, number, conversation, content) {
 
 export class Outbox {
   constructor({ store, http, directory, random, now, tell }) {
-    Object.assign(this, { store, http, directory, random, now, tell, busy: false, groups: null, uploads: null, again: null })
+    Object.assign(this, { store, http, directory, random, now, tell, busy: false, groups: null, uploads: null, again: null, rests: new Map() })
   }
 
   // Take every draft and envelope as far as it goes now; `connection` submits.
@@ -75,7 +76,7 @@ export class Outbox {
     const stopped = new Set() // accounts and groups whose earlier draft has to wait
     for (const draft of this.store.all('draft/')) {
       const whose = hex(draft.group ?? draft.account)
-      if (stopped.has(whose) || draft.notBefore > this.now()) {
+      if (stopped.has(whose) || draft.notBefore > this.now() || this.#rests(whose)) {
         stopped.add(whose)
         continue
       }
@@ -87,12 +88,22 @@ export class Outbox {
         moved ||= done || this.store.get('next/draft') > before // hand-outs of a chain were drafted
       } catch (error) {
         stopped.add(whose)
-        if (!isPassing(error)) await this.#putOff(draft)
+        if (isPassing(error)) this.#rest(whose, error)
+        else await this.#putOff(draft)
         this.tell({ event: 'waiting', why: error.code ?? error.kind ?? String(error), to: whose })
         if (!(error instanceof RelayRefusal || error.name === 'Refusal' || error.name === 'TypeError')) throw error
       }
     }
     return moved
+  }
+
+  // The relay says when it has time again: until then it is not asked. This is no failure of the draft, and is not kept.
+  #rest(whose, { retryAfterMs }) {
+    if (retryAfterMs) this.rests.set(whose, this.now() + retryAfterMs)
+  }
+
+  #rests(whose) {
+    return (this.rests.get(whose) ?? 0) > this.now()
   }
 
   #putOff({ number }) {
@@ -172,6 +183,7 @@ export class Outbox {
 
   async #envelopes(connection) {
     const held = new Set() // accounts whose mailbox takes nothing now
+    if (this.#rests(SUBMITS)) return
     for (const key of this.store.keys('outbox/')) {
       const envelope = this.store.get(key)
       const whose = envelope.group ? null : hex(envelope.grants[0].account)
@@ -187,6 +199,7 @@ export class Outbox {
       try {
         answer = await connection.submit(envelope)
       } catch (error) {
+        this.#rest(SUBMITS, error)
         this.tell({ event: 'not submitted', why: error.code ?? String(error) })
         return
       }
