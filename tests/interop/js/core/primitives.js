@@ -96,9 +96,9 @@ export function checkKemKey(publicKey) {
   if (!good) throw new Refusal('InvalidKey', 'ML-KEM key fails the modulus check')
 }
 
-export function encapsulate(publicKey) {
+export function encapsulate(publicKey, random) {
   checkKemKey(publicKey)
-  const { cipherText, sharedSecret } = ml_kem768.encapsulate(publicKey)
+  const { cipherText, sharedSecret } = ml_kem768.encapsulate(publicKey, random(32))
   return { ciphertext: cipherText, secret: sharedSecret }
 }
 
@@ -140,10 +140,10 @@ function hpkeCipher(secret, info) {
   return chacha20poly1305(labeledExpand(prk, 'key', context, 32), labeledExpand(prk, 'base_nonce', context, 12))
 }
 
-// enc 1,120 ‖ ciphertext ‖ tag; `random` gives the X25519 key, ML-KEM draws its own.
+// enc 1,120 ‖ ciphertext ‖ tag; `random` gives what ML-KEM draws, then the X25519 key.
 export function hpkeSeal(publicKey, info, plaintext, random) {
   checkSealingKey(publicKey)
-  const kem = encapsulate(publicKey.subarray(0, 1184))
+  const kem = encapsulate(publicKey.subarray(0, 1184), random)
   const ephemeral = random(32)
   const dhPublic = publicKey.subarray(1184)
   const dhCiphertext = exchangePublic(ephemeral)

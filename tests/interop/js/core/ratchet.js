@@ -73,7 +73,7 @@ function countStep(state, secret, now) {
 
 function openSending(state, now, random, encapsulate) {
   state.ownRatchet = random(32)
-  const answer = state.peerOffer ? encapsulate(state.peerOffer) : null
+  const answer = state.peerOffer ? encapsulate(state.peerOffer, random) : null
   const step = rootStep(state.rootKey, primitives.exchange(state.ownRatchet, state.peerRatchet), answer?.secret)
   countStep(state, answer, now)
   const offers = state.stepsSinceKem >= 20 || now - state.kemAt >= DAY_MS

@@ -75,11 +75,11 @@ function ownManifests(own) {
 }
 
 // Encrypt for one device; it has a session. The state goes into the transaction that keeps the envelope.
-export function encryptFor(tx, account, device, content, { random, now }) {
+export function encryptFor(tx, account, device, content, { random, now, ephemeral = false }) {
   const record = load(tx, account, device)
   const session = record.active
   const own = tx.get('own')
-  const { state, envelope: message } = ratchet.encrypt(session.ratchet, content, { now, random, inSetup: !session.answered })
+  const { state, envelope: message } = ratchet.encrypt(session.ratchet, content, { now, random, ephemeral, inSetup: !session.answered })
   session.ratchet = state
   session.usedAt = now
   if (state.sending.number === 1 && state.sending.flags & 2) session.kemSent = (session.kemSent ?? 0) + 1

@@ -59,7 +59,7 @@ export function parseValues(bytes) {
 // A's side. `bundle` is checked; `a` and `b` as in the transcript, `a.identityPrivate` besides.
 export function begin({ a, b, bundle, setupNumber, random, encapsulate = primitives.encapsulate }) {
   const ephemeralPrivate = random(32)
-  const { ciphertext, secret } = encapsulate(bundle[KIND.kem].key)
+  const { ciphertext, secret } = encapsulate(bundle[KIND.kem].key, random)
   const setup = {
     ...{ a, b, setupNumber, signed: bundle[KIND.signed], oneTime: bundle[KIND.oneTime] ?? null, kem: bundle[KIND.kem] },
     ...{ ephemeral: primitives.exchangePublic(ephemeralPrivate), ciphertext },
