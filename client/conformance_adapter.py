@@ -16,6 +16,7 @@ from .errors import ClientError, Refused, RelayUnreachable
 from .message import Message
 
 _PATIENCE_SECONDS = 2.0
+_NO_KEYS = ("no_prekeys", "bad_prekeys", "dormant_device")
 
 
 def _say(told: dict[str, Any]) -> None:
@@ -61,9 +62,13 @@ class Adapter:
 
     async def send(self, to: str, text: str) -> None:
         """The message is kept, and goes out as soon as it can."""
-        # What these two tell stays in the outbox and is tried again.
-        with suppress(RelayUnreachable, Refused):
-            await self._open().send(to, text, patience_seconds=_PATIENCE_SECONDS)
+        # What these two tell stays in the outbox and is tried again; that keys are no good is told all the same.
+        with suppress(RelayUnreachable):
+            try:
+                await self._open().send(to, text, patience_seconds=_PATIENCE_SECONDS)
+            except Refused as refused:
+                if refused.reason in _NO_KEYS:
+                    raise
 
     async def messages(self, after: int = 0) -> list[dict[str, Any]]:
         """All that is kept of all conversations, oldest first in each."""

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,6 +167,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="those whose file's name holds this")
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # who waits sees how far it is
+    began = time.monotonic()
     try:
         files = [file for file in sorted(PATCHES.glob("*.patch")) if arguments.only in file.name]
         mutations = [read_mutation(file) for file in files]
@@ -173,6 +176,7 @@ def main() -> int:
     except Broken as failure:
         print(f"the run itself is broken: {failure}", file=sys.stderr)
         return 1
+    print(f"in {time.monotonic() - began:.0f} s")
     print(f"{len(caught)} of {len(mutations)} caught")
     return 0 if mutations and len(caught) == len(mutations) else 1
 

@@ -186,6 +186,7 @@ class Doors:
     def bundles(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """One set of prekeys of the device."""
         read, name = json.loads(body), request.match_info["account"]
+        self.house.bundles_asked.append(read)
         account = next((one for key, one in self.house.accounts.items() if to_base32(key) == name), None)
         if account is None or self.house.token_class(account, from_base64(read.get("token") or "")) is None:
             raise Refusal("not_allowed", 403)

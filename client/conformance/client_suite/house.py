@@ -143,6 +143,9 @@ class House:
     requests: list[tuple[str, str, bytes | None]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     registrations: list[dict[str, Any]] = field(default_factory=list)
+    bundles_asked: list[dict[str, Any]] = field(default_factory=list)
+    closed_to: set[bytes] = field(default_factory=set)
+    """Accounts of which clients are told what does not verify: from then on an envelope to one is a breach."""
     broken: list[str] = field(default_factory=list)
     nonces: set[bytes] = field(default_factory=set)
     happened: asyncio.Event = field(default_factory=asyncio.Event)

@@ -174,6 +174,8 @@ class Connection:
         if account is None or all(one.device_id != device_id for one in account.manifest.devices):
             self.house.breach("a submit to a device that no manifest of its account lists")
             return 3
+        if sent.fields[2] == 1 and owner in self.house.closed_to:
+            self.house.breach("an envelope to an account whose keys do not verify")
         if sent.asker is not None and sent.asker != owner and self.house.script.anonymous_submit:
             self.house.breach("a submit to somebody else on an authenticated connection")
         by = self.house.token_class(account, token)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from client.conformance.client_suite.house import Mailbox
+from client.conformance.client_suite.house import Account, Mailbox
 from client.conformance.client_suite.setting import Setting
 from client.conformance.client_suite.suite import CLIENT_SUITE
 from client.conformance.report import Failed
@@ -58,18 +58,20 @@ _bundle_case(
 )
 
 
+def bundle_of(account: Account, bundle: dict[str, Any]) -> dict[str, Any]:
+    """The device and the keys of this account in the place of those of the bundle."""
+    stolen = {one.kind: to_base64(one.encoded) for one in account.prekeys}
+    names = {"signed_prekey": 1, "kem_prekey": 2, "one_time_prekey": 3, "sealing_key": 4}
+    keys = {name: stolen[kind] for name, kind in names.items()}
+    return {**bundle, **keys, "device_id": to_base64(account.device.device_id)}
+
+
 @CLIENT_SUITE.case("client-bundle-of-another", proves=("M-SHAKE-01",))
 async def bundle_of_another(setting: Setting) -> None:
     """Refuses the well-signed keys of another account in the place of those that it asked for."""
     ann, bob = await setting.two()
-    carol = await setting.person("carol")
-    stolen = {one.kind: one.encoded for one in setting.account(carol).prekeys}
-
-    def swapped(bundle: dict[str, Any]) -> dict[str, Any]:
-        names = {"signed_prekey": 1, "kem_prekey": 2, "one_time_prekey": 3, "sealing_key": 4}
-        return {**bundle, **{name: to_base64(stolen[kind]) for name, kind in names.items()}}
-
-    setting.script.bundle = swapped
+    carol = setting.account(await setting.person("carol"))
+    setting.script.bundle = lambda bundle: {**bundle_of(carol, bundle), "device_id": bundle["device_id"]}
     await setting.nothing_goes_to(ann, bob)
 
 
