@@ -248,15 +248,15 @@ class Transport:
         return True
 
 
-async def _follow_nobody(*_: object) -> None:
-    """What was meant for the relay goes nowhere else, and from https never to http."""
-    raise aiohttp.ClientError(_SENT_AWAY)
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or type(error.os_error).__name__
     return str(error) or type(error).__name__
+
+
+async def _follow_nobody(*_: object) -> None:
+    """What was meant for the relay goes nowhere else, and from https never to http."""
+    raise aiohttp.ClientError(_SENT_AWAY)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> Refused:
