@@ -14,6 +14,10 @@ class Failed(Exception):
     """What is tested does not do what the document says: what was sent, what was expected, what came."""
 
 
+class NotClaimed(Exception):
+    """What is tested says of itself that it does not do this: there is nothing to try."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """Of one case: `proves` are ids of docs/protocol.md, `why` says what went wrong, empty unless it failed."""

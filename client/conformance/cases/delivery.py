@@ -5,7 +5,7 @@ from typing import Any
 
 from client.conformance.device import Device
 from client.conformance.relay import Relay
-from client.conformance.report import Failed
+from client.conformance.report import Failed, NotClaimed
 from client.conformance.socket import Socket, anonymous, authenticated, resumed
 from client.conformance.wire import (
     ACCEPTED,
@@ -26,6 +26,7 @@ from client.conformance.wire import (
 )
 
 from .suite import SUITE
+from .writing import writing
 
 DAY = 86_400
 """Seconds: the life of the envelopes of a case."""
@@ -60,9 +61,9 @@ async def outcome(socket: Socket, wanted: int, request: int = 1) -> list[Any]:
     return fields
 
 
-async def store(to: Device, *ciphertexts: bytes) -> None:
-    """Each is accepted for the device, in this order, from somebody who says nothing of himself."""
-    async with anonymous(to) as writer:
+async def store(relay: Relay, to: Device, *ciphertexts: bytes) -> None:
+    """Each is accepted for the device, in this order, from somebody else."""
+    async with writing(relay) as writer:
         for number, ciphertext in enumerate(ciphertexts, 1):
             await writer.send(envelope(to, ciphertext, request=number))
             await outcome(writer, STORED, number)
@@ -72,7 +73,7 @@ async def store(to: Device, *ciphertexts: bytes) -> None:
 async def in_order(relay: Relay) -> None:
     """What is accepted is delivered, byte for byte, in the order of a sequence that begins at 1."""
     ann, sent = await relay.member(), [os.urandom(200 + number) for number in range(5)]
-    async with anonymous(ann) as writer, resumed(ann) as reader:
+    async with writing(relay) as writer, resumed(ann) as reader:
         await reader.expect(CAUGHT_UP)
         for number, ciphertext in enumerate(sent, 1):
             await writer.send(envelope(ann, ciphertext, request=number))
@@ -86,7 +87,7 @@ async def in_order(relay: Relay) -> None:
 async def kept(relay: Relay) -> None:
     """What was accepted waits for a device that was away, until it acknowledges; then it is gone."""
     ann, ciphertext = await relay.member(), os.urandom(300)
-    await store(ann, ciphertext)
+    await store(relay, ann, ciphertext)
     for _ in range(2):  # not acknowledged the first time
         async with resumed(ann) as reader:
             came = await reader.expect(DELIVER)
@@ -105,7 +106,7 @@ async def kept(relay: Relay) -> None:
 async def twice(relay: Relay) -> None:
     """The same bytes under the same id are stored once, and get the same outcome; others under it are a conflict."""
     ann, ciphertext, envelope_id = await relay.member(), os.urandom(256), os.urandom(16)
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         for wanted, data in ((STORED, ciphertext), (STORED, ciphertext), (CONFLICT, os.urandom(256))):
             await writer.send(envelope(ann, data, envelope_id=envelope_id))
             await outcome(writer, wanted)
@@ -114,7 +115,7 @@ async def twice(relay: Relay) -> None:
         await reader.quiet(0.3)
         await reader.send([ACK, came[0]])
         await reader.expect(CAUGHT_UP)
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         await writer.send(envelope(ann, ciphertext, envelope_id=envelope_id))
         await outcome(writer, STORED)
     async with resumed(ann, came[0]) as reader:
@@ -128,7 +129,7 @@ async def outcomes(relay: Relay) -> None:
     ann, ben = await relay.member(), await relay.member()
     grants = [[ann.account_id, ann.token, 1], [ben.account_id, os.urandom(16), 1]]
     targets = [[ann.device_id, 0, 0], [os.urandom(16), 0, 0], [ben.device_id, 0, 1]]
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         await writer.send(
             [SUBMIT, 7, os.urandom(16), DURABLE, False, DAY, [os.urandom(256)], targets, grants]
         )
@@ -142,7 +143,7 @@ async def behind(relay: Relay) -> None:
     """A grant with an older manifest than there is is told so, and the envelope is stored all the same."""
     ann = await relay.member()
     await ann.advance(ann.entry(), ann.beside().entry(flags=0))
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         await writer.send(envelope(ann, version=1))
         fields = await outcome(writer, STORED)
         if len(fields) < 3 or [list(one) for one in fields[2]] != [[ann.account_id, 2]]:
@@ -153,7 +154,7 @@ async def behind(relay: Relay) -> None:
 async def cumulative(relay: Relay) -> None:
     """An ack deletes up to a sequence, and single ones above it; what it leaves comes again."""
     ann = await relay.member()
-    await store(ann, *[os.urandom(256) for _ in range(5)])
+    await store(relay, ann, *[os.urandom(256) for _ in range(5)])
     async with resumed(ann) as reader:
         for _ in range(5):
             await reader.expect(DELIVER)
@@ -177,7 +178,7 @@ async def ahead(relay: Relay) -> None:
         await reader.expect(CAUGHT_UP)
         await reader.send([ACK, 0, [1_000]])
         await reader.closed(4007, refusal="sequence_ahead")
-    await store(ann, ciphertext)
+    await store(relay, ann, ciphertext)
     async with resumed(ann, 1_000) as reader:
         await reader.closed(4007, refusal="sequence_ahead")
     async with resumed(ann) as reader:
@@ -191,7 +192,7 @@ async def caught_up(relay: Relay) -> None:
     ann = await relay.member()
     async with resumed(ann) as reader:
         await reader.expect(CAUGHT_UP)
-    await store(ann, os.urandom(256), os.urandom(256))
+    await store(relay, ann, os.urandom(256), os.urandom(256))
     async with resumed(ann) as reader:
         await reader.expect(DELIVER)
         await reader.expect(DELIVER)
@@ -211,7 +212,7 @@ async def one_reader(relay: Relay) -> None:
         async with resumed(ann) as newer:
             await older.closed(4001, refusal="replaced")
             await newer.expect(CAUGHT_UP)
-            await store(ann, os.urandom(256))
+            await store(relay, ann, os.urandom(256))
             await newer.expect(DELIVER)
 
 
@@ -219,7 +220,7 @@ async def one_reader(relay: Relay) -> None:
 async def ephemeral(relay: Relay) -> None:
     """An ephemeral envelope reaches a connected device with sequence 0, and is never stored; the outcome tells neither."""
     ann = await relay.member()
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         for kind, ttl in ((EPHEMERAL, 60), (DURABLE, 0)):
             await writer.send(envelope(ann, kind=kind, ttl=ttl))
             if (await writer.expect(REFUSED))[1] != "malformed_request":
@@ -244,7 +245,7 @@ async def ephemeral(relay: Relay) -> None:
 async def expired(relay: Relay) -> None:
     """What expires before it was acknowledged is not delivered, and stands in the sequence as missed."""
     ann = await relay.member()
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         await writer.send(envelope(ann, ttl=1))
         await outcome(writer, STORED)
         await writer.send(envelope(ann, request=2))
@@ -262,7 +263,7 @@ async def expired(relay: Relay) -> None:
 async def in_window(relay: Relay) -> None:
     """At most 256 envelopes are unacknowledged on a connection; an ack brings the next ones."""
     ann, count = await relay.member(), 260
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         for number in range(1, count + 1):
             await writer.send(envelope(ann, os.urandom(64), request=number))
         for number in range(1, count + 1):
@@ -281,7 +282,7 @@ async def in_window(relay: Relay) -> None:
 async def no_token(relay: Relay) -> None:
     """Without a delivery token nothing is stored; an empty one is good for the own account on an authenticated connection."""
     ann, ben = await relay.member(), await relay.member()
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         await writer.send(envelope(ann, token=b""))
         await outcome(writer, NOT_ALLOWED)
     async with authenticated(ben) as writer:
@@ -296,14 +297,32 @@ async def no_token(relay: Relay) -> None:
                 )
 
 
+@SUITE.case("delivery-signed-submits")
+async def signed_submits(relay: Relay) -> None:
+    """Where the document says anonymous_submit: false, a submit of nobody is refused as a whole; tokens are needed as ever."""
+    if relay.document["anonymous_submit"]:
+        raise NotClaimed
+    ann, ciphertext = await relay.member(), os.urandom(256)
+    async with anonymous(ann) as nobody:
+        await nobody.send(envelope(ann, ciphertext, request=5))
+        if (refused := await nobody.expect(REFUSED))[:2] != [5, "not_allowed"]:
+            raise Failed(f"a submit on an anonymous connection: expected not_allowed, got {refused}")
+    async with writing(relay) as writer:
+        await writer.send(envelope(ann, token=os.urandom(16)))
+        await outcome(writer, NOT_ALLOWED)
+    async with resumed(ann) as reader:
+        await reader.expect(CAUGHT_UP)
+        await reader.quiet(0.2)
+
+
 @SUITE.case("delivery-public-token-needs-work")
 async def work(relay: Relay) -> None:
     """By a token of class public an envelope needs a proof of work, where the relay asks for one."""
     if not relay.document["limits"]["public_work_bits"]:
-        return
+        raise NotClaimed
     ann = await relay.member()
     token = await ann.add_token("public")
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         await writer.send(envelope(ann, token=token))
         await outcome(writer, 8)
 
@@ -312,7 +331,7 @@ async def work(relay: Relay) -> None:
 async def whole(relay: Relay) -> None:
     """A submit whose index points nowhere is refused with its request id; the connection stays."""
     ann = await relay.member()
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         wrong = envelope(ann, request=41)
         wrong[7][0][1] = 3
         await writer.send(wrong)
@@ -327,7 +346,7 @@ async def whole(relay: Relay) -> None:
 async def answers(relay: Relay) -> None:
     """Answers come in the order of the submits, which may be sent on while earlier ones are unanswered."""
     ann = await relay.member()
-    async with anonymous(ann) as writer:
+    async with writing(relay) as writer:
         for number in range(1, 41):
             await writer.send(envelope(ann, os.urandom(64), request=number))
         came = [(await writer.expect(ACCEPTED))[0] for _ in range(40)]
@@ -339,7 +358,7 @@ async def answers(relay: Relay) -> None:
 async def resume_acknowledges(relay: Relay) -> None:
     """resume after a sequence acknowledges up to it."""
     ann = await relay.member()
-    await store(ann, os.urandom(256), os.urandom(256))
+    await store(relay, ann, os.urandom(256), os.urandom(256))
     async with resumed(ann) as reader:
         await reader.expect(DELIVER)
         await reader.expect(DELIVER)

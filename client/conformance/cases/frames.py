@@ -8,11 +8,22 @@ import msgspec
 
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
-from client.conformance.socket import anonymous, resumed, silent
-from client.conformance.wire import ACCEPTED, ACK, ANONYMOUS, CAUGHT_UP, CHALLENGE, READY, pack_frames, sha256
+from client.conformance.socket import anonymous, resumed, signature, silent
+from client.conformance.wire import (
+    ACCEPTED,
+    ACK,
+    ANONYMOUS,
+    AUTHENTICATE,
+    CAUGHT_UP,
+    CHALLENGE,
+    READY,
+    pack_frames,
+    sha256,
+)
 
 from .delivery import envelope
 from .suite import SUITE
+from .writing import writing
 
 
 @SUITE.case("frames-malformed", proves=("M-FRAME-01", "M-FRAME-02"))
@@ -71,7 +82,7 @@ async def too_large(relay: Relay) -> None:
 async def largest(relay: Relay) -> None:
     """An envelope of 262,144 B is taken, one byte more is not."""
     ann = await relay.member()
-    async with anonymous(ann) as socket:
+    async with writing(relay) as socket:
         await socket.send(envelope(ann, os.urandom(262_144)))
         await socket.expect(ACCEPTED)
         await socket.send(envelope(ann, os.urandom(262_145), request=2))
@@ -82,9 +93,13 @@ async def largest(relay: Relay) -> None:
 async def several(relay: Relay) -> None:
     """Several frames may come in one message, the first ones of a connection too."""
     ann = await relay.member()
-    async with silent(ann) as socket:
-        await socket.expect(CHALLENGE)
-        await socket.send([ANONYMOUS], envelope(ann, request=1), envelope(ann, request=2))
+    writer = relay.stranger() if relay.document["anonymous_submit"] else await relay.member()
+    async with silent(writer) as socket:
+        challenge = (await socket.expect(CHALLENGE))[0]
+        first = [AUTHENTICATE, writer.device_id, signature(writer, challenge)]
+        if relay.document["anonymous_submit"]:
+            first = [ANONYMOUS]
+        await socket.send(first, envelope(ann, request=1), envelope(ann, request=2))
         await socket.expect(READY)
         if [(await socket.expect(ACCEPTED))[0] for _ in range(2)] != [1, 2]:
             raise Failed("expected both submits answered in their order")
@@ -94,7 +109,7 @@ async def several(relay: Relay) -> None:
 async def optional(relay: Relay) -> None:
     """A field in brackets may stand at the end of a frame, or be left out."""
     ann = await relay.member()
-    async with anonymous(ann) as socket:
+    async with writing(relay) as socket:
         await socket.send([*envelope(ann, request=1), []])
         await socket.expect(ACCEPTED)
     async with resumed(ann) as socket:

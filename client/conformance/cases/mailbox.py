@@ -18,7 +18,7 @@ _QUARANTINED = 7
 async def quarantine(relay: Relay) -> None:
     """What was delivered too often without an ack is skipped, told, kept apart, and deleted by an ack that names it alone."""
     ann, poison, good = await relay.member(), os.urandom(256), os.urandom(256)
-    await store(ann, poison, good)
+    await store(relay, ann, poison, good)
     for _ in range(relay.document["limits"]["max_delivery_attempts"]):
         async with resumed(ann) as reader:
             if (await reader.expect(DELIVER))[4] != poison:
