@@ -1,5 +1,5 @@
 // The client as a whole: an account, its two connections, and what an application calls.
-import { base32, equal, hex } from './bytes.js'
+import { base32, equal, hex, unbase64url } from './bytes.js'
 import { careForPrekeys, putToken, register } from './account.js'
 import { Connection } from './connection.js'
 import { conversationOf, TYPE } from './contents.js'
@@ -11,8 +11,10 @@ import { Http } from './http.js'
 import { act, Inbox } from './inbox.js'
 import { contactLink } from './links.js'
 import { addDraft, Outbox } from './outbox.js'
+import { sha256 } from './primitives.js'
 import { draftReceipts, markRead } from './receipts.js'
 import { draftAsks, dropSent, forgetSent } from './resends.js'
+import { Renewal } from './renewal.js'
 import { numbered, Store } from './store.js'
 import { Uploads } from './uploads.js'
 
@@ -49,6 +51,7 @@ export class Client {
     this.outbox = new Outbox({ ...parts, directory: this.directory })
     this.inbox = new Inbox({ ...parts, directory: this.directory })
     this.uploads = new Uploads(parts)
+    this.renewal = new Renewal(parts)
     this.groups = new Groups({ ...parts, directory: this.directory, uploads: this.uploads, wake: () => this.pump() })
     Object.assign(this.outbox, { groups: this.groups, uploads: this.uploads })
     this.inbox.groups = this.groups
@@ -82,7 +85,20 @@ export class Client {
 
   // Whom this client knows, and by which class of token it can write to them.
   contacts() {
-    return this.store.all('peer/').map(({ account, handle, claimed, tokenClass, accepted, chain }) => ({ account: base32(account), handle: handle ?? claimed, token_class: tokenClass, is_contact: accepted, manifests: chain.length }))
+    return this.store.all('peer/').map(({ account, handle, claimed, token, tokenClass, accepted }) => ({ token_hash: token && hex(sha256(token)), account: base32(account), handle: handle ?? claimed, token_class: tokenClass, is_contact: accepted }))
+  }
+
+  // Another contact token, of which all contacts are told; the old one ends 7 days after they were.
+  async renewToken() {
+    await this.renewal.begin()
+    await this.renewal.go()
+    this.pump()
+  }
+
+  // The own tokens, as the relay knows them.
+  async tokens() {
+    const { tokens } = await this.http.json('GET', '/v1/delivery-tokens', { signed: true })
+    return tokens.map((one) => ({ token_hash: hex(unbase64url(one.token_hash)), token_class: one.token_class, expires_at_ms: one.expires_at_ms }))
   }
 
   // What the relay has to have of this account.
@@ -180,8 +196,9 @@ export class Client {
   async pump() {
     if (!this.sender || !this.isCaughtUp) return
     const due = await this.#due()
+    await this.renewal.go().catch((error) => this.tell({ event: 'waiting', why: error.code ?? String(error) }))
     await this.outbox.pump(this.sender).catch((error) => this.tell({ event: 'failed', why: error.stack }))
-    const waits = this.store.keys('draft/').length + this.store.keys('outbox/').length
+    const waits = this.store.keys('draft/').length + this.store.keys('outbox/').length + this.store.keys('renewal').length
     const at = Math.min(waits ? this.now() + AGAIN_MS : Infinity, due ?? Infinity)
     if (!this.running || at === Infinity || (this.timer && this.timerAt <= at)) return
     clearTimeout(this.timer)

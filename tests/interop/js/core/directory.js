@@ -25,10 +25,23 @@ export const newPeer = (account) => ({
 })
 export const peerOf = (tx, account) => tx.get(peerKey(account)) ?? newPeer(account)
 
-// A token that came takes the place of the one before, unless that is of a better class.
+// A token that came takes the place of the one before of its class; the one of the best class is used.
 export function learnToken(peer, token, tokenClass) {
-  if (peer.token && CLASSES.indexOf(tokenClass) < CLASSES.indexOf(peer.tokenClass)) return
-  Object.assign(peer, { token, tokenClass })
+  peer.tokens = { ...peer.tokens, [tokenClass]: token }
+  if (tokenClass === 'contact') peer.isCutOff = false
+  takeBest(peer)
+}
+
+function takeBest(peer) {
+  const best = CLASSES.findLast((name) => peer.tokens?.[name]) ?? null
+  Object.assign(peer, { token: best && peer.tokens[best], tokenClass: best })
+}
+
+// The relay knows it no more. Until a contact token is given again, what is written introduces this account.
+function dropToken(peer, token) {
+  peer.tokens = Object.fromEntries(Object.entries(peer.tokens ?? {}).filter(([, one]) => !equal(one, token)))
+  peer.isCutOff = true
+  takeBest(peer)
 }
 
 export class Directory {
@@ -58,6 +71,25 @@ export class Directory {
       peer.handle = handle
     })
     return account
+  }
+
+  // The relay answered `not_allowed` for this token. → whether there is another one now: one that came meanwhile, the best
+  // other one that was ever given, or that of the directory.
+  async otherToken(account, refused) {
+    const isOther = () => {
+      const { token } = peerOf(this.store, account)
+      return Boolean(token) && !equal(token, refused)
+    }
+    if (isOther()) return true
+    await this.#learn(account, (peer) => dropToken(peer, refused))
+    if (isOther()) return true
+    const { handle, claimed } = peerOf(this.store, account)
+    try {
+      return Boolean(handle ?? claimed) && equal(await this.#lookUp(handle ?? claimed), account) && isOther()
+    } catch (error) {
+      if (!(error instanceof RelayRefusal) || isPassing(error)) throw error
+      return false // the directory does not know it
+    }
   }
 
   #learn(account, how) {

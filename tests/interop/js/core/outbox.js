@@ -117,6 +117,17 @@ export class Outbox {
   }
 
   async #encryptDraft(number) {
+    try {
+      return await this.#encryptOnce(number)
+    } catch (error) {
+      const { account } = this.store.get(numbered('draft', number))
+      const { token } = peerOf(this.store, account)
+      if (error.code !== 'not_allowed' || !token || !(await this.directory.otherToken(account, token))) throw error
+      return this.#encryptDraft(number)
+    }
+  }
+
+  async #encryptOnce(number) {
     const { account, done, only } = this.store.get(numbered('draft', number))
     let peer = peerOf(this.store, account)
     if (!peer.chain.length) await this.directory.fetch(account, peer.token)
@@ -148,7 +159,7 @@ export class Outbox {
   #contentOf(tx, draft) {
     const own = tx.get('own')
     const peer = peerOf(tx, draft.account)
-    const introduces = peer.introduce && (isShown(draft.type) || ACTS.includes(draft.type))
+    const introduces = (peer.introduce || peer.isCutOff) && (isShown(draft.type) || ACTS.includes(draft.type))
     const introduction = introduces ? { token: own.contactToken, handle: own.handle ?? '' } : null
     if (isShown(draft.type)) peer.accepted = true
     if (introduces) peer.introducedAt = this.now()
@@ -196,16 +207,32 @@ export class Outbox {
         continue
       }
       let answer
+      let renewed
       try {
         answer = await connection.submit(envelope)
+        renewed = answer.outcomes.includes(OUTCOME.notAllowed) && !envelope.group && (await this.#withOtherToken(envelope))
       } catch (error) {
         this.#rest(SUBMITS, error)
         this.tell({ event: 'not submitted', why: error.code ?? String(error) })
         return
       }
       if (whose && answer.outcomes.some((outcome) => AGAIN.includes(outcome))) held.add(whose)
+      if (renewed) {
+        await this.store.change((tx) => tx.set(key, renewed))
+        this.again ??= connection
+        return
+      }
       await this.#answered(key, envelope, answer, connection)
     }
+  }
+
+  // The same bytes under the same id, with another token of the account, if there is one.
+  async #withOtherToken(envelope) {
+    const [{ account, token }] = envelope.grants
+    if (!token.length || !(await this.directory.otherToken(account, token))) return null
+    const peer = peerOf(this.store, account)
+    this.tell({ event: 'another token', account, token_class: peer.tokenClass })
+    return { ...envelope, grants: [grantOf(peer)], work: await this.#work(peer, envelope.envelopeId) }
   }
 
   // After 7 days the same content goes out encrypted anew.

@@ -30,6 +30,8 @@ const commands = {
   whoami: (client) => client.whoami(),
   link: (client) => client.contactLink(),
   contacts: (client) => client.contacts(),
+  renew: (client) => client.renewToken().then(() => null),
+  tokens: (client) => client.tokens(),
   start: (client) => client.start().then(() => null),
   send: (client, { to, text, file, media_type }) => client.send(to, file ? { file: fileOf(file, media_type) } : { text }),
   messages: (client, { after }) => client.messages(after).map(shown),
