@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapter_counts import AdapterCounts
 from tests.interop.matrix import InteropMatrix, asks_for_all
 from tests.proven_rules import ProvenRules, RuleMarkers, is_whole
 from tests.servers.postgres import PostgresServer
@@ -62,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # with xdist, only the controller sees every report
         config.pluginmanager.register(SkipWatch(), "tokenim-skip-watch")
         config.pluginmanager.register(VectorCounts(), "tokenim-vector-counts")
+        config.pluginmanager.register(AdapterCounts(is_whole(config)), "tokenim-adapter-counts")
         config.pluginmanager.register(InteropMatrix(asks_for_all(config)), "tokenim-interop-matrix")
         config.pluginmanager.register(ProvenRules(is_whole(config)), "tokenim-proven-rules")
 

@@ -13,6 +13,7 @@ from relay.adapters.postgres.store import open_postgres_store
 from relay.adapters.sqlite.store import open_sqlite_store
 from relay.ports.mailboxes import Quotas
 from relay.ports.store import Store
+from tests.adapter_counts import note_adapter
 from tests.servers.databases import drop_database, new_database
 from tests.servers.postgres import PostgresServer
 
@@ -62,6 +63,7 @@ class Restartable:
 
 @pytest.fixture
 async def restartable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Restartable]:
+    note_adapter(request, "store", request.param)
     url = ""
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")

@@ -12,6 +12,7 @@ from relay.adapters.memory_blobs import MemoryBlobFiles
 from relay.adapters.s3_blobs import S3Options, open_s3_blobs
 from relay.ports.blob_files import BlobFiles
 from relay.wire.errors import NotFound, OffsetConflict, Unavailable
+from tests.adapter_counts import note_adapter
 from tests.contract.people import bytes_of
 from tests.servers.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
@@ -26,6 +27,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(params=["memory", "disk", "s3"])
 async def files(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobFiles]:
+    note_adapter(request, "blobs", request.param)
     async with AsyncExitStack() as stack:
         if request.param == "memory":
             yield MemoryBlobFiles()

@@ -10,6 +10,7 @@ from relay.adapters.memory_clock import ManualClock
 from relay.adapters.nats_bus import NatsOptions, open_nats_bus
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.ports.bus import Announcement, AnnouncementsLost, Bus, DeviceRevoked, MailboxTaken, NewMail
+from tests.adapter_counts import note_adapter
 from tests.servers.nats import NatsServer
 
 
@@ -21,6 +22,7 @@ def nats(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(params=["memory", "nats"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    note_adapter(request, "bus", request.param)
     if request.param == "memory":
         async with open_memory_bus() as opened:
             yield opened

@@ -33,6 +33,14 @@ _MISSED: Final = hot(
     """SELECT from_sequence, to_sequence, reason FROM missed
        WHERE device_id = $1 AND to_sequence > $2 ORDER BY from_sequence LIMIT $3""",
 )
+_STATE: Final = hot(
+    "device_id",
+    """SELECT m.given_up_to + 1, m.envelopes, m.bytes,
+              (SELECT min(sequence) FROM envelopes WHERE device_id = $1 AND NOT quarantined) AS lowest,
+              (SELECT min(from_sequence) FROM missed WHERE device_id = $1) AS lowest_missed,
+              (SELECT count(*) FROM envelopes WHERE device_id = $1 AND quarantined) AS quarantined
+       FROM mailboxes AS m WHERE m.device_id = $1""",
+)
 _KNOWN: Final = hot("device_id", "SELECT has_missed FROM mailboxes WHERE device_id = $1")
 
 _NEWEST: Final = hot(
@@ -124,14 +132,7 @@ class MailboxPages:
 
     async def state(self, device_id: bytes) -> MailboxState:
         """Where the mailbox stands, as one snapshot."""
-        found = await self._database.one(
-            """SELECT m.given_up_to + 1, m.envelopes, m.bytes,
-                      (SELECT min(sequence) FROM envelopes WHERE device_id = $1 AND NOT quarantined) AS lowest,
-                      (SELECT min(from_sequence) FROM missed WHERE device_id = $1) AS lowest_missed,
-                      (SELECT count(*) FROM envelopes WHERE device_id = $1 AND quarantined) AS quarantined
-               FROM mailboxes AS m WHERE m.device_id = $1""",
-            device_id,
-        )
+        found = await self._database.one(_STATE, device_id)
         if found is None:
             raise NotFound("there is no such device")
         next_sequence, envelopes, size, lowest, lowest_missed, quarantined = found
