@@ -110,12 +110,14 @@ dist: dev ## wheel, source, bill of materials and checksums, in dist/
 lock: dev ## take the newest versions that pyproject.toml allows, with their hashes
 	@echo 'uv' | $(UV) pip compile - --upgrade $(LOCKED) -o requirements-uv.lock >/dev/null
 	@$(UV) pip compile pyproject.toml --upgrade $(LOCKED) -o requirements.lock
-	@$(UV) pip compile pyproject.toml --upgrade --group dev $(LOCKED) -o requirements-dev.lock
+	@$(UV) pip compile pyproject.toml --upgrade --extra cluster $(LOCKED) -o requirements-cluster.lock
+	@$(UV) pip compile pyproject.toml --upgrade --extra cluster --group dev $(LOCKED) -o requirements-dev.lock
 LOCKED := --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --python-version 3.11 --quiet \
 	--custom-compile-command "make lock"
 
 audit: dev ## known vulnerabilities of the locked packages, and their list as CycloneDX (build/sbom.json)
 	@.ci/audit $(BIN) requirements.lock build/sbom.json
+	@.ci/audit $(BIN) requirements-cluster.lock build/sbom-cluster.json
 
 clean: ## remove what was installed and built; your data folder stays
 	@rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

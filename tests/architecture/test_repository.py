@@ -7,7 +7,7 @@ import pytest
 
 from tests.architecture.source import ROOT, name_of, tracked_files
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
+LOCKS = ("requirements.lock", "requirements-cluster.lock", "requirements-dev.lock", "requirements-uv.lock")
 # Put together here, so that this file does not name them itself.
 REGISTRIES = [
     "pypi" + ".org",
@@ -77,6 +77,7 @@ def test_e8_every_direct_dependency_is_in_its_lock():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = {
         "requirements.lock": project["project"]["dependencies"],
+        "requirements-cluster.lock": project["project"]["optional-dependencies"]["cluster"],
         "requirements-dev.lock": project["dependency-groups"]["dev"],
     }
     for lock, requirements in wanted.items():
@@ -88,9 +89,11 @@ def test_e8_every_direct_dependency_is_in_its_lock():
 
 
 def test_e8_what_runs_and_what_is_tested_are_the_same_versions():
-    runtime = entries_of((ROOT / "requirements.lock").read_text(encoding="utf-8"))
-    dev = entries_of((ROOT / "requirements-dev.lock").read_text(encoding="utf-8"))
-    assert runtime.keys() <= dev.keys()
+    runtime, cluster, dev = (
+        entries_of((ROOT / f"requirements{name}.lock").read_text(encoding="utf-8")).keys()
+        for name in ("", "-cluster", "-dev")
+    )
+    assert runtime <= cluster <= dev
 
 
 def test_nothing_depends_on_a_package_that_takes_the_name_crypto():
