@@ -4,55 +4,16 @@ import asyncio
 import hashlib
 import shutil
 import sqlite3
-from collections import Counter
 from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.client import Client
-from client.message import CaughtUp, Event, Message, Missed, Warned
 from client.store import facts
 from relay.wire.links import parse_contact
 from tests.faults.relay_process import RelayProcess
+from tests.listening import Listener
 from tests.own_devices import link_device
 from tests.relay_process import run
-
-
-@dataclass
-class Listener:
-    """A client that listens for as long as the test runs, and what it heard."""
-
-    client: Client
-    heard: list[Event] = field(default_factory=list)
-    news: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def listen(self) -> None:
-        async for event in self.client.events():
-            async with self.news:
-                self.heard.append(event)
-                self.news.notify_all()
-
-    @property
-    def texts(self) -> Counter[str | None]:
-        return Counter(event.text for event in self.heard if isinstance(event, Message))
-
-    @property
-    def warnings(self) -> set[str]:
-        return {event.kind for event in self.heard if isinstance(event, Warned)}
-
-    async def until(self, text: str) -> None:
-        """The text is here; it never came twice."""
-        async with asyncio.timeout(30), self.news:
-            await self.news.wait_for(lambda: text in self.texts)
-        assert max(self.texts.values()) == 1
-
-    async def until_told(self) -> None:
-        """It was told that the relay came back, and is caught up with it."""
-        gap = Missed(0, "restored")
-        async with asyncio.timeout(30), self.news:
-            await self.news.wait_for(
-                lambda: gap in self.heard and CaughtUp() in self.heard[self.heard.index(gap) :]
-            )
 
 
 async def given_back(client: Client) -> None:
