@@ -33,8 +33,10 @@ CHECK_SECONDS: Final = 2.0
 _TRIES: Final = 6
 _STATEMENTS_REMEMBERED: Final = 256
 
+NODE: Final = "tokenim-relay"
+"""What PostgreSQL calls the sessions of a node."""
 _SESSION: Final = {
-    "application_name": "tokenim-relay",
+    "application_name": NODE,
     "synchronous_commit": "on",  # off would tell `accepted` for what a crash of the server takes back
     "default_transaction_isolation": "read committed",
     "statement_timeout": "10s",
@@ -77,6 +79,8 @@ class Lock(IntEnum):
     """One node brings the schema up to date."""
     OWNERS = 2
     """Whether an owner is left."""
+    MOVING = 3
+    """Of the one process that moves a relay's state from here, or to here."""
 
 
 LOCK_SPACE: Final = 0x746F6B6E  # "tokn": beside other programs of one database
@@ -296,13 +300,25 @@ def _told(error: BaseException) -> str:
     return text[0] if text else type(error).__name__
 
 
+async def _refuse_moved(connection: Any) -> None:
+    """No connection of a node to a database that is moved: also none of one that runs, and was away when it began."""
+    if await connection.fetchval("SELECT to_regclass('moving') IS NOT NULL"):
+        target = await connection.fetchval("SELECT target FROM moving")
+        if target is not None:
+            raise Unavailable(
+                "this database is being filled from SQLite: `tokenim-relay migrate sqlite-to-postgres` goes on with it"
+                if target == "postgres"
+                else "this relay was moved to SQLite, or is being moved there, and its database takes nothing any more"
+            )
+
+
 @asynccontextmanager
 async def open_database(
-    url: str, keys: ColumnKeys, *, connections: int = 10, **options: Any
+    url: str, keys: ColumnKeys, *, connections: int = 10, moving: bool = False, **options: Any
 ) -> AsyncIterator[Database]:
     """A pool of at most so many connections to the database of this URL. Raises StoreUnreachable.
 
-    `options` are asyncpg's, for TLS and passwords from files.
+    `options` are asyncpg's, for TLS and passwords from files. `moving`: for who moves it; others are refused meanwhile.
     """
     try:
         pool = await asyncpg.create_pool(
@@ -314,8 +330,11 @@ async def open_database(
             statement_cache_size=_STATEMENTS_REMEMBERED,
             server_settings=dict(_SESSION),
             reset=_keep_session,
+            init=None if moving else _refuse_moved,
             **options,
         )
+    except Unavailable as error:
+        raise StoreUnreachable(str(error)) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
         raise StoreUnreachable(
             f"PostgreSQL cannot be used: {_told(error)}; check postgres.url and that the server runs"

@@ -58,8 +58,10 @@ __all__ = [
     "PostgresStore",
     "StoreUnreachable",
     "leading",
+    "migrate",
     "open_database",
     "open_postgres_store",
+    "shipped_migrations",
 ]
 
 
