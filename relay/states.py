@@ -10,6 +10,7 @@ from relay.adapters.column_keys import KEY_BYTES, ColumnKeys
 from relay.adapters.data_folder import DataFolder, StartRefused, secret_line, trust_of
 from relay.adapters.disk_blobs import open_disk_blobs
 from relay.adapters.memory.store import open_memory_store
+from relay.adapters.moving.marks import refuse_moved
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.config import PostgresSettings, Settings
 from relay.ports.blob_files import BlobFiles
@@ -37,7 +38,8 @@ OpenState: TypeAlias = Callable[[DataFolder, Settings, Clock], AbstractAsyncCont
 
 @asynccontextmanager
 async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
-    """SQLite under the data folder; raises StartRefused."""
+    """SQLite under the data folder; raises StartRefused, also for a relay that was moved to PostgreSQL."""
+    refuse_moved(folder, "sqlite")
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
@@ -45,7 +47,7 @@ async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock
                     folder.database, quotas=quotas_of(settings), keys_file=settings.column_keys_file
                 )
             )
-            files = await stack.enter_async_context(_open_files(folder, settings))
+            files = await stack.enter_async_context(open_files(folder, settings))
         except StoreUnusable as error:
             raise StartRefused(str(error)) from error
         yield State(store, files)
@@ -61,13 +63,14 @@ async def open_memory_state(folder: DataFolder, settings: Settings, _clock: Cloc
 @asynccontextmanager
 async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clock) -> AsyncIterator[State]:
     """The database of `postgres.url`; raises StartRefused, also for a folder of a relay that was on SQLite until now."""
+    refuse_moved(folder, "postgres")
     if folder.database.exists():
         raise StartRefused(
-            f"{folder.database}: this folder has a relay on SQLite, which cannot be moved to PostgreSQL yet: take "
-            "postgres.url out of the settings, or name an empty folder with --data",
+            f"{folder.database}: this folder has a relay on SQLite: `tokenim-relay migrate sqlite-to-postgres` moves it, "
+            "or take postgres.url out of the settings, or name an empty folder with --data",
             exit_code=2,
         )
-    postgres = _postgres()
+    postgres = postgres_adapter()
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
@@ -76,10 +79,10 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
                     keys_file=settings.column_keys_file or folder.column_keys_file,
                     quotas=quotas_of(settings),
                     connections=settings.postgres.connections,
-                    **_connecting(settings.postgres),
+                    **connecting_to(settings.postgres),
                 )
             )
-            files = await stack.enter_async_context(_open_files(folder, settings))
+            files = await stack.enter_async_context(open_files(folder, settings))
         except postgres.StoreUnreachable as error:
             raise StartRefused(str(error)) from error
         leadership = postgres.PostgresLeadership(
@@ -91,11 +94,11 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
 
 async def check_postgres(settings: Settings) -> None:
     """Raise StartRefused or Unavailable unless the database answers and takes writes. Changes nothing there."""
-    postgres = _postgres()
+    postgres = postgres_adapter()
     no_keys = ColumnKeys({1: bytes(KEY_BYTES)})
     try:
         async with postgres.open_database(
-            settings.postgres.url, no_keys, connections=1, **_connecting(settings.postgres)
+            settings.postgres.url, no_keys, connections=1, **connecting_to(settings.postgres)
         ) as database:
             await database.check()
     except postgres.StoreUnreachable as error:
@@ -108,7 +111,7 @@ def open_state(folder: DataFolder, settings: Settings, clock: Clock) -> Abstract
     return opening(folder, settings, clock)
 
 
-def _open_files(folder: DataFolder, settings: Settings) -> AbstractAsyncContextManager[BlobFiles]:
+def open_files(folder: DataFolder, settings: Settings) -> AbstractAsyncContextManager[BlobFiles]:
     """A bucket, or files under the data folder. Raises StartRefused."""
     s3 = settings.s3
     if s3.bucket is None:
@@ -123,7 +126,7 @@ def _open_files(folder: DataFolder, settings: Settings) -> AbstractAsyncContextM
     return open_s3_blobs(S3Options(s3.bucket, s3.region, s3.endpoint, s3.prefix, s3.access_key, secret))
 
 
-def _postgres() -> "ModuleType":
+def postgres_adapter() -> "ModuleType":
     """Its adapter, which a relay on SQLite neither needs nor installs. Raises StartRefused."""
     try:
         from relay.adapters.postgres import store  # noqa: PLC0415
@@ -134,7 +137,7 @@ def _postgres() -> "ModuleType":
     return store
 
 
-def _connecting(settings: PostgresSettings) -> dict[str, Any]:
+def connecting_to(settings: PostgresSettings) -> dict[str, Any]:
     """What the URL does not say: the password, and whom to believe. Raises StartRefused."""
     password = secret_line(settings.password_file)
     return {"ssl": trust_of(settings.ca) or False} | ({} if password is None else {"password": password})

@@ -96,6 +96,11 @@ class DataFolder:
         """The public origin of the last start."""
         return self.path / "origin"
 
+    @property
+    def moving_file(self) -> Path:
+        """Tells that the relay is moved from SQLite to PostgreSQL or back, or was."""
+        return self.path / "moving"
+
     def signing_seed(self, random: Callable[[int], bytes], file: Path | None = None) -> bytes:
         """32 B Ed25519 seed of the relay, made at the first start. Raises StartRefused.
 

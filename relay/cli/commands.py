@@ -13,6 +13,7 @@ from .doctor import doctor
 from .handle import handle
 from .invite import invite
 from .keys import keys
+from .migrate import migrate
 from .options import AllCommands
 from .push import push
 from .retention import retention
@@ -44,6 +45,7 @@ for _command in (
     push,
     backup,
     restore,
+    migrate,
     doctor,
 ):
     main.add_command(_command)

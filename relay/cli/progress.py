@@ -1,6 +1,7 @@
 """Progress on the terminal, for what takes longer than a second; nothing where nobody looks."""
 
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import click
@@ -22,11 +23,18 @@ class Progress:
 
     def told(self, what: str, done: int, of: int) -> None:
         """So many bytes of so many are done."""
+        self._show(lambda: f"{what}: {done // _MIB} of {of // _MIB} MiB ({100 * done // max(of, 1)} %)")
+
+    def counted(self, what: str, done: int) -> None:
+        """So many are done, of nobody knows how many."""
+        self._show(lambda: f"{what}: {done:,}")
+
+    def _show(self, told: Callable[[], str]) -> None:
         now = self._monotonic_ms()
         if now < self._next or not sys.stderr.isatty():
             return
         self._next = now + _EVERY_MS
-        line = f"{what}: {done // _MIB} of {of // _MIB} MiB ({100 * done // max(of, 1)} %)"
+        line = told()
         click.echo(f"\r{line.ljust(self._shown)}", nl=False, err=True)
         self._shown = len(line)
 

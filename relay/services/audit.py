@@ -50,6 +50,7 @@ class Action(StrEnum):
     PUSH_TEST = "push.test"
     BACKUP = "backup"
     RESTORE = "restore"
+    MIGRATE = "migrate"
     RETENTION_HOLD = "retention.hold"
     RETENTION_RELEASE = "retention.release"
     RETENTION_RUN = "retention.run"

@@ -57,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "log_files": {"adapters", "services", "session", "ports", "wire", "config"},
     "upkeep": {"pushers", "states", "adapters", "services", "session", "ports", "config", "wire", "observe"},
+    "moves": {"states", "adapters", "services", "session", "ports", "config", "wire"},
     "testing": {
         "app",
         "states",
@@ -73,6 +74,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "cli": {
         "upkeep",
+        "moves",
         "app",
         "log_files",
         "adapters",

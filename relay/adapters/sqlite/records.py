@@ -21,7 +21,7 @@ MERGE_AT: Final = 16_384  # recent records; about 200 B of memory each; sorting 
 DAY_MS: Final = 86_400_000
 _KEPT_DAYS: Final = limits.IDEMPOTENCY_SECONDS // 86_400 + 1  # a mark knows the day only: one more
 SLICE_ROWS: Final = 2_048  # merged in one group: no commit waits for all of them
-_RECORD: Final = struct.Struct(">Q16s16sQ")  # key and value: device number, envelope id, digest, sequence
+RECORD: Final = struct.Struct(">Q16s16sQ")  # key and value: device number, envelope id, digest, sequence
 
 NUMBER_BYTES: Final = 8
 Key: TypeAlias = bytes
@@ -57,8 +57,8 @@ class Records:
         """Remember the recent ones; before the first operation."""
         for number, batch in await self._reader.rows("SELECT batch_number, batch FROM recent_records"):
             self._last_batch = max(self._last_batch, number)
-            for at in range(0, len(batch), _RECORD.size):
-                self.recent[batch[at : at + 24]] = batch[at + 24 : at + _RECORD.size]
+            for at in range(0, len(batch), RECORD.size):
+                self.recent[batch[at : at + 24]] = batch[at + 24 : at + RECORD.size]
         self._some_merged = await self._reader.one("SELECT 1 FROM records LIMIT 1") is not None
 
     async def find_merged(self, transaction: Transaction, asked: Callable[[], Sequence[object]]) -> Fresh:
@@ -135,7 +135,7 @@ class Records:
 
         async def merge(transaction: Transaction) -> None:
             together = b"".join([part for key in keys for part in (key, self.merging[key])])
-            flat: list[object] = list(chain.from_iterable(_RECORD.iter_unpack(together)))
+            flat: list[object] = list(chain.from_iterable(RECORD.iter_unpack(together)))
             for rows, parameters in multi_row.chunks(flat, 4):
                 transaction.later(
                     f"""INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence)
