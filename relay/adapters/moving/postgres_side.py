@@ -137,16 +137,23 @@ def _told(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def _refusal(error: BaseException) -> StoreUnreachable:
+    return StoreUnreachable(f"PostgreSQL: {_told(error)}; run this again once that is seen to")
+
+
 @asynccontextmanager
 async def open_postgres_side(url: str, **options: Any) -> AsyncIterator[PostgresSide]:
     """The database, once no other move is at it. Raises StoreUnreachable, also for what the server refuses meanwhile."""
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings=_SESSION, **options)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise _refusal(error) from error
+    try:
         try:
             # One that was killed may still be at its last statement.
             await connection.execute("SELECT pg_advisory_lock($1, $2)", LOCK_SPACE, int(Lock.MOVING))
             yield PostgresSide(connection)
         finally:
             await connection.close(timeout=CONNECT_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise StoreUnreachable(f"PostgreSQL: {_told(error)}; run this again once that is seen to") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError, TimeoutError) as error:
+        raise _refusal(error) from error  # not every OSError: a full disk here is another matter
