@@ -23,6 +23,7 @@ from relay.adapters.sqlite.store import open_sqlite_store
 from relay.adapters.system_clock import SystemClock
 from relay.config.cluster import S3Settings
 from relay.states import open_postgres_state
+from relay.wire.errors import Unavailable
 from tests.full_database import AUDITED, content_of, fill_folder, tables_of
 from tests.moving import refused_on, settings_with, told
 from tests.servers.databases import drop_database, empty_database
@@ -256,3 +257,67 @@ async def test_a_node_that_runs_is_told_of_and_none_comes_once_it_has_begun(
                 await moves.to_sqlite(settings, told)
         assert (await moves.to_sqlite(settings, told)).finished
         assert (await refused_on(node, settings))[1] is True
+
+
+async def test_a_node_that_was_away_when_it_began_does_not_come_back_into_the_database(
+    tmp_path: Path, url: str
+) -> None:
+    with open_data_folder(tmp_path / "node") as node:
+        async with open_postgres_state(node, settings_with(node.path, url), SystemClock()) as state:
+            await state.store.check()
+            connection = await asyncpg.connect(url)
+            await connection.execute("CREATE TABLE moving (target text)")
+            await connection.execute("INSERT INTO moving VALUES ('sqlite')")
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            for _ in range(2):  # the first may meet the end of its connection
+                with pytest.raises(Unavailable):
+                    await state.store.accounts.accounts_count()
+            with pytest.raises(Unavailable, match="was moved to SQLite"):
+                await state.store.check()
+            await connection.execute("DROP TABLE moving")
+            await state.store.check()
+            await connection.close()
+
+
+async def test_rows_that_sqlite_would_not_have_are_told_and_it_can_be_left_as_it_was(
+    tmp_path: Path, url: str
+) -> None:
+    folder = await fill_folder(tmp_path / "data")
+    settings = settings_with(folder.path, url)
+    await moves.to_postgres(settings, told)
+    connection = await asyncpg.connect(url)
+    await connection.execute("INSERT INTO guest_hosts SELECT account_id, $1 FROM guests LIMIT 1", bytes(32))
+    await connection.close()
+    moved = await moves.to_sqlite(settings, told)
+    assert all(one.alike for one in moved.tables)
+    assert (moved.finished, moved.orphans) == (
+        False,
+        ("guest_hosts names a row of accounts that is not there",),
+    )
+    assert await refused_on(folder, settings) == (True, True)
+    await moves.abandon(settings)
+    assert await refused_on(folder, settings) == (True, False)
+    assert not list(folder.path.glob("*.moving*"))
+
+
+async def test_the_key_files_come_to_where_the_nodes_look_for_them(tmp_path: Path, url: str) -> None:
+    folder = await fill_folder(tmp_path / "data")
+    signing, keys = tmp_path / "node.key", tmp_path / "node.keys"
+    named = {"signing_key_file": signing, "keys_file": keys}
+    settings = settings_with(folder.path, url).model_copy(update=named)
+    signing.write_text("another relay's")
+    with pytest.raises(StartRefused, match="is another key than"):
+        await moves.to_postgres(settings, told)
+    signing.unlink()
+    assert (await moves.to_postgres(settings, told)).finished
+    for copied, own in ((signing, folder.key_file), (keys, folder.column_keys_file)):
+        assert copied.read_bytes() == own.read_bytes()
+        assert copied.stat().st_mode & 0o777 == 0o600
+
+    other = settings.model_copy(update={"data": tmp_path / "back", "keys_file": tmp_path / "not there"})
+    with pytest.raises(StartRefused, match="not there: is not there: copy it from a node"):
+        await moves.to_sqlite(other, told)
+    assert (await moves.to_sqlite(other.model_copy(update=named), told)).finished
