@@ -87,6 +87,11 @@ class Setting:
             f"{person.name} acknowledges {last}",
         )
 
+    def resumes(self, person: Person) -> int:
+        """How often the person's device took its mailbox."""
+        account_id = self.account(person).manifest.account_id
+        return sum(one == account_id for one, _ in self.house.resumes)
+
     def durable(self, person: Person) -> list[Submit]:
         """Submits of envelopes that are kept, to the person's account."""
         account_id = self.account(person).manifest.account_id

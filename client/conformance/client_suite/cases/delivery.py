@@ -1,12 +1,14 @@
 """Chapters Delivery and The WebSocket protocol, as a client does them."""
 
+import asyncio
 import os
 
 from client.conformance.client_suite.house import Account, Mailbox, Submit
-from client.conformance.client_suite.setting import Setting
-from client.conformance.client_suite.socket_door import GOING_DOWN
+from client.conformance.client_suite.setting import SETTLE_SECONDS, Setting
+from client.conformance.client_suite.socket_door import GOING_DOWN, REPLACED
 from client.conformance.client_suite.suite import CLIENT_SUITE
 from client.conformance.report import Failed
+from client.conformance.wire import CAUGHT_UP
 
 
 @CLIENT_SUITE.case("client-talks-both-ways")
@@ -173,6 +175,44 @@ async def comes_back(setting: Setting) -> None:
     await setting.until(lambda: len(setting.house.resumes) >= before + 2, "both clients resume")
     await ann.call("send", to="bob", text="behind")
     await bob.until("before", "behind")
+
+
+@CLIENT_SUITE.case("client-replaced")
+async def replaced(setting: Setting) -> None:
+    """Whose mailbox another program took (4001) does not take it back by itself; begun again, it has what came, once."""
+    ann, bob = await setting.two()
+    before = setting.resumes(bob)
+    await setting.connection(bob).end(REPLACED, "replaced")
+    await ann.call("send", to="bob", text="meanwhile")
+    await setting.until(lambda: bool(setting.durable(bob)), "an envelope")
+    await asyncio.sleep(SETTLE_SECONDS)
+    if setting.resumes(bob) != before:
+        raise Failed("expected no resume of a client whose mailbox another program took")
+    await bob.end()
+    await bob.begin()
+    await bob.call("start")
+    await bob.until("meanwhile")
+
+
+@CLIENT_SUITE.case("client-unknown-frame", proves=("M-FRAME-01",))
+async def unknown_frame(setting: Setting) -> None:
+    """Goes no further on a connection with a frame of an unknown type, or with a field too many: it comes back on another one."""
+    ann, bob = await setting.two()
+    for frame in ([99, 1], [CAUGHT_UP, 0, 0]):
+        connection, before = setting.connection(bob), setting.resumes(bob)
+        await connection.send(frame)
+        await setting.until(
+            lambda resumed=before: setting.resumes(bob) > resumed,  # type: ignore[misc]
+            f"another connection than the one on which {frame} came",
+            within=10,
+        )
+        await setting.until(
+            lambda gone=connection: gone not in setting.doors.connections,  # type: ignore[misc]
+            f"the end of the connection on which {frame} came",
+            within=10,
+        )
+    await ann.call("send", to="bob", text="behind")
+    await bob.until("behind")
 
 
 @CLIENT_SUITE.case("client-unknown-notice", proves=("M-VERS-01",))

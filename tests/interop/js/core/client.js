@@ -21,6 +21,7 @@ import { Uploads } from './uploads.js'
 const PAUSE_MS = 500
 const AGAIN_MS = 5_000
 const LONGEST_TIMER_MS = 60 * 60_000
+const REPLACED = 4001
 const NOTICE = { prekeysLow: 1, manifestChanged: 2 }
 
 // A relay that has no time says how long.
@@ -161,6 +162,7 @@ export class Client {
     const code = await Promise.race([this.mailbox.closed, this.sender.closed])
     this.mailbox.close()
     await this.turn.catch(() => {})
+    if (code === REPLACED) this.running = false // else two programs would take the mailbox from each other without end
     this.tell({ event: 'disconnected', why: `closed ${code}` })
   }
 
