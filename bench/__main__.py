@@ -24,6 +24,8 @@ BENCHMARKS = {
     "push": "bench.push_wakeups",
     "refusals": "bench.refusals",
     "scale": "bench.scale",
+    "nodes": "bench.nodes",
+    "growth": "bench.growth",
 }
 RESULTS = Path(__file__).with_name("results.json")
 

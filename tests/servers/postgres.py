@@ -158,6 +158,15 @@ class PostgresServer:
                 found.append(int(stat.parent.name))
         return found
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the server and of all backends that live or have ended (proc(5), fields 14 to 17 of stat)."""
+        assert self._process is not None
+        ticks = 0
+        for process in (self._process.pid, *self._children()):
+            fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            ticks += sum(int(each) for each in fields[11:15])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """SIGKILL, all at once: what was not yet written is lost."""
         self._signal(signal.SIGKILL)

@@ -1,7 +1,7 @@
 -- The first schema. No column anywhere says who sent an envelope, who asked for whose prekeys, or from which address.
 --
 -- Every hot table begins with the key that it is spread by: device_id, account_id, or its own id. Foreign keys exist only
--- between tables that are spread by the same key, so that Citus keeps them on one node (deploy/citus.sql); what else
+-- between tables that are spread by the same key, so that Citus keeps them on one node (deploy/citus/distribute.sql); what else
 -- belongs together is deleted by statements of the stores.
 
 -- ---- spread by account_id

@@ -1,0 +1,106 @@
+"""Two nodes of a relay beside one, on the same PostgreSQL: processor time of all of them for a message.
+
+Of the pairs half have their sender at the one node and their receiver at the other, as behind a balancer without
+stickiness. Nodes on one core; driver, PostgreSQL and NATS on the other. In turns, ROUNDS times.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.driver import BrokenPromise, Pair, connect_anonymous, connect_device, http, register
+from bench.results import Result
+from bench.served import Served, pinned_driver, relay_command, serving
+from tests.servers.nats import NatsServer
+from tests.servers.ports import free_port
+from tests.servers.postgres import PostgresServer
+
+PAIRS = 40
+WARM_UP_SECONDS = 1.0
+MEASURE_SECONDS = 5.0
+ROUNDS = 3
+_CONFIG = """\
+origin = "http://127.0.0.1:{port}"
+signing_key_file = "{folder}/relay.key"
+keys_file = "{folder}/column.keys"
+postgres = {{ url = "postgresql://tokenim@127.0.0.1:{postgres}/postgres", password_file = "{folder}/password" }}
+nats = {{ servers = ["{nats}"] }}
+"""
+
+
+@contextmanager
+def _nodes(folder: Path, postgres: PostgresServer, nats: NatsServer, count: int) -> Iterator[list[Served]]:
+    """So many nodes of one relay; the first one's address is the origin."""
+    ports = [free_port() for _ in range(count)]
+    config = folder / "cluster.toml"
+    config.write_text(
+        _CONFIG.format(port=ports[0], folder=folder, postgres=postgres.port, nats=nats.url), encoding="utf-8"
+    )
+    with ExitStack() as stack:
+        nodes = []
+        for number, port in enumerate(ports):
+            data = folder / f"node{number}"
+            command = [relay_command(), "serve", "--config", str(config), "--data", str(data)]
+            served = stack.enter_context(serving([*command, "--listen", f"127.0.0.1:{port}"], data))
+            nodes.append(Served(f"http://127.0.0.1:{port}", served.invite, data, served.process_id))
+        yield nodes
+
+
+async def _measure(nodes: Sequence[Served]) -> tuple[float, float]:
+    """Delivered envelopes a second, and all nodes' processor seconds for 10,000 of them."""
+    async with http() as session:
+        mailboxes = await register(nodes[0], session, PAIRS)
+        pairs = [
+            Pair(
+                mailbox,
+                await connect_anonymous(session, nodes[number % len(nodes)]),
+                await connect_device(session, nodes[number // 2 % len(nodes)], mailbox),
+            )
+            for number, mailbox in enumerate(mailboxes)
+        ]
+        async with asyncio.TaskGroup() as tasks:
+            for pair in pairs:
+                tasks.create_task(pair.send_window())
+                tasks.create_task(pair.receive())
+            await asyncio.sleep(WARM_UP_SECONDS)
+            before, began = sum(pair.delivered for pair in pairs), time.perf_counter()
+            cpu = sum(node.cpu_seconds() for node in nodes)
+            await asyncio.sleep(MEASURE_SECONDS)
+            took = time.perf_counter() - began
+            count = sum(pair.delivered for pair in pairs) - before
+            cpu = sum(node.cpu_seconds() for node in nodes) - cpu
+            for pair in pairs:
+                pair.stopping = True
+        for pair in pairs:
+            if not pair.sent == pair.accepted == pair.delivered:
+                raise BrokenPromise(f"{pair.sent} sent, {pair.accepted} accepted, {pair.delivered} delivered")
+            await pair.sender.close()
+            await pair.receiver.close()
+        return count / took, cpu / count * 10_000
+
+
+def run() -> list[Result]:
+    """Both ways in each round."""
+    one: list[tuple[float, float]] = []
+    two: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory(prefix="tokenim-bench-") as place, pinned_driver():
+        folder = Path(place)
+        password = folder / "password"
+        password.touch(0o600)
+        password.write_text("tokenim\n", encoding="utf-8")
+        with PostgresServer(folder / "postgres") as postgres, NatsServer(folder / "nats") as nats:
+            for _ in range(ROUNDS):
+                for count, measured in ((1, one), (2, two)):
+                    with _nodes(folder, postgres, nats, count) as nodes:
+                        measured.append(asyncio.run(_measure(nodes)))
+    return [
+        Result.of(
+            "two nodes: processor time for 10,000", "s", [cpu for _, cpu in two], [cpu for _, cpu in one]
+        ),
+        Result.of(
+            "two nodes on one core: envelopes", "1/s", [rate for rate, _ in two], [rate for rate, _ in one]
+        ),
+    ]
