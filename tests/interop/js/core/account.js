@@ -57,7 +57,10 @@ export async function putToken(http, token, tokenClass, expiresAt = null) {
   await http.json('POST', '/v1/delivery-tokens', { json, signed: true })
 }
 
-// Make what the relay lacks: rotating keys that are old, one-time keys that were taken. Private halves are kept first.
+const ROTATING = [[KIND.signed, CLASS.rotating], [KIND.sealing, CLASS.rotating], [KIND.kem, CLASS.lastResort]]
+
+// Make what the relay lacks: rotating keys that are old, one-time keys that were taken. Private halves are kept first; a rotating key
+// stands, and the one before it begins to retire, when the relay has taken it.
 export async function careForPrekeys({ store, http, random, now }) {
   const { stock } = await http.json('GET', '/v1/prekeys', { signed: true })
   const atRelay = Object.fromEntries(stock.map((one) => [one.kind, one]))
@@ -69,14 +72,12 @@ export async function careForPrekeys({ store, http, random, now }) {
       tx.set(`next/prekey${kind}`, id)
       const prekey = { kind, class: class_, id, madeAt: now(), seed: random(SEED_BYTES[kind]) }
       const encoded = makePrekey(prekey, own)
-      tx.set(`prekey/${kind}/${id}`, { ...prekey, key: encoded.slice(78), retiredAt: null })
+      tx.set(`prekey/${kind}/${id}`, { ...prekey, key: encoded.slice(78), retiredAt: null, isTaken: false })
       keys.push(encoded)
     }
-    for (const [kind, class_] of [[KIND.signed, CLASS.rotating], [KIND.sealing, CLASS.rotating], [KIND.kem, CLASS.lastResort]]) {
-      const standing = tx.keys(`prekey/${kind}/`).map((key) => tx.get(key)).filter((one) => one.class === class_ && !one.retiredAt)
-      if (standing.some((one) => now() - one.madeAt < ROTATE_MS) && atRelay[kind]?.highest_id) continue
-      for (const old of standing) tx.set(`prekey/${kind}/${old.id}`, { ...old, retiredAt: now() })
-      add(kind, class_)
+    for (const [kind, class_] of ROTATING) {
+      const stands = standing(tx, kind, class_).some((one) => one.isTaken && now() - one.madeAt < ROTATE_MS)
+      if (!stands || !atRelay[kind]?.highest_id) add(kind, class_)
     }
     for (const kind of [KIND.kem, KIND.oneTime]) {
       for (let left = atRelay[kind]?.one_time_left ?? 0; left < STOCK; left++) add(kind, CLASS.oneTime)
@@ -84,7 +85,17 @@ export async function careForPrekeys({ store, http, random, now }) {
     forgetOld(tx, now())
     return keys
   })
-  if (made.length) await http.json('POST', '/v1/prekeys', { json: { keys: made.map(base64url) }, signed: true })
+  if (!made.length) return
+  await http.json('POST', '/v1/prekeys', { json: { keys: made.map(base64url) }, signed: true })
+  await store.change((tx) => ROTATING.forEach(([kind, class_]) => noteTaken(tx, standing(tx, kind, class_), now())))
+}
+
+const standing = (tx, kind, class_) => tx.keys(`prekey/${kind}/`).map((key) => tx.get(key)).filter((one) => one.class === class_ && !one.retiredAt)
+
+// The newest one has its place at the relay now; what came before it, and did not get there, is older.
+function noteTaken(tx, keys, now) {
+  const newest = Math.max(...keys.map(({ id }) => id))
+  for (const key of keys) tx.set(`prekey/${key.kind}/${key.id}`, key.id === newest ? { ...key, isTaken: true } : { ...key, retiredAt: now })
 }
 
 function forgetOld(tx, now) {
