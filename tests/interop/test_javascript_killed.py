@@ -6,11 +6,13 @@ The moment is drawn in what the process has said, not in seconds: a slow machine
 import asyncio
 import os
 import random
+from pathlib import Path
 
 import pytest
 
 from client.client import Client
 from tests.chatting import open_people
+from tests.interop.javascript_groups import joined
 from tests.interop.javascript_person import Died, JavaScriptPerson, person, start
 
 pytestmark = pytest.mark.timeout(300)
@@ -21,8 +23,10 @@ SEED = int(os.environ.get("TOKENIM_JAVASCRIPT_SEED", "1"))
 class Talk:
     """What each said, and what came."""
 
-    def __init__(self, bob: Client) -> None:
+    def __init__(self, bob: Client, to_bob: str, to_jay: str) -> None:
         self.bob = bob
+        self.to_bob = to_bob
+        self.to_jay = to_jay
         self.to_javascript: list[str] = []
         self.tried: list[str] = []
         self.promised: list[str] = []
@@ -37,14 +41,14 @@ class Talk:
     async def python_says(self, count: int) -> None:
         for _ in range(count):
             self.to_javascript.append(f"to JavaScript {len(self.to_javascript)}")
-            await self.bob.send("jay", self.to_javascript[-1], patience_seconds=30)
+            await self.bob.send(self.to_jay, self.to_javascript[-1], patience_seconds=30)
 
     async def javascript_says(self, jay: JavaScriptPerson, count: int) -> None:
         """As far as it comes: what was answered is promised, and what was not may come or not."""
         await jay.call("start")
         for _ in range(count):
             self.tried.append(f"to Python {len(self.tried)}")
-            await jay.call("send", to="bob", text=self.tried[-1])
+            await jay.call("send", to=self.to_bob, text=self.tried[-1])
             self.promised.append(self.tried[-1])
         await jay.all_sent()
 
@@ -72,32 +76,52 @@ async def one_life(jay: JavaScriptPerson, talk: Talk, chance: random.Random) -> 
             raise result
 
 
-async def test_killed_at_random_while_messages_flow_both_ways(tmp_path, went):
-    went("text, the client killed at random")
+async def killed_again_and_again(talk: Talk, store: Path) -> None:
+    """The lives of jay, then one in which everything has to come; what was said is compared."""
     chance = random.Random(SEED)
-    store = tmp_path / "jay.db"
-    async with open_people(tmp_path, "bob") as people:
-        talk = Talk(await people.enter("bob"))
+    listening = asyncio.create_task(talk.listen())
+    try:
+        for _ in range(LIVES):
+            await one_life(await start(store), talk, chance)
         async with person(store) as jay:
-            await jay.call("register", link=await people.world.relay.invite(), handle="jay")
-        listening = asyncio.create_task(talk.listen())
-        try:
-            for _ in range(LIVES):
-                await one_life(await start(store), talk, chance)
-            async with person(store) as jay:
-                await jay.call("start")
-                await jay.all_sent()
-                assert await jay.texts(of=len(talk.to_javascript)) == talk.to_javascript
-                state = await jay.call("state")
-                assert (state["missing"], state["failed"]) == (0, 0)
-                async with asyncio.timeout(30):
-                    while set(talk.promised) - set(talk.came_to_python):
-                        talk.came.clear()
-                        await talk.came.wait()
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await jay.call("start")
+            await jay.all_sent()
+            assert await jay.texts(of=len(talk.to_javascript)) == talk.to_javascript
+            state = await jay.call("state")
+            assert (state["missing"], state["failed"]) == (0, 0)
+            async with asyncio.timeout(30):
+                while set(talk.promised) - set(talk.came_to_python):
+                    talk.came.clear()
+                    await talk.came.wait()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
     got = talk.came_to_python
     assert len(set(got)) == len(got), "shown twice"
     assert [text for text in talk.tried if text in got] == got, "out of order"
     assert len(talk.promised) > LIVES / 2, "nearly nothing was said"
+
+
+async def test_killed_at_random_while_messages_flow_both_ways(tmp_path, went):
+    went("text, the client killed at random")
+    store = tmp_path / "jay.db"
+    async with open_people(tmp_path, "bob") as people:
+        bob = await people.enter("bob")
+        async with person(store) as jay:
+            await jay.call("register", link=await people.world.relay.invite(), handle="jay")
+        await killed_again_and_again(Talk(bob, to_bob="bob", to_jay="jay"), store)
+
+
+async def test_killed_at_random_while_both_write_in_a_group(tmp_path, went):
+    went("group text, the client killed at random")
+    store = tmp_path / "jay.db"
+    async with open_people(tmp_path, "bob") as people:
+        bob = await people.enter("bob")
+        group = await bob.create_group("friends")
+        async with person(store) as jay:
+            await jay.call("register", link=await people.world.relay.invite(), handle="jay")
+            await jay.call("start")
+            await jay.call("join", link=await bob.membership.link(group.id))
+            await joined(jay, bob, 2)
+        name = f"group:{group.id}"
+        await killed_again_and_again(Talk(bob, to_bob=name, to_jay=name), store)
