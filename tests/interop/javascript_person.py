@@ -31,6 +31,7 @@ class JavaScriptPerson:
         self.asked = 0
         self.answered = 0
         self.heard = asyncio.Event()
+        self.has_ended = False
         self.reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -44,6 +45,7 @@ class JavaScriptPerson:
                 if not answer.done():
                     answer.set_result(said)
             self.heard.set()
+        self.has_ended = True
         for answer in self.answers.values():
             if not answer.done():
                 answer.set_exception(Died())
@@ -51,11 +53,10 @@ class JavaScriptPerson:
         self.heard.set()
 
     async def call(self, command: str, **fields: object) -> object:
+        if self.has_ended:  # its output is at its end; that the process is dead may be heard of much later
+            raise Died
         self.asked += 1
         answer = self.answers[self.asked] = asyncio.get_running_loop().create_future()
-        if self.process.returncode is not None:
-            self.answers.pop(self.asked)
-            raise Died
         self.process.stdin.write(json.dumps({"id": self.asked, "do": command, **fields}).encode() + b"\n")
         said = await asyncio.wait_for(answer, PATIENCE)
         if "error" in said:
