@@ -16,7 +16,7 @@ from tests.interop.javascript_groups import joined
 from tests.interop.javascript_person import Died, JavaScriptPerson, person, start
 
 pytestmark = pytest.mark.timeout(300)
-LIVES = int(os.environ.get("TOKENIM_JAVASCRIPT_LIVES", "12"))
+LIVES = int(os.environ.get("TOKENIM_JAVASCRIPT_LIVES", "6"))
 SEED = int(os.environ.get("TOKENIM_JAVASCRIPT_SEED", "1"))
 
 

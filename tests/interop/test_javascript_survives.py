@@ -9,6 +9,7 @@ import pytest
 from client.client import Client
 from tests.chatting import open_people, texts
 from tests.interop.javascript_person import Died, person
+from tests.interop.matrix import TO_JAVASCRIPT
 from tests.interop.node_of_wheel import CLIENT
 from tests.relay_process import serving
 from tests.servers.ports import free_port
@@ -53,6 +54,27 @@ async def test_killed_at_each_of_the_first_transactions_of_a_run(tmp_path, when,
         assert len(set(to_python)) == len(to_python), "shown twice"
         assert [text for text in promised if text not in to_python] == [], "lost"
         assert [text for text in tried if text in to_python] == to_python, "out of order"
+
+
+async def test_what_a_dying_client_was_given_too_often_comes_from_quarantine(tmp_path, went):
+    """It dies of each delivery; the relay skips the envelope then, and the client that lives fetches it, once."""
+    went("text, the client killed", to=(TO_JAVASCRIPT,))
+    async with open_people(tmp_path, "bob") as people:
+        bob = await people.enter("bob")
+        async with person(tmp_path / "jay.db") as jay:
+            await jay.call("register", link=await people.world.relay.invite(), handle="jay")
+        await bob.send("jay", "first")
+        for _ in range(5):
+            async with person(tmp_path / "jay.db", *DYING, DIE="deliver") as jay:
+                with pytest.raises(Died):
+                    await jay.call("start")
+        await bob.send("jay", "second")
+        for fetched in (1, 0):
+            async with person(tmp_path / "jay.db") as jay:
+                await jay.call("start")
+                assert await jay.texts(of=2) == ["first", "second"]
+                state = await jay.call("state")
+                assert (state["quarantined"], state["missing"], state["failed"]) == (fetched, 0, 0)
 
 
 async def test_a_store_that_keeps_nothing_is_found_out(tmp_path):

@@ -4,7 +4,7 @@ import { careForPrekeys, putToken, register } from './account.js'
 import { Connection } from './connection.js'
 import { conversationOf, TYPE } from './contents.js'
 import { Directory } from './directory.js'
-import { Refusal } from './errors.js'
+import { isPassing, Refusal } from './errors.js'
 import { ack, resume } from './frames.js'
 import { Groups } from './groups.js'
 import { Http } from './http.js'
@@ -22,7 +22,7 @@ const PAUSE_MS = 500
 const AGAIN_MS = 5_000
 const LONGEST_TIMER_MS = 60 * 60_000
 const REPLACED = 4001
-const NOTICE = { prekeysLow: 1, manifestChanged: 2 }
+const NOTICE = { prekeysLow: 1, manifestChanged: 2, quarantined: 7 }
 
 // A relay that has no time says how long.
 const pauseAfter = (error) => Math.max(PAUSE_MS, error.retryAfterMs ?? 0)
@@ -31,7 +31,7 @@ export class Client {
   // `io` is { storage, fetch, fetchUnsigned, WebSocket, random(n), now(), sleep(ms), tell(event) }: all that the client has of the world.
   static async open(io) {
     const client = new Client()
-    Object.assign(client, io, { store: await Store.open(io.storage), mailbox: null, sender: null, running: false, cared: false, isCaughtUp: false, turn: Promise.resolve() })
+    Object.assign(client, io, { store: await Store.open(io.storage), mailbox: null, sender: null, running: false, cared: false, isCaughtUp: false, quarantined: 0, turn: Promise.resolve() })
     if (client.store.get('own')) client.#build()
     return client
   }
@@ -169,7 +169,8 @@ export class Client {
   // What the mailbox says is done one after the other.
   #queue(frame) {
     const connection = this.mailbox
-    this.turn = this.turn.then(() => this.#hear(frame, connection)).catch((error) => {
+    // What came on a connection that was given up comes again: nothing may be done that stands behind what failed.
+    this.turn = this.turn.then(() => connection.isOpen && this.#hear(frame, connection)).catch((error) => {
       this.tell({ event: 'failed', why: error.stack })
       connection.close()
     })
@@ -180,17 +181,39 @@ export class Client {
     else if (frame.name === 'missed') await this.inbox.missed(frame)
     else if (frame.name === 'caughtUp') {
       this.isCaughtUp = true
+      await this.#openQuarantined(connection)
       this.#caughtUp()
       await this.inbox.compareHeads()
       this.pump()
       this.groups.readLogs()
     } else if (frame.name === 'refused' && frame.code === 'sequence_ahead') await this.store.change((tx) => tx.set('position', 0))
     else if (frame.name === 'notice' && frame.kind === NOTICE.prekeysLow) this.care().catch((error) => this.tell({ event: 'failed', why: String(error) }))
+    else if (frame.name === 'notice' && frame.kind === NOTICE.quarantined && this.isCaughtUp) await this.#openQuarantined(connection)
     else if (frame.name === 'notice' && frame.kind === NOTICE.manifestChanged) this.directory.fetchOwn().catch(() => {})
     else if (frame.name === 'batchEnd' && this.inbox.position > this.acked && connection.isOpen) {
       this.acked = this.inbox.position
       connection.send(ack(this.acked))
       if (this.isCaughtUp) this.pump()
+    }
+  }
+
+  // What the relay delivered 5 times and nobody acknowledged it skips: a client that died each time fetches it. The notice of it may
+  // have gone to one that is dead, so this is asked whenever the mailbox is read to its end.
+  async #openQuarantined(connection) {
+    try {
+      for (let after = 0; ; ) {
+        const { envelopes } = await this.http.json('GET', `/v1/mailbox/quarantine?after=${after}`, { signed: true })
+        if (!envelopes.length) return
+        for (const { sequence, envelope_id: id, received_at_ms: receivedAt, ciphertext } of envelopes) {
+          await this.inbox.deliver({ name: 'deliver', sequence, envelopeId: unbase64url(id), receivedAt, ciphertext: unbase64url(ciphertext) }, true)
+          connection.send(ack(this.inbox.position, [sequence]))
+          this.quarantined += 1
+        }
+        after = envelopes.at(-1).sequence
+      }
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      this.tell({ event: 'waiting', why: error.code ?? String(error) })
     }
   }
 

@@ -25,14 +25,15 @@ export class Inbox {
 
   async missed({ from, to, reason }) {
     await this.store.change((tx) => {
-      if (to > (tx.get('position') ?? 0)) tx.set('position', to)
+      reach(tx, to)
       tx.after.push(() => this.tell({ event: 'missed', from, to, reason }))
     })
   }
 
   // One envelope of the mailbox. An ephemeral one is dropped, as if it had been lost: this client takes no part in them.
-  async deliver(frame) {
-    if (frame.sequence === 0 || frame.sequence <= this.position) return
+  // What comes from quarantine is older than the position.
+  async deliver(frame, isQuarantined = false) {
+    if (frame.sequence === 0 || (frame.sequence <= this.position && !isQuarantined)) return
     try {
       await this.#open(frame)
     } catch (error) {
@@ -57,7 +58,7 @@ export class Inbox {
         if (opened.head) noteHead(tx, opened.head, this.now())
         this.#content(tx, opened, frame)
       }
-      tx.set('position', frame.sequence)
+      reach(tx, frame.sequence)
     })
     await this.compareHeads()
   }
@@ -70,7 +71,7 @@ export class Inbox {
   // What does not open is kept, counted and told; the newest 1,000.
   #fail(frame, error) {
     return this.store.change((tx) => {
-      tx.set('position', frame.sequence)
+      reach(tx, frame.sequence)
       if (error.kind !== 'Replayed') noteFailure(tx, frame, error, this.tell)
     })
   }
@@ -113,6 +114,10 @@ export class Inbox {
     else if ([TYPE.reaction, TYPE.edit, TYPE.delete].includes(content.type)) act(tx, { ...who, content, mayTidy: false }, this.tell)
     else if (content.type >= 20 && content.type <= 28) this.groups.take(tx, { ...who, content, own, now: this.now() })
   }
+}
+
+function reach(tx, sequence) {
+  if (sequence > (tx.get('position') ?? 0)) tx.set('position', sequence)
 }
 
 export function noteFailure(tx, frame, error, tell) {

@@ -48,7 +48,7 @@ const commands = {
   join: (client, { link }) => client.groups.join(link),
   accept: (client, { group }) => client.groups.accept(group),
   groups: (client) => client.groups.list(),
-  state: (client) => ({ missing: client.missing(), gone: client.gone(), owed: client.owed(), waiting: client.store.keys('draft/').length + client.store.keys('outbox/').length, failed: client.store.keys('failed/').length, position: client.inbox.position }),
+  state: (client) => ({ missing: client.missing(), gone: client.gone(), owed: client.owed(), quarantined: client.quarantined, waiting: client.store.keys('draft/').length + client.store.keys('outbox/').length, failed: client.store.keys('failed/').length, position: client.inbox.position }),
   ratchets: (client) => kemSteps(client.store),
   stop: (client) => client.stop().then(() => null),
 }
