@@ -1,8 +1,11 @@
 """The fault matrix on three nodes with PostgreSQL and NATS, under load, each judged by the checker of all fault tests."""
 
 import asyncio
+import io
 import re
+import subprocess
 import sys
+import tarfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -12,6 +15,7 @@ import pytest
 
 from relay.wire.frames import Accepted, Ack, CaughtUp, Deliver, Outcome, Resume
 from relay.wire.links import encode_id
+from tests.architecture.source import ROOT
 from tests.cluster.conftest import more_accepted, talking, until
 from tests.faults.wire_client import GONE, Socket, connected, noise, register, submit_of
 from tests.servers.cluster import Cluster
@@ -144,6 +148,40 @@ async def test_f23_nodes_are_restarted_one_after_the_other_and_nothing_is_lost(
             await more_accepted(cast)
             assert await node.stop() == 0
             await node.start()
+
+
+def previous_commit(folder: Path) -> Path:
+    """The packages of the commit before this one."""
+    archive = subprocess.run(
+        ["git", "archive", "HEAD~1", "relay", "client", "crypto"], cwd=ROOT, check=True, capture_output=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as packed:
+        packed.extractall(folder, filter="data")
+    return folder
+
+
+async def test_f21_the_previous_commits_relay_works_beside_this_one(
+    cluster: Cluster, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """An upgrade in the middle: each node is of the one version, then of the other, and nothing is lost."""
+    before = str(await asyncio.to_thread(previous_commit, tmp_path / "before"))
+    told = [sys.executable, "-P", "-c", "import relay; print(relay.__file__)"]
+    found = await asyncio.to_thread(
+        subprocess.run, told, env={"PYTHONPATH": before}, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith(before)
+    async with talking(cluster, http) as cast:
+        for node in cluster.nodes:
+            await more_accepted(cast)
+            assert await node.stop() == 0
+            node.environment["PYTHONPATH"] = before
+            await node.start()
+        for node in cluster.nodes:
+            await more_accepted(cast)
+            assert await node.stop() == 0
+            del node.environment["PYTHONPATH"]
+            await node.start()
+        await more_accepted(cast)
 
 
 async def suspended_everywhere(cluster: Cluster, http: aiohttp.ClientSession, seconds: float) -> None:

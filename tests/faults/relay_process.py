@@ -57,7 +57,7 @@ class RelayProcess:
         self.invite = ""
         self.program = list(program or command())
         self._arguments = arguments
-        self._environment = {**os.environ, **_LENIENT, **(environment or {})}
+        self.environment = {**os.environ, **_LENIENT, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
@@ -90,7 +90,7 @@ class RelayProcess:
                 *self._arguments,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=self._environment,
+                env=self.environment,
             )
         try:
             async with asyncio.timeout(READY_WITHIN_SECONDS):

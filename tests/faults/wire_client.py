@@ -26,6 +26,8 @@ from relay.wire.frames import (
     ClientFrame,
     EnvelopeClass,
     Grant,
+    Notice,
+    NoticeKind,
     Ready,
     Refused,
     RelayFrame,
@@ -230,6 +232,8 @@ async def connected(
             await socket.send([Authenticate(device.device_id, device.signing_key.sign(signed).signature)])
         ready = await socket.receive()
         if isinstance(ready, Refused) and ready.code == "unavailable":
+            raise Disconnected(None)
+        if isinstance(ready, Notice) and ready.kind is NoticeKind.SHUTTING_DOWN:
             raise Disconnected(None)
         if not isinstance(ready, Ready):
             raise TypeError(f"the relay answered with {ready}")
