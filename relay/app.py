@@ -149,6 +149,7 @@ async def open_relay(
             raise StartRefused(str(error), exit_code=2) from error
         shared_key = _derived(seed, b"limits", 32) if settings.is_cluster else None
         services = compose(settings, machine, state, bus, key, origin, folder, push, shared_key)
+        await _refuse_another_key(services.audit, settings)
         stack.callback(take_library_records(services.log))
         stack.push_async_callback(services.usage.finish)
         invite = await _owner_invite(folder, services, seed)
@@ -216,6 +217,16 @@ async def open_relay(
         services.log.info("stopping")
 
 
+async def _refuse_another_key(audit: Audit, settings: Settings) -> None:
+    """A node with another signing key is another relay: its clients and the logs would say so, and it would be too late."""
+    if settings.is_cluster and not await audit.is_signed_here():
+        raise StartRefused(
+            "this node's signing key did not sign the newest row of the audit log in this database: each node has the same "
+            "signing_key_file; copy it from a node that runs",
+            exit_code=2,
+        )
+
+
 @asynccontextmanager
 async def open_commands(
     settings: Settings, folder: DataFolder, machine: Machine | None = None
@@ -231,6 +242,7 @@ async def open_commands(
         scheme = "https" if settings.speaks_tls else "http"
         origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
         audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
+        await _refuse_another_key(audit, settings)
         roles = Roles(settings.roles)
         kept_until = partial(kept_until_ms, machine.clock, settings.limits.handle_kept_seconds)
         deletion = Deletion(state.store, state.files, audit, bus=bus, kept_until_ms=kept_until)

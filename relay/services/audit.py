@@ -135,6 +135,18 @@ class Audit:
         body = audit_head_transcript(head.size, head.root, head.time_ms)
         return SignedHead(head, self._key.sign(body) + body)
 
+    async def is_signed_here(self) -> bool:
+        """Whether the key of this relay signed the newest row; of an empty log too."""
+        tip = await self._store.tip()
+        newest = await self._store.rows(tip.size - 1, 1) if tip.size else ()
+        try:
+            for row in newest:
+                signed = audit_head_transcript(tip.size, tip.root, row.at_ms)
+                verify_signature(self._key.public, signed, tip.signature)
+        except RelayError:
+            return False
+        return True
+
     async def newest(self, *, since_ms: int, before: int | None, limit: int) -> tuple[AuditRow, ...]:
         """Rows, newest first; as of the port."""
         return await self._store.newest(since_ms=since_ms, before=before, limit=limit)

@@ -17,6 +17,7 @@ from relay.wire.frames import Accepted, Ack, CaughtUp, Deliver, Outcome, Resume
 from relay.wire.links import encode_id
 from tests.architecture.source import ROOT
 from tests.cluster.conftest import more_accepted, talking, until
+from tests.faults.relay_process import RelayDied
 from tests.faults.wire_client import GONE, Socket, connected, noise, register, submit_of
 from tests.servers.cluster import Cluster
 
@@ -148,6 +149,17 @@ async def test_f23_nodes_are_restarted_one_after_the_other_and_nothing_is_lost(
             await more_accepted(cast)
             assert await node.stop() == 0
             await node.start()
+
+
+async def test_a_node_with_another_signing_key_does_not_start(cluster: Cluster) -> None:
+    node = cluster.nodes[2]
+    assert await node.stop() == 0
+    key = node.data / "another.key"
+    node.environment["TOKENIM_RELAY_SIGNING_KEY_FILE"] = str(key)
+    with pytest.raises(RelayDied, match=r"(?s)ended with 2 .*each node has the same signing_key_file"):
+        await node.start()
+    del node.environment["TOKENIM_RELAY_SIGNING_KEY_FILE"]
+    await node.start()
 
 
 def previous_commit(folder: Path) -> Path:

@@ -15,10 +15,12 @@ from relay.adapters.postgres.database import Database, StoreUnreachable, open_da
 from relay.adapters.postgres.leadership import PostgresLeadership, leading
 from relay.adapters.postgres.migrate import Migration, migrate, migration, shipped_migrations
 from relay.adapters.postgres.store import open_postgres_store
-from relay.adapters.system_clock import SystemClock
+from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.ports.leadership import Work
 from relay.ports.store import Store
 from relay.ports.usage import UsageDay
+from relay.services.audit import Action, Audit
+from relay.session.proof import RelayKey
 from relay.wire.errors import Unavailable
 from tests.contract.people import new_device
 from tests.servers.databases import drop_database, empty_database
@@ -145,3 +147,19 @@ async def test_an_export_knows_every_table(two_nodes: tuple[Store, Store]) -> No
     )
     assert {row[0] for row in rows} == exports.TABLES.keys() | exports.NOT_OF_ACCOUNTS.keys()
     assert not exports.TABLES.keys() & exports.NOT_OF_ACCOUNTS.keys()
+
+
+async def test_a_node_with_another_signing_key_is_told_by_the_newest_row_of_the_audit_log(
+    two_nodes: tuple[Store, Store],
+) -> None:
+    def audit(node: Store, seed: bytes) -> Audit:
+        return Audit(node.audit, key=RelayKey(seed), clock=SystemClock(), randomness=system_randomness)
+
+    ours, theirs = (audit(node, bytes(32)) for node in two_nodes)
+    another = audit(two_nodes[1], bytes([1]) * 32)
+    assert await another.is_signed_here()  # nobody has signed anything
+    for _ in range(3):
+        await ours.record(ours.by_relay(Action.AUDIT_DROP))
+        assert await ours.is_signed_here()
+        assert await theirs.is_signed_here()
+        assert not await another.is_signed_here()

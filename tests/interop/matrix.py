@@ -48,7 +48,7 @@ def asks_for_all(config: pytest.Config) -> bool:
     return not chosen and any(FOLDER.is_relative_to(path) for path in asked)
 
 
-@dataclass
+@dataclass(eq=False)
 class InteropMatrix:
     """Collects the cases; at the end, the table."""
 
