@@ -4,7 +4,7 @@ import { careForPrekeys, putToken, register } from './account.js'
 import { Connection } from './connection.js'
 import { conversationOf, TYPE } from './contents.js'
 import { Directory } from './directory.js'
-import { isPassing, Refusal } from './errors.js'
+import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { ack, resume } from './frames.js'
 import { Groups } from './groups.js'
 import { Http } from './http.js'
@@ -212,8 +212,8 @@ export class Client {
         after = envelopes.at(-1).sequence
       }
     } catch (error) {
-      if (!isPassing(error)) throw error
-      this.tell({ event: 'waiting', why: error.code ?? String(error) })
+      if (!isPassing(error) && !(error instanceof RelayRefusal)) throw error
+      this.tell({ event: 'waiting', why: error.code ?? String(error) }) // asked again on the next connection
     }
   }
 
