@@ -6,6 +6,7 @@ The folder of the account is the last argument. It shares nothing with the kit b
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
@@ -22,6 +23,11 @@ _NO_KEYS = ("no_prekeys", "bad_prekeys", "dormant_device")
 def _say(told: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
+
+
+def _shown(number: int, one: Message) -> dict[str, Any]:
+    file = None if one.file is None else {"name": one.file.name, "size": one.file.size_bytes}
+    return {"number": number, "from": one.account, "text": one.text, "file": file, "is_own": one.outgoing}
 
 
 class Adapter:
@@ -60,24 +66,34 @@ class Adapter:
             await self._client.__aexit__(None, None, None)
         self._client = self._listening = None
 
-    async def send(self, to: str, text: str) -> None:
+    async def send(self, to: str, text: str | None = None, file: str | None = None) -> None:
         """The message is kept, and goes out as soon as it can."""
         # What these two tell stays in the outbox and is tried again; that keys are no good is told all the same.
         with suppress(RelayUnreachable):
             try:
-                await self._open().send(to, text, patience_seconds=_PATIENCE_SECONDS)
+                await self._open().send(to, text, file=file, patience_seconds=_PATIENCE_SECONDS)
             except Refused as refused:
                 if refused.reason in _NO_KEYS:
                     raise
 
     async def messages(self, after: int = 0) -> list[dict[str, Any]]:
         """All that is kept of all conversations, oldest first in each."""
+        shown = [_shown(number, one) for number, one in enumerate(await self._kept(), 1)]
+        return shown[after:]
+
+    async def fetch(self, number: int, path: str) -> None:
+        """The file of this message, put at a path where nothing is."""
+        fetched = await (await self._kept())[number - 1].fetch()
+        if fetched.file is None or fetched.file.path is None:
+            raise KeyError(f"message {number} has no file")
+        await asyncio.to_thread(shutil.copyfile, fetched.file.path, path)
+
+    async def _kept(self) -> list[Message]:
         client = self._open()
         found: list[Message] = []
         for contact in await client.contacts():
             found += await client.history(contact.account)
-        shown = [{"from": one.account, "text": one.text, "is_own": one.outgoing} for one in found]
-        return [{"number": number, **one} for number, one in enumerate(shown, 1) if number > after]
+        return found
 
     async def _listen(self, client: Client) -> None:
         async with aclosing(client.events()) as events:
@@ -102,6 +118,7 @@ async def serve(home: str) -> None:
         "stop": adapter.stop,
         "send": adapter.send,
         "messages": adapter.messages,
+        "fetch": adapter.fetch,
     }
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)

@@ -71,11 +71,20 @@ def relay(
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    type=click.Choice(("media",)),
+    help="The client claims this beside core.",
+)
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the report into this file, too.")
 @click.option("--list", "listed", is_flag=True, help="Print the cases, and run none.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def client(only: tuple[str, ...], file: Path | None, listed: bool, command: tuple[str, ...]) -> None:
+def client(
+    levels: tuple[str, ...], only: tuple[str, ...], file: Path | None, listed: bool, command: tuple[str, ...]
+) -> None:
     """Try the client behind COMMAND, an adapter that takes commands as lines of JSON, at a scripted relay on this machine."""
     from .client_suite.cases import CLIENT_SUITE
     from .client_suite.suite import run_client
@@ -88,7 +97,7 @@ def client(only: tuple[str, ...], file: Path | None, listed: bool, command: tupl
         _fail(f"there is no case {', '.join(sorted(unknown))}: --list prints them")
     if not command:
         _fail("the adapter's COMMAND is needed, behind -- (see `tokenim-conformance client --help`)")
-    _end(asyncio.run(run_client(command, _tell, only)), " ".join(command), file)
+    _end(asyncio.run(run_client(command, _tell, only, levels)), " ".join(command), file)
 
 
 def _tell(result: Result) -> None:

@@ -28,7 +28,8 @@ def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_our_clients_pass_a_good_case_an_odd_one_and_a_hostile_one(command, tmp_path, record_property):
     report = tmp_path / "report.json"
     cases = ["client-talks-both-ways", "client-unknown-answer-fields", "client-bundle-of-another"]
-    done = kit(*(word for case in cases for word in ("--case", case)), "--json", str(report), "--", *command)
+    only = [word for case in cases for word in ("--case", case)]
+    done = kit(*only, "--json", str(report), "--", *command)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.splitlines()[-1] == "3 passed, 0 failed, 0 not claimed"
     told = json.loads(report.read_text())["cases"]
@@ -54,6 +55,20 @@ for line in sys.stdin:
     assert (done.returncode, done.stderr) == (1, "")
     assert "ann refused register: no: I will not" in done.stdout
     assert done.stdout.splitlines()[-1] == "0 passed, 2 failed, 0 not claimed"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
+def test_our_clients_give_out_no_file_that_the_relay_changed(command):
+    done = kit("--level", "media", "--case", "client-file-changed", "--", *command)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed, 0 not claimed"), (
+        done.stdout
+    )
+
+
+def test_a_level_beyond_core_is_tried_only_if_it_is_claimed():
+    done = kit("--case", "client-file", "--", "/nowhere/client")
+    assert (done.returncode, done.stdout) == (0, "0 passed, 0 failed, 1 not claimed\n")
 
 
 def test_a_command_is_needed_and_cases_have_to_be_there():

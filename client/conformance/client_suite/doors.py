@@ -11,18 +11,12 @@ from client.conformance.report import Failed
 from client.conformance.wire import from_base64, sha256, to_base32, to_base64
 
 from . import checks
+from .blob_doors import BlobDoors
 from .house import Account, House
+from .refusal import Refusal
 from .socket_door import Connection, connect
 
 Door = Callable[[web.Request, bytes, Account | None], web.Response]
-
-
-class Refusal(Exception):
-    """A problem document (RFC 9457)."""
-
-    def __init__(self, code: str, status: int) -> None:
-        super().__init__(code)
-        self.code, self.status = code, status
 
 
 class Doors:
@@ -31,10 +25,11 @@ class Doors:
     def __init__(self, house: House) -> None:
         self.house = house
         self.connections: list[Connection] = []
+        self.blobs = BlobDoors(house)
 
     def application(self) -> web.Application:
         """What is served."""
-        app = web.Application(client_max_size=2**22)
+        app = web.Application(client_max_size=2**24)
         add = app.router.add_route
         add("GET", "/v1/connect", lambda request: connect(self.house, self.connections, request))
         for method, path, door, signed in (
@@ -54,6 +49,10 @@ class Doors:
             ("GET", "/v1/logs/{name}", self.log, True),
             ("POST", "/v1/logs/{name}", self.append, True),
             ("PUT", "/v1/profile", self.nothing, True),
+            ("POST", "/v1/blobs", self.blobs.create, True),
+            ("HEAD", "/v1/blobs/{blob}", self.blobs.stand, True),
+            ("PATCH", "/v1/blobs/{blob}", self.blobs.go_on, True),
+            ("GET", "/v1/blobs/{blob}", self.blobs.give, False),
         ):
             add(method, path, self._through(door, signed))
         add("*", "/{rest:.*}", self._through(self.unknown, None))

@@ -28,6 +28,7 @@ LIMITS: Final = {
     "prekeys_low": 25,
     "public_work_bits": WORK_BITS,
     "max_blob_bytes": 4_294_967_296,
+    "max_blob_chunk_bytes": 8_388_608,
     "max_log_entry_bytes": 262_144,
     "account_log_entries": 100_000,
     "account_log_bytes": 268_435_456,
@@ -115,6 +116,7 @@ class Script:
     handle: Callable[[dict[str, Any]], dict[str, Any]] = _same
     bundle: Callable[[dict[str, Any]], dict[str, Any]] = _same
     consistency: Callable[[list[bytes]], list[bytes]] = _same
+    blob: Callable[[bytes], bytes] = _same
     any_json: Callable[[dict[str, Any]], dict[str, Any]] = _same
     document_signature: Callable[[bytes], bytes] = _same
     outcome: Callable[[Submit], int] = lambda _: 1

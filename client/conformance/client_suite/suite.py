@@ -13,15 +13,18 @@ CLIENT_SUITE: Final[Suite[Setting]] = Suite()
 
 
 async def run_client(
-    command: Sequence[str], tell: Callable[[Result], None], only: Sequence[str] = ()
+    command: Sequence[str],
+    tell: Callable[[Result], None],
+    only: Sequence[str] = (),
+    levels: Sequence[str] = (),
 ) -> list[Result]:
-    """The results; each case has a relay and clients of its own."""
+    """The results; each case has a relay and clients of its own. `levels` are claimed beside core."""
     chosen = [CLIENT_SUITE.cases[name] for name in only] if only else list(CLIENT_SUITE.cases.values())
     cases: list[Case[Sequence[str]]] = [
         Case(one.case_id, one.level, one.about, one.proves, _in_setting(one.body)) for one in chosen
     ]
     results = []
-    async for result in run(cases, command, frozenset({"core"})):
+    async for result in run(cases, command, frozenset({"core", *levels})):
         tell(result)
         results.append(result)
     return results

@@ -1,0 +1,82 @@
+"""Chapter Blobs, as a client does it: the level media."""
+
+import asyncio
+import os
+
+from client.conformance.client_suite.person import Person, Refused
+from client.conformance.client_suite.setting import SETTLE_SECONDS, Setting
+from client.conformance.client_suite.suite import CLIENT_SUITE
+from client.conformance.report import Failed
+
+_BYTES = 70_000
+"""More than one segment."""
+
+
+async def _sent(setting: Setting) -> tuple[Person, int, bytes]:
+    """Bob, to whom a stranger sent a file; the number of its message, and what is in it."""
+    ann, bob = await setting.two()
+    data = os.urandom(_BYTES)
+    path = setting.folder / "picture.bin"
+    path.write_bytes(data)
+    await ann.call("send", to="bob", file=str(path))
+    await setting.until(lambda: bool(setting.durable(bob)), "an envelope with the file's message")
+    await setting.acked(bob)
+    shown = [one for one in await bob.call("messages", after=0) if not one["is_own"]]
+    if len(shown) != 1 or (shown[0].get("file") or {}).get("name") != path.name:
+        raise Failed(f"expected one message with the file {path.name}, got {shown}")
+    return bob, shown[0]["number"], data
+
+
+def _fetches(setting: Setting) -> int:
+    return sum(
+        method == "GET" and path.startswith("/v1/blobs/") for method, path, _ in setting.house.requests
+    )
+
+
+@CLIENT_SUITE.case("client-file", level="media")
+async def file(setting: Setting) -> None:
+    """A file arrives byte for byte; at the relay lies something else, of another size."""
+    seen: list[bytes] = []
+
+    def look(data: bytes) -> bytes:
+        seen.append(data)
+        return data
+
+    setting.script.blob = look
+    bob, number, data = await _sent(setting)
+    into = setting.folder / "fetched"
+    await bob.call("fetch", number=number, path=str(into))
+    if into.read_bytes() != data:
+        raise Failed("expected the bytes that were sent")
+    if not seen or any(data[:64] in one or len(one) == len(data) for one in seen):
+        raise Failed("expected a blob that is sealed and padded, fetched from the relay")
+
+
+@CLIENT_SUITE.case("client-file-of-a-stranger", level="media", proves=("M-REACH-05",))
+async def file_of_a_stranger(setting: Setting) -> None:
+    """Asks for no file of a stranger by itself."""
+    await _sent(setting)
+    await asyncio.sleep(SETTLE_SECONDS)
+    if _fetches(setting):
+        raise Failed("expected no request for the file of a stranger before the user asks for it")
+
+
+@CLIENT_SUITE.case("client-file-changed", level="media", proves=("M-BLOB-04",))
+async def file_changed(setting: Setting) -> None:
+    """Gives out no file of which the relay changed a byte, left out the end, or added some."""
+    bob, number, _ = await _sent(setting)
+    for name, change in (
+        ("a changed byte", lambda data: data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]),
+        ("the end cut off", lambda data: data[:-1]),
+        ("a byte more", lambda data: data + b"\0"),
+    ):
+        setting.script.blob = change
+        before, into = _fetches(setting), setting.folder / name
+        try:
+            await bob.call("fetch", number=number, path=str(into))
+        except Refused:
+            pass
+        else:
+            raise Failed(f"{name}: expected an error instead of the file")
+        if into.exists() or _fetches(setting) == before:
+            raise Failed(f"{name}: expected no file, and a request for it")
