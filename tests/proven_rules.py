@@ -28,7 +28,8 @@ def faults_of(rules: Iterable[str], proved: set[str]) -> list[str]:
 
 def is_whole(config: pytest.Config) -> bool:
     """Whether every test was asked for, and not some files, or those that an expression selects."""
-    chosen = config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False)
+    option = config.option
+    chosen = option.keyword or option.markexpr or option.collectonly or getattr(option, "lf", False)
     return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen
 
 

@@ -32,7 +32,9 @@ def test_labels_stand_in_their_homes_alone():
     ] == []
 
 
-@pytest.mark.parametrize("path", [path for path in product_files() if labels_in(tree_of(path))], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in product_files() if LABEL_START in path.read_bytes()], ids=name_of
+)
 def test_b7_a_label_stands_once_and_ends_in_its_only_zero_byte(path):
     labels = labels_in(tree_of(path))
     assert [label for label, times in Counter(labels).items() if times > 1] == []

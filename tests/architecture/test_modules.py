@@ -99,7 +99,11 @@ def exports_of(tree: ast.Module) -> list[str] | None:
     return None
 
 
-WITH_EXPORTS = [path for path in product_files() if exports_of(tree_of(path)) is not None]
+WITH_EXPORTS = [
+    path
+    for path in product_files()
+    if b"__all__" in path.read_bytes() and exports_of(tree_of(path)) is not None
+]
 
 
 @pytest.mark.parametrize("path", WITH_EXPORTS, ids=name_of)
