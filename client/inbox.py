@@ -35,10 +35,11 @@ from .errors import (
     TrustError,
 )
 from .mailbox_batch import in_parts
-from .mailbox_round import note_came_back, take
+from .mailbox_round import Taken, note_came_back, take, take_quarantined
 from .message import Gap, Warned
 from .passing import PassingEvents
 from .passing_contents import open_passing
+from .quarantine import quarantined
 from .reconnect import Backoff
 from .store import facts, history, notices
 from .store.database import Database, Transaction
@@ -190,7 +191,7 @@ class Inbox:
             if passing:
                 await self._take_passing(passing)
             for frame in frames:
-                await self._hear(frame)
+                await self._hear(connection, frame)
 
     async def _look_after_the_relay(self) -> None:
         """Gaps are told, and sending goes on, also with a relay that leaves something out and never says `caught_up`."""
@@ -210,18 +211,30 @@ class Inbox:
     async def _take(self, connection: Connection, mail: Sequence[Deliver | MissedFrame]) -> None:
         """Open all of it, in transactions that do not hold up others."""
         for part in in_parts(mail):
-            await self._take_part(connection, part)
+            await self._take_part(connection, partial(take, frames=part, system=self._system))
 
-    async def _take_part(self, connection: Connection, mail: Sequence[Deliver | MissedFrame]) -> None:
+    async def _take_quarantined(self, connection: Connection) -> None:
+        """What was delivered too often; the relay's notice of it may have gone to a process that died of it."""
+        try:
+            async for frame in quarantined(self._transport):
+                work = partial(take_quarantined, frame=frame, system=self._system)
+                await self._take_part(connection, work, also=(frame.sequence,))
+        except Refused:
+            return  # asked again with the next connection
+
+    async def _take_part(
+        self, connection: Connection, work: Callable[..., Taken], *, also: tuple[int, ...] = ()
+    ) -> None:
         """Commit, then ack; a device list that is missing is fetched in between."""
         fetched: frozenset[bytes] = frozenset()
         while True:
-            taken = await self._database.run(partial(take, frames=mail, system=self._system, fetched=fetched))
+            taken = await self._database.run(partial(work, fetched=fetched))
             for _ in range(taken.messages):
                 self._system.reached(Step.DECRYPTION_COMMITTED)
             self.news.set()
-            if taken.up_to:
-                await connection.send([Ack(taken.up_to)])
+            done = also if taken.gap_of is None else ()
+            if taken.up_to or done:
+                await connection.send([Ack(taken.up_to, done)])
                 self._system.reached(Step.ACKNOWLEDGED)
             if taken.messages:
                 self._on_kept()
@@ -271,9 +284,10 @@ class Inbox:
         except Refused:
             return  # asked again with the next connection
 
-    async def _hear(self, frame: RelayFrame) -> None:
+    async def _hear(self, connection: Connection, frame: RelayFrame) -> None:
         if isinstance(frame, CaughtUp):
             await self._look_at_own_list()
+            await self._take_quarantined(connection)
             await self._database.run(self._note_caught_up)
             self._on_caught_up()
             self._on_kept()  # what is missing can be asked for
@@ -285,6 +299,8 @@ class Inbox:
             raise refusal(frame.code, frame.retry_after_ms)
         elif isinstance(frame, Notice):
             await self._notice(frame)
+            if frame.kind is NoticeKind.QUARANTINED and self.caught_up.is_set():
+                await self._take_quarantined(connection)
 
     def _note_caught_up(self, tx: Transaction) -> None:
         """Old private keys may go from now on; what senders counted and is not here is told."""

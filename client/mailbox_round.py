@@ -119,6 +119,18 @@ def take(
     return _finish(tx, batch, system, gap_of)
 
 
+def take_quarantined(
+    tx: Transaction, frame: Deliver, system: System, *, fetched: frozenset[bytes] = frozenset()
+) -> Taken:
+    """Open an envelope that the mailbox skipped: it is older than what is committed, which stays as it is."""
+    batch = _begin(tx, system, fetched)
+    one = Released(frame.ciphertext, frame.received_at_ms)
+    gap_of = _take_one(tx, batch, frame.envelope_id, one, fetched)
+    if gap_of is None:
+        _take_released(tx, batch, fetched)
+    return _finish(tx, batch, system, gap_of)
+
+
 def note_came_back(tx: Transaction) -> None:
     """The relay came back from a backup: tell it, and look after what it has lost."""
     facts.set_number(tx, facts.RELAY_CAME_BACK, 1)
