@@ -6,7 +6,7 @@ import pytest
 
 from tests.oracle import ed25519, history, hpke, linking, manifests, profiles, recovery, transparency, x25519
 from tests.oracle.manifests import Manifest
-from tests.oracle.refusals import Refused
+from tests.oracle.refusals import Refused, require
 from tests.oracle.transcripts import sha256, u64
 from tests.oracle.vector_files import Part
 
@@ -188,7 +188,19 @@ def check_transparency(file: Part) -> None:
     assert transparency.handle_leaf(salt, part["handle"], 1, account) == (subject, part.data("bound"))
     assert transparency.handle_leaf(salt, part["handle"], 2, b"") == (subject, part.data("given_back"))
     for part in file["consistency"]:
-        assert transparency.consistency(part["from"], leaves[: part["to"]]) == part["proof"].all_data()
+        path = part["proof"].all_data()
+        assert transparency.consistency(part["from"], leaves[: part["to"]]) == path
+        signed = {one["size"]: one.data("head") for one in file["heads"]}
+        transparency.follow(signed[part["from"]], signed[part["to"]], path, relay)
+    for part in file["must_fail"]["inclusion"]:
+        root, size = transparency.verify_head(part.data("head"), relay)[2:0:-1]
+        path, place = part["proof"].all_data(), (part["index"], int.from_bytes(size))
+        with pytest.raises(Refused):
+            require(transparency.root_from_path(part.data("leaf"), *place, path) == root)
+    for part in file["must_fail"]["heads"]:
+        known = None if part["known"] is None else part.data("known")
+        with pytest.raises(Refused):
+            transparency.follow(known, part.data("head"), part["proof"].all_data(), relay)
 
 
 CHECKS = {

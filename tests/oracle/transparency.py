@@ -66,6 +66,37 @@ def consistency(older: int, leaves: list[bytes], whole: bool = True) -> list[byt
     return [*consistency(older - middle, leaves[middle:], False), root_of(leaves[:middle])]
 
 
+def _roots(older: int, size: int, path: list[bytes], root: bytes, whole: bool) -> tuple[bytes, bytes]:
+    """The older and the newer root that a consistency proof leads to, by the recursion that makes it."""
+    if older == size:
+        require(len(path) == (0 if whole else 1), "length")
+        return (root, root) if whole else (path[0], path[0])
+    require(path, "too short")
+    middle = _middle(size)
+    if older <= middle:
+        old, new = _roots(older, middle, path[:-1], root, whole)
+        return old, sha256(b"\1" + new + path[-1])
+    old, new = _roots(older - middle, size - middle, path[:-1], root, False)
+    return sha256(b"\1" + path[-1] + old), sha256(b"\1" + path[-1] + new)
+
+
+def follow(known: bytes | None, signed: bytes, path: list[bytes], relay_public: bytes) -> None:
+    """A signed head after the one that was known."""
+    fields = verify_head(signed, relay_public)
+    require(len(fields) == 4, "fields")
+    if known is None or fields_of(HEAD, known[64:])[0] != fields[0]:
+        return
+    before, after = (
+        [int.from_bytes(each) for each in of[1::2]] + [of[2]] for of in (fields_of(HEAD, known[64:]), fields)
+    )
+    require(not (after[1] > before[1] and after[0] < before[0]), "rolled back")
+    (older, _, old), (size, _, new) = sorted((before, after))
+    if older == 0:
+        require(not path, "length")
+        return
+    require(_roots(older, size, path, old, True) == (old, new), "split")
+
+
 def root_from_path(of_leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
     """The root that an inclusion proof leads to, by the same recursion."""
     require(index < size, "index")

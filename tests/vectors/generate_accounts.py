@@ -17,6 +17,7 @@ from crypto.recovery import RecoveryKey, SignedBackup, open_backup, seal_backup
 from crypto.transparency import Inclusion, LeafType, SignedHead, handle_subject, head_body, leaf
 from tests.crypto_people import NOW_MS, Person, SeededRandom
 from tests.merkle_log import consistency, inclusion, root_of
+from tests.vectors import log_must_fail
 
 FOLDER = Path(__file__).parent
 ABOUT = "docs/protocol.md, chapter {}; bytes in hexadecimal; made by tests/vectors/generate_accounts.py"
@@ -137,6 +138,7 @@ def transparency() -> dict[str, Any]:
             {"from": old, "to": 11, "proof": [each.hex() for each in consistency(leaves, old)]}
             for old in (0, 1, 4, 7, 11)
         ],
+        "must_fail": log_must_fail.must_fail(leaves, log_id, relay),
     }
 
 

@@ -175,7 +175,7 @@ function checkProof({ proof, manifests }, { relayKey }) {
   if (!proof.length) return null
   const { index, hashes, head } = log.parseInclusion(proof)
   const newest = manifests.at(-1)
-  if (!newest) throw new Refusal('ProofRefused', 'a proof of nothing')
+  if (!newest) throw new Refusal('LogRefused', 'a proof of nothing')
   log.checkInclusion(log.manifestLeaf(newest.account, newest.version, newest.hash), index, hashes, log.parseHead(head, relayKey))
   return head
 }

@@ -17,29 +17,31 @@ export function parseHead(bytes, relayKey) {
   const signature = reader.take(64)
   const body = reader.rest()
   verify(relayKey, body, signature)
-  const [logId, size, root, time] = fieldsOf('log head', body)
+  const fields = fieldsOf('log head', body)
+  if (fields.length !== 4) throw new Refusal('InvalidEncoding', 'a head has four fields')
+  const [logId, size, root, time] = fields
   return { logId, size: new Reader(size).u64(), root, time: new Reader(time).u64(), bytes }
 }
 
 // RFC 9162, section 2.1.3.2.
 export function checkInclusion(leaf, index, hashes, head) {
-  if (index >= head.size) throw new Refusal('ProofRefused', 'no leaf of this log')
+  if (index >= head.size) throw new Refusal('LogRefused', 'no leaf of this log')
   let [at, last, hash] = [BigInt(index), BigInt(head.size - 1), leafHash(leaf)]
   for (const other of hashes) {
-    if (last === 0n) throw new Refusal('ProofRefused', 'too long')
+    if (last === 0n) throw new Refusal('LogRefused', 'too long')
     if (at & 1n || at === last) {
       hash = node(other, hash)
       while (!(at & 1n) && at !== 0n) [at, last] = [at >> 1n, last >> 1n]
     } else hash = node(hash, other)
     ;[at, last] = [at >> 1n, last >> 1n]
   }
-  if (last !== 0n || !equal(hash, head.root)) throw new Refusal('ProofRefused', 'the leaf is not in the log')
+  if (last !== 0n || !equal(hash, head.root)) throw new Refusal('LogRefused', 'the leaf is not in the log')
 }
 
 // RFC 9162, section 2.1.4.2: the log of the larger head begins with that of the smaller one.
 export function checkConsistency(smaller, larger, hashes) {
   const refuse = () => {
-    throw new Refusal('ProofRefused', 'one log does not continue the other')
+    throw new Refusal('LogRefused', 'one log does not continue the other')
   }
   if (smaller.size > larger.size) refuse()
   if (smaller.size === 0 || smaller.size === larger.size) {

@@ -29,9 +29,9 @@ test('inclusion', () => {
     const proof = one.proof.map(bytes)
     log.checkInclusion(leaf, one.index, proof, heads.get(one.size))
     for (const broken of [proof.slice(1), [...proof, relayKey], proof.map((hash, i) => (i ? hash : relayKey))]) {
-      if (proof.length) assert.equal(failureOf(() => log.checkInclusion(leaf, one.index, broken, heads.get(one.size))), 'ProofRefused')
+      if (proof.length) assert.equal(failureOf(() => log.checkInclusion(leaf, one.index, broken, heads.get(one.size))), 'LogRefused')
     }
-    if (one.size > 1) assert.equal(failureOf(() => log.checkInclusion(leaf, (one.index + 1) % one.size, proof, heads.get(one.size))), 'ProofRefused')
+    if (one.size > 1) assert.equal(failureOf(() => log.checkInclusion(leaf, (one.index + 1) % one.size, proof, heads.get(one.size))), 'LogRefused')
   }
   const parsed = log.parseInclusion(bytes(vectors.inclusion_encoded))
   same(log.encodeInclusion(parsed), vectors.inclusion_encoded)
@@ -42,7 +42,22 @@ test('consistency', () => {
     const [smaller, larger, proof] = [heads.get(one.from), heads.get(one.to), one.proof.map(bytes)]
     if (!smaller || !larger) continue
     log.checkConsistency(smaller, larger, proof)
-    if (proof.length) assert.equal(failureOf(() => log.checkConsistency(smaller, larger, proof.slice(1))), 'ProofRefused')
-    assert.equal(failureOf(() => log.checkConsistency(smaller, larger, [...proof, relayKey])), 'ProofRefused')
+    if (proof.length) assert.equal(failureOf(() => log.checkConsistency(smaller, larger, proof.slice(1))), 'LogRefused')
+    assert.equal(failureOf(() => log.checkConsistency(smaller, larger, [...proof, relayKey])), 'LogRefused')
+  }
+})
+
+test('what must fail', () => {
+  for (const one of vectors.must_fail.inclusion) {
+    const head = log.parseHead(bytes(one.head), relayKey)
+    assert.equal(failureOf(() => log.checkInclusion(bytes(one.leaf), one.index, one.proof.map(bytes), head)), one.error, one.name)
+  }
+  for (const one of vectors.must_fail.heads) {
+    const failure = failureOf(() => {
+      const head = log.parseHead(bytes(one.head), relayKey)
+      if (one.known) log.checkConsistency(log.parseHead(bytes(one.known), relayKey), head, one.proof.map(bytes))
+    })
+    // This client has no name of its own for two heads that contradict each other.
+    assert.equal(failure, one.error === 'LogSplit' ? 'LogRefused' : one.error, one.name)
   }
 })
