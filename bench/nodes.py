@@ -49,8 +49,8 @@ def _nodes(folder: Path, postgres: PostgresServer, nats: NatsServer, count: int)
         yield nodes
 
 
-async def _measure(nodes: Sequence[Served]) -> tuple[float, float]:
-    """Delivered envelopes a second, and all nodes' processor seconds for 10,000 of them."""
+async def _measure(nodes: Sequence[Served], postgres: PostgresServer) -> tuple[float, float, float]:
+    """Delivered envelopes a second; processor seconds of all nodes, and of PostgreSQL, for 10,000 of them."""
     async with http() as session:
         mailboxes = await register(nodes[0], session, PAIRS)
         pairs = [
@@ -67,11 +67,12 @@ async def _measure(nodes: Sequence[Served]) -> tuple[float, float]:
                 tasks.create_task(pair.receive())
             await asyncio.sleep(WARM_UP_SECONDS)
             before, began = sum(pair.delivered for pair in pairs), time.perf_counter()
-            cpu = sum(node.cpu_seconds() for node in nodes)
+            cpu, there = sum(node.cpu_seconds() for node in nodes), postgres.cpu_seconds()
             await asyncio.sleep(MEASURE_SECONDS)
             took = time.perf_counter() - began
             count = sum(pair.delivered for pair in pairs) - before
             cpu = sum(node.cpu_seconds() for node in nodes) - cpu
+            there = postgres.cpu_seconds() - there
             for pair in pairs:
                 pair.stopping = True
         for pair in pairs:
@@ -79,13 +80,13 @@ async def _measure(nodes: Sequence[Served]) -> tuple[float, float]:
                 raise BrokenPromise(f"{pair.sent} sent, {pair.accepted} accepted, {pair.delivered} delivered")
             await pair.sender.close()
             await pair.receiver.close()
-        return count / took, cpu / count * 10_000
+        return count / took, cpu / count * 10_000, there / count * 10_000
 
 
 def run() -> list[Result]:
     """Both ways in each round."""
-    one: list[tuple[float, float]] = []
-    two: list[tuple[float, float]] = []
+    one: list[tuple[float, float, float]] = []
+    two: list[tuple[float, float, float]] = []
     with tempfile.TemporaryDirectory(prefix="tokenim-bench-") as place, pinned_driver():
         folder = Path(place)
         password = folder / "password"
@@ -95,12 +96,13 @@ def run() -> list[Result]:
             for _ in range(ROUNDS):
                 for count, measured in ((1, one), (2, two)):
                     with _nodes(folder, postgres, nats, count) as nodes:
-                        measured.append(asyncio.run(_measure(nodes)))
+                        measured.append(asyncio.run(_measure(nodes, postgres)))
+    names = (
+        ("two nodes on one core: envelopes", "1/s"),
+        ("two nodes: processor time of both for 10,000", "s"),
+        ("two nodes: processor time of PostgreSQL for 10,000", "s"),
+    )
     return [
-        Result.of(
-            "two nodes: processor time for 10,000", "s", [cpu for _, cpu in two], [cpu for _, cpu in one]
-        ),
-        Result.of(
-            "two nodes on one core: envelopes", "1/s", [rate for rate, _ in two], [rate for rate, _ in one]
-        ),
+        Result.of(name, unit, [each[figure] for each in two], [each[figure] for each in one])
+        for figure, (name, unit) in enumerate(names)
     ]
