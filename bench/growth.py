@@ -21,6 +21,8 @@ import asyncpg
 from bench.results import Result
 from relay.adapters.postgres.store import PostgresStore, open_postgres_store
 from relay.ports.mailboxes import Submission
+from relay.wire import limits
+from relay.wire.prekeys import KEY_BYTES, PrekeyClass, PrekeyKind
 from tests.servers.postgres import PostgresServer
 
 LARGEST = int(os.environ.get("BENCH_GROWTH_ROWS", "1000000"))
@@ -39,6 +41,7 @@ BATCH = 16
 CALLS = 150
 ROUNDS = 7
 CIPHERTEXT_BYTES = 512
+_PREKEY_HEADER = 1 + 1 + 4 + 8 + limits.SIGNATURE_BYTES  # kind, class, id, time, signature
 _FIGURES = (
     ("relay's processor", "ms"),
     ("in the database", "ms"),
@@ -149,6 +152,30 @@ async def _cost(
     ]
 
 
+async def _stock(server: PostgresServer, accounts: int) -> float:
+    """Bytes of a device's full stock of one-time prekeys: for all devices of "small", once that was measured."""
+    connection = await asyncpg.connect(server.url("small"))
+    try:
+        (before,) = await connection.fetchrow(_SIZE)
+        rows = (
+            (
+                _id("device", number, 16),
+                int(kind),
+                int(PrekeyClass.ONE_TIME),
+                key_id,
+                bytes(_PREKEY_HEADER + KEY_BYTES[kind]),
+            )
+            for number in range(accounts)
+            for kind in (PrekeyKind.KEM, PrekeyKind.ONE_TIME)
+            for key_id in range(limits.ONE_TIME_PREKEYS)
+        )
+        await connection.copy_records_to_table("prekeys", records=rows)
+        (after,) = await connection.fetchrow(_SIZE)
+    finally:
+        await connection.close()
+    return float(after - before) / accounts
+
+
 @dataclass
 class _Measured:
     """Of one size: bytes of the database without its system tables, and what _cost said in each round."""
@@ -157,7 +184,7 @@ class _Measured:
     costs: list[list[float]] = field(default_factory=list)
 
 
-async def _measure(server: PostgresServer, folder: Path) -> dict[str, _Measured]:
+async def _measure(server: PostgresServer, folder: Path) -> tuple[dict[str, _Measured], float]:
     measured = {name: _Measured() for name in SIZES}
     keys = folder / "column.keys"
     for name, size in SIZES.items():
@@ -176,7 +203,7 @@ async def _measure(server: PostgresServer, folder: Path) -> dict[str, _Measured]
                 costs = await _cost(store, server, accounts, chance)
             if number:  # the first one warms up
                 measured[name].costs.append(costs)
-    return measured
+    return measured, await _stock(server, SIZES["small"][0])
 
 
 def _model(measured: dict[str, _Measured]) -> tuple[float, float]:
@@ -192,10 +219,11 @@ def run() -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="tokenim-bench-") as place:
         folder = Path(place)
         with PostgresServer(folder / "postgres", settings=_SETTINGS) as server:
-            measured = asyncio.run(_measure(server, folder))
+            measured, stock = asyncio.run(_measure(server, folder))
     an_account, an_envelope = _model(measured)
     results = [
         Result.of("PostgreSQL: bytes of an account with one device", "B", [an_account]),
+        Result.of("PostgreSQL: bytes of a device's full stock of one-time prekeys", "B", [stock]),
         Result.of(f"PostgreSQL: bytes of an envelope of {CIPHERTEXT_BYTES} B that waits", "B", [an_envelope]),
     ]
     for name, (accounts, envelopes) in SIZES.items():
