@@ -3,6 +3,7 @@ its file.
 """
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from tests.oracle import (
     x25519,
 )
 from tests.oracle.refusals import Refused
-from tests.oracle.vector_files import Part
+from tests.oracle.transcripts import sha256
+from tests.oracle.vector_files import Part, read
 
 
 def check_identity(part: Part) -> tuple[bytes, bytes, bytes]:
@@ -122,6 +124,88 @@ def check_wire(file: Part) -> None:
             wire.read_message(part.data("message"), "→ relay")
 
 
+def check_http(file: Part, seed: bytes, device: bytes) -> None:
+    """What the relay signed, what the device signed, and that the request and its headers carry that."""
+    told, origin = read("wire.json"), read("wire.json")["authentication"]["origin"]
+    relay_seed = told["authentication"]["relay_document"].data("signing_seed")
+    assert (
+        wire.invite_link(origin, told["links"]["invite"].data("secret"), ed25519.public_of(relay_seed))
+        == (file["invite"])
+    )
+    document, registration, token = file["http"]
+    as_json = "Content-Type: application/json"
+    signed = wire.relay_document(document["answer"].encode())
+    signature = ed25519.sign(relay_seed, signed)
+    assert (signed, signature) == tuple(file["document"].data("transcript", "signature"))
+    pinned = f"TokenIM-Signature: {wire.base64url(signature)}"
+    assert [*document["answer_headers"]] == [as_json, pinned]
+    assert json.loads(document["answer"])["signing_key"] == wire.base64url(ed25519.public_of(relay_seed))
+    manifest = told["identity"].data("manifest_body", "manifest_signature_by_root")
+    body, by_root = (wire.base64url(each) for each in manifest)
+    assert json.loads(registration["body"]) == {
+        "invite": wire.base64url(told["links"]["invite"].data("secret")),
+        "manifest": {"body": body, "signer": "", "signature": by_root},
+    }
+    account = json.loads(registration["answer"])
+    assert account["account_id"] == wire.base64url(told["identity"].data("account_id"))
+    part = file["delivery_token"]
+    assert sha256(part.data("token")) == part.data("token_hash")
+    hashed = wire.base64url(part.data("token_hash"))
+    assert json.loads(token["body"]) == {"token_hash": hashed, "token_class": "contact"}
+    nonce, time_ms, target = part.data("nonce"), part["time_ms"], token["target"]
+    signed = wire.http_request("POST", target, token["body"].encode(), origin, device, time_ms, nonce, None)
+    signature = ed25519.sign(seed, signed)
+    assert (signed, signature) == tuple(part.data("transcript", "signature"))
+    header = f"Authorization: {wire.authorization(device, time_ms, nonce, signature)}"
+    assert [*token["headers"]] == [as_json, header]
+    asked = [(one["method"], one["target"], one["status"], [*one["headers"]][:1]) for one in file["http"]]
+    assert asked == [
+        ("GET", "/.well-known/tokenim", 200, []),
+        ("POST", "/v1/accounts", 201, [as_json]),
+        ("POST", "/v1/delivery-tokens", 204, [as_json]),
+    ]
+    assert (document["body"], [*registration["answer_headers"]]) == ("", [as_json])
+    assert ([*token["answer_headers"]], token["answer"]) == ([], "")
+
+
+def check_first_message(file: Part) -> None:
+    who = read("wire.json")["identity"]
+    account, device, seed = who.data("account_id", "device_id", "signing_seed")
+    check_http(file, seed, device)
+    limits = json.loads(file["http"][0]["answer"])["limits"]
+    digest = sha256(json.dumps(limits, sort_keys=True, separators=(",", ":")).encode())
+    said: list[tuple[str, str, list[Any]]] = []
+    for part in [*file["anonymous"], *file["device"]["messages"]]:
+        message, sender = part.data("message"), part["from"]
+        (name,) = wire.read_message(message, "→ relay" if sender == "client" else "→ client")
+        assert name.replace("_", "") == part["frame"]
+        ((_, *fields),) = message_pack.decode(message)
+        said.append((sender, name, fields))
+    asked = file["device"]
+    signed = wire.websocket(read("wire.json")["authentication"]["origin"], device, asked.data("challenge"))
+    signature = ed25519.sign(seed, signed)
+    assert (signed, signature) == tuple(asked.data("transcript", "signature"))
+    assert file["subprotocol"] == "tokenim.v1"
+    (nobody, time_ms), submit, deliver = said[0][2], said[3][2], said[9][2]
+    envelope_id, life, ciphertext = submit[1], submit[4], submit[5][0]
+    assert (len(nobody), life, len(ciphertext)) == (32, 2_592_000, 64)
+    grant = [account, file["delivery_token"].data("token"), 1]
+    assert said == [
+        ("relay", "challenge", [nobody, time_ms]),
+        ("client", "anonymous", []),
+        ("relay", "ready", [digest, 0]),
+        ("client", "submit", [1, envelope_id, 1, False, life, [ciphertext], [[device, 0, 0]], [grant], []]),
+        ("relay", "accepted", [1, [1], []]),
+        ("relay", "challenge", [asked.data("challenge"), time_ms]),
+        ("client", "authenticate", [device, signature]),
+        ("relay", "ready", [digest, 2]),
+        ("client", "resume", [0]),
+        ("relay", "deliver", [1, envelope_id, deliver[2], 1, ciphertext]),
+        ("client", "ack", [1, []]),
+        ("relay", "caught_up", [1]),
+    ]
+
+
 def check_contents(file: Part) -> None:
     one, other = file["accounts"].all_data()
     conversation = file.data("conversation_id")
@@ -194,4 +278,9 @@ def check_blobs(file: Part) -> None:
             blobs.unseal(*changed(part, *small))
 
 
-CHECKS = {"wire.json": check_wire, "contents.json": check_contents, "blobs.json": check_blobs}
+CHECKS = {
+    "wire.json": check_wire,
+    "first_message.json": check_first_message,
+    "contents.json": check_contents,
+    "blobs.json": check_blobs,
+}
