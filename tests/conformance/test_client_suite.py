@@ -57,6 +57,34 @@ for line in sys.stdin:
     assert done.stdout.splitlines()[-1] == "0 passed, 2 failed, 0 not claimed"
 
 
+@pytest.mark.parametrize(
+    ("case", "asked"),
+    [
+        ("client-bundle-of-another", "bundle"),
+        ("client-manifest-of-another", "manifests"),
+        ("client-manifest-signature", "manifests"),
+        ("client-handle-of-another", "handle"),
+        ("client-log-forked", "consistency proof"),
+        ("client-log-rolled-back", "handle"),
+        ("client-consistency-wrong", "consistency proof"),
+    ],
+)
+def test_a_client_that_says_no_before_it_is_lied_to_fails_the_hostile_case(case, asked):
+    # Our client but for what a hostile case has it write: that it refuses without asking the relay for anything.
+    no = """import asyncio, sys
+from client.conformance_adapter import Adapter, serve
+send = Adapter.send
+async def send_or_not(self, to, text=None, file=None):
+    if text == "secret":
+        raise RuntimeError("I will not")
+    await send(self, to, text, file)
+Adapter.send = send_or_not
+asyncio.run(serve(sys.argv[1]))"""
+    done = kit("--case", case, "--", sys.executable, "-c", no)
+    assert done.stdout.splitlines()[-1] == "0 passed, 1 failed, 0 not claimed", done.stdout
+    assert f"the client asked for no {asked}: the case tried nothing (ann refused send" in done.stdout
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
 def test_our_clients_give_out_no_file_that_the_relay_changed(command):

@@ -169,7 +169,10 @@ class Doors:
             "latest": 1,
             "inclusion": self.house.inclusion(self.house.manifest_leaf(account)),
         }
-        return self._json(told if asker is account else self.house.script.manifests(told))
+        if asker is account:
+            return self._json(told)
+        self.house.told("manifests")
+        return self._json(self.house.script.manifests(told))
 
     def _reached(self, request: web.Request, asker: Account | None) -> Account:
         name = request.match_info["account"]
@@ -190,6 +193,7 @@ class Doors:
         account = next((one for key, one in self.house.accounts.items() if to_base32(key) == name), None)
         if account is None or self.house.token_class(account, from_base64(read.get("token") or "")) is None:
             raise Refusal("not_allowed", 403)
+        self.house.told("bundle")
         bundle = self.house.script.bundle(_bundle(account))
         return self._json({"manifest_version": 1, "bundles": [bundle]})
 
@@ -205,6 +209,7 @@ class Doors:
             "salt": to_base64(account.salt),
             "inclusion": self.house.inclusion(self.house.handle_leaf(account)),
         }
+        self.house.told("handle")
         return self._json(self.house.script.handle(told))
 
     def add_token(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from nacl.signing import SigningKey
 
@@ -15,6 +16,7 @@ from client.conformance.wire import from_base64, sha256, to_base64, transcript, 
 from .checks import SeenDevice, SeenManifest, SeenPrekey, manifest, now_ms
 from .merkle import Log, consistency_of, inclusion_of
 
+Asked: TypeAlias = Literal["manifests", "handle", "bundle", "consistency proof"]
 WORK_BITS: Final = 8
 LIMITS: Final = {
     "max_message_bytes": 1_048_576,
@@ -146,6 +148,8 @@ class House:
     refused: list[str] = field(default_factory=list)
     registrations: list[dict[str, Any]] = field(default_factory=list)
     bundles_asked: list[dict[str, Any]] = field(default_factory=list)
+    asked: Counter[Asked] = field(default_factory=Counter)
+    """How often was told what the script may have wrong."""
     closed_to: set[bytes] = field(default_factory=set)
     """Accounts of which clients are told what does not verify: from then on an envelope to one is a breach."""
     broken: list[str] = field(default_factory=list)
@@ -169,6 +173,11 @@ class House:
     def tell(self) -> None:
         """Something happened: whoever waits looks again."""
         self.happened.set()
+
+    def told(self, what: Asked) -> None:
+        """One more answer of this kind goes to a client."""
+        self.asked[what] += 1
+        self.tell()
 
     def breach(self, what: str) -> None:
         """A client did something that it must not."""
@@ -240,6 +249,7 @@ class House:
 
     def consistency(self, first: int, second: int) -> list[bytes]:
         """The hashes of the proof."""
+        self.told("consistency proof")
         return self.script.consistency(consistency_of(first, self.log.leaves[:second]))
 
     def of_device(self, device_id: bytes) -> Account | None:

@@ -13,7 +13,7 @@ from aiohttp import web
 from client.conformance.report import Failed
 
 from .doors import Doors
-from .house import Account, House, Script, Submit
+from .house import Account, Asked, House, Script, Submit
 from .person import Person, Refused
 from .socket_door import Connection
 
@@ -108,17 +108,23 @@ class Setting:
         if any(grant[0] == account_id for one in self.house.submits for grant in one.fields[7]):
             raise Failed(f"expected nothing to {person.name}, and something was submitted")
 
-    async def nothing_goes_to(self, ann: Person, bob: Person, *, named: str = "") -> None:
+    async def nothing_goes_to(self, ann: Person, bob: Person, *, asks: Asked, named: str = "") -> None:
         """Ann tries to write to Bob (or to whom `named` should be), whose keys the relay tells wrong: no envelope leaves.
 
         The relay minds it until the clients have ended. Where Ann says no, that is all to wait for; where she keeps the
-        message, she may try by herself, and a while passes.
+        message, she may try by herself, and a while passes. `asks`: in what the lie is. Raises Failed if nobody asked for
+        it, for then Ann was never lied to.
         """
         self.house.closed_to.add(self.account(bob).manifest.account_id)
+        before = self.house.asked[asks]
+        untried = f"the client asked for no {asks}: the case tried nothing"
         try:
             await ann.call("send", to=named or bob.name, text="secret")
-        except Refused:
+        except Refused as refusal:
+            if self.house.asked[asks] == before:
+                raise Failed(f"{untried} ({refusal})") from refusal
             return
+        await self.until(lambda: self.house.asked[asks] > before or bool(self.house.broken), untried)
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
                 await self._broken()
