@@ -55,6 +55,11 @@ class Answer:
             raise Failed(f"{self.asked}: expected {wanted}, got {self.status} {self._told()}")
         return self
 
+    def must_refuse(self, what: str) -> None:
+        """Raises Failed unless this answer refuses the request (4xx), whatever its reason."""
+        if not 400 <= self.status < 500:
+            raise Failed(f"{what}: expected a refusal (4xx), got {self.status} {self._told()}")
+
     def _told(self) -> str:
         return self.body[:_TOLD_BYTES].decode("utf-8", "replace")
 

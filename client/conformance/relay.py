@@ -8,7 +8,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from .device import Answer, Device, ask
-from .report import Failed
+from .report import Failed, NotClaimed
 from .wire import from_base64, sha256, to_base64, transcript
 
 _PREFIX = "/invite#v1."
@@ -73,9 +73,9 @@ class Relay:
         return device
 
     async def admin_account(self) -> Device:
-        """A new account that may do what the role of --admin-invite may; raises Failed without one."""
+        """A new account that may do what the role of --admin-invite may; raises NotClaimed without one."""
         if self.admin_invite is None:
-            raise Failed("this case needs --admin-invite: an invite with the role admin")
+            raise NotClaimed("it needs --admin-invite: an invite with the role admin")
         return await replace(self, invite=self.admin_invite).member()
 
     async def get(self, path: str, **headers: str) -> Answer:

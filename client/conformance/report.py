@@ -20,7 +20,7 @@ class NotClaimed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one case: `proves` are ids of docs/protocol.md, `why` says what went wrong, empty unless it failed."""
+    """Of one case: `proves` are ids of docs/protocol.md, `why` says what went wrong, or what would be needed to try it."""
 
     case: str
     level: str

@@ -30,8 +30,8 @@ async def run(
 async def _try(case: Case[Subject], subject: Subject) -> tuple[Outcome, str]:
     try:
         why = await _why_not(case, subject)
-    except NotClaimed:
-        return "not claimed", ""
+    except NotClaimed as missing:
+        return "not claimed", str(missing)
     return ("failed" if why else "passed"), why
 
 

@@ -123,7 +123,18 @@ async def health(relay: Relay) -> None:
 
 @SUITE.case("http-openapi")
 async def openapi(relay: Relay) -> None:
-    """The relay describes its resources by OpenAPI 3.1."""
+    """The relay describes its resources by OpenAPI 3.1, and its frames by AsyncAPI 3.0."""
     told = (await relay.get("/v1/openapi.json")).must(200).json
-    if not told["openapi"].startswith("3.1") or "/v1/accounts" not in told["paths"]:
-        raise Failed("expected OpenAPI 3.1 with /v1/accounts in it")
+    methods = {
+        (method, path)
+        for path, item in told["paths"].items()
+        for method, operation in item.items()
+        if method in ("get", "put", "post", "patch", "delete") and operation["responses"]
+    }
+    wanted = {("post", "/v1/accounts"), ("post", "/v1/delivery-tokens"), ("post", "/v1/prekeys")}
+    if not told["openapi"].startswith("3.1") or not told["info"]["version"] or wanted - methods:
+        raise Failed("expected OpenAPI 3.1 with the operations on accounts, tokens and prekeys in it")
+    frames = (await relay.get("/v1/asyncapi.json")).must(200).json
+    messages = frames["components"]["messages"]
+    if not frames["asyncapi"].startswith("3.") or not {"submit", "deliver", "ack"} <= messages.keys():
+        raise Failed("expected AsyncAPI 3 with the frames submit, deliver and ack in it")
