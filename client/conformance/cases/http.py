@@ -136,5 +136,5 @@ async def openapi(relay: Relay) -> None:
         raise Failed("expected OpenAPI 3.1 with the operations on accounts, tokens and prekeys in it")
     frames = (await relay.get("/v1/asyncapi.json")).must(200).json
     messages = frames["components"]["messages"]
-    if not frames["asyncapi"].startswith("3.") or not {"submit", "deliver", "ack"} <= messages.keys():
-        raise Failed("expected AsyncAPI 3 with the frames submit, deliver and ack in it")
+    if not frames["asyncapi"].startswith("3.") or not {"Submit", "Deliver", "Ack"} <= messages.keys():
+        raise Failed("expected AsyncAPI 3 with the frames Submit, Deliver and Ack in it")
