@@ -7,7 +7,7 @@ acknowledges each message by one `ack`. Ciphertexts begin with a number: it must
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -179,6 +179,38 @@ class Pair:
                 self.delivered += 1
                 last = frame.sequence
             await send(self.receiver, Ack(last))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Of the time that was measured: envelopes that were delivered, seconds, and what `used` grew by."""
+
+    delivered: int
+    seconds: float
+    used: tuple[float, ...]
+
+
+async def talk(
+    pairs: Sequence[Pair], used: Callable[[], tuple[float, ...]], *, warm_up: float, seconds: float
+) -> Load:
+    """All pairs talk; measured once warm, for so long. Their connections are closed then. Raises BrokenPromise."""
+    async with asyncio.TaskGroup() as tasks:
+        for pair in pairs:
+            tasks.create_task(pair.send_window())
+            tasks.create_task(pair.receive())
+        await asyncio.sleep(warm_up)
+        before, first, began = sum(pair.delivered for pair in pairs), used(), time.perf_counter()
+        await asyncio.sleep(seconds)
+        took, last = time.perf_counter() - began, used()
+        count = sum(pair.delivered for pair in pairs) - before
+        for pair in pairs:
+            pair.stopping = True
+    for pair in pairs:
+        if not pair.sent == pair.accepted == pair.delivered:
+            raise BrokenPromise(f"{pair.sent} sent, {pair.accepted} accepted, {pair.delivered} delivered")
+        await pair.sender.close()
+        await pair.receiver.close()
+    return Load(count, took, tuple(end - begin for begin, end in zip(first, last, strict=True)))
 
 
 async def open_pairs(

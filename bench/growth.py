@@ -67,10 +67,8 @@ def _id(kind: str, number: int, length: int) -> bytes:
 
 def _rows(accounts: int, envelopes: int) -> Iterator[tuple[str, Iterator[tuple[object, ...]]]]:
     """Table by table. Envelopes wait for the devices in turn."""
-    each = envelopes // accounts
-    for_all = each * accounts == envelopes
-    waiting = range(accounts) if for_all else range(envelopes)
-    each = each if for_all else 1
+    each = max(envelopes // accounts, 1)
+    waiting = range(min(accounts, envelopes))
     people = [(_id("account", number, 32), _id("device", number, 16)) for number in range(accounts)]
     yield "accounts", ((account, "member", False, _NOW_MS, 1, bytes(32), None) for account, _ in people)
     yield "device_owners", ((device, account, 0) for account, device in people)

@@ -6,12 +6,11 @@ stickiness. Nodes on one core; driver, PostgreSQL and NATS on the other. In turn
 
 import asyncio
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench.driver import BrokenPromise, Pair, connect_anonymous, connect_device, http, register
+from bench.driver import Pair, connect_anonymous, connect_device, http, register, talk
 from bench.results import Result
 from bench.served import Served, pinned_driver, relay_command, serving
 from tests.servers.nats import NatsServer
@@ -61,26 +60,14 @@ async def _measure(nodes: Sequence[Served], postgres: PostgresServer) -> tuple[f
             )
             for number, mailbox in enumerate(mailboxes)
         ]
-        async with asyncio.TaskGroup() as tasks:
-            for pair in pairs:
-                tasks.create_task(pair.send_window())
-                tasks.create_task(pair.receive())
-            await asyncio.sleep(WARM_UP_SECONDS)
-            before, began = sum(pair.delivered for pair in pairs), time.perf_counter()
-            cpu, there = sum(node.cpu_seconds() for node in nodes), postgres.cpu_seconds()
-            await asyncio.sleep(MEASURE_SECONDS)
-            took = time.perf_counter() - began
-            count = sum(pair.delivered for pair in pairs) - before
-            cpu = sum(node.cpu_seconds() for node in nodes) - cpu
-            there = postgres.cpu_seconds() - there
-            for pair in pairs:
-                pair.stopping = True
-        for pair in pairs:
-            if not pair.sent == pair.accepted == pair.delivered:
-                raise BrokenPromise(f"{pair.sent} sent, {pair.accepted} accepted, {pair.delivered} delivered")
-            await pair.sender.close()
-            await pair.receiver.close()
-        return count / took, cpu / count * 10_000, there / count * 10_000
+        load = await talk(
+            pairs,
+            lambda: (sum(node.cpu_seconds() for node in nodes), postgres.cpu_seconds()),
+            warm_up=WARM_UP_SECONDS,
+            seconds=MEASURE_SECONDS,
+        )
+        ours, there = (used / load.delivered * 10_000 for used in load.used)
+        return load.delivered / load.seconds, ours, there
 
 
 def run() -> list[Result]:

@@ -5,10 +5,9 @@ other; relay and floor in turns, three rounds.
 """
 
 import asyncio
-import time
 from contextlib import AbstractContextManager
 
-from bench.driver import BrokenPromise, http, open_pairs
+from bench.driver import http, open_pairs, talk
 from bench.results import Result
 from bench.served import Served, pinned_driver, serving_floor, serving_relay
 
@@ -22,28 +21,10 @@ async def _measure(served: Served, *, is_floor: bool) -> tuple[float, float]:
     """Delivered envelopes a second, and the server's processor seconds for 10,000 of them."""
     async with http() as session:
         pairs = await open_pairs(session, served, PAIRS, is_floor=is_floor)
-        async with asyncio.TaskGroup() as tasks:
-            for pair in pairs:
-                tasks.create_task(pair.send_window())
-                tasks.create_task(pair.receive())
-            await asyncio.sleep(WARM_UP_SECONDS)
-            before, cpu, began = (
-                sum(pair.delivered for pair in pairs),
-                served.cpu_seconds(),
-                time.perf_counter(),
-            )
-            await asyncio.sleep(MEASURE_SECONDS)
-            took = time.perf_counter() - began
-            count = sum(pair.delivered for pair in pairs) - before
-            cpu = served.cpu_seconds() - cpu
-            for pair in pairs:
-                pair.stopping = True
-        for pair in pairs:
-            if not pair.sent == pair.accepted == pair.delivered:
-                raise BrokenPromise(f"{pair.sent} sent, {pair.accepted} accepted, {pair.delivered} delivered")
-            await pair.sender.close()
-            await pair.receiver.close()
-        return count / took, cpu / count * 10_000
+        load = await talk(
+            pairs, lambda: (served.cpu_seconds(),), warm_up=WARM_UP_SECONDS, seconds=MEASURE_SECONDS
+        )
+        return load.delivered / load.seconds, load.used[0] / load.delivered * 10_000
 
 
 def _round(server: AbstractContextManager[Served], *, is_floor: bool) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -83,24 +83,20 @@ def abandon_move(data: Path | None, config: Path | None, as_json: bool) -> None:
         click.echo("the relay is in PostgreSQL, as before; the draft in the folder is gone")
 
 
-def _run(work: Callable[[], Awaitable[T]], progress: Progress) -> T:
+def _run(work: Callable[[], Coroutine[None, None, T]], progress: Progress) -> T:
     from relay.adapters.data_folder import StartRefused
     from relay.wire.errors import RelayError
 
-    async def worked() -> T:
-        return await work()
-
     os.umask(0o077)
     try:
-        return asyncio.run(worked())
+        try:
+            return asyncio.run(work())
+        finally:
+            progress.end()
     except StartRefused as error:
-        progress.end()
         fail(str(error), error.exit_code)
     except RelayError as error:
-        progress.end()
         fail(f"{error}; run this again, it goes on", REFUSED, error.code)
-    finally:
-        progress.end()
 
 
 def _tell(moved: "Moved", done: str, *, as_json: bool) -> None:

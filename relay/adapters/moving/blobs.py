@@ -57,7 +57,7 @@ async def move_blobs(
 
 def _blob(row: Row) -> _Blob:
     values = dict(zip(_TABLE.columns, row, strict=True))
-    return _Blob(**{name: values[name] for name in ("blob_id", "sha256", "durable", "complete")})  # type: ignore[arg-type]
+    return _Blob(**{name: values[name] for name in ("blob_id", "sha256", "durable", "complete")})  # type: ignore[arg-type]  # of these types on both sides
 
 
 async def _move(blob: _Blob, source: BlobFiles, target: BlobFiles, moved: BlobsMoved) -> None:

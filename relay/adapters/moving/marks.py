@@ -8,6 +8,7 @@ from relay.adapters.data_folder import DataFolder, StartRefused, refusals, write
 
 Side: TypeAlias = Literal["postgres", "sqlite"]
 _WORD: Final = "tokenim-moving-v1"
+_SIDES: Final[dict[str, Side]] = {"postgres": "postgres", "sqlite": "sqlite"}
 _COMMANDS: Final[dict[Side, str]] = {
     "postgres": "tokenim-relay migrate sqlite-to-postgres",
     "sqlite": "tokenim-relay migrate postgres-to-sqlite",
@@ -32,10 +33,10 @@ def read_mark(folder: DataFolder) -> Mark | None:
         words = file.read_text("utf-8", errors="replace").split()
     try:
         word, target, move_id, state = words
-        if word != _WORD or target not in ("postgres", "sqlite") or state not in ("copying", "done"):
+        if word != _WORD or state not in ("copying", "done"):
             raise ValueError
-        return Mark(target, bytes.fromhex(move_id), state == "done")  # type: ignore[arg-type]
-    except ValueError:
+        return Mark(_SIDES[target], bytes.fromhex(move_id), state == "done")
+    except (ValueError, LookupError):
         raise StartRefused(f"{file}: damaged: put it back from a backup") from None
 
 

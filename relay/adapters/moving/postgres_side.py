@@ -17,6 +17,7 @@ from relay.adapters.postgres.database import (
     SCRIPT_SECONDS,
     Lock,
     StoreUnreachable,
+    first_line,
 )
 
 from .progress import Progress, Row, packed, unpacked
@@ -95,7 +96,7 @@ class PostgresSide:
         """Tables that a new database has empty, and this one has not."""
         found = []
         for table in TABLES:
-            asked = f"SELECT EXISTS (SELECT 1 FROM {table.name})"  # noqa: S608
+            asked = f"SELECT EXISTS (SELECT 1 FROM {table.name})"  # noqa: S608  (a name of TABLES)
             if table.name not in _OF_A_NEW_DATABASE and await self._connection.fetchval(asked):
                 found.append(table.name)
         return found
@@ -106,7 +107,7 @@ class PostgresSide:
             await self._mark(move_id, "postgres")
             await self._connection.execute(_PROGRESS)
             for name in _OF_A_NEW_DATABASE:
-                await self._connection.execute(f"DELETE FROM {name}")  # noqa: S608
+                await self._connection.execute(f"DELETE FROM {name}")  # noqa: S608  (a name of this file)
 
     async def begin_leaving(self, move_id: bytes) -> None:
         """No node gets a connection any more."""
@@ -132,13 +133,8 @@ class PostgresSide:
         await self._connection.execute("ANALYZE", timeout=SCRIPT_SECONDS)
 
 
-def _told(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def _refusal(error: BaseException) -> StoreUnreachable:
-    return StoreUnreachable(f"PostgreSQL: {_told(error)}; run this again once that is seen to")
+    return StoreUnreachable(f"PostgreSQL: {first_line(error)}; run this again once that is seen to")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""How far a table is moved, as the side that is written keeps it; and what a move is called in a data folder."""
+"""How far a table is moved, as the side that is written keeps it; and what a move needs of its two sides."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ class Table:
             marks = ", ".join(f"?{number}" for number in range(1, len(keys) + 1))
             # The first part alone lets SQLite begin there: it finds no place by a key of two joined tables.
             condition = f" WHERE {keys[0]} >= ?1 AND ({', '.join(keys)}) > ({marks})"
-        return f"SELECT {told} FROM {self.source}{condition} ORDER BY {self.order or ', '.join(keys)}"  # noqa: S608
+        return f"SELECT {told} FROM {self.source}{condition} ORDER BY {self.order or ', '.join(keys)}"  # noqa: S608  (names of this file)
 
     def from_postgres(self, key: tuple[str, ...], after: bool) -> str:
         """The same of PostgreSQL, by this key."""
@@ -53,7 +53,7 @@ class Table:
         if after:
             marks = ", ".join(f"${number}" for number in range(1, len(key) + 1))
             condition = f" WHERE ({keys}) > ({marks})"
-        return f"SELECT {', '.join(self.columns)} FROM {self.name}{condition} ORDER BY {keys}"  # noqa: S608
+        return f"SELECT {', '.join(self.columns)} FROM {self.name}{condition} ORDER BY {keys}"  # noqa: S608  (names of this file)
 
     def plain(self, row: tuple[object, ...]) -> tuple[object, ...]:
         """A row of SQLite with truth values where PostgreSQL has them."""
@@ -74,7 +74,7 @@ class Table:
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:
     marks = ", ".join(f":{column}" for column in columns)
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608  (names of this file)
 
 
 def _alike(
@@ -93,7 +93,7 @@ def _of_device(
     every = tuple(columns.split())
     kept = [column for column in every if column not in left_out.split()]
     write = (
-        f"INSERT INTO {name} (device_number, {', '.join(kept)}) "  # noqa: S608
+        f"INSERT INTO {name} (device_number, {', '.join(kept)}) "  # noqa: S608  (names of this file)
         f"SELECT device_number, {', '.join(f':{column}' for column in kept)} FROM devices WHERE device_id = :device_id"
     )
     read = {"device_id": "d.device_id"} | {column: f"t.{column}" for column in every} | values
@@ -112,7 +112,7 @@ def _entries(name: str, logs: str, log: str, columns: str) -> Table:
     """The entries of logs, kept by the log's number in SQLite. `log`: the columns that are a log's key."""
     keys, every = tuple(log.split()), tuple(columns.split())
     write = (
-        f"INSERT INTO {name} (log_number, {', '.join(every)}) SELECT log_number, "  # noqa: S608
+        f"INSERT INTO {name} (log_number, {', '.join(every)}) SELECT log_number, "  # noqa: S608  (names of this file)
         f"{', '.join(f':{column}' for column in every)} FROM {logs} "
         f"WHERE {' AND '.join(f'{column} = :{column}' for column in keys)}"
     )
@@ -122,7 +122,7 @@ def _entries(name: str, logs: str, log: str, columns: str) -> Table:
 
 
 def _shared_id(table: str) -> str:
-    return f"(SELECT shared_id FROM moving_shared AS s WHERE s.shared_number = {table}.shared_number)"  # noqa: S608
+    return f"(SELECT shared_id FROM moving_shared AS s WHERE s.shared_number = {table}.shared_number)"  # noqa: S608  (names of this file)
 
 
 _GIVEN: Final = """max(t.given_up_to,
@@ -149,7 +149,7 @@ _ENVELOPES: Final = Table(
         f"""INSERT INTO envelopes (device_number, {", ".join(_ENVELOPE.split())}, shared_number, ciphertext)
         SELECT device_number, {", ".join(f":{column}" for column in _ENVELOPE.split())},
                (SELECT shared_number FROM moving_shared WHERE shared_id = :shared_id), :ciphertext
-        FROM devices WHERE device_id = :device_id""",  # noqa: S608
+        FROM devices WHERE device_id = :device_id""",  # noqa: S608  (names of this file)
     ),
     {"device_id": "d.device_id", "shared_id": _shared_id("t"), "ciphertext": "t.ciphertext"}
     | {column: f"t.{column}" for column in _ENVELOPE.split()},

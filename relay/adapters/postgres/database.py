@@ -295,7 +295,8 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error.__cause__, asyncpg.LockNotAvailableError)
 
 
-def _told(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What it says, for a message of one line."""
     text = str(error).strip().splitlines()
     return text[0] if text else type(error).__name__
 
@@ -337,7 +338,7 @@ async def open_database(
         raise StoreUnreachable(str(error)) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
         raise StoreUnreachable(
-            f"PostgreSQL cannot be used: {_told(error)}; check postgres.url and that the server runs"
+            f"PostgreSQL cannot be used: {first_line(error)}; check postgres.url and that the server runs"
         ) from error
     try:
         yield Database(pool, keys)

@@ -202,12 +202,12 @@ async def unknown_frame(setting: Setting) -> None:
         connection, before = setting.connection(bob), setting.resumes(bob)
         await connection.send(frame)
         await setting.until(
-            lambda resumed=before: setting.resumes(bob) > resumed,  # type: ignore[misc]
+            lambda resumed=before: setting.resumes(bob) > resumed,  # type: ignore[misc]  # mypy: "cannot infer"
             f"another connection than the one on which {frame} came",
             within=10,
         )
         await setting.until(
-            lambda gone=connection: gone not in setting.doors.connections,  # type: ignore[misc]
+            lambda gone=connection: gone not in setting.doors.connections,  # type: ignore[misc]  # mypy: "cannot infer"
             f"the end of the connection on which {frame} came",
             within=10,
         )
