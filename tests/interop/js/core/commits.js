@@ -201,22 +201,37 @@ export function apply(state, body, signature, manifestOf) {
   verify(device.signing, body, signature)
   if (commit.format !== 1 || commit.kind > 2) tooNew('an unknown format')
   if (changes.length > MAX_CHANGES || (commit.kind === KIND.cut) !== Boolean(commit.commitment)) refuse('a shape that cannot be')
+  judgeChanges(judging, changes)
+  return finish(judging, commit, state)
+}
+
+function judgeChanges(judging, changes) {
   for (const change of changes) {
     const reader = new Reader(change)
     const judge = CHANGES[reader.u8()] ?? tooNew('an unknown change')
     judge(judging, reader)
     reader.end()
   }
-  return finish(judging, commit, state)
 }
 
-function finish({ state, before, needsCut, needsStep, epoch }, commit, old) {
+const leastOf = ({ before, needsCut, needsStep }) => (needsCut ? KIND.cut : needsStep && states.isBroadcast(before) ? KIND.step : KIND.plain)
+
+// The kind that a commit of these changes needs, or the refusal of a change: `commit` is { account, changes }.
+export function kindFor(state, commit, manifestOf) {
+  const judging = new Judging(state, { ...commit, kind: KIND.plain }, manifestOf)
+  if (!judging.by || !states.mayCommit(judging.by)) refuse('its committer may not commit')
+  judgeChanges(judging, commit.changes)
+  return leastOf(judging)
+}
+
+function finish(judging, commit, old) {
+  const { state, before, epoch } = judging
   const committer = states.memberOf(state, commit.account)
   if (!committer || !states.mayCommit(committer)) refuse('nobody gives up the right to commit')
   if (commit.version !== committer.version) refuse('a version that neither the state nor the commit names')
   if (!state.members.some((one) => one.role === ROLE.owner)) refuse('without an owner')
   if (state.members.length > 10000 || state.banned.length > 10000 || state.settings.length > 64) refuse('beyond the limits')
-  const least = needsCut ? KIND.cut : needsStep && states.isBroadcast(before) ? KIND.step : KIND.plain
+  const least = leastOf(judging)
   if (commit.kind !== KIND.cut && commit.kind !== least) refuse('another kind is needed')
   const next = { ...state, index: before.index + 1, previous: old ? states.hashOfState(old) : null, epoch }
   if (commit.kind === KIND.cut) return { ...next, step: 0, cutAt: commit.time, commitment: commit.commitment, cutHash: null }

@@ -25,6 +25,16 @@ export const newPeer = (account) => ({
 })
 export const peerOf = (tx, account) => tx.get(peerKey(account)) ?? newPeer(account)
 
+// The list of devices of an account as it is known, oldest first; the own one is kept with what this device is.
+const isOwn = (tx, account) => equal(account, tx.get('own').account)
+export const listOf = (tx, account) => chainOf(isOwn(tx, account) ? tx.get('own').chain : peerOf(tx, account).chain)
+
+export function keepList(tx, account, chain) {
+  const encoded = chain.map(encodeManifest)
+  if (isOwn(tx, account)) tx.set('own', { ...tx.get('own'), chain: encoded })
+  else tx.set(peerKey(account), { ...peerOf(tx, account), chain: encoded })
+}
+
 // A token that came takes the place of the one before of its class; the one of the best class is used.
 export function learnToken(peer, token, tokenClass) {
   peer.tokens = { ...peer.tokens, [tokenClass]: token }

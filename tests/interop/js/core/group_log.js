@@ -1,7 +1,7 @@
 // Following a group: its log is read to the end, entry by entry, as far as secrets and manifests go (The log).
 import { base32, equal, hex, unbase64url } from './bytes.js'
 import { apply, parseCommit } from './commits.js'
-import { chainOf, peerOf } from './directory.js'
+import { listOf, peerOf } from './directory.js'
 import { commitmentOf, nextStep } from './epochs.js'
 import { RelayRefusal, Refusal } from './errors.js'
 import { openEntry } from './group_messages.js'
@@ -87,53 +87,63 @@ export class GroupLog {
   }
 
   #take(tx, groupId, index, entry, asked) {
-    const group = loadGroup(tx, groupId)
-    if (index < group.nextEntry) return true
-    const secret = presentSecret(group)
-    if (!secret) return false
     const manifestOf = (account, version) => {
-      const own = tx.get('own')
-      const chain = chainOf(equal(account, own.account) ? own.chain : peerOf(tx, account).chain)
-      const found = chain.find((one) => one.version === version)
+      const found = listOf(tx, account).find((one) => one.version === version)
       if (found) return found
       if (!asked.has(`${hex(account)} ${version}`)) throw new ManifestNeeded(account, version)
       throw new Refusal('CommitRefused', 'a manifest that does not exist')
     }
-    try {
-      const { body, signature } = openEntry(entry, { key: keysOf(groupId, secret).entry, groupId, index })
-      const before = group.state
-      group.state = apply(before, body, signature, manifestOf)
-      this.#follow(tx, group, before, secret, parseCommit(body))
-    } catch (error) {
-      if (error.name !== 'Refusal') throw error
-      if (error.kind === 'TooOld') throw error
-      tx.after.push(() => this.tell({ event: 'entry skipped', index, why: error.message }))
-    }
-    group.nextEntry = index + 1
-    saveGroup(tx, group)
-    return true
-  }
-
-  // What a new state means for keys, tokens and the own place.
-  #follow(tx, group, before, secret, commit) {
-    const { state, groupId } = group
-    const own = tx.get('own')
-    if (state.step > before.step && state.epoch === before.epoch) {
-      addSecret(group, { ...secret, step: state.step, secret: nextStep({ groupId, ...secret }, states.hashOfState(state)) })
-    }
-    if (state.epoch > before.epoch) {
-      takeWaiting(group)
-      group.own = null
-    }
-    group.name = new TextDecoder().decode(states.settingOf(state, 'name') ?? new Uint8Array(0))
-    if (!states.memberOf(state, own.account)) group.status = 'out'
-    const told = { event: 'group changed', group: base32(groupId), by: base32(commit.account), members: state.members.length, status: group.status }
-    tx.after.push(() => this.tell(told))
+    return takeEntry(tx, groupId, index, entry, manifestOf, this.tell)
   }
 }
 
+// One entry, in a transaction → whether reading can go on.
+export function takeEntry(tx, groupId, index, entry, manifestOf, tell) {
+  const group = loadGroup(tx, groupId)
+  if (index < group.nextEntry) return true
+  const secret = presentSecret(group)
+  if (!secret) return false
+  try {
+    const { body, signature } = openEntry(entry, { key: keysOf(groupId, secret).entry, groupId, index })
+    const before = group.state
+    group.state = apply(before, body, signature, manifestOf)
+    follow(tx, group, before, secret, parseCommit(body), tell)
+  } catch (error) {
+    if (error.name !== 'Refusal') throw error
+    if (error.kind === 'TooOld') throw error
+    tx.after.push(() => tell({ event: 'entry skipped', index, why: error.message }))
+  }
+  group.nextEntry = index + 1
+  saveGroup(tx, group)
+  return true
+}
+
+// What a new state means for keys, tokens and the own place.
+function follow(tx, group, before, secret, commit, tell) {
+  const { state, groupId } = group
+  const own = tx.get('own')
+  if (state.step > before.step && state.epoch === before.epoch) {
+    addSecret(group, { ...secret, step: state.step, secret: nextStep({ groupId, ...secret }, states.hashOfState(state)) })
+  }
+  if (state.epoch > before.epoch) {
+    takeWaiting(group)
+    group.own = null
+  }
+  group.name = new TextDecoder().decode(states.settingOf(state, 'name') ?? new Uint8Array(0))
+  if (!states.memberOf(state, own.account)) group.status = 'out'
+  const told = { event: 'group changed', group: base32(groupId), by: base32(commit.account), members: state.members.length, status: group.status }
+  tx.after.push(() => tell(told))
+}
+
+// The secret of a cut, whether that was read or not.
+export function learnSecret(tx, group, secret) {
+  group.waiting = [...group.waiting, secret].slice(-64)
+  takeWaiting(group)
+  saveGroup(tx, group)
+}
+
 // A secret that was told before its cut was read: it counts if it opens the commitment.
-export function takeWaiting(group) {
+function takeWaiting(group) {
   const { state, groupId } = group
   for (const one of group.waiting) {
     if (one.epoch !== state.epoch || !equal(commitmentOf(groupId, one.secret), state.commitment)) continue

@@ -34,7 +34,7 @@ export function sealMessage(content, chain, { headerKey, nonce }) {
   const padded = pad(content, beginning.length + 16 + 64)
   const unsigned = concat(beginning, seal(messageKey, nonce, padded, bound('group message', chain, chain.iteration, beginning)))
   const signature = sign(chain.signingSeed, bound('group signature', chain, chain.iteration, sha256(unsigned)))
-  return { envelope: concat(unsigned, signature), chain: { ...chain, chainKey: next, iteration: chain.iteration + 1 } }
+  return { envelope: concat(unsigned, signature), messageKey, chain: { ...chain, chainKey: next, iteration: chain.iteration + 1 } }
 }
 
 // Whose a message is, if this header key opens it; else null.

@@ -1,8 +1,8 @@
 // What is kept of one group, and what follows from it: keys of epochs, members, tokens.
 import { equal, hex } from './bytes.js'
-import { epochKeys } from './epochs.js'
+import { commitmentOf, epochKeys } from './epochs.js'
 import { Refusal } from './errors.js'
-import { parseState } from './group_state.js'
+import { cutHashOf, memberOf, parseState, settingOf } from './group_state.js'
 
 const MAX_SECRETS = 256
 
@@ -50,4 +50,17 @@ export function setToken(group, account, token) {
 
 export const mustBe = (condition, why) => {
   if (!condition) throw new Refusal('GroupRefused', why)
+}
+
+export const secretOf = ({ epoch, step, cutHash, secret }) => ({ epoch, step, cutHash, secret })
+
+// A welcome: from here on this account is in. Its parts have to fit together. → the state.
+export function enter(group, { handOut, readToken, nextEntry, stateBytes }, account) {
+  const state = parseState(stateBytes)
+  mustBe(equal(state.groupId, handOut.groupId) && state.epoch === handOut.epoch && state.step === handOut.step, 'a welcome whose parts do not fit')
+  mustBe(equal(cutHashOf(state), handOut.cutHash) && memberOf(state, account), 'a welcome whose parts do not fit')
+  mustBe(state.step > 0 || equal(commitmentOf(state.groupId, handOut.secret), state.commitment), 'a secret that does not open the commitment')
+  addSecret(group, secretOf(handOut))
+  Object.assign(group, { state, status: 'in', readToken, nextEntry, name: new TextDecoder().decode(settingOf(state, 'name') ?? new Uint8Array(0)) })
+  return state
 }

@@ -63,7 +63,7 @@ export class GroupSending {
     const listed = audience.flatMap(({ account }) => devicesOf(tx, account).map((device) => hex(device.id)))
     const left = (group.own?.handed ?? []).some((device) => !listed.includes(device))
     const isOld = !group.own || group.own.epoch !== group.state.epoch || group.own.iteration >= MAX_MESSAGES || this.now() - group.own.madeAt > MAX_AGE_MS
-    if (isOld || left) group.own = this.#newChain(group, own)
+    if (isOld || left) group.own = newChain(group, own, this)
     const { chainId } = group.own
     for (const { account } of audience) {
       const lacking = devicesOf(tx, account).map((device) => hex(device.id)).filter((device) => !group.own.handed.includes(device))
@@ -75,13 +75,8 @@ export class GroupSending {
   }
 
   #draftHandOut(tx, account, chain, tag) {
-    const body = [encodeChainHandOut({ ...chain, signing: signingPublic(chain.signingSeed) })]
+    const body = [handOutOf(chain)]
     addDraft(tx, { account, type: TYPE.groupChain, body, tag, messageId: this.random(16), sentAt: this.now() })
-  }
-
-  #newChain({ groupId, state }, { account, device }) {
-    const chain = { groupId, epoch: state.epoch, cutHash: states.cutHashOf(state), account, device, chainId: this.random(12) }
-    return { ...chain, chainKey: this.random(32), signingSeed: this.random(32), iteration: 0, madeAt: this.now(), handed: [] }
   }
 
   // A device of the audience says that it lacks the chain (content 27).
@@ -114,5 +109,13 @@ export class GroupSending {
     if (targets.length) addEnvelope(tx, { envelopeId: this.random(16), content: null, targets, draft: { ...draft, content }, grants, at: this.now(), ciphertexts: [sealed.envelope], group: groupId })
   }
 }
+
+// An own chain of this epoch, that nobody has yet.
+export function newChain({ groupId, state }, { account, device }, { random, now }) {
+  const chain = { groupId, epoch: state.epoch, cutHash: states.cutHashOf(state), account, device, chainId: random(12) }
+  return { ...chain, chainKey: random(32), signingSeed: random(32), iteration: 0, madeAt: now(), handed: [] }
+}
+
+export const handOutOf = (chain) => encodeChainHandOut({ ...chain, signing: signingPublic(chain.signingSeed) })
 
 const devicesOf = (tx, account) => chainOf(peerOf(tx, account).chain).at(-1)?.devices ?? []

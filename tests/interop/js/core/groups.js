@@ -3,16 +3,15 @@ import { base32, equal, hex, unbase32 } from './bytes.js'
 import { putToken } from './account.js'
 import { decodeContent, isShown, TYPE } from './contents.js'
 import { chainOf, learnToken, peerKey, peerOf } from './directory.js'
-import { commitmentOf, parseChainHandOut, parseEpochHandOut } from './epochs.js'
+import { parseChainHandOut, parseEpochHandOut } from './epochs.js'
 import { Refusal } from './errors.js'
-import { GroupLog, saveGroup, takeWaiting } from './group_log.js'
-import * as messages from './group_messages.js'
-import { addSecret, chainKeyOf, groupKey, keysOf, loadGroup, mustBe, newGroup, setToken } from './group_record.js'
+import { GroupLog, learnSecret, saveGroup } from './group_log.js'
+import { keepChain, openGroupMessage } from './group_opening.js'
+import { enter, groupKey, loadGroup, mustBe, newGroup, secretOf, setToken } from './group_record.js'
 import { GroupSending } from './group_sending.js'
 import * as states from './group_state.js'
 import { act, count, noteFailure, showMessage } from './inbox.js'
 import { parseLink } from './links.js'
-import { deviceIn } from './manifests.js'
 import { addDraft } from './outbox.js'
 import { numbered } from './store.js'
 
@@ -81,7 +80,7 @@ export class Groups {
       tx.after.push(() => this.tell({ event: 'invited', group: base32(groupId), name, by: base32(account), is_contact: peer.accepted }))
     } else if (type === TYPE.groupWelcome) this.#welcome(tx, account, body, own)
     else if (type === TYPE.groupSecrets) body[0].forEach((handOut) => this.#secret(tx, parseEpochHandOut(handOut)))
-    else if (type === TYPE.groupChain) this.#chain(tx, account, device, parseChainHandOut(body[0]))
+    else if (type === TYPE.groupChain) keepChain(tx, account, device, parseChainHandOut(body[0]))
     else if (type === TYPE.groupTokens) this.#tokens(tx, account, body)
     else if (type === TYPE.groupCommit) tx.after.push(() => this.readLog(body[0], body[2].length ? { index: body[1], entry: body[2] } : null))
     else if (type === TYPE.groupAsk && body[1] === LACKS.chain) this.sending.handOutAgain(tx, account, device, body)
@@ -97,12 +96,7 @@ export class Groups {
       tx.after.push(() => this.#welcomeFromBlob(account, [handOutBytes, readToken, nextEntry, null, null], blob))
       return
     }
-    const state = states.parseState(stateBytes)
-    mustBe(equal(state.groupId, handOut.groupId) && state.epoch === handOut.epoch && state.step === handOut.step, 'a welcome whose parts do not fit')
-    mustBe(equal(states.cutHashOf(state), handOut.cutHash) && states.memberOf(state, own.account), 'a welcome whose parts do not fit')
-    mustBe(state.step > 0 || equal(commitmentOf(state.groupId, handOut.secret), state.commitment), 'a secret that does not open the commitment')
-    addSecret(group, { epoch: handOut.epoch, step: handOut.step, cutHash: handOut.cutHash, secret: handOut.secret })
-    Object.assign(group, { state, status: 'in', readToken, nextEntry, name: new TextDecoder().decode(states.settingOf(state, 'name') ?? new Uint8Array(0)) })
+    const state = enter(group, { handOut, readToken, nextEntry, stateBytes }, own.account)
     const early = tx.get(`early/${hex(handOut.groupId)}`) ?? { tokens: [], secrets: [] }
     group.waiting = early.secrets.filter((one) => one.epoch > state.epoch)
     saveGroup(tx, group)
@@ -124,7 +118,7 @@ export class Groups {
 
   #secret(tx, handOut) {
     const group = loadGroup(tx, handOut.groupId)
-    const one = { epoch: handOut.epoch, step: 0, cutHash: handOut.cutHash, secret: handOut.secret }
+    const one = secretOf(handOut)
     if (!group?.state) {
       const key = `early/${hex(handOut.groupId)}`
       const early = tx.get(key) ?? { tokens: [], secrets: [] }
@@ -132,17 +126,8 @@ export class Groups {
       return
     }
     if (handOut.epoch < group.state.epoch) return
-    group.waiting = [...group.waiting, one].slice(-64)
-    takeWaiting(group)
-    saveGroup(tx, group)
+    learnSecret(tx, group, one)
     this.#readSoon(tx, handOut.groupId)
-  }
-
-  #chain(tx, account, device, handOut) {
-    const key = chainKeyOf(handOut.groupId, device, handOut.chainId)
-    const known = tx.get(key)
-    if (!known) tx.set(key, messages.receivingChain(handOut, account, device))
-    else if (!equal(known.signing, handOut.signing)) throw new Refusal('CopiedState', 'one chain with two signing keys')
   }
 
   // A member's own token counts, and those of others from who may add.
@@ -189,54 +174,36 @@ export class Groups {
 
   // Open an envelope of kind 3, or hold it until its chain or secret comes.
   openMessage(tx, frame, isHeld = false) {
-    for (const { groupId } of tx.keys('group/').map((key) => tx.get(key))) {
-      const group = loadGroup(tx, groupId)
-      for (const secret of group.secrets) {
-        const header = messages.openHeader(frame.ciphertext, keysOf(groupId, secret).header)
-        if (header) return this.#opened(tx, { group, secret, header, frame, isHeld })
-      }
+    let opened
+    try {
+      opened = openGroupMessage(tx, frame.ciphertext)
+    } catch (error) {
+      const mayOpenLater = error.kind === 'ChainMissing' || (error.isOutsider && !isHeld) // it may have come in by what was not read yet
+      if (!mayOpenLater) throw error
+      if (!isHeld) this.#hold(tx, frame, error)
+      return false
     }
-    if (!isHeld) {
-      this.#hold(tx, frame)
-      for (const { groupId, status } of tx.keys('group/').map((key) => tx.get(key))) if (status === 'in') this.#readSoon(tx, groupId)
-    }
-    return false
+    this.#said(tx, opened, frame)
+    return true
   }
 
-  #hold(tx, frame) {
+  #hold(tx, frame, { groupId, isOutsider }) {
     const number = tx.next('held')
     tx.set(numbered('held', number), { frame, at: this.now() })
     if (number > MAX_HELD) tx.delete(numbered('held', number - MAX_HELD))
+    if (isOutsider) this.#readSoon(tx, groupId)
+    else if (!groupId) for (const group of tx.keys('group/').map((key) => tx.get(key))) if (group.status === 'in') this.#readSoon(tx, group.groupId)
   }
 
-  #opened(tx, { group, secret, header, frame, isHeld }) {
-    const key = chainKeyOf(group.groupId, header.device, header.chainId)
-    const chain = tx.get(key)
-    if (!chain) {
-      if (!isHeld) this.#hold(tx, frame)
-      return false
-    }
-    const { account, device } = chain
-    const member = states.memberOf(group.state, account)
+  #said(tx, { group, member, account, device, content: bytes }, frame) {
     const peer = peerOf(tx, account)
-    if (!member && !isHeld) {
-      this.#hold(tx, frame) // it may have come in by what was not read yet
-      this.#readSoon(tx, group.groupId)
-      return false
-    }
-    if (!member || !states.has(member, states.RIGHT.SEND) || secret.epoch < member.since) throw new Refusal('SenderRefused', 'who may not speak in the group')
-    if (!peer.chain.length || !deviceIn(chainOf(peer.chain).at(-1), device)) throw new Refusal('DeviceRefused', 'no device of its account')
-    if (chain.epoch !== secret.epoch || !equal(chain.cutHash, secret.cutHash)) throw new Refusal('SenderRefused', 'a chain of another epoch')
-    const opened = messages.openMessage(frame.ciphertext, chain, header.iteration)
-    tx.set(key, opened.chain)
-    const content = decodeContent(opened.content)
+    const content = decodeContent(bytes)
     if (!equal(content.conversation, group.groupId)) throw new Refusal('redirected', 'a content of another conversation')
     count(tx, { account, device, content, isTwo: false }, this.tell)
     const who = { account, device, peer }
     if (isShown(content.type)) showMessage(tx, { ...who, content, frame, group: group.groupId }, this.tell)
     else if ([TYPE.reaction, TYPE.edit, TYPE.delete].includes(content.type)) act(tx, { ...who, content, mayTidy: states.has(member, states.RIGHT.TIDY) }, this.tell)
     else if (content.type === TYPE.groupTokens || content.type === TYPE.groupCommit) this.take(tx, { ...who, content, own: tx.get('own') })
-    return true
   }
 
   // What was held: each is tried again, and goes when it opens, fails for good, or is 7 days old.

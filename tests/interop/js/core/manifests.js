@@ -5,6 +5,7 @@ import { sha256, sha512, sign, signingPublic, verify } from './primitives.js'
 import { fieldsOf, transcript } from './transcripts.js'
 
 export const MANAGER = 1
+const MOST_DEVICES = 16
 export const accountOf = (rootPublic) => sha256(u8(1), rootPublic)
 
 export const deviceTranscript = (account, device) =>
@@ -23,6 +24,15 @@ export function firstManifest(rootSeed, device, signingSeed) {
   const rootPublic = signingPublic(rootSeed)
   const signature = sign(signingSeed, deviceTranscript(accountOf(rootPublic), device))
   return signed(makeBody({ rootPublic, version: 1, previous: null, devices: [{ ...device, signature }] }), rootSeed)
+}
+
+// The list that follows on `chain`, signed by a device of it that manages the account.
+export function nextManifest(chain, devices, { device, signingSeed }) {
+  const { rootPublic, version, hash } = chain.at(-1)
+  if (devices.length > MOST_DEVICES || !devices.some(({ flags }) => flags & MANAGER)) {
+    throw new Refusal('ManifestRefused', 'a list has a manager, and 16 devices at most')
+  }
+  return parse(signed(makeBody({ rootPublic, version: version + 1, previous: hash, devices }), signingSeed, device))
 }
 
 // u8 0 ‖ signature ‖ body, or u8 1 ‖ device ‖ signature ‖ body: as set-up envelopes carry it.
@@ -53,7 +63,7 @@ function parseDevice(bytes) {
 // A signed manifest with what its body says. Nothing of it is believed before `walk`.
 export function parse({ body, signer, signature }) {
   const [rootPublic, version, previous, ...devices] = fieldsOf('manifest', body)
-  if (devices.length < 1 || devices.length > 16 || rootPublic.length !== 32 || version.length !== 8) {
+  if (devices.length < 1 || devices.length > MOST_DEVICES || rootPublic.length !== 32 || version.length !== 8) {
     throw new Refusal('InvalidEncoding', 'no manifest')
   }
   const parsed = {

@@ -1,8 +1,8 @@
 // Which of several sessions speaks with a device, and how one begins (Sessions; Set-up envelope, Opening).
 import { compare, equal, hex } from './bytes.js'
-import { chainOf, peerKey, peerOf } from './directory.js'
+import { chainOf, keepList, listOf } from './directory.js'
 import { Refusal } from './errors.js'
-import { deviceIn, encodeManifest, hashOf, walk } from './manifests.js'
+import { deviceIn, hashOf, walk } from './manifests.js'
 import { KIND, seenWith } from './prekeys.js'
 import * as ratchet from './ratchet.js'
 import * as setup from './setup.js'
@@ -42,7 +42,7 @@ export function hasSession(tx, account, device, now) {
 // Begin a session with a device from its checked bundle, as A.
 export function beginSession(tx, { account, device, bundle, fetchedAt, random, now }) {
   const own = tx.get('own')
-  const [mine, theirs] = [chainOf(own.chain).at(-1), chainOf(peerOf(tx, account).chain).at(-1)]
+  const [mine, theirs] = [chainOf(own.chain).at(-1), listOf(tx, account).at(-1)]
   const record = load(tx, account, device)
   record.seen = seenWith(record.seen, bundle)
   record.highest += 1
@@ -97,8 +97,7 @@ export function openRatchet(tx, envelope, now) {
     for (const session of [record.active, ...record.archived]) {
       const known = session && ratchet.recognise(session.ratchet, envelope)
       if (!known) continue
-      const chain = chainOf(peerOf(tx, record.account).chain)
-      if (!deviceIn(chain.at(-1), record.device)) throw new Refusal('DeviceRefused', 'a device that left its manifest')
+      if (!deviceIn(listOf(tx, record.account).at(-1), record.device)) throw new Refusal('DeviceRefused', 'a device that left its manifest')
       const opened = ratchet.decrypt(session.ratchet, envelope, { now, known })
       Object.assign(session, { ratchet: opened.state, usedAt: now, answered: true, values: null })
       if (opened.kemStep) session.kemReceived = (session.kemReceived ?? 0) + 1
@@ -116,18 +115,18 @@ export function openSetup(tx, envelope, { now }) {
   if (!sealing) throw new Refusal('KeyMissing', 'sealed to a key that is gone')
   const opened = setup.openSetup(envelope, sealing.seed, own)
   const { values, digest } = opened
-  const peer = peerOf(tx, values.account)
-  const chain = walk(values.account, chainOf(peer.chain), opened.manifests)
+  const chain = walk(values.account, listOf(tx, values.account), opened.manifests)
   if (!chain.length || chain.at(-1).version < values.version) throw new Refusal('ManifestGap', 'the list that A names is not known')
   const named = chain.find((one) => one.version === values.version)
   const device = named && equal(named.hash, values.hash) && deviceIn(named, values.device)
   if (!device || !deviceIn(chain.at(-1), values.device)) throw new Refusal('DeviceRefused', 'no device of its account')
   const record = load(tx, values.account, values.device)
   const before = tx.get(`setup/${hex(digest)}`)
-  const result = before ? openRepeated(record, before, opened, now) : openNew(tx, record, opened, { own, identity: device.identity, now })
+  const mine = equal(values.account, own.account) ? chain : chainOf(own.chain) // another own device may know more of the own list
+  const result = before ? openRepeated(record, before, opened, now) : openNew(tx, record, opened, { own, mine, identity: device.identity, now })
   const head = checkProof(opened, own)
   save(tx, record)
-  tx.set(peerKey(values.account), { ...peer, chain: chain.map(encodeManifest) })
+  keepList(tx, values.account, chain)
   tx.set(`setup/${hex(digest)}`, { sessionId: result.sessionId, signedId: values.signedId })
   return { account: values.account, device: values.device, content: result.content, ephemeral: result.ephemeral, head }
 }
@@ -140,7 +139,7 @@ function openRepeated(record, { sessionId }, { message }, now) {
   return { ...opened, sessionId }
 }
 
-function openNew(tx, record, { values, message }, { own, identity, now }) {
+function openNew(tx, record, { values, message }, { own, mine, identity, now }) {
   if (values.setupNumber < 1 || values.setupNumber > record.highest + 1000) throw new Refusal('SetupRefused', 'a set-up number that jumps')
   const find = (kind, id) => {
     const key = tx.get(`prekey/${kind}/${id}`)
@@ -153,7 +152,6 @@ function openNew(tx, record, { values, message }, { own, identity, now }) {
     kem: find(KIND.kem, values.kemId),
   }
   if (privates.kem.class !== values.kemClass) throw new Refusal('SetupRefused', 'another class of the KEM prekey')
-  const mine = chainOf(own.chain)
   const a = { account: values.account, device: values.device, version: values.version, hash: values.hash, identity }
   const b = { ...selfOf(own), version: values.peerVersion, hash: values.peerHash, identity: deviceIn(mine.at(-1), own.device).identity, identityPrivate: own.identityPrivate }
   const keys = setup.answer({ values, a, b, privates })
