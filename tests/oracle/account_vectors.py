@@ -6,7 +6,7 @@ import pytest
 
 from tests.oracle import ed25519, history, hpke, linking, manifests, profiles, recovery, transparency, x25519
 from tests.oracle.manifests import Manifest
-from tests.oracle.refusals import Refused, require
+from tests.oracle.refusals import Refused, failure_of, require
 from tests.oracle.transcripts import sha256, u64
 from tests.oracle.vector_files import Part
 
@@ -81,9 +81,44 @@ def check_linking(file: Part) -> None:
     assert b"".join(answer) == file.data("answer")
     assert linking.digits(asked, file.data("answer")) == file["code"]
     assert linking.confirmation(answer[0], device, signing, public) == file.data("confirmation")
-    for changed in (asked[:-1] + b"!", asked[:70] + b"!" + asked[71:]):
-        with pytest.raises(Refused):
-            linking.parse_request(changed, sha256(changed))
+    linking.verify_confirmation(answer[0], keys, file.data("confirmation"))
+    chain = [manifests.parse(one) for one in file["manifests"].all_data()]
+    linking.require_listed(manifests.verify_chain(answer[0], [], chain), answer[1], keys)
+    check_bad_links(file["must_fail"], sealing, asked, file.data("mailbox_id"), file.data("answer"))
+
+
+def check_bad_links(part: Part, sealing: bytes, asked: bytes, mailbox: bytes, answer: bytes) -> None:
+    """What must fail of linking, each for its kind."""
+
+    def scan(qr: bytes, request: bytes, after_ms: int, again: bool) -> None:
+        _, hashed = linking.parse_qr(qr)
+        linking.require_good(after_ms, again)
+        linking.parse_request(request, hashed)
+
+    def opened(sealed: bytes, after_ms: int, again: bool) -> None:
+        linking.require_good(after_ms, again)
+        linking.open_answer(sealed, sealing, mailbox, asked)
+
+    account, manager = answer[:32], answer[32:48]
+    keys = linking.parse_request(asked, sha256(asked))
+
+    def confirmed(signature: bytes, after_ms: int) -> None:
+        linking.require_good(after_ms)
+        linking.verify_confirmation(account, keys, signature)
+
+    for case in part["requests"]:
+        given = *case.data("qr", "request"), case["after_ms"], case["again"]
+        assert failure_of(scan, *given) == case["error"], case["name"]
+    for case in part["answers"]:
+        given = case.data("sealed_answer"), case["after_ms"], case["again"]
+        assert failure_of(opened, *given) == case["error"], case["name"]
+    for case in part["confirmations"]:
+        given = case.data("confirmation"), case["after_ms"]
+        assert failure_of(confirmed, *given) == case["error"], case["name"]
+    for case in part["lists"]:
+        came = [manifests.parse(one) for one in case["manifests"].all_data()]
+        chain = manifests.verify_chain(account, [], came)
+        assert failure_of(linking.require_listed, chain, manager, keys) == case["error"], case["name"]
 
 
 def check_recovery(file: Part) -> None:
@@ -107,6 +142,33 @@ def check_recovery(file: Part) -> None:
     for at in (0, 1, 40, 56, 64, 90, 104, 110, 170, 1_000, len(backup) - 1):
         with pytest.raises(Refused):
             recovery.open_backup(backup[:at] + bytes([backup[at] ^ 1]) + backup[at + 1 :], sealing, chain)
+    assert recovery.parts_of(backup) == file["entries"].all_data()
+    assert recovery.whole_backups(recovery.parts_of(backup)) == [backup]
+    check_bad_backups(file["must_fail"], sealing)
+
+
+def check_bad_backups(part: Part, sealing: bytes) -> None:
+    """What must fail of recovery, each for its kind."""
+
+    def opened(backup: bytes, chain: list[Manifest], known_counter: int) -> None:
+        recovery.open_backup(backup, sealing, chain)
+        recovery.require_newest(backup, chain, known_counter)
+
+    chains = {}
+    for name in part["chains"]:
+        came = [manifests.parse(one) for one in part["chains"][name].all_data()]
+        chains[name] = manifests.verify_chain(manifests.account_id(came[0].root), [], came)
+    for case in part["words"]:
+        assert failure_of(recovery.key_of, case["words"]) == case["error"], case["name"]
+    for case in part["backups"]:
+        given = case.data("backup"), chains[case["chain"]], case["known_counter"]
+        assert failure_of(opened, *given) == case["error"], case["name"]
+    for case in part["heads"]:
+        given = case.data("head"), chains[case["chain"]]
+        assert failure_of(recovery.verify_head, *given) == case["error"], case["name"]
+    for case in part["logs"]:
+        given = case["entries"].all_data(), sealing, chains[case["chain"]]
+        assert failure_of(recovery.restore, *given) == case["error"], case["name"]
 
 
 def check_history(file: Part) -> None:

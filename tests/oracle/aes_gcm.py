@@ -14,4 +14,4 @@ def gcm_open(key: bytes, nonce: bytes, sealed: bytes, ad: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(nonce, sealed, ad)
     except (InvalidTag, ValueError):
-        raise Refused("does not open") from None
+        raise Refused("does not open", "Undecryptable") from None

@@ -59,7 +59,7 @@ def seal(key: bytes, nonce: bytes, plaintext: bytes, ad: bytes) -> bytes:
 
 
 def unseal(key: bytes, nonce: bytes, sealed: bytes, ad: bytes) -> bytes:
-    require(len(sealed) >= 16, "no tag")
+    require(len(sealed) >= 16, "no tag", "Undecryptable")
     ciphertext, tag = sealed[:-16], sealed[-16:]
-    require(_tag(key, nonce, ciphertext, ad) == tag, "tag")
+    require(_tag(key, nonce, ciphertext, ad) == tag, "tag", "Undecryptable")
     return crypt(key, nonce, ciphertext)

@@ -48,7 +48,7 @@ def recover_x(y: int, sign: int) -> int:
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P:
         x = x * pow(2, (P - 1) // 4, P) % P
-    require((x * x - square) % P == 0 and (x or not sign), "no such point")
+    require((x * x - square) % P == 0 and (x or not sign), "no such point", "InvalidKey")
     return x if x & 1 == sign else P - x
 
 
@@ -61,7 +61,8 @@ def encode(point: Point) -> bytes:
 def decode(data: bytes) -> Point:
     number = int.from_bytes(data, "little")
     y, sign = number & (1 << 255) - 1, number >> 255
-    require(len(data) == 32 and y < P, "not canonical")
+    require(len(data) == 32, "length")
+    require(y < P, "not canonical", "InvalidKey")
     x = recover_x(y, sign)
     return x, y, 1, x * y % P
 
@@ -96,15 +97,16 @@ def sign(seed: bytes, message: bytes) -> bytes:
 def check(public: bytes) -> Point:
     """The key's point: canonical, of the prime-order group, and not the identity."""
     key = decode(public)
-    require(not same(key, IDENTITY) and same(multiply(L, key), IDENTITY), "Ed25519 key")
+    require(not same(key, IDENTITY) and same(multiply(L, key), IDENTITY), "Ed25519 key", "InvalidKey")
     return key
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> None:
     """The strict check: S below L, R as encoded, no cofactor, the key in the prime-order group."""
+    require(len(signature) == 64, "length")
     key = check(public)
     response = int.from_bytes(signature[32:], "little")
-    require(len(signature) == 64 and response < L, "signature")
+    require(response < L, "signature", "InvalidSignature")
     challenge = _hash(signature[:32], public, message)
     point = add(multiply(response, BASE), multiply(-challenge % L, key))
-    require(encode(point) == signature[:32], "signature")
+    require(encode(point) == signature[:32], "signature", "InvalidSignature")

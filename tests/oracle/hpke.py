@@ -77,6 +77,6 @@ def seal(public: bytes, info: bytes, plaintext: bytes, randomness: bytes, aad: b
 
 
 def unseal(seed: bytes, info: bytes, sealed: bytes, aad: bytes = b"") -> bytes:
-    require(len(sealed) >= ENC_BYTES + 16, "length")
+    require(len(sealed) >= ENC_BYTES + 16, "length", "Undecryptable")
     shared = x_wing_decapsulate(seed, sealed[:ENC_BYTES])
     return chacha20_poly1305.unseal(*key_and_nonce(shared, info), sealed[ENC_BYTES:], aad)

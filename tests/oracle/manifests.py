@@ -114,7 +114,7 @@ def verify_chain(account: bytes, known: list[Manifest], more: list[Manifest]) ->
     """The chain after these manifests came: `known`, and what follows it. Refused on any that does not stand."""
     chain = list(known)
     for one in more:
-        require(account_id(one.root) == account, "root key")
+        require(account_id(one.root) == account, "root key", "ManifestRefused")
         if not chain:
             require(not one.signer, "first contact begins at a manifest of the root key")
             _signed(one, None)

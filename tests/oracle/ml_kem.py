@@ -177,7 +177,7 @@ def check(public: bytes) -> None:
     require(len(public) == PUBLIC_BYTES, "length")
     for i in range(K):
         part = public[384 * i : 384 * i + 384]
-        require(encode(decode(part, 12), 12) == part, "modulus")
+        require(encode(decode(part, 12), 12) == part, "modulus", "InvalidKey")
 
 
 def encapsulate(public: bytes, randomness: bytes) -> tuple[bytes, bytes]:

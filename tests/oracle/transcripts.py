@@ -60,6 +60,14 @@ def fields_of(label: bytes, data: bytes) -> list[bytes]:
     return fields
 
 
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def split(data: bytes, *lengths: int) -> list[bytes]:
     """Parts of exactly these lengths."""
     parts, at = [], 0

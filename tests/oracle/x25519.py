@@ -31,14 +31,15 @@ def ladder(private: bytes, public: bytes) -> bytes:
 
 def check(public: bytes) -> None:
     """The protocol refuses a key that is not canonical."""
-    require(len(public) == 32 and int.from_bytes(public, "little") < P, "X25519 key")
+    require(len(public) == 32, "length")
+    require(int.from_bytes(public, "little") < P, "X25519 key", "InvalidKey")
 
 
 def agree(private: bytes, public: bytes) -> bytes:
     """The shared secret; the protocol refuses one that is all zero."""
     check(public)
     shared = ladder(private, public)
-    require(any(shared), "all zero")
+    require(any(shared), "all zero", "InvalidKey")
     return shared
 
 

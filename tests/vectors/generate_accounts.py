@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from client.recovery.backup_parts import parts_of
 from crypto.errors import CryptoError
 from crypto.keys import SigningKeyPair
 from crypto.linking import LinkDesk, begin_link, confirm_link
@@ -17,7 +18,8 @@ from crypto.recovery import RecoveryKey, SignedBackup, open_backup, seal_backup
 from crypto.transparency import Inclusion, LeafType, SignedHead, handle_subject, head_body, leaf
 from tests.crypto_people import NOW_MS, Person, SeededRandom
 from tests.merkle_log import consistency, inclusion, root_of
-from tests.vectors import log_must_fail
+from tests.vectors import link_must_fail, log_must_fail
+from tests.vectors.recovery_must_fail import CONTENT, Cases
 
 FOLDER = Path(__file__).parent
 ABOUT = "docs/protocol.md, chapter {}; bytes in hexadecimal; made by tests/vectors/generate_accounts.py"
@@ -61,13 +63,15 @@ def linking() -> dict[str, Any]:
         "sealed_answer": sealed.hex(),
         "code": code,
         "confirmation": confirm_link(offer, answer).hex(),
+        "manifests": link_must_fail.listed(offer, person),
+        "must_fail": link_must_fail.must_fail(offer, person, answer, sealed),
     }
 
 
 def recovery() -> dict[str, Any]:
     """Keys of words, and a backup."""
     person, key = Person("recovery vectors", stock=0), RecoveryKey(bytes(range(32)))
-    content = b"what a client puts into a backup"
+    content = CONTENT
     sealing = key.sealing()
     public = sealing.public_bytes()
     backup = seal_backup(content, public, person.device, person.manifest, 3, NOW_MS)
@@ -92,6 +96,8 @@ def recovery() -> dict[str, Any]:
         "counter": 3,
         "backup": backup.encode().hex(),
         "signed_head": backup.signed_head.encode().hex(),
+        "entries": [part.hex() for part in parts_of(backup.encode())],
+        "must_fail": Cases(person, key).must_fail(),
     }
 
 
