@@ -8,11 +8,13 @@ What is secret stands behind `#`: a browser that opens the link does not send it
 """
 
 import base64
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from . import limits
 
+_ORIGIN: Final = re.compile(r"https?://[^\s/?#]+")
 _INVITE_MARK: Final = "/invite#v1."
 _CONTACT_MARK: Final = "/contact#v1."
 _GROUP_MARK: Final = "/group#v1."
@@ -111,7 +113,7 @@ class DeviceLink:
 
 def _split(link: str, mark: str, length: int) -> tuple[str, bytes]:
     origin, found, payload = link.strip().partition(mark)
-    if not found or not origin.startswith(("http://", "https://")):
+    if not found or _ORIGIN.fullmatch(origin) is None:
         raise ValueError("not a link of this kind")
     data = decode_bytes(payload)
     if len(data) != length:

@@ -19,7 +19,7 @@ from tests.oracle import (
     wire,
     x25519,
 )
-from tests.oracle.refusals import Refused
+from tests.oracle.refusals import Refused, failure_of
 from tests.oracle.transcripts import sha256
 from tests.oracle.vector_files import Part, read
 
@@ -83,6 +83,74 @@ def check_log_append(part: Part) -> None:
     assert part["path"] == f"/v1/group-logs/{wire.base32(log_id)}/entries"
 
 
+LINK_PARTS = {
+    "invite": ("secret", "signing_key"),
+    "contact": ("account_id", "token"),
+    "group": ("group_id", "inviter", "token", "secret"),
+    "link": ("mailbox_id", "request_hash"),
+}
+
+
+def check_texts(file: Part) -> None:
+    for part in file["base64url"]:
+        assert wire.base64url(part.data("bytes")) == part["text"]
+        assert wire.read_base64url(part["text"]) == part.data("bytes")
+    for part in file["base32"]:
+        assert wire.base32(part.data("bytes")) == part["text"]
+        assert wire.read_base32(part["text"], len(part.data("bytes"))) == part.data("bytes")
+
+
+def check_links(origin: str, file: Part) -> None:
+    assert [*file] == [*LINK_PARTS]
+    for kind, names in LINK_PARTS.items():
+        part = file[kind]
+        assert wire.link(kind, origin, *part.data(*names)) == part["link"]
+        assert wire.read_link(kind, part["link"]) == (origin, *(part[name] for name in names))
+
+
+def check_refused_forms(file: Part) -> None:
+    """Texts, links and messages, each of which fails for its kind."""
+    for part in file["base64url"]:
+        assert failure_of(wire.read_base64url, part["text"]) == part["error"], part["why"]
+    for part in file["base32"]:
+        assert failure_of(wire.read_base32, part["text"], part["length"]) == part["error"], part["why"]
+    for part in file["links"]:
+        assert failure_of(wire.read_link, part["kind"], part["link"]) == part["error"], part["why"]
+    for part in file["messages"]:
+        direction = "→ relay" if part["from"] == "client" else "→ client"
+        assert failure_of(wire.read_message, part.data("message"), direction) == part["error"], part["why"]
+
+
+def check_refused_signatures(file: Part, told: Part, keys: dict[bytes, bytes]) -> None:
+    """What is signed, at a relay that knows `keys`, each of which fails for its kind."""
+    origin, root = told["authentication"]["origin"], told["identity"].data("root_public")
+    pinned = told["authentication"]["relay_document"].data("signing_public")
+    for part in file["requests"]:
+        sent = part["method"], part["target"], part["body"].encode()
+        given = keys, origin, part["now_ms"], sent, part["authorization"]
+        assert failure_of(wire.check_request, *given) == part["error"], part["why"]
+    for part in file["websockets"]:
+        device, challenge, signature = part.data("device_id", "challenge", "signature")
+        signed = wire.websocket(origin, device, challenge)
+        failure = failure_of(wire.verify, "unauthenticated", keys.get(device), signed, signature)
+        assert failure == part["error"], part["why"]
+    for part in file["documents"]:
+        signed, signature = wire.relay_document(part["body"].encode()), part.data("signature")
+        assert failure_of(ed25519.verify, pinned, signed, signature) == part["error"], part["why"]
+    for part in file["log_appends"]:
+        log_id, entry, key, next_key = part.data("log_id", "entry", "write_key", "next_write_key")
+        token_hash = sha256(part.data("next_read_token"))
+        signed = wire.log_append(log_id, part["index"], entry, next_key, token_hash)
+        failure = failure_of(wire.verify, "not_allowed", key, signed, part.data("signature"))
+        assert failure == part["error"], part["why"]
+    for part in file["recovery_requests"]:
+        time_ms, now_ms = part["time_ms"], part["now_ms"]
+        signed = wire.recovery_request(origin, part.data("account_id"), time_ms, part.data("nonce"))
+        forged = failure_of(wire.verify, "unauthenticated", root, signed, part.data("signature"))
+        failure = forged or failure_of(wire.require_in_time, time_ms, now_ms)
+        assert failure == part["error"], part["why"]
+
+
 def check_wire(file: Part) -> None:
     account, device, seed = check_identity(file["identity"])
     check_authentication(file["authentication"], device, seed)
@@ -93,10 +161,8 @@ def check_wire(file: Part) -> None:
         part.data("transcript"),
         part.data("signature"),
     )
-    origin, part = file["authentication"]["origin"], file["links"]["invite"]
-    assert wire.invite_link(origin, part.data("secret"), part.data("signing_key")) == part["link"]
-    part = file["links"]["contact"]
-    assert wire.contact_link(origin, part.data("account_id"), part.data("token")) == part["link"]
+    check_texts(file["texts"])
+    check_links(file["authentication"]["origin"], file["links"])
     for part in file["log_appends"]:
         check_log_append(part)
     part = file["recovery_request"]
@@ -119,9 +185,8 @@ def check_wire(file: Part) -> None:
             part["frames"]
         )
         assert message_pack.encode(message_pack.decode(message)) == message
-    for part in file["must_fail"]:
-        with pytest.raises(Refused):
-            wire.read_message(part.data("message"), "→ relay")
+    check_refused_forms(file["must_fail"])
+    check_refused_signatures(file["must_fail"], file, {device: ed25519.public_of(seed)})
 
 
 def check_http(file: Part, seed: bytes, device: bytes) -> None:
@@ -129,7 +194,7 @@ def check_http(file: Part, seed: bytes, device: bytes) -> None:
     told, origin = read("wire.json"), read("wire.json")["authentication"]["origin"]
     relay_seed = told["authentication"]["relay_document"].data("signing_seed")
     assert (
-        wire.invite_link(origin, told["links"]["invite"].data("secret"), ed25519.public_of(relay_seed))
+        wire.link("invite", origin, told["links"]["invite"].data("secret"), ed25519.public_of(relay_seed))
         == (file["invite"])
     )
     document, registration, token = file["http"]

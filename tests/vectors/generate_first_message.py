@@ -2,7 +2,7 @@
 
 python -m tests.vectors.generate_first_message
 
-Keys are those of generate_wire.py. The relay's document is kept from the file, for which limits a relay has is no rule of
+Keys are those of wire_keys.py. The relay's document is kept from the file, for which limits a relay has is no rule of
 the protocol; the signature over it, and what connections say of its limits, are made anew.
 """
 
@@ -11,16 +11,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nacl.signing import SigningKey
-
 from relay.wire import codec, frames, limits
-from relay.wire.links import encode_bytes
+from relay.wire.links import encode_bytes, encode_id
 from relay.wire.transcripts import http_request_transcript, relay_document_transcript, websocket_transcript
 from tests.vectors import generate_wire as wire
+from tests.vectors.wire_keys import ACCOUNT_ID, DEVICE, DEVICE_ID, ORIGIN, RELAY, TIME_MS, seed
 
 FILE = Path(__file__).parent / "first_message.json"
-RELAY = SigningKey(wire.seed("relay signing key"))
-TOKEN = wire.seed("contact token", 16)
+TOKEN = seed("contact token", 16)
 JSON = "Content-Type: application/json"
 
 
@@ -57,31 +55,31 @@ def signed_by_the_relay(document: str) -> dict[str, str]:
 
 def signed_by_the_device(body: str) -> dict[str, Any]:
     """The request that registers the token."""
-    nonce = wire.seed("nonce of the contact token", 16)
+    nonce = seed("nonce of the contact token", 16)
     signed = http_request_transcript(
         method="POST",
         target="/v1/delivery-tokens",
         body_hash=hashlib.sha256(body.encode()).digest(),
-        origin=wire.ORIGIN,
-        device_id=wire.DEVICE_ID,
-        time_ms=wire.TIME_MS,
+        origin=ORIGIN,
+        device_id=DEVICE_ID,
+        time_ms=TIME_MS,
         nonce=nonce,
         upload_offset=None,
     )
     return {
         "token": TOKEN.hex(),
         "token_hash": hashlib.sha256(TOKEN).hexdigest(),
-        "time_ms": wire.TIME_MS,
+        "time_ms": TIME_MS,
         "nonce": nonce.hex(),
         "transcript": signed.hex(),
-        "signature": wire.DEVICE.sign(signed).signature.hex(),
+        "signature": DEVICE.sign(signed).signature.hex(),
     }
 
 
 def authorization(signed: dict[str, Any]) -> str:
     nonce, signature = (encode_bytes(bytes.fromhex(signed[name])) for name in ("nonce", "signature"))
     return (
-        f'Authorization: TokenIM-Ed25519 device="{wire.encode_id(wire.DEVICE_ID)}", time="{signed["time_ms"]}", '
+        f'Authorization: TokenIM-Ed25519 device="{encode_id(DEVICE_ID)}", time="{signed["time_ms"]}", '
         f'nonce="{nonce}", signature="{signature}"'
     )
 
@@ -98,16 +96,16 @@ def anonymous(digest: bytes) -> list[dict[str, str]]:
     """The connection on which the message goes out."""
     submit = frames.Submit(
         1,
-        wire.seed("envelope id", 16),
+        seed("envelope id", 16),
         frames.EnvelopeClass.DURABLE,
         False,
         limits.MAX_TTL_SECONDS,
         (b"\x02\x01" + bytes(62),),
-        (frames.Target(wire.DEVICE_ID, 0, 0),),
-        (frames.Grant(wire.ACCOUNT_ID, TOKEN, 1),),
+        (frames.Target(DEVICE_ID, 0, 0),),
+        (frames.Grant(ACCOUNT_ID, TOKEN, 1),),
     )
     return [
-        message("relay", frames.Challenge(wire.seed("challenge to nobody"), wire.TIME_MS)),
+        message("relay", frames.Challenge(seed("challenge to nobody"), TIME_MS)),
         message("client", frames.Anonymous()),
         message("relay", frames.Ready(digest, 0)),
         message("client", submit),
@@ -117,19 +115,17 @@ def anonymous(digest: bytes) -> list[dict[str, str]]:
 
 def authenticated(digest: bytes) -> dict[str, Any]:
     """The connection of the device, on which the message comes."""
-    challenge, ciphertext = wire.seed("challenge"), b"\x02\x01" + bytes(62)
-    signed = websocket_transcript(origin=wire.ORIGIN, device_id=wire.DEVICE_ID, challenge=challenge)
-    signature = wire.DEVICE.sign(signed).signature
-    deliver = frames.Deliver(
-        1, wire.seed("envelope id", 16), wire.TIME_MS, frames.EnvelopeClass.DURABLE, ciphertext
-    )
+    challenge, ciphertext = seed("challenge"), b"\x02\x01" + bytes(62)
+    signed = websocket_transcript(origin=ORIGIN, device_id=DEVICE_ID, challenge=challenge)
+    signature = DEVICE.sign(signed).signature
+    deliver = frames.Deliver(1, seed("envelope id", 16), TIME_MS, frames.EnvelopeClass.DURABLE, ciphertext)
     return {
         "challenge": challenge.hex(),
         "transcript": signed.hex(),
         "signature": signature.hex(),
         "messages": [
-            message("relay", frames.Challenge(challenge, wire.TIME_MS)),
-            message("client", frames.Authenticate(wire.DEVICE_ID, signature)),
+            message("relay", frames.Challenge(challenge, TIME_MS)),
+            message("client", frames.Authenticate(DEVICE_ID, signature)),
             message("relay", frames.Ready(digest, 2)),
             message("client", frames.Resume(0)),
             message("relay", deliver),
@@ -147,13 +143,13 @@ def first_message() -> dict[str, Any]:
         "signature": encode_bytes(bytes.fromhex(who["manifest_signature_by_root"])),
     }
     account = {
-        "account_id": encode_bytes(wire.ACCOUNT_ID),
+        "account_id": encode_bytes(ACCOUNT_ID),
         "role": "member",
         "handle": None,
         "manifest_version": 1,
         "guest": None,
     }
-    registration = {"invite": encode_bytes(wire.seed("invite secret", 16)), "manifest": manifest}
+    registration = {"invite": encode_bytes(seed("invite secret", 16)), "manifest": manifest}
     token = written(
         {"token_hash": encode_bytes(hashlib.sha256(TOKEN).digest()), "token_class": "contact"},
     )

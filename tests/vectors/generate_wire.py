@@ -1,4 +1,6 @@
-"""Writes wire.json: identity, signatures, links and frames with every byte shown. `python tests/vectors/generate_wire.py`.
+"""Writes wire.json: identity, signatures, links and frames with every byte shown.
+
+python -m tests.vectors.generate_wire
 
 All keys come from seeds that are SHA-256 of a name, so the file is the same on every machine; a test compares it.
 """
@@ -12,8 +14,7 @@ from nacl.bindings import crypto_scalarmult_base
 from nacl.signing import SigningKey
 
 from relay.wire import codec, frames, limits
-from relay.wire.links import ContactLink, InviteLink, encode_bytes, encode_id
-from relay.wire.manifests import account_id_of
+from relay.wire.links import ContactLink, DeviceLink, GroupLink, InviteLink, encode_bytes, encode_id
 from relay.wire.prekeys import PrekeyClass, PrekeyKind
 from relay.wire.transcripts import (
     DEVICE_LABEL,
@@ -29,22 +30,19 @@ from relay.wire.transcripts import (
     websocket_transcript,
     work_transcript,
 )
-
-ORIGIN = "http://127.0.0.1:8080"
-TIME_MS = 1_764_000_000_000
-
-
-def seed(name: str, length: int = 32) -> bytes:
-    """`length` ≤ 32 bytes that stand for randomness."""
-    return hashlib.sha256(f"tokenim wire vectors, {name}".encode()).digest()[:length]
-
-
-ROOT = SigningKey(seed("root key"))
-DEVICE = SigningKey(seed("device signing key"))
-IDENTITY_PRIVATE = seed("device identity key")
-IDENTITY = crypto_scalarmult_base(IDENTITY_PRIVATE)
-DEVICE_ID = seed("device id", 16)
-ACCOUNT_ID = account_id_of(bytes(ROOT.verify_key))
+from tests.vectors import wire_must_fail, wire_signatures_must_fail
+from tests.vectors.wire_keys import (
+    ACCOUNT_ID,
+    DEVICE,
+    DEVICE_ID,
+    IDENTITY,
+    IDENTITY_PRIVATE,
+    ORIGIN,
+    RELAY,
+    ROOT,
+    TIME_MS,
+    seed,
+)
 
 
 def identity() -> dict[str, Any]:
@@ -115,7 +113,6 @@ def authentication() -> dict[str, Any]:
     challenge = seed("challenge")
     signed = websocket_transcript(origin=ORIGIN, device_id=DEVICE_ID, challenge=challenge)
     document = b'{"relay":"tokenim"}'
-    relay_key = SigningKey(seed("relay signing key"))
     return {
         "origin": ORIGIN,
         "http": [
@@ -131,10 +128,10 @@ def authentication() -> dict[str, Any]:
         },
         "relay_document": {
             "body": document.decode(),
-            "signing_seed": bytes(relay_key).hex(),
-            "signing_public": bytes(relay_key.verify_key).hex(),
+            "signing_seed": bytes(RELAY).hex(),
+            "signing_public": bytes(RELAY.verify_key).hex(),
             "transcript": relay_document_transcript(document).hex(),
-            "signature": relay_key.sign(relay_document_transcript(document)).signature.hex(),
+            "signature": RELAY.sign(relay_document_transcript(document)).signature.hex(),
         },
     }
 
@@ -162,9 +159,11 @@ def prekey() -> dict[str, Any]:
 
 
 def links() -> dict[str, Any]:
-    """Both kinds of links."""
+    """All kinds of links."""
     secret, token = seed("invite secret", 16), seed("link token", 16)
-    relay_key = bytes(SigningKey(seed("relay signing key")).verify_key)
+    relay_key = bytes(RELAY.verify_key)
+    group_id, group_token, group_secret = seed("group id"), seed("group token", 16), seed("group secret", 16)
+    mailbox_id, request_hash = seed("link mailbox id", 16), seed("hash of a link request")
     return {
         "invite": {
             "secret": secret.hex(),
@@ -176,6 +175,27 @@ def links() -> dict[str, Any]:
             "token": token.hex(),
             "link": str(ContactLink(ORIGIN, ACCOUNT_ID, token)),
         },
+        "group": {
+            "group_id": group_id.hex(),
+            "inviter": ACCOUNT_ID.hex(),
+            "token": group_token.hex(),
+            "secret": group_secret.hex(),
+            "link": str(GroupLink(ORIGIN, group_id, ACCOUNT_ID, group_token, group_secret)),
+        },
+        "link": {
+            "mailbox_id": mailbox_id.hex(),
+            "request_hash": request_hash.hex(),
+            "link": str(DeviceLink(ORIGIN, mailbox_id, request_hash)),
+        },
+    }
+
+
+def texts() -> dict[str, list[dict[str, str]]]:
+    """Bytes of all lengths that leave other unused bits, in both text forms."""
+    data = [seed(f"text of {length} bytes", length) for length in (0, 1, 2, 3, 4, 5, 16, 32)]
+    return {
+        "base64url": [{"bytes": each.hex(), "text": encode_bytes(each)} for each in data],
+        "base32": [{"bytes": each.hex(), "text": encode_id(each)} for each in data],
     }
 
 
@@ -333,21 +353,6 @@ def messages() -> list[dict[str, Any]]:
     return found
 
 
-MUST_FAIL = [
-    {"why": "no frame", "code": "malformed_frame", "message": "90"},
-    {"why": "unknown type", "code": "malformed_frame", "message": "919163"},
-    {"why": "a field too many", "code": "malformed_frame", "message": "919402019000"},
-    {"why": "a field too few", "code": "malformed_frame", "message": "919102"},
-    {"why": "a trailing byte", "code": "malformed_frame", "message": "9192030000"},
-    {
-        "why": "text where bytes belong",
-        "code": "malformed_frame",
-        "message": "919304b0" + "64" * 16 + "c440" + "73" * 64,
-    },
-    {"why": "a frame that only the relay sends", "code": "malformed_frame", "message": "91920c01"},
-]
-
-
 def document() -> str:
     """The whole file."""
     return (
@@ -357,6 +362,7 @@ def document() -> str:
                 "identity": identity(),
                 "authentication": authentication(),
                 "prekey": prekey(),
+                "texts": texts(),
                 "links": links(),
                 "log_appends": [
                     log_append("the keys stay", False),
@@ -366,7 +372,10 @@ def document() -> str:
                 "registration_work": registration_work(),
                 "recovery_request": recovery_request(),
                 "messages": messages(),
-                "must_fail": MUST_FAIL,
+                "must_fail": {
+                    **wire_must_fail.must_fail(links()),
+                    **wire_signatures_must_fail.must_fail(),
+                },
             },
             indent=1,
         )

@@ -49,10 +49,11 @@ function pointOf(publicKey) {
 const littleEndian = (bytes) => bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n)
 
 export function verify(publicKey, message, signature) {
+  if (signature.length !== 64) throw new Refusal('InvalidEncoding', 'a signature has 64 bytes')
   let good = false
   try {
     const s = littleEndian(signature.subarray(32))
-    if (publicKey.length === 32 && signature.length === 64 && s < ORDER) {
+    if (publicKey.length === 32 && s < ORDER) {
       const k = littleEndian(sha512(concat(signature.subarray(0, 32), publicKey, message))) % ORDER
       const point = Point.BASE.multiplyUnsafe(s).subtract(pointOf(publicKey).multiplyUnsafe(k))
       good = equal(point.toBytes(), signature.subarray(0, 32))
