@@ -120,7 +120,7 @@ def parse_manifest(body: bytes) -> Manifest:
     ids = [device.device_id for device in devices]
     if any(first >= second for first, second in pairwise(ids)):
         raise ManifestInvalid("the devices of a manifest are in ascending order of their ids")
-    keys = [key for device in devices for key in (device.signing_key, device.identity_key)]
+    keys = [root_key, *(key for device in devices for key in (device.signing_key, device.identity_key))]
     if len(set(keys)) != len(keys):
         raise ManifestInvalid("a key stands twice in the manifest")
     number = int.from_bytes(version, "big")

@@ -68,6 +68,12 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "a9 signing key twice": lambda: manifest_body(
         devices=(device_field(1), b"\x02" * 16 + device_field(1)[16:])
     ),
+    "a9 the root key as a signing key": lambda: manifest_body(
+        devices=(device_field(1)[:16] + b"r" * 32 + device_field(1)[48:],)
+    ),
+    "a9 the root key as an identity key": lambda: manifest_body(
+        devices=(device_field(1)[:48] + b"r" * 32 + device_field(1)[80:],)
+    ),
     "unknown flag": lambda: manifest_body(devices=(device_field(1, flags=8),)),
     "version 0": lambda: manifest_body(version=0),
     "version 1 with predecessor": lambda: manifest_body(previous=b"p" * 32),

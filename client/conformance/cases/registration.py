@@ -43,6 +43,8 @@ async def manifest_rules(relay: Relay) -> None:
     device = relay.stranger()
     twin = device.beside()
     twin.identity = device.identity
+    rooted = device.beside()
+    rooted.signing = device.root
     good = device.manifest(device.entry())
     signature = from_base64(good["signature"])
     spoiled = to_base64(signature[:-1] + bytes((signature[-1] ^ 1,)))
@@ -51,6 +53,7 @@ async def manifest_rules(relay: Relay) -> None:
         "a device's signature that is none": device.manifest(device.entry(broken=True)),
         "a flag that there is not": device.manifest(device.entry(flags=8)),
         "one key twice": device.manifest(device.entry(), twin.entry()),
+        "the root key as a device's": device.manifest(rooted.entry()),
         "version 2": device.manifest(device.entry(), version=2),
         "a previous hash": device.manifest(device.entry(), previous=b"x"),
         "no device": device.manifest(),
