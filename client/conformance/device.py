@@ -46,7 +46,8 @@ class Answer:
         """Of a problem document (RFC 9457), else empty."""
         if not self.headers.get("Content-Type", "").startswith("application/problem+json"):
             return ""
-        return str(self.json.get("code", ""))
+        told = self.json
+        return str(told.get("code", "")) if isinstance(told, dict) else ""
 
     def must(self, status: int, code: str = "") -> "Answer":
         """This answer; raises Failed unless it has this status and, if given, this code."""

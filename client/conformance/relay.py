@@ -36,11 +36,11 @@ def parse_invite(link: str) -> Invite:
 
 @dataclass(frozen=True)
 class Relay:
-    """`document` as the relay told it at the begin of the run; `admin`: where its operators' listener is, or empty."""
+    """`told`: the relay's document, as it came at the begin of the run; `admin`: where its operators' listener is, or empty."""
 
     session: aiohttp.ClientSession
     invite: Invite
-    document: dict[str, Any]
+    told: Answer
     admin: str = ""
     admin_invite: Invite | None = None
 
@@ -48,6 +48,14 @@ class Relay:
     def origin(self) -> str:
         """As in its links."""
         return self.invite.origin
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the relay says of itself; raises Failed if that is no JSON object, as then every case does that asks for it."""
+        document = self.told.json
+        if not isinstance(document, dict):
+            raise Failed(f"{self.told.asked}: expected a JSON object, got {type(document).__name__}")
+        return document
 
     def stranger(self) -> Device:
         """A device that no relay knows."""
@@ -113,4 +121,4 @@ async def open_relay(
         VerifyKey(invite.relay_key).verify(signed, signature)
     except (BadSignatureError, ValueError) as error:
         raise Failed(f"{answer.asked}: TokenIM-Signature is not by the key that the invite pins") from error
-    return Relay(session, invite, answer.json, admin, admin_invite)
+    return Relay(session, invite, answer, admin, admin_invite)

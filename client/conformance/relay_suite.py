@@ -37,5 +37,8 @@ async def run_relay(
 
 def _claims(relay: Relay) -> frozenset[str]:
     """Core, groups and media are for every relay; push where its document offers a kind, operator where a link was given."""
-    push = {"push"} if (relay.document.get("push") or {}).get("kinds") else set()
-    return frozenset({"core", "groups", "media"} | push | ({"operator"} if relay.admin else set()))
+    claimed = {"core", "groups", "media"} | ({"operator"} if relay.admin else set())
+    try:
+        return frozenset(claimed | ({"push"} if relay.document["push"]["kinds"] else set()))
+    except (Failed, LookupError, TypeError):
+        return frozenset(claimed)  # what is wrong with the document, the case of the document says

@@ -26,6 +26,10 @@ async def document(relay: Relay) -> None:
         raise Failed(f"expected a policy that the document knows, got {told['registration']!r}")
     if not all(isinstance(value, int) for value in told["limits"].values()):
         raise Failed("expected whole numbers as limits")
+    if (push := told.get("push")) is not None and not (
+        all(isinstance(kind, str) for kind in push["kinds"]) and isinstance(push["vapid_key"], str)
+    ):
+        raise Failed(f"expected kinds and a key under push, got {push}")
 
 
 @SUITE.case("http-unknown-field", proves=("M-HTTP-02",))

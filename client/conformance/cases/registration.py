@@ -24,6 +24,8 @@ async def again(relay: Relay) -> None:
     device = relay.stranger()
     manifest = device.manifest(device.entry())
     first = (await relay.register(device, manifest=manifest)).must(201)
+    if first.json["account_id"] != to_base64(device.account_id) or first.json["manifest_version"] != 1:
+        raise Failed(f"{first.asked}: expected the new account at version 1, got {first.json}")
     if (await relay.register(device, manifest=manifest)).must(201).json != first.json:
         raise Failed("a registration that is repeated: expected the same answer")
 
