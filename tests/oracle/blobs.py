@@ -37,14 +37,14 @@ def seal(content: bytes, key: bytes, salt: bytes) -> bytes:
 
 
 def unseal(blob: bytes, key: bytes, true_length: int) -> bytes:
-    require(blob[:1] == b"\x01" and len(blob) > 49, "suite")
+    require(blob[:1] == b"\x01", "suite")
     aes, prefix, commitment = derive(key, blob[1:17])
-    require(blob[17:49] == commitment, "commitment")
+    require(blob[17:49] == commitment, "commitment", "Undecryptable")
     parts = _cut(blob[49:], SEGMENT + 16)
     whole = padded_length(true_length)
-    require(len(blob) == 49 + whole + 16 * -(-whole // SEGMENT), "size")
+    require(len(blob) == 49 + whole + 16 * -(-whole // SEGMENT), "size", "Undecryptable")
     opened = b"".join(
         gcm_open(aes, _nonce(prefix, at, len(parts)), part, b"") for at, part in enumerate(parts)
     )
-    require(not any(opened[true_length:]), "padding")
+    require(not any(opened[true_length:]), "padding", "Undecryptable")
     return opened[:true_length]

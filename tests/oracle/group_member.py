@@ -54,7 +54,11 @@ class OracleMember:
     def commit(self, changes: list[bytes], now_ms: int, *, cut: bool = False) -> tuple[bytes, bytes]:
         """(Entry, epoch hand-out or nothing), on the present state; nothing of it is taken before it is read."""
         state = self.known
-        kind = CUT if cut else group_state.needed_kind(state, self.account, changes, self.chains)
+        try:
+            needed = group_state.needed_kind(state, self.account, changes, self.chains)
+        except Refused as refused:
+            raise group_state.as_skipped(refused) from None
+        kind = CUT if cut else needed
         return self.make_entry(state["group_id"], kind, changes, now_ms)
 
     def make_entry(
@@ -132,7 +136,7 @@ class OracleMember:
     def hand_out(self, account: bytes) -> bytes:
         """The present cut's secret for a device of this member."""
         member, state = self.known["members"][account], self.known
-        require(group_state.rights(member) & HEAR, "may not hear")
+        require(group_state.rights(member) & HEAR, "may not hear", "NotEntitled")
         found = [each for each in self.epochs if (each["epoch"], each["step"]) == (state["epoch"], 0)]
         require(found, "it joined after a step, and was never told")
         return group_messages.epoch_hand_out(
@@ -141,7 +145,7 @@ class OracleMember:
 
     def welcome(self, account: bytes) -> bytes:
         member = self.known["members"][account]
-        require(group_state.rights(member) & HEAR, "may not hear")
+        require(group_state.rights(member) & HEAR, "may not hear", "NotEntitled")
         seed = self.write_seed if group_state.may_commit(member) else b""
         told = group_messages.epoch_hand_out(self.keys, seed)
         return group_messages.welcome(told, self.next_entry, group_state.encode_state(self.known))
@@ -174,12 +178,12 @@ class OracleMember:
         chain = group_messages.parse_chain(hand_out)
         kept = self.senders.setdefault(device, (account, {}))[1]
         known = kept.setdefault(chain["chain_id"], chain)
-        require(known["public"] == chain["public"], "another key for one chain")
+        require(known["public"] == chain["public"], "another key for one chain", "CopiedState")
 
     def send(self, text: bytes) -> bytes:
         self.chain_hand_out()
         mine = self.known["members"][self.account]
-        require(group_state.rights(mine) & SEND, "may not send")
+        require(group_state.rights(mine) & SEND, "may not send", "NotEntitled")
         me = self.account, self.device
         sealed = group_messages.seal_message(
             text, self.keys["header"], self.own, me, self.own["seed"], self.draw(12)
@@ -190,6 +194,7 @@ class OracleMember:
 
     def open(self, envelope: bytes) -> bytes:
         """The steps of "Receiving"."""
+        group_messages.require_shape(envelope)
         for keys in self.epochs:
             try:
                 device, chain_id, iteration = group_messages.open_header(envelope, keys["header"])
@@ -202,12 +207,12 @@ class OracleMember:
             raise Waiting("a chain")
         account, chains = self.senders[device]
         member = self.known["members"].get(account)
-        require(member and group_state.rights(member) & SEND, "who is out is not shown")
-        require(device in self.chains[account][-1].devices, "the device left")
-        require(member and keys["epoch"] >= member["since"], "before it was a member")
+        require(member and group_state.rights(member) & SEND, "who is out is not shown", "NotEntitled")
+        require(device in self.chains[account][-1].devices, "the device left", "NotEntitled")
+        require(member and keys["epoch"] >= member["since"], "before it was a member", "NotEntitled")
         bound = chains[chain_id]["epoch"], chains[chain_id]["cut_hash"]
-        require(bound == (keys["epoch"], keys["cut_hash"]), "a chain of another epoch")
-        require((chain_id, iteration) not in self.used, "replayed")
+        require(bound == (keys["epoch"], keys["cut_hash"]), "a chain of another epoch", "NotEntitled")
+        require((chain_id, iteration) not in self.used, "replayed", "Replayed")
         text = group_messages.open_message(envelope, keys["header"], chains[chain_id], account)
         self.used.add((chain_id, iteration))
         return text

@@ -6,7 +6,7 @@ from tests.oracle import ed25519
 from tests.oracle.aes_gcm import gcm_open, gcm_seal
 from tests.oracle.group_state import parse_state
 from tests.oracle.padding import BUCKETS, pad, unpad
-from tests.oracle.refusals import require
+from tests.oracle.refusals import Waiting, failure_of, require
 from tests.oracle.transcripts import hkdf, hmac256, number, sha256, split, transcript, u32, u64
 
 HAND_OUT_BYTES = (1, 32, 8, 4, 32, 32, 32)
@@ -105,9 +105,13 @@ def bound_to(chain: dict[str, Any], account: bytes, device: bytes, iteration: in
     return [*where, account, device, chain["chain_id"], u32(iteration)]
 
 
+def require_shape(envelope: bytes) -> None:
+    require(len(envelope) in BUCKETS and envelope[:2] == b"\x03\x01", "shape")
+
+
 def open_header(envelope: bytes, header_key: bytes) -> tuple[bytes, bytes, int]:
     """(Device, chain id, iteration)."""
-    require(len(envelope) in BUCKETS and envelope[:2] == b"\x03\x01", "shape")
+    require_shape(envelope)
     header = gcm_open(header_key, envelope[2:14], envelope[14:62], b"\x03\x01")
     device, chain_id, iteration = split(header, 16, 12, 4)
     return device, chain_id, number(iteration)
@@ -115,7 +119,8 @@ def open_header(envelope: bytes, header_key: bytes) -> tuple[bytes, bytes, int]:
 
 def message_key(chain: dict[str, Any], iteration: int) -> bytes:
     """From the chain as it was handed out, step by step."""
-    require(0 <= iteration - chain["iteration"] <= 10_000, "iteration")
+    require(iteration >= chain["iteration"], "before the hand-out", "Replayed")
+    require(iteration - chain["iteration"] <= 10_000, "iteration", "TooFarAhead")
     key = chain["chain_key"]
     for _ in range(iteration - chain["iteration"]):
         _, key = chain_step(key)
@@ -130,6 +135,15 @@ def open_message(envelope: bytes, header_key: bytes, chain: dict[str, Any], acco
     ed25519.verify(chain["public"], signed, envelope[-64:])
     ad = transcript(b"tokenim/v1 group message\0", *fields, envelope[:62])
     return unpad(gcm_open(message_key(chain, iteration), envelope[2:14], envelope[62:-64], ad))
+
+
+def received(envelope: bytes, header_keys: list[bytes], chain: dict[str, Any], account: bytes) -> bytes:
+    """As who knows these epochs opens it: a header of another one waits."""
+    require_shape(envelope)
+    opened = [key for key in header_keys if failure_of(open_header, envelope, key) is None]
+    if not opened:
+        raise Waiting("an epoch")
+    return open_message(envelope, opened[0], chain, account)
 
 
 def seal_message(

@@ -23,8 +23,8 @@ class OracleGroupStage:
         self.envelopes: dict[int, bytes] = {}
         self.count = 0
 
-    def play(self, step: Step) -> Step | None:
-        """What the step gives, or None if it is refused, or has to wait."""
+    def play(self, step: Step) -> Step:
+        """What the step gives, or the kind of its refusal."""
         act: Callable[[Any, Step, NamedDraws], Step] = getattr(self, f"do_{step['action']}")
         number, self.count = self.count, self.count + 1
         draws = NamedDraws(step["action"], step["random"])
@@ -33,8 +33,8 @@ class OracleGroupStage:
             member.draw = draws
         try:
             result = act(member, step, draws)
-        except (Refused, Waiting):
-            return None
+        except (Refused, Waiting) as refused:
+            return {"error": refused.kind}
         assert not draws.left, "more than is drawn"
         if "envelope" in result:
             self.envelopes[number] = bytes.fromhex(result["envelope"])
@@ -77,7 +77,7 @@ class OracleGroupStage:
         signature, body = group_messages.open_entry(member.keys, member.next_entry, entry)
         if told:
             member.learn(told)
-        require(member.next_entry == len(self.log), "another was faster")
+        require(member.next_entry == len(self.log), "another was faster", "CommitOutdated")
         self.log.append(entry)
         return {
             "index": len(self.log) - 1,
@@ -114,7 +114,7 @@ class OracleGroupStage:
 
     def do_tell_secret(self, member: OracleMember, step: Step, draws: NamedDraws) -> Step:
         other = self.members[step["to"]]
-        require(other.account in member.known["members"], "not a member")
+        require(other.account in member.known["members"], "not a member", "NotEntitled")
         told = member.hand_out(other.account)
         other.learn(told)
         return {"hand_out": told.hex(), **self.standing(other)}
@@ -122,7 +122,11 @@ class OracleGroupStage:
     def do_tell_welcome(self, member: OracleMember, step: Step, draws: NamedDraws) -> Step:
         other = self.members[step["to"]]
         listed = member.known["members"]
-        require(other.account in listed and group_state.rights(listed[other.account]) & HEAR, "may not hear")
+        require(
+            other.account in listed and group_state.rights(listed[other.account]) & HEAR,
+            "may not hear",
+            "NotEntitled",
+        )
         told = member.welcome(other.account)
         other.join(told)
         return {"welcome": told.hex(), **self.standing(other)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.oracle import ed25519
 from tests.oracle.manifests import Manifest
-from tests.oracle.refusals import Waiting, require
+from tests.oracle.refusals import Refused, Waiting, require
 from tests.oracle.transcripts import fields_of, number, sha256, split, transcript, u16, u32, u64
 
 HEAR, SEND, COMMITTING = 1, 2, 4 | 8 | 16 | 32 | 64 | 128
@@ -97,7 +97,7 @@ def signing_key(chains: Chains, account: bytes, version: int, device: bytes) -> 
         if one.version == version:
             require(device in one.devices, "no such device")
             return one.devices[device].signing
-    raise Waiting("a manifest")
+    raise Waiting("a manifest", "ManifestGap")
 
 
 class Draft:
@@ -148,8 +148,9 @@ class Draft:
     def apply(self, change: bytes) -> None:
         require(change, "empty")
         kind, body = change[0], change[1:]
+        require(kind in NEEDED, "an unknown change", "GroupTooNew")
         require(len(body) == SIZES.get(kind, len(body)), "length")
-        require(kind in NEEDED and rights(self.committer) & NEEDED[kind] == NEEDED[kind], "right")
+        require(rights(self.committer) & NEEDED[kind] == NEEDED[kind], "right")
         getattr(self, f"change_{kind}")(body)
 
     def listed(self, account: bytes) -> None:
@@ -158,12 +159,12 @@ class Draft:
         if may_commit(member) and all(
             one.version != member["version"] for one in self.chains.get(account, [])
         ):
-            raise Waiting("a manifest")
+            raise Waiting("a manifest", "ManifestGap")
 
     def change_1(self, body: bytes) -> None:
         account, version, role, wants, given = split(body, 32, 8, 1, 4, 4)
         require(account not in self.members and account not in self.banned, "is there")
-        require(role[0] in ROLE_RIGHTS, "an unknown role")
+        require(role[0] in ROLE_RIGHTS, "an unknown role", "GroupTooNew")
         require(not number(given) & ~ROLE_RIGHTS[role[0]] and number(version), "impossible")
         appoints = rights(self.committer) & 64 and self.appoints(role[0])
         require(role[0] <= MEMBER or appoints, "role")
@@ -182,7 +183,8 @@ class Draft:
 
     def change_3(self, body: bytes) -> None:
         account, role = body[:32], body[32]
-        require(role in ROLE_RIGHTS and account in self.members and self.appoints(role), "role")
+        require(role in ROLE_RIGHTS, "an unknown role", "GroupTooNew")
+        require(account in self.members and self.appoints(role), "role")
         own = account == self.me and role <= self.members[account]["role"]
         require(own or (account != self.me and self.outranks(account)), "rank")
         self.put(account, role=role, given=ROLE_RIGHTS[role])
@@ -236,6 +238,12 @@ class Draft:
             self.put(asker, wants=number(value), asked=number(at))
 
 
+def as_skipped(refused: Refused) -> Refused:
+    """What breaks a rule is skipped, whichever it is; of these two a client says more."""
+    more = refused.kind in ("CommitOutdated", "GroupTooNew")
+    return Refused(str(refused), refused.kind if more else "CommitRefused")
+
+
 def needed_kind(state: dict[str, Any], me: bytes, changes: list[bytes], chains: Chains) -> int:
     """What a commit of `me` with these changes has to be at least; Refused if the rules forbid it."""
     require(me in state["members"] and may_commit(state["members"][me]), "entitled")
@@ -259,11 +267,17 @@ def apply_commit(
     state: dict[str, Any] | None, signature: bytes, body: bytes, chains: Chains
 ) -> dict[str, Any]:
     """The next state; Refused for what every member skips, Waiting while a manifest is missing."""
+    try:
+        return _applied(state, signature, body, chains)
+    except Refused as refused:
+        raise as_skipped(refused) from None
+
+
+def _applied(state: dict[str, Any] | None, signature: bytes, body: bytes, chains: Chains) -> dict[str, Any]:
     fields = fields_of(b"tokenim/v1 group commit\0", body)
     require(len(fields) >= 8, "fields")
     (form, kind), group_id, previous, me, device, version, at, commitment, *changes = fields
-    require(form == 1 and kind in (PLAIN, CUT, STEP) and (len(commitment) == 32) == (kind == CUT), "form")
-    require(previous == (state_hash(state) if state else b""), "outdated")
+    require(previous == (state_hash(state) if state else b""), "outdated", "CommitOutdated")
     if state:
         require(group_id == state["group_id"] and me in state["members"], "who")
         require(may_commit(state["members"][me]), "entitled")
@@ -274,6 +288,8 @@ def apply_commit(
             first[:1] + first[1:33] + first[41:42] == b"\x01" + me + bytes([OWNER]), "begins with its owner"
         )
     ed25519.verify(signing_key(chains, me, number(version), device), body, signature)
+    require(form == 1 and kind in (PLAIN, CUT, STEP), "form", "GroupTooNew")
+    require((len(commitment) == 32) == (kind == CUT), "commitment")
     draft = Draft(state, me, (state["epoch"] if state else 0) + (kind == CUT), group_id, chains)
     for change in changes:
         draft.apply(change)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.oracle import ed25519, group_messages, group_state, manifests
-from tests.oracle.refusals import Refused, Waiting
+from tests.oracle.refusals import Refused, failure_of
 from tests.oracle.transcripts import fields_of, transcript
 from tests.oracle.vector_files import Part
 
@@ -97,8 +97,8 @@ def check_message(part: Part, known: dict[int, dict[str, Any]], sender: tuple[by
     assert part.get("reader") in (None, *readers)
     if "error" in part:
         assert made != envelope
-        with pytest.raises(Refused):
-            group_messages.open_message(envelope, header_key, chain, sender[0])
+        given = envelope, [header_key], chain, sender[0]
+        assert failure_of(group_messages.received, *given) == part["error"], part["does"]
     else:
         assert made == envelope
         assert group_messages.open_message(envelope, header_key, chain, sender[0]) == text
@@ -136,9 +136,9 @@ def check_group_commits(file: Part) -> None:
         assert part["rule"] in range(7)
         assert part["by"] in accounts
         assert bool(part["error"]) == (not following)
+        failure = failure_of(group_state.apply_commit, before, signature, body, chains)
+        assert failure == part["error"], part["does"]
         if not following:
-            with pytest.raises((Refused, Waiting)):
-                group_state.apply_commit(before, signature, body, chains)
             continue
         after = group_state.apply_commit(before, signature, body, chains)
         assert group_state.encode_state(after) == following

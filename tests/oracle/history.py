@@ -31,9 +31,9 @@ def seal(content: bytes, key: bytes, account: bytes, index: int, salt: bytes) ->
 
 def unseal(entry: bytes, key: bytes, account: bytes, index: int) -> bytes:
     require(len(entry) > 73 and entry[:1] == b"\x01", "suite")
-    require(entry[1:9] == key_id(key, account), "key")
+    require(entry[1:9] == key_id(key, account), "key", "Undecryptable")
     aes, nonce, commitment = derive(key, entry[9:41], account, index)
-    require(entry[41:73] == commitment, "commitment")
+    require(entry[41:73] == commitment, "commitment", "Undecryptable")
     return unpad(gcm_open(aes, nonce, entry[73:], entry[:73]))
 
 

@@ -95,7 +95,7 @@ def parse_body(body: bytes, signer: bytes, signature: bytes) -> Manifest:
     require(len(devices) == len(fields) and 1 <= number(version) < 2**53 and len(version) == 8, "shape")
     require(len(previous) == (0 if number(version) == 1 else 32), "previous hash")
     keys = [root, *(key for each in devices.values() for key in (each.signing, each.identity))]
-    require(len(keys) == len(set(keys)), "a key twice")
+    require(len(keys) == len(set(keys)), "a key twice", "ManifestRefused")
     return Manifest(root, number(version), previous, devices, body, signer, signature)
 
 
@@ -105,7 +105,7 @@ def _signed(one: Manifest, before: Manifest | None) -> None:
         key = one.root
     else:
         known = before.devices.get(one.signer) if before else None
-        require(known and known.manager, "no manager")
+        require(known and known.manager, "no manager", "ManifestRefused")
         key = known.signing if known else b""
     ed25519.verify(key, one.body, one.signature)
 
@@ -116,19 +116,26 @@ def verify_chain(account: bytes, known: list[Manifest], more: list[Manifest]) ->
     for one in more:
         require(account_id(one.root) == account, "root key", "ManifestRefused")
         if not chain:
-            require(not one.signer, "first contact begins at a manifest of the root key")
+            require(not one.signer, "first contact begins at the root key", "ManifestRefused")
             _signed(one, None)
         elif one.version <= chain[-1].version:
             same = [each for each in chain if each.version == one.version]
-            require(not same or same[0].body == one.body, "a fork, or no manifest of this account")
+            if same and same[0].body != one.body:
+                before = next((each for each in chain if each.version == one.version - 1), None)
+                follows = before is None or one.previous == before.hash
+                require(follows, "does not follow", "ManifestRefused")
+                _signed(one, before)  # what is not validly signed is no fork
+                raise Refused("a fork", "ManifestFork")
             continue
         else:
-            require(one.version == chain[-1].version + 1, "a gap")
-            require(one.previous == chain[-1].hash, "does not follow")
+            require(one.version == chain[-1].version + 1, "a gap", "ManifestGap")
+            require(one.previous == chain[-1].hash, "does not follow", "ManifestRefused")
             _signed(one, chain[-1])
             _keys_stay(chain, one)
         chain.append(one)
-    require(chain and (not more or more[-1].version >= (known[-1].version if known else 1)), "a rollback")
+    require(chain, "nothing", "ManifestRefused")
+    newest = not more or more[-1].version >= (known[-1].version if known else 1)
+    require(newest, "a rollback", "ManifestRollback")
     return chain
 
 
@@ -138,9 +145,9 @@ def _keys_stay(chain: list[Manifest], one: Manifest) -> None:
         for before in (old for each in chain for old in each.devices.values()):
             mine, theirs = (device.signing, device.identity), (before.signing, before.identity)
             if device.device == before.device:
-                require(mine == theirs, "other keys")
+                require(mine == theirs, "other keys", "ManifestRefused")
             else:
-                require(not set(mine) & set(theirs), "another's key")
+                require(not set(mine) & set(theirs), "another's key", "ManifestRefused")
 
 
 def safety_number(one: bytes, other: bytes) -> str:
@@ -155,6 +162,7 @@ def device_of(chain: list[Manifest], version: int, manifest_hash: bytes, device:
     """The device in that version of the chain; it has to be in the newest one, too."""
     for one in chain:
         if (one.version, one.hash) == (version, manifest_hash):
-            require(device in one.devices and device in chain[-1].devices, "the device left")
+            listed = device in one.devices and device in chain[-1].devices
+            require(listed, "the device left", "UnknownDevice")
             return one.devices[device]
-    raise Refused("not on the chain")
+    raise Refused("not on the chain", "ManifestRefused")

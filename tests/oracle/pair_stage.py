@@ -7,7 +7,7 @@ from tests.oracle import ed25519, hpke, linking, manifests, prekeys, x25519
 from tests.oracle.manifests import MANAGER
 from tests.oracle.named_draws import NamedDraws
 from tests.oracle.prekeys import KEM, ONE_TIME, SEALING, SIGNED, Prekey
-from tests.oracle.refusals import Refused, require
+from tests.oracle.refusals import Refused
 from tests.oracle.sessions import OracleDevice, Session
 from tests.oracle.transcripts import sha256
 
@@ -44,15 +44,15 @@ class OracleStage:
         self.links: dict[str, Linking] = {}
         self.count = 0
 
-    def play(self, step: Step) -> Step | None:
-        """What the step gives, or None if it is refused."""
+    def play(self, step: Step) -> Step:
+        """What the step gives, or the kind of its refusal."""
         act: Callable[[Step, NamedDraws], Step] = getattr(self, f"do_{step['action']}")
         number, self.count = self.count, self.count + 1
         draws = NamedDraws(step["action"], step["random"])
         try:
             result = act(step, draws)
-        except Refused:
-            return None
+        except Refused as refused:
+            return {"error": refused.kind}
         assert not draws.left, "more than is drawn"
         if "envelope" in result:
             self.envelopes[number] = bytes.fromhex(result["envelope"])
@@ -180,9 +180,9 @@ class OracleStage:
     def do_link_answer(self, step: Step, draws: NamedDraws) -> Step:
         manager, link = self.devices[step["by"]], self.links[step["to"]]
         asked, hashed = changed(link.asked, step), sha256(link.asked)
-        require(0 <= step["now_ms"] - step["scanned_at_ms"] <= LINK_LIFETIME_MS, "late")
+        linking.require_good(step["now_ms"] - step["scanned_at_ms"])
         sealing = linking.parse_request(asked, hashed)[0]
-        require(link.answered_ms is None, "answered before")
+        linking.require_good(0, link.answered_ms is not None)
         answer = b"".join(manager.me) + draws(32)
         info = linking.answer_info(link.keys["mailbox_id"], asked)
         link.sealed = hpke.seal(sealing, info, answer, draws(64))
@@ -196,8 +196,7 @@ class OracleStage:
     def do_link_open(self, step: Step, draws: NamedDraws) -> Step:
         link = self.links[step["by"]]
         keys = link.keys
-        late = step["now_ms"] - link.began_ms > LINK_LIFETIME_MS
-        require(not link.used and not late, "used or late")
+        linking.require_good(step["now_ms"] - link.began_ms, link.used)
         sealed = changed(link.sealed, step)
         parts = linking.open_answer(sealed, keys["sealing_seed"], keys["mailbox_id"], link.asked)
         link.used = True
@@ -219,7 +218,7 @@ class OracleStage:
         manager, link = self.devices[step["by"]], self.links[step["to"]]
         account, now_ms = manager.account, step["now_ms"]
         assert link.answered_ms is not None
-        require(now_ms - link.answered_ms <= LINK_LIFETIME_MS, "late")
+        linking.require_good(now_ms - link.answered_ms)
         signing = ed25519.public_of(link.keys["signing_seed"])
         identity = x25519.public_of(link.keys["identity_private"])
         device, signed = link.keys["device_id"], changed(link.confirmation, step)

@@ -64,12 +64,12 @@ def check_bundle(
 ) -> dict[int, Prekey]:
     """The keys by kind. `owner`: account id, device id, signing key; `seen`: the newest time by kind and class."""
     by_kind = {key.kind: key for key in keys}
-    require(len(by_kind) == len(keys) and {SIGNED, KEM, SEALING} <= set(by_kind), "kinds")
+    require(len(by_kind) == len(keys) and {SIGNED, KEM, SEALING} <= set(by_kind), "kinds", "InvalidKey")
     for key in keys:
-        require(key.key_class in CLASSES[key.kind], "class")
+        require(key.key_class in CLASSES[key.kind], "class", "InvalidKey")
         ed25519.verify(owner[2], key.signed_by(*owner[:2]), key.signature)
         CHECK[key.kind](key.key)
-        require(key.made_at_ms >= seen.get((key.kind, key.key_class), 0), "older than one seen")
-        require(key.made_at_ms <= now_ms + DAY_MS, "of the future")
-        require(key.key_class == 2 or key.made_at_ms >= now_ms - 45 * DAY_MS, "dormant")
+        require(key.made_at_ms >= seen.get((key.kind, key.key_class), 0), "older than one seen", "StaleKey")
+        require(key.made_at_ms <= now_ms + DAY_MS, "of the future", "StaleKey")
+        require(key.key_class == 2 or key.made_at_ms >= now_ms - 45 * DAY_MS, "dormant", "StaleKey")
     return by_kind

@@ -33,10 +33,10 @@ def unseal(profile: bytes, key: bytes, account: bytes, version: int, devices: di
     """The content; `devices`: signing key by id, of the account's list."""
     require(len(profile) > 65 and profile[:1] == b"\x01", "suite")
     aes, nonce, commitment = derive(key, profile[1:33], account, version)
-    require(profile[33:65] == commitment, "commitment")
+    require(profile[33:65] == commitment, "commitment", "Undecryptable")
     statement = unpad(gcm_open(aes, nonce, profile[65:], profile[:65]))
     require(len(statement) >= 80, "statement")
     device, signature, content = statement[:16], statement[16:80], statement[80:]
-    require(device in devices, "device")
+    require(device in devices, "device", "UnknownDevice")
     ed25519.verify(devices[device], signed(account, version, device, content), signature)
     return content

@@ -188,21 +188,22 @@ class Oracle:
                 continue
             break
         else:
-            raise Refused
+            raise Refused("no key opens the header", "Undecryptable")
         ratchet, previous, count, flags, zeros = split(header, 32, 4, 4, 1, 7)
         require(flags[0] <= 7 and not any(zeros), "header")
         block_bytes = (1_184 if flags[0] & OFFER else 0) + (1_088 if flags[0] & CIPHERTEXT else 0)
         body_at = 78 + block_bytes + (16 if block_bytes else 0)
+        require(body_at + 4 + 16 <= len(envelope), "a block beyond the end")
         if chain is None:
             block = gcm_open(keys[1], nonce, envelope[78:body_at], b"\x02\x01") if body_at > 78 else b""
             chain = self.open_receiving_chain(ratchet, number(previous), flags[0], block, now_ms)
-        require(ratchet == chain["ratchet"], "ratchet key")
+        require(ratchet == chain["ratchet"], "ratchet key", "CopiedState")
         if flags[0] & EPHEMERAL:
-            require(number(count) >= chain["ephemeral_n"], "late")
+            require(number(count) >= chain["ephemeral_n"], "late", "Replayed")
             chain["ephemeral_n"] = number(count) + 1
             key, body_nonce = ephemeral_key(chain["first"]), nonce
         else:
-            key, body_nonce = body_key(self.message_key(chain, number(count)))
+            key, body_nonce = body_key(self.message_key(chain, number(count), nonce[:8]))
         before, body = envelope[:body_at], envelope[body_at:]
         return unpad(gcm_open(key, body_nonce, body, self.ad(self.peer, self.me, before)))
 
@@ -223,19 +224,22 @@ class Oracle:
         s["sent_before"] = s["sending"]["n"] if s["sending"] else 0
         s["sending"] = None
         if s["received"]:
-            require(previous >= s["received"][-1]["n"], "more has arrived")
+            require(previous >= s["received"][-1]["n"], "more has arrived", "CopiedState")
             s["received"][-1]["end"] = previous
         chain = {"keys": keys, "ratchet": ratchet, "first": chain_key, "key": chain_key}
-        chain |= {"n": 0, "ephemeral_n": 0, "skipped": {}, "end": 2**32}
+        chain |= {"n": 0, "ephemeral_n": 0, "skipped": {}, "used": {}, "end": 2**32}
         s["received"] = [*s["received"], chain][-MAX_CHAINS:]
         return chain
 
-    def message_key(self, chain: dict[str, Any], count: int) -> bytes:
+    def message_key(self, chain: dict[str, Any], count: int, nonce: bytes) -> bytes:
         if count >= chain["n"]:
-            require(count < chain["end"] and count - chain["n"] <= MAX_JUMP, "too far")
+            require(count < chain["end"], "beyond the end", "CopiedState")
+            require(count - chain["n"] <= MAX_JUMP, "too far", "TooFarAhead")
             for skipped in range(chain["n"], count + 1):
                 chain["skipped"][skipped], chain["key"] = chain_step(chain["key"])
             chain["n"] = count + 1
-        require(count in chain["skipped"], "used")
+        again = chain["used"].get(count, nonce) == nonce
+        require(count in chain["skipped"], "used", "Replayed" if again else "CopiedState")
+        chain["used"][count] = nonce
         found: bytes = chain["skipped"].pop(count)
         return found

@@ -14,6 +14,10 @@ class Refused(Exception):
 class Waiting(Exception):
     """Something has to come before anybody can say: a secret, a chain, a manifest."""
 
+    def __init__(self, why: str = "", kind: str = "ChainMissing") -> None:
+        super().__init__(why)
+        self.kind = kind
+
 
 def require(holds: object, why: str = "", kind: str = "InvalidEncoding") -> None:
     if not holds:
@@ -24,6 +28,6 @@ def failure_of(call: Callable[..., object], *given: object) -> str | None:
     """The kind of failure that a call ends with, None if it ends well."""
     try:
         call(*given)
-    except Refused as refused:
+    except (Refused, Waiting) as refused:
         return refused.kind
     return None

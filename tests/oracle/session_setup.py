@@ -197,7 +197,8 @@ def wrap(content: bytes, sealing: Prekey, recipient: tuple[bytes, bytes], random
 def unwrap(envelope: bytes, sealing: list[Prekey], me: tuple[bytes, bytes]) -> dict[str, Any]:
     """The parts of a set-up envelope; `sealing` are the own sealing keys."""
     require(len(envelope) in BUCKETS and envelope[:2] == b"\x01\x01", "shape")
+    require(len(envelope) >= AROUND + 4, "too short")
     key_id = number(envelope[2:6])
     seeds = [key.seed for key in sealing if key.kind == SEALING and key.key_id == key_id]
-    require(seeds, "no such sealing key")
+    require(seeds, "no such sealing key", "Undecryptable")
     return parse_content(unpad(hpke.unseal(seeds[0], envelope_info(*me, key_id), envelope[6:])))

@@ -86,7 +86,7 @@ class OracleDevice:
 
     def find(self, kind: int, key_id: int) -> Prekey:
         found = [key for key in self.prekeys if (key.kind, key.key_id) == (kind, key_id)]
-        require(found, "no such key")
+        require(found, "no such key", "Undecryptable")
         return found[0]
 
     def side(self) -> Side:
@@ -117,11 +117,11 @@ class OracleDevice:
         peer = self.peers.get(to, Peer())
         session = peer.active
         if session is None:
-            raise Refused("no session")
+            raise Refused("no session", "NoSession")
         if session.pending is None:
             return session.ratchet.seal(content, self.draw, now_ms, ephemeral=ephemeral)
         values, sealing, fetched_ms = session.pending
-        require(now_ms <= fetched_ms + 7 * DAY_MS, "not answered")
+        require(now_ms <= fetched_ms + 7 * DAY_MS, "not answered", "SessionExpired")
         message = session.ratchet.seal(content, self.draw, now_ms, ephemeral=ephemeral, in_setup=True)
         first = max(
             at for at, one in enumerate(self.chain) if not one.signer and one.version <= values.version
@@ -134,15 +134,17 @@ class OracleDevice:
         """(From which device, content)."""
         if envelope[:1] == b"\x01":
             return self.open_setup(envelope, now_ms)
+        failure: Refused | None = None
         for key, peer in self.peers.items():
             for session in peer.all():
                 try:
                     content = session.ratchet.open(envelope, now_ms)
-                except Refused:
+                except Refused as refused:
+                    failure = failure or (None if refused.kind == "Undecryptable" else refused)
                     continue
                 session.pending = None
                 return key, content
-        raise Refused("no session opens it")
+        raise failure or Refused("no session opens it", "Undecryptable")
 
     def open_setup(self, envelope: bytes, now_ms: int) -> tuple[tuple[bytes, bytes], bytes]:
         """The eight steps of "Opening"."""
@@ -155,11 +157,11 @@ class OracleDevice:
         peer = self.peers.get(key, Peer())
         if values.digest in peer.setups:
             known = [one for one in peer.all() if one.ratchet.session_id == peer.setups[values.digest]]
-            require(known, "its session is gone")
+            require(known, "its session is gone", "Replayed")
             content = known[0].ratchet.open(parts["message"], now_ms, in_setup=True)
             self.chains[values.account] = chain
             return key, content
-        require(1 <= values.number <= peer.highest + 1_000, "set-up number")
+        require(1 <= values.number <= peer.highest + 1_000, "set-up number", "Replayed")
         keys = {SIGNED: self.find(SIGNED, values.signed_id), KEM: self.find(KEM, values.kem_id)}
         if values.one_time_id is not None:
             keys[ONE_TIME] = self.find(ONE_TIME, values.one_time_id)

@@ -66,12 +66,19 @@ def consistency(older: int, leaves: list[bytes], whole: bool = True) -> list[byt
     return [*consistency(older - middle, leaves[middle:], False), root_of(leaves[:middle])]
 
 
+def require_inclusion(of_leaf: bytes, index: int, path: list[bytes], signed: bytes, relay: bytes) -> None:
+    """The leaf stands at this index of the log of the head."""
+    _, size, root, _ = verify_head(signed, relay)
+    led = root_from_path(of_leaf, index, int.from_bytes(size, "big"), path)
+    require(led == root, "another root", "LogRefused")
+
+
 def _roots(older: int, size: int, path: list[bytes], root: bytes, whole: bool) -> tuple[bytes, bytes]:
     """The older and the newer root that a consistency proof leads to, by the recursion that makes it."""
     if older == size:
-        require(len(path) == (0 if whole else 1), "length")
+        require(len(path) == (0 if whole else 1), "length", "LogSplit")
         return (root, root) if whole else (path[0], path[0])
-    require(path, "too short")
+    require(path, "too short", "LogSplit")
     middle = _middle(size)
     if older <= middle:
         old, new = _roots(older, middle, path[:-1], root, whole)
@@ -89,21 +96,21 @@ def follow(known: bytes | None, signed: bytes, path: list[bytes], relay_public: 
     before, after = (
         [int.from_bytes(each) for each in of[1::2]] + [of[2]] for of in (fields_of(HEAD, known[64:]), fields)
     )
-    require(not (after[1] > before[1] and after[0] < before[0]), "rolled back")
+    require(not (after[1] > before[1] and after[0] < before[0]), "rolled back", "LogSplit")
     (older, _, old), (size, _, new) = sorted((before, after))
     if older == 0:
-        require(not path, "length")
+        require(not path, "length", "LogSplit")
         return
-    require(_roots(older, size, path, old, True) == (old, new), "split")
+    require(_roots(older, size, path, old, True) == (old, new), "split", "LogSplit")
 
 
 def root_from_path(of_leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
     """The root that an inclusion proof leads to, by the same recursion."""
-    require(index < size, "index")
+    require(index < size, "index", "LogRefused")
     if size == 1:
-        require(not path, "too long")
+        require(not path, "too long", "LogRefused")
         return sha256(b"\0" + of_leaf)
-    require(path, "too short")
+    require(path, "too short", "LogRefused")
     middle = _middle(size)
     if index < middle:
         return sha256(b"\1" + root_from_path(of_leaf, index, middle, path[:-1]) + path[-1])

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "vectors"
-TOLD = frozenset({"about", "description", "name", "does", "why", "error"})
-"""Names of values that are for people, or name the kind of a failure, which the oracle does not always tell."""
+TOLD = frozenset({"about", "description", "name", "does", "why"})
+"""Names of values that are for people."""
 
 
 class Part:
