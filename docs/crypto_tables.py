@@ -1,16 +1,18 @@
 """The generated tables of what clients do among themselves: the numbers of the ratchet, and every label.
 
-Knows what crypto/limits.py and crypto/labels.py say, never what they ought to say.
+Knows what crypto/limits.py and the homes of the labels say, never what they ought to say.
 """
 
 import inspect
-from typing import Final
+from typing import Final, TypeGuard
 
+from client.contents import DIRECT_CONVERSATION_LABEL
 from crypto import labels, limits
 from crypto.group_changes import CHANGE_TYPES, Answer, ChangeSetting
 from crypto.group_rights import ROLE_RIGHTS, Right, Role
 from crypto.group_rules import WHO_MAY
 from docs.markdown import remarks_in, table
+from relay.wire import transcripts
 
 RATCHET_LIMITS: Final = (
     "MAX_FORWARD_JUMP",
@@ -140,7 +142,21 @@ def _limits_table(names: tuple[str, ...]) -> str:
     return table(["limit", "value", ""], rows)
 
 
+_SEEN_BY_NO_CLIENT: Final = {
+    transcripts.VAPID_LABEL,
+    transcripts.AUDIT_PARTY_LABEL,
+    transcripts.AUDIT_ROW_LABEL,
+    transcripts.AUDIT_HEAD_LABEL,
+}
+
+
 def labels_table() -> str:
-    """Every label; the zero byte that ends each is written \\0."""
-    texts = (value.decode("ascii") for name, value in vars(labels).items() if name.isupper())
+    """Every label that a client needs, once; the zero byte that ends each is written \\0."""
+    ours = (value for home in (labels, transcripts) for name, value in vars(home).items() if _is_label(name, value))
+    wanted = dict.fromkeys([*ours, DIRECT_CONVERSATION_LABEL])
+    texts = (label.decode("ascii") for label in wanted if label not in _SEEN_BY_NO_CLIENT)
     return table(["label"], ([f"`{text[:-1]}\\0`"] for text in texts))
+
+
+def _is_label(name: str, value: object) -> TypeGuard[bytes]:
+    return name.isupper() and isinstance(value, bytes) and value.startswith(b"tokenim/v1 ")

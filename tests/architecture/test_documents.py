@@ -25,6 +25,13 @@ def test_every_table_has_its_place_in_one_document():
     assert sorted(places) == sorted(TABLES)
 
 
+def test_the_table_of_labels_has_those_of_the_text_and_no_others():
+    text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    label = re.compile(r"(tokenim/v1 [a-z0-9 -]+)\\0`?")
+    tables = {block["name"]: block[0] for block in BLOCK.finditer(text)}
+    assert set(label.findall(tables["labels"])) == set(label.findall(text.replace(tables["labels"], "")))
+
+
 def test_a_changed_table_is_seen():
     assert "500" in renewed("<!-- generated: errors -->\n| `internal` | 200 |\n<!-- end -->")
 
