@@ -152,7 +152,12 @@ _SEEN_BY_NO_CLIENT: Final = {
 
 def labels_table() -> str:
     """Every label that a client needs, once; the zero byte that ends each is written \\0."""
-    ours = (value for home in (labels, transcripts) for name, value in vars(home).items() if _is_label(name, value))
+    ours = (
+        value
+        for home in (labels, transcripts)
+        for name, value in vars(home).items()
+        if _is_label(name, value)
+    )
     wanted = dict.fromkeys([*ours, DIRECT_CONVERSATION_LABEL])
     texts = (label.decode("ascii") for label in wanted if label not in _SEEN_BY_NO_CLIENT)
     return table(["label"], ([f"`{text[:-1]}\\0`"] for text in texts))

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec.inspect as shapes
 
+from docs.authentication_tables import signed_requests
 from docs.command_tables import commands_table, exits_table
 from docs.config_tables import (
     account_roles_table,
@@ -184,6 +185,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "retention": retention_table,
     "coverage": coverage_table,
     "first_page": first_page,
+    "signed_requests": signed_requests,
 }
 
 
