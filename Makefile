@@ -13,7 +13,7 @@ ADMIN_PORT ?= $(if $(filter-out 0,$(PORT)),$(shell expr $(PORT) + 1),0)
 N ?= 500
 RELAY = $(BIN)/tokenim-relay serve --data '$(DATA)' --listen '127.0.0.1:$(PORT)' --admin-listen '127.0.0.1:$(ADMIN_PORT)'
 
-.PHONY: help install dev run test static check demo many broadcast bench conversations interop hostile conformance mutations kills power lock audit wheel dist debian browser cluster cluster-up clean
+.PHONY: help install dev run test collected static check demo many broadcast bench conversations interop hostile conformance mutations kills power lock audit wheel dist debian browser cluster cluster-up clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,9 +39,14 @@ run: install .tools/exec.so ## start a relay on this machine: [DATA=data] [PORT=
 .tools/exec.so: .ci/exec.c
 	@mkdir -p .tools; gcc -O -shared -fPIC -o $@ $< || echo "no gcc: make itself will end with an error on Ctrl-C" >&2
 
-test: dev static ## every check and every test
-	@# Four: half of their time the tests wait for a process or a timer.
-	@$(BIN)/python -m pytest -n 4 --dist worksteal
+test: dev ## every check and every test
+	@# Beside the checks, one process compiles the tests, which each worker would do otherwise.
+	@$(MAKE) --no-print-directory -j2 static collected
+	@# Six: more than half of their time the tests wait for a process or a timer.
+	@$(BIN)/python -m pytest -n 6 --dist worksteal
+
+collected: dev
+	@$(BIN)/python -m pytest -q --collect-only >.tools/collected.log || { tail -50 .tools/collected.log; exit 1; }
 
 check: dev static ## style, types, import arrows, file sizes, documents in step
 	@$(BIN)/python -m pytest -q tests/architecture

@@ -13,8 +13,10 @@ def padme(length: int) -> int:
     return -(-length // unit) * unit
 
 
-BUCKETS = sorted({256, 512, 1_024} | {padme(length) for length in range(1_025, 262_145)})
-"""Every size an envelope can have, by trying them all."""
+BUCKETS = [256, 512, 1_024]
+"""Every size an envelope can have: each above 1,024 is what one byte more than the one before it is padded to."""
+while BUCKETS[-1] < 262_144:
+    BUCKETS.append(padme(BUCKETS[-1] + 1))
 
 
 def bucket_of(length: int) -> int:
