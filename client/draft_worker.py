@@ -58,6 +58,8 @@ _READY_WITHIN_SECONDS: Final = 4.0
 _NEW_DEVICE_MS: Final = 60_000
 _NEW_DEVICE_WAITS: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks for the first prekeys of a device that was listed a moment ago; then it gets nothing of this."""
+_AWAY: Final = ("unavailable", "shutting_down")
+"""Refusals of a relay that cannot, for a moment: as if it were not there."""
 _FOR_GOOD: Final = (UnknownRecipient, UsageError, MediaError, GroupError)
 
 
@@ -218,6 +220,8 @@ class DraftWorker:
         except (Refused, TrustError, RelayMisbehaved) as error:
             if _is_not_allowed(error) and await self._has_another_way(account_id, token):
                 return  # the drafts wait, and are taken up again at once
+            if isinstance(error, Refused) and error.reason in _AWAY:
+                raise RelayUnreachable(str(error)) from error  # callers of `send` have patience with that
             if isinstance(error, Refused) and not error.retryable and error.reason != "unauthenticated":
                 await self._give_up(drafts, error)
             else:
