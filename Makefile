@@ -87,8 +87,9 @@ conformance: dev ## every case of the conformance kit for clients, on the client
 mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it: [ONLY=relay]
 	@$(BIN)/python -m tests.conformance.mutate $(if $(ONLY),--only $(ONLY)-)
 
-cluster: dev ## three nodes, PostgreSQL and NATS, each killed in turn while people talk: nothing lost, nothing twice
+cluster: dev ## three nodes, PostgreSQL, NATS and S3: every fault, then the demo while each is killed: nothing lost, twice or readable
 	@$(BIN)/python -m pytest -q tests/cluster
+	@$(BIN)/python -m tests.cluster.demo
 
 cluster-up: dev ## the same, left running until Ctrl-C: a relay of three nodes behind a balancer
 	@exec $(BIN)/python -m tests.servers.cluster

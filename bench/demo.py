@@ -8,30 +8,28 @@ import argparse
 import asyncio
 import hashlib
 import re
-import shutil
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from bench.demo_ground import Ground, OneRelay, Part, Sender
 from bench.material import picture, real_text
 from bench.people import CommandFailed, Listening, Person, Typing
 from relay.wire.limits import ACCOUNT_ID_BYTES, DEVICE_ID_BYTES
 from relay.wire.links import decode_id
-from tests.faults.relay_process import RelayDied, RelayProcess
+from tests.faults.relay_process import RelayDied
 from tests.hostile.leak_scanner import MIN_NEEDLE_BYTES, Finding, LeakScanner
-from tests.hostile.planting import NothingToPlantIn, plant_everywhere
-from tests.hostile.relay_files import IDENTITY_TABLES, CopyFailed, copy_relay_files, find_sender, find_text
+from tests.hostile.planting import NothingToPlantIn
+from tests.hostile.relay_files import CopyFailed
 
 SENDER, RECEIVER = "sender-of-the-demonstration", "receiver-of-the-demonstration"
-KILL_AT = (0.2, 0.4, 0.6)  # of the first half; a kill that hits between two submits is tried again later
-FROZEN_SECONDS = 0.2
 POLL_SECONDS = 0.01
 CLIENT_DIES_AT = "decrypted:40"
 TYPED_LINES_PER_SECOND = 400.0
@@ -40,7 +38,6 @@ PATIENCE_SECONDS = "60"
 EACH_LINE = ("send", RECEIVER, "--each-line", "--patience", PATIENCE_SECONDS, "--json")
 UNANSWERED = re.compile(r"(\d+) submits unanswered")
 WAIT_SECONDS = 60.0
-NOTICED_WITHIN_SECONDS = 10.0
 KILLED = -9
 
 
@@ -51,11 +48,10 @@ class Demonstration:
     folder: Path
     lines: list[str]
     image: bytes
-    relay: RelayProcess
+    ground: Ground
     sender: Person
     receiver: Person
-    relay_kills: int = 0
-    client_kills: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     live: list[float] = field(default_factory=list)  # seconds from typing a line to seeing it
     readable: list[Finding] = field(default_factory=list)
@@ -63,20 +59,24 @@ class Demonstration:
     searched_bytes: int = 0
     problems: list[str] = field(default_factory=list)
     _text: LeakScanner | None = None
-    _names: LeakScanner | None = None
+    _who: Sender | None = None
 
     @property
     def half(self) -> int:
         """How many lines go out while the receiver is away."""
         return len(self.lines) // 2
 
+    def _pace(self, lines_per_second: float) -> float:
+        """This, or slower, where the ground wants time for what it loses."""
+        slowest = self.ground.slowest_half_seconds
+        return min(lines_per_second, self.half / slowest) if slowest else lines_per_second
+
     async def set_the_stage(self) -> None:
-        """A relay, two accounts, and what to search for."""
-        await self.relay.start()
-        invite = await self.relay.create_invite()
+        """Two accounts, and what to search for."""
+        invite, another = await self.ground.invites()
         (who,), _ = await asyncio.gather(
-            self.sender.call("register", self.relay.invite, "--handle", SENDER),
-            self.receiver.call("register", invite, "--handle", RECEIVER),
+            self.sender.call("register", invite, "--handle", SENDER),
+            self.receiver.call("register", another, "--handle", RECEIVER),
         )
         await self.receiver.call("contact", "accept", SENDER)  # a stranger could not send so much
         await self.sender.call("listen", "--until-caught-up")
@@ -87,16 +87,14 @@ class Demonstration:
                 if len(line.strip().encode()) >= MIN_NEEDLE_BYTES
             }
         )
-        self._names = LeakScanner(
-            {
-                "the sender's handle": SENDER.encode(),
-                "the sender's account": decode_id(who["account"], ACCOUNT_ID_BYTES),
-                "the sender's device": decode_id(who["device"], DEVICE_ID_BYTES),
-            }
+        self._who = Sender(
+            SENDER.encode(),
+            decode_id(who["account"], ACCOUNT_ID_BYTES),
+            decode_id(who["device"], DEVICE_ID_BYTES),
         )
 
     async def first_half(self) -> None:
-        """Lines and picture go out while the receiver is away; the relay is killed with submits unanswered."""
+        """Lines and picture go out while the receiver is away; parts are killed, at least one with submits unanswered."""
         path = self.folder / "picture.png"
         path.write_bytes(self.image)
         typing = Typing(self.lines[: self.half])
@@ -106,44 +104,38 @@ class Demonstration:
             1
         )  # once it is stored, the sender's process is up, and reads what is typed as it comes
         await self._until_stored(1)
-        writing = asyncio.create_task(typing.run(TYPED_LINES_PER_SECOND))
-        for share in KILL_AT:
-            await self._until_stored(int(self.half * share))
-            noted = len(self.sender.log_lines())
-            self.relay.freeze()  # it answers nothing more, and has committed what it has not answered yet
-            await asyncio.sleep(FROZEN_SECONDS)
-            await self.relay.kill()
-            self.relay_kills += 1
-            self.unanswered = await self._count_unanswered(noted)
-            await self.relay.start()
-            if self.unanswered:
+        writing = asyncio.create_task(typing.run(self._pace(TYPED_LINES_PER_SECOND)))
+        parts = self.ground.first_half
+        for number, part in enumerate(parts, start=1):
+            await self._until_stored(self.half * number // (len(parts) + 2))
+            await self._kill(part)
+            await self._until_stored(min(await self.ground.stored() + 1, self.half))  # the sender goes on
+            self.unanswered = self._count_unanswered()
+            if self.unanswered and self.ground.one_hit_is_enough:
                 break
-        else:
+        if not self.unanswered:
             self.problems.append("no submit was unanswered at any of the kills: they prove nothing")
         await asyncio.gather(writing, process.communicate())
         self.sender.require(process, 0, "send --each-line")
         await self.sender.call("send", RECEIVER, "--file", str(path), "--patience", PATIENCE_SECONDS)
 
-    async def _until_stored(self, count: int) -> None:
-        """Look into the relay's database until it holds so many envelopes."""
-        uri = f"file:{self.relay.data / 'relay.sqlite3'}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            for _ in range(int(WAIT_SECONDS / POLL_SECONDS)):
-                if connection.execute("SELECT count(*) FROM envelopes").fetchone()[0] >= count:
-                    return
-                await asyncio.sleep(POLL_SECONDS)
-        raise CommandFailed(f"the relay never held {count} envelopes:\n{self.sender.end_of_log()}")
+    async def _kill(self, part: Part) -> None:
+        """It comes back at once."""
+        await part.kill()
+        self.kills[part.name] += 1
+        await part.start()
 
-    async def _count_unanswered(self, before: int) -> int:
-        """What the sender noted when it lost the relay: a line of its log below the first `before` ones."""
+    async def _until_stored(self, count: int) -> None:
+        """Until so many envelopes wait."""
         for _ in range(int(WAIT_SECONDS / POLL_SECONDS)):
-            for line in self.sender.log_lines()[before:]:
-                if found := UNANSWERED.search(line):
-                    return int(found[1])
+            if await self.ground.stored() >= count:
+                return
             await asyncio.sleep(POLL_SECONDS)
-        raise CommandFailed(
-            f"the sender did not notice that the relay was killed:\n{self.sender.end_of_log()}"
-        )
+        raise CommandFailed(f"there never waited {count} envelopes:\n{self.sender.end_of_log()}")
+
+    def _count_unanswered(self) -> int:
+        """What the sender noted when it lost the relay, in sum."""
+        return sum(int(found[1]) for line in self.sender.log_lines() if (found := UNANSWERED.search(line)))
 
     async def second_half(self) -> None:
         """The receiver comes, dies between decrypting and committing, comes again and stays; the rest goes live."""
@@ -154,7 +146,7 @@ class Demonstration:
             raise CommandFailed(
                 f"the receiver was to be killed, it ended with {code}:\n{self.receiver.end_of_log()}"
             )
-        self.client_kills += 1
+        self.kills["the receiver"] += 1
         listening = Listening(await self.receiver.start("listen", "--json"))
         listening.came.update(
             doomed.came
@@ -165,7 +157,9 @@ class Demonstration:
         typing.handed_over()
         await typing.write(1)  # once it has come, the sender's process is up
         await listening.until(self.half + 2, WAIT_SECONDS)
-        await asyncio.gather(typing.run(LIVE_LINES_PER_SECOND), process.communicate())
+        await asyncio.gather(
+            typing.run(self._pace(LIVE_LINES_PER_SECOND)), process.communicate(), self._kill_live(listening)
+        )
         self.sender.require(process, 0, "send --each-line")
         await listening.until(len(self.lines) + 1, WAIT_SECONDS)
         seen_at = [at for at, _ in list(listening.came.values())[self.half + 1 :]]
@@ -177,6 +171,14 @@ class Demonstration:
             self.problems.append(
                 f"besides the messages came {listening.others[:5]}, {listening.again} of them twice"
             )
+
+    async def _kill_live(self, listening: Listening) -> None:
+        """Each part of the second half in its turn, while lines come."""
+        parts = self.ground.second_half
+        for number, part in enumerate(parts, start=1):
+            rest = len(self.lines) - self.half
+            await listening.until(self.half + 1 + rest * number // (len(parts) + 2), WAIT_SECONDS)
+            await self._kill(part)
 
     async def compare(self) -> tuple[int, int]:
         """(lost, twice): the receiver's history against what was sent, and its picture byte for byte."""
@@ -190,23 +192,22 @@ class Demonstration:
         whole = [file for file in files if _is_same(file, self.image)]
         return lost.total() + (not whole), twice.total() + max(0, len(files) - 1)
 
-    def search(self, name: str, *, plant: bool = False) -> None:
-        """Look for the text and the sender in all that the relay keeps now; in a copy, also for what is planted there."""
-        if self._text is None or self._names is None:
+    async def search(self, name: str, *, plant: bool = False) -> None:
+        """Look for the text and the sender in all that the ground keeps now; in a copy, also for what is planted there."""
+        if self._text is None or self._who is None:
             raise RuntimeError("the stage is not set")
-        files = copy_relay_files(self.relay.data, self.folder / name)
-        shutil.copy(self.relay.log, files.folder / "log")
-        self.searched_bytes += sum(path.stat().st_size for path in files.files())
-        self.readable += find_text(files, self._text)
-        self.readable += find_sender(files, self._names, IDENTITY_TABLES)
+        copy = await self.ground.copy(self.folder / name)
+        self.searched_bytes += copy.size()
+        self.readable += await copy.find_text(self._text)
+        self.readable += await copy.find_sender(self._who)
         if not plant:
             return
         line = next(line.strip() for line in self.lines if len(line.strip()) >= 2 * MIN_NEEDLE_BYTES)
-        places = plant_everywhere(files, line.encode(), SENDER.encode(), IDENTITY_TABLES)
+        places = await copy.plant(line.encode(), SENDER.encode())
         self.planted_places += len(places)
         for what, hits in (
-            ("a line", find_text(files, self._text)),
-            ("the sender", find_sender(files, self._names, IDENTITY_TABLES)),
+            ("a line", await copy.find_text(self._text)),
+            ("the sender", await copy.find_sender(self._who)),
         ):
             if unseen := places - {hit.where.split()[0] for hit in hits}:
                 self.problems.append(f"the search did not find {what} where it was planted: {sorted(unseen)}")
@@ -215,11 +216,10 @@ class Demonstration:
         """The whole play; (lost, twice)."""
         await self.set_the_stage()
         await self.first_half()
-        self.search("while it runs", plant=True)
+        await self.search("while it runs", plant=True)
         await self.second_half()
-        if (code := await self.relay.stop()) != 0:
-            self.problems.append(f"the relay ended with {code} after SIGTERM")
-        self.search("after it stopped")
+        self.problems += await self.ground.stop()
+        await self.search("after it stopped")
         return await self.compare()
 
     def report(self, lost: int, twice: int) -> None:
@@ -227,12 +227,8 @@ class Demonstration:
         cuts = quantiles(self.live, n=100)
         print(f"text       {len(self.lines)} lines, {self.half} of them sent while the receiver was away")
         print(f"picture    {len(self.image)} bytes, SHA-256 {hashlib.sha256(self.image).hexdigest()}")
-        print(
-            f"kills      {self.relay_kills + self.client_kills} survived: the relay's {self.relay_kills}, with"
-        )
-        print(
-            f"           {self.unanswered} submits unanswered; the receiver's {self.client_kills}, before a commit"
-        )
+        print(f"kills      {self.kills.total()} survived, with {self.unanswered} submits unanswered:")
+        print(f"           {', '.join(f'{name} {count}' for name, count in self.kills.items())}")
         print(f"latency    {len(self.live)} live lines, from typed to seen:")
         print(f"           p50 {cuts[49] * 1e3:.1f} ms, p99 {cuts[98] * 1e3:.1f} ms")
         print(f"search     {self.searched_bytes} bytes of the relay's files, running and stopped;")
@@ -252,9 +248,9 @@ def _is_same(file: dict[str, Any], image: bytes) -> bool:
     )
 
 
-def main() -> int:
-    """0 only if all of it holds."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(what: str | None, open_ground: Callable[[Path], AbstractAsyncContextManager[Ground]]) -> int:
+    """Play it on what `open_ground` makes in a folder; 0 only if all of it holds."""
+    parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--seed", type=int, default=1, help="of the picture")
     parser.add_argument(
         "--lines", type=int, help="only the first so many lines of the text (the demonstration: all)"
@@ -262,17 +258,10 @@ def main() -> int:
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tokenim-demo-") as name:
-        folder = Path(name)
-        stage = Demonstration(
-            folder,
-            real_text()[: arguments.lines],
-            picture(arguments.seed),
-            RelayProcess(folder / "relay", folder / "relay.log"),
-            Person(folder / "sender", folder / "sender.log"),
-            Person(folder / "receiver", folder / "receiver.log"),
-        )
         try:
-            lost, twice = asyncio.run(_perform(stage))
+            stage, lost, twice = asyncio.run(
+                _perform(Path(name), open_ground, real_text()[: arguments.lines], picture(arguments.seed))
+            )
         except (CommandFailed, RelayDied, CopyFailed, NothingToPlantIn) as failure:
             print(f"the demonstration stopped: {failure}", file=sys.stderr)
             return 1
@@ -281,10 +270,20 @@ def main() -> int:
     return 1 if lost or twice or stage.readable or stage.problems else 0
 
 
-async def _perform(stage: Demonstration) -> tuple[int, int]:
-    async with stage.relay:
-        return await stage.run()
+async def _perform(
+    folder: Path,
+    open_ground: Callable[[Path], AbstractAsyncContextManager[Ground]],
+    lines: list[str],
+    image: bytes,
+) -> tuple[Demonstration, int, int]:
+    async with (
+        open_ground(folder) as ground,
+        Person(folder / "sender", folder / "sender.log") as sender,
+        Person(folder / "receiver", folder / "receiver.log") as receiver,
+    ):
+        stage = Demonstration(folder, lines, image, ground, sender, receiver)
+        return stage, *await stage.run()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, OneRelay))

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 COMMAND = str(Path(sys.executable).with_name("tokenim"))
 
@@ -17,18 +17,28 @@ class CommandFailed(Exception):
 
 
 class Person:
-    """One account folder."""
+    """One account folder. As a context manager it ends what it started and what still runs."""
 
     def __init__(self, home: Path, log: Path) -> None:
         self.home = home
         self._log = log
+        self._started: list[asyncio.subprocess.Process] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def start(
         self, *arguments: str, stdin: int | None = None, environment: dict[str, str] | None = None
     ) -> asyncio.subprocess.Process:
         """The command as a process; its standard error goes to the log."""
         with self._log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 COMMAND,
                 "--home",
                 str(self.home),
@@ -39,6 +49,8 @@ class Person:
                 env={**os.environ, **(environment or {})},
                 limit=1 << 24,
             )
+        self._started.append(process)
+        return process
 
     async def call(self, *arguments: str) -> list[dict[str, Any]]:
         """The objects that the command prints; raises CommandFailed unless it ends with 0."""

@@ -52,12 +52,17 @@ def _begins_with(path: Path, magic: bytes) -> bool:
         return file.read(len(magic)) == magic
 
 
-def copy_relay_files(data: Path, into: Path) -> RelayFiles:
-    """A copy of the data folder that opens, also while the relay writes; raises CopyFailed when it never does."""
+def copy_relay_files(data: Path, into: Path, leave_out: Collection[str] = ()) -> RelayFiles:
+    """A copy of the data folder that opens, also while the relay writes; raises CopyFailed when it never does.
+
+    `leave_out`: names of folders in it.
+    """
     for attempt in range(_COPY_ATTEMPTS):
         folder = into / f"copy-{attempt}"
         folder.mkdir(parents=True)
         for path in sorted(data.rglob("*")):
+            if path.relative_to(data).parts[0] in leave_out:
+                continue
             target = folder / path.relative_to(data)
             if path.is_dir():
                 target.mkdir(exist_ok=True)

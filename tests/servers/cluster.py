@@ -68,14 +68,16 @@ def _secret(file: Path, line: str) -> Path:
 
 
 @asynccontextmanager
-async def open_cluster(folder: Path, *, nodes: int = 3) -> AsyncIterator[Cluster]:
-    """Ready to talk to; gone when the block ends."""
+async def open_cluster(
+    folder: Path, *, nodes: int = 3, postgres_settings: dict[str, str] | None = None
+) -> AsyncIterator[Cluster]:
+    """Ready to talk to; gone when the block ends. `postgres_settings`: instead of those that make it quick."""
     password, secret = (
         _secret(folder / "postgres.password", "tokenim"),
         _secret(folder / "s3.secret", SECRET_KEY),
     )
     async with AsyncExitStack() as stack:
-        postgres = stack.enter_context(PostgresServer(folder / "postgres"))
+        postgres = stack.enter_context(PostgresServer(folder / "postgres", settings=postgres_settings))
         nats = stack.enter_context(NatsServer(folder / "nats"))
         s3 = stack.enter_context(S3Server(folder / "s3"))
         balancer = await stack.enter_async_context(open_balancer(()))

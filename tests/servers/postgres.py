@@ -25,7 +25,7 @@ def _programs() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
-_BIN: Final = _programs()
+PROGRAMS: Final = _programs()
 _CLONE_NEWUSER: Final = 0x10000000
 START_SECONDS: Final = 30.0
 
@@ -88,7 +88,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            [_BIN / program, *arguments],
+            [PROGRAMS / program, *arguments],
             check=True,
             capture_output=True,
             preexec_fn=_as_somebody_else(),
@@ -115,7 +115,7 @@ class PostgresServer:
         options = [f"--{name}={value.strip(chr(39))}" for name, value in self._settings.items()]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [_BIN / "postgres", "-D", self._data, "-p", str(self.port), *options],
+                [PROGRAMS / "postgres", "-D", self._data, "-p", str(self.port), *options],
                 stdout=log,
                 stderr=log,
                 preexec_fn=_as_somebody_else(),  # noqa: PLW1509
