@@ -208,10 +208,10 @@ class OracleMember:
         account, chains = self.senders[device]
         member = self.known["members"].get(account)
         require(member and group_state.rights(member) & SEND, "who is out is not shown", "NotEntitled")
-        require(device in self.chains[account][-1].devices, "the device left", "NotEntitled")
+        require(device in self.chains[account][-1].devices, "the device left", "UnknownDevice")
         require(member and keys["epoch"] >= member["since"], "before it was a member", "NotEntitled")
         bound = chains[chain_id]["epoch"], chains[chain_id]["cut_hash"]
-        require(bound == (keys["epoch"], keys["cut_hash"]), "a chain of another epoch", "NotEntitled")
+        require(bound == (keys["epoch"], keys["cut_hash"]), "a chain of another epoch", "Undecryptable")
         require((chain_id, iteration) not in self.used, "replayed", "Replayed")
         text = group_messages.open_message(envelope, keys["header"], chains[chain_id], account)
         self.used.add((chain_id, iteration))

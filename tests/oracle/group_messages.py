@@ -38,7 +38,7 @@ def epoch_hand_out(keys: dict[str, Any], write_seed: bytes) -> bytes:
 def parse_hand_out(data: bytes) -> tuple[dict[str, Any], bytes]:
     """(Keys of the epoch, write seed or nothing)."""
     suite, group_id, epoch, step, cut_hash, secret, seed = split(data, *HAND_OUT_BYTES)
-    require(suite == b"\x01", "suite")
+    require(suite == b"\x01" and number(epoch) < 2**53, "suite or epoch")
     return epoch_keys(group_id, number(epoch), number(step), cut_hash, secret), seed if any(seed) else b""
 
 
@@ -88,7 +88,8 @@ def chain_hand_out(chain: dict[str, Any]) -> bytes:
 
 def parse_chain(data: bytes) -> dict[str, Any]:
     suite, group_id, epoch, cut_hash, chain_id, iteration, chain_key, public = split(data, *CHAIN_BYTES)
-    require(suite == b"\x01", "suite")
+    require(suite == b"\x01" and number(epoch) < 2**53, "suite or epoch")
+    ed25519.check(public)
     return {
         "group_id": group_id,
         "epoch": number(epoch),
@@ -127,13 +128,17 @@ def message_key(chain: dict[str, Any], iteration: int) -> bytes:
     return chain_step(key)[0]
 
 
+def bound(envelope: bytes, fields: list[bytes]) -> tuple[bytes, bytes]:
+    """Associated data of the body, and what is signed."""
+    ad = transcript(b"tokenim/v1 group message\0", *fields, envelope[:62])
+    return ad, transcript(b"tokenim/v1 group signature\0", *fields, sha256(envelope[:-64]))
+
+
 def open_message(envelope: bytes, header_key: bytes, chain: dict[str, Any], account: bytes) -> bytes:
     device, chain_id, iteration = open_header(envelope, header_key)
-    require(chain_id == chain["chain_id"], "chain")
-    fields = bound_to(chain, account, device, iteration)
-    signed = transcript(b"tokenim/v1 group signature\0", *fields, sha256(envelope[:-64]))
+    require(chain_id == chain["chain_id"], "chain", "ChainMissing")
+    ad, signed = bound(envelope, bound_to(chain, account, device, iteration))
     ed25519.verify(chain["public"], signed, envelope[-64:])
-    ad = transcript(b"tokenim/v1 group message\0", *fields, envelope[:62])
     return unpad(gcm_open(message_key(chain, iteration), envelope[2:14], envelope[62:-64], ad))
 
 

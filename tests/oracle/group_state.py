@@ -75,6 +75,14 @@ def parse_state(data: bytes) -> dict[str, Any]:
     return state
 
 
+def request(
+    group_id: bytes, account: bytes, device: bytes, since: int, kind: int, value: int, at_ms: int
+) -> bytes:
+    """What a member asks for itself, as its device signs it."""
+    what = u64(since), bytes([kind]), u64(value), u64(at_ms)
+    return transcript(b"tokenim/v1 group request\0", group_id, account, device, *what)
+
+
 def state_hash(state: dict[str, Any]) -> bytes:
     return sha256(encode_state(state))
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.oracle import ed25519, group_messages, group_state, manifests
 from tests.oracle.refusals import Refused, failure_of
-from tests.oracle.transcripts import fields_of, transcript
+from tests.oracle.transcripts import fields_of, transcript, u32
 from tests.oracle.vector_files import Part
 
 LABELS = {
@@ -42,11 +42,36 @@ def check_group_derivations(file: Part) -> None:
     for told in file["epoch_hand_outs"]:
         assert group_messages.epoch_hand_out(keys, told.data("write_seed")) == told.data("encoded")
         assert group_messages.parse_hand_out(told.data("encoded")) == (keys, told.data("write_seed"))
+    check_asked(file["request"])
+    part = file["chain_hand_out"]
+    chain = group_messages.parse_chain(part.data("encoded"))
+    names = "group_id", "cut_hash", "chain_id", "chain_key"
+    assert [chain[name] for name in names] == part.data(*names)
+    told = part["epoch"], part["iteration"], part.data("signing_public")
+    assert (chain["epoch"], chain["iteration"], chain["public"]) == told
+    assert group_messages.chain_hand_out(chain) == part.data("encoded")
+    readers = {
+        "epoch_hand_outs": group_messages.parse_hand_out,
+        "chain_hand_outs": group_messages.parse_chain,
+        "entries": lambda entry: group_messages.open_entry(keys, 7, entry),
+    }
+    assert [*file["must_fail"]] == [*readers]
+    for name, reader in readers.items():
+        for part in file["must_fail"][name]:
+            assert failure_of(reader, part.data("encoded")) == part["error"], (name, part["name"])
     part = file["step"]
     after = group_messages.next_secret(group_id, keys["epoch"], 1, part.data("state_hash"), secret)
     derived(group_messages.epoch_keys(group_id, keys["epoch"], 1, part.data("cut_hash"), after), part)
     part = file["chain_step"]
     assert group_messages.chain_step(part.data("chain_key")) == (part.data("message_key"), part.data("next"))
+
+
+def check_asked(part: Part) -> None:
+    names = part.data("group_id", "account", "device")
+    asked = group_state.request(*names, part["since"], part["kind"], part["value"], part["asked_at_ms"])
+    assert asked == part.data("transcript")
+    signature = ed25519.sign(part.data("signing_seed"), asked)
+    assert (signature, signature + asked) == tuple(part.data("signature", "encoded"))
 
 
 def follow_log(file: Part, chains: group_state.Chains, names: dict[str, bytes]) -> dict[int, dict[str, Any]]:
@@ -74,6 +99,7 @@ def follow_log(file: Part, chains: group_state.Chains, names: dict[str, bytes]) 
         if epoch not in known:
             cut = group_state.hash_at_cut(following)
             known[epoch] = group_messages.epoch_keys(group_id, epoch, entry["step"], cut, secret)
+        assert group_messages.entry_ad(group_id, index) == entry.data("associated_data")
         left = known[state["epoch"] if state else epoch]  # an entry is sealed under the epoch that it leaves
         assert group_messages.open_entry(left, index, sealed) == (entry.data("signature"), body)
         assert group_messages.seal_entry(left, index, entry.data("signature") + body, sealed[1:13]) == sealed
@@ -101,6 +127,10 @@ def check_message(part: Part, known: dict[int, dict[str, Any]], sender: tuple[by
         assert failure_of(group_messages.received, *given) == part["error"], part["does"]
     else:
         assert made == envelope
+        device, chain_id, iteration = group_messages.open_header(envelope, header_key)
+        assert device + chain_id + u32(iteration) == part.data("header")
+        fields = group_messages.bound_to(chain, *sender, iteration)
+        assert list(group_messages.bound(envelope, fields)) == part.data("associated_data", "signed")
         assert group_messages.open_message(envelope, header_key, chain, sender[0]) == text
 
 

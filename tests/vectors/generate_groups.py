@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crypto import group_log, labels
+from crypto import group_log, labels, sender_keys
 from crypto.errors import CryptoError
 from crypto.group_changes import (
     Answer,
@@ -31,8 +31,10 @@ from crypto.group_rights import ROLE_RIGHTS, Right, Role
 from crypto.group_state import Setting
 from crypto.sender_chains import chain_step, hand_out
 from crypto.skipped_keys import KEY_BYTES
+from crypto.transcript import u32
 from tests.crypto_people import SeededRandom
 from tests.group_people import GroupMember, group_of
+from tests.vectors import group_parts
 
 FOLDER = Path(__file__).parent
 NAMES = ("GROUP_STATE", "GROUP_COMMIT", "GROUP_REQUEST", "GROUP_ENTRY", "GROUP_MESSAGE", "GROUP_SIGNATURE")
@@ -58,6 +60,7 @@ def derivations() -> dict[str, Any]:
     keys = derive_epoch(group_id, 7, 0, cut_hash, secret)
     message_key, following = chain_step(chain_key)
     given = EpochHandOut(group_id, 7, 0, cut_hash, secret, seed)
+    chain, handed = group_parts.chain_hand_out(keys, random)
     return {
         "about": "docs/protocol.md, chapter Groups; bytes in hexadecimal; made by tests/vectors/generate_groups.py",
         "labels": {name: getattr(labels, name).hex() for name in (*NAMES, *DERIVING)},
@@ -77,6 +80,9 @@ def derivations() -> dict[str, Any]:
             {"write_seed": seed.hex(), "encoded": given.encode().hex()},
             {"write_seed": "", "encoded": EpochHandOut(group_id, 7, 0, cut_hash, secret).encode().hex()},
         ],
+        "chain_hand_out": chain,
+        "request": group_parts.request(group_id, random),
+        "must_fail": group_parts.must_fail(keys, given, handed, random),
     }
 
 
@@ -104,6 +110,7 @@ class Life:
                 "body": body.hex(),
                 "signature": signature.hex(),
                 "entry": self.log.entries[index].hex(),
+                "associated_data": group_log._entry_ad(by.known.keys, index).hex(),
                 "state": state.encode().hex(),
                 "state_hash": state.hash.hex(),
                 "epoch": state.epoch,
@@ -162,6 +169,11 @@ class Life:
                 "next_chain_key": following.hex(),
                 "signing_seed": chain.signing_private[:32].hex(),
                 "nonce": envelope[2:14].hex(),
+                "header": (chain.opening.device + chain.opening.chain_id + u32(chain.iteration)).hex(),
+                "associated_data": sender_keys._body_ad(
+                    chain.opening, u32(chain.iteration), envelope[:62]
+                ).hex(),
+                "signed": sender_keys._signed(chain.opening, u32(chain.iteration), envelope[:-64]).hex(),
                 "plaintext": text.hex(),
                 "envelope": envelope.hex(),
                 "opens_for": opened,
@@ -179,6 +191,8 @@ class Life:
             failure = type(error).__name__
         else:
             raise AssertionError(does)
+        for name_of_good in ("header", "associated_data", "signed"):
+            del message[name_of_good]
         self.messages.append(
             {**message, "envelope": envelope.hex(), "does": does, "reader": reader, "error": failure}
         )
