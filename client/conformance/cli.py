@@ -1,6 +1,7 @@
 """`tokenim-conformance`: the command."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Final, NoReturn
@@ -11,6 +12,8 @@ from .case import LEVELS
 from .report import Failed, Result, closing_line, write_json
 
 USAGE: Final = 2
+JOBS: Final = min(8, 2 * (os.cpu_count() or 1))
+"""So many cases of clients at once: half of their time they wait."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,11 +82,23 @@ def relay(
     help="The client claims this beside core.",
 )
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=JOBS,
+    show_default=True,
+    help="So many cases at once, each with a relay and clients of its own.",
+)
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the report into this file, too.")
 @click.option("--list", "listed", is_flag=True, help="Print the cases, and run none.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def client(
-    levels: tuple[str, ...], only: tuple[str, ...], file: Path | None, listed: bool, command: tuple[str, ...]
+    levels: tuple[str, ...],
+    only: tuple[str, ...],
+    jobs: int,
+    file: Path | None,
+    listed: bool,
+    command: tuple[str, ...],
 ) -> None:
     """Try the client behind COMMAND, an adapter that takes commands as lines of JSON, at a scripted relay on this machine."""
     from .client_suite.cases import CLIENT_SUITE
@@ -97,7 +112,7 @@ def client(
         _fail(f"there is no case {', '.join(sorted(unknown))}: --list prints them")
     if not command:
         _fail("the adapter's COMMAND is needed, behind -- (see `tokenim-conformance client --help`)")
-    _end(asyncio.run(run_client(command, _tell, only, levels)), " ".join(command), file)
+    _end(asyncio.run(run_client(command, _tell, only, levels, jobs)), " ".join(command), file)
 
 
 def _tell(result: Result) -> None:

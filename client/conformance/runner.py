@@ -1,4 +1,4 @@
-"""Runs cases one after another, each within its time."""
+"""Runs cases, one after another or side by side, each within its time."""
 
 import asyncio
 import time
@@ -15,16 +15,32 @@ Subject = TypeVar("Subject")
 
 
 async def run(
-    cases: Iterable[Case[Subject]], subject: Subject, claimed: frozenset[str]
+    cases: Iterable[Case[Subject]], subject: Subject, claimed: frozenset[str], jobs: int = 1
 ) -> AsyncIterator[Result]:
-    """The result of each; what is of a level that is not claimed is not run. A case may find that itself is not."""
-    for case in cases:
-        if case.level not in claimed:
-            yield Result(case.case_id, case.level, case.proves, "not claimed", 0.0)
-            continue
+    """The result of each, in their order; what is of a level that is not claimed is not run. A case may find that itself is not.
+
+    `jobs`: so many at once, where no case of the subject is in another's way.
+    """
+    turns = asyncio.Semaphore(jobs)
+    running = [asyncio.create_task(_result(case, subject, claimed, turns)) for case in cases]
+    try:
+        for task in running:
+            yield await task
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _result(
+    case: Case[Subject], subject: Subject, claimed: frozenset[str], turns: asyncio.Semaphore
+) -> Result:
+    if case.level not in claimed:
+        return Result(case.case_id, case.level, case.proves, "not claimed", 0.0)
+    async with turns:
         began = time.monotonic()
         outcome, why = await _try(case, subject)
-        yield Result(case.case_id, case.level, case.proves, outcome, time.monotonic() - began, why)
+        return Result(case.case_id, case.level, case.proves, outcome, time.monotonic() - began, why)
 
 
 async def _try(case: Case[Subject], subject: Subject) -> tuple[Outcome, str]:

@@ -1,13 +1,16 @@
 """`tokenim-conformance client` as a writer of clients types it: two cases on both of ours; `make conformance` runs all."""
 
+import asyncio
 import json
 import subprocess
 import sys
 
 import pytest
 
+from client.conformance.case import Suite
 from client.conformance.client_suite.merkle import consistency_of, inclusion_of, root_of
 from client.conformance.client_suite.socket_door import is_bucket
+from client.conformance.runner import run
 from crypto.merkle import verify_consistency, verify_inclusion
 from tests.interop.node_of_wheel import CLIENT, NODE
 from tests.relay_process import environment
@@ -122,3 +125,35 @@ def test_the_scripted_relay_proves_what_our_own_code_verifies():
 def test_the_scripted_relay_knows_the_163_buckets():
     assert sum(is_bucket(size) for size in range(262_145)) == 163
     assert [size for size in range(1_000, 1_200) if is_bucket(size)] == [1_024, 1_088, 1_152]
+
+
+async def test_so_many_cases_run_side_by_side_and_are_told_in_their_order():
+    began, meet = [], asyncio.Event()
+    suite: Suite[None] = Suite()
+
+    @suite.case("one-waits-for-two")
+    async def one(_: None) -> None:
+        """Ends when the second is there."""
+        began.append("one")
+        await meet.wait()
+
+    @suite.case("two")
+    async def two(_: None) -> None:
+        """Lets the first one go on."""
+        began.append("two")
+        meet.set()
+        await asyncio.sleep(0)
+        assert "three" not in began
+
+    @suite.case("three")
+    async def three(_: None) -> None:
+        """Has no place until one has ended."""
+        began.append("three")
+
+    told = [result async for result in run(suite.cases.values(), None, frozenset({"core"}), jobs=2)]
+    assert [(result.case, result.outcome) for result in told] == [
+        ("one-waits-for-two", "passed"),
+        ("two", "passed"),
+        ("three", "passed"),
+    ]
+    assert began == ["one", "two", "three"]

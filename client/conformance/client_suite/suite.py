@@ -17,14 +17,15 @@ async def run_client(
     tell: Callable[[Result], None],
     only: Sequence[str] = (),
     levels: Sequence[str] = (),
+    jobs: int = 1,
 ) -> list[Result]:
-    """The results; each case has a relay and clients of its own. `levels` are claimed beside core."""
+    """The results; each case has a relay and clients of its own, so that `jobs` run at once. `levels` are claimed beside core."""
     chosen = [CLIENT_SUITE.cases[name] for name in only] if only else list(CLIENT_SUITE.cases.values())
     cases: list[Case[Sequence[str]]] = [
         Case(one.case_id, one.level, one.about, one.proves, _in_setting(one.body)) for one in chosen
     ]
     results = []
-    async for result in run(cases, command, frozenset({"core", *levels})):
+    async for result in run(cases, command, frozenset({"core", *levels}), jobs):
         tell(result)
         results.append(result)
     return results
