@@ -96,6 +96,13 @@ class Adapter:
         return found
 
     async def _listen(self, client: Client) -> None:
+        try:
+            await self._hear(client)
+        except Exception as error:
+            _say({"event": "ended", "why": f"{type(error).__name__}: {error}"})
+            raise
+
+    async def _hear(self, client: Client) -> None:
         async with aclosing(client.events()) as events:
             async for event in events:
                 told = event.as_json()

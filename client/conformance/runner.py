@@ -10,7 +10,7 @@ import aiohttp
 from .case import Case
 from .report import Failed, NotClaimed, Outcome, Result
 
-WITHIN_SECONDS: Final = 60.0
+WITHIN_SECONDS: Final = 240.0
 Subject = TypeVar("Subject")
 
 

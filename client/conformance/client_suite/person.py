@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from client.conformance.report import Failed
 
-ANSWER_SECONDS: Final = 40.0
+ANSWER_SECONDS: Final = 120.0
+"""So long a slow machine may take for a command."""
+SHOWN_SECONDS: Final = 60.0
 _LINE_BYTES: Final = 2**24
 
 
@@ -20,9 +22,12 @@ class Refused(Failed):
 class Person:
     """One client with one account, whose process may be ended and begun again over the same store."""
 
-    def __init__(self, name: str, command: Sequence[str], store: Path) -> None:
-        self.name, self.store = name, store
+    def __init__(self, name: str, command: Sequence[str], store: Path, tell: Callable[[], None]) -> None:
+        """`tell` is called with each event of the client."""
+        self.name, self.store, self._tell = name, store, tell
         self.events: list[dict[str, Any]] = []
+        self.ended = ""
+        """By what it gave up to listen, as its event `ended` says; not every client tells."""
         self.link = ""
         self._command = (*command, str(store))
         self._process: asyncio.subprocess.Process | None = None
@@ -44,6 +49,7 @@ class Person:
                 )
         except OSError as error:
             raise Failed(f"{self._command[0]} cannot be started: {error}") from error
+        self.ended = ""
         self._reading = asyncio.create_task(self._read(self._process))
 
     async def call(self, command: str, **fields: Any) -> Any:
@@ -70,19 +76,20 @@ class Person:
         """What others wrote, as the client shows it, in order."""
         return [one["text"] for one in await self.call("messages", after=0) if not one["is_own"]]
 
-    async def until(self, *texts: str, within: float = ANSWER_SECONDS) -> None:
+    async def until(self, *texts: str, within: float = SHOWN_SECONDS) -> None:
         """The client shows just these texts of others; raises Failed if it does not come to that."""
         shown: list[str] = []
         try:
             async with asyncio.timeout(within):
                 while (shown := await self.texts()) != list(texts):
-                    if len(shown) > len(texts):
+                    if len(shown) > len(texts) or self.ended:
                         break
                     await asyncio.sleep(0.1)
         except TimeoutError:
             pass
         if shown != list(texts):
-            raise Failed(f"{self.name} should show {list(texts)}, and shows {shown}")
+            gone = f", and gave up: {self.ended}" if self.ended else ""
+            raise Failed(f"{self.name} should show {list(texts)}, and shows {shown}{gone}")
 
     def kill_now(self) -> None:
         """SIGKILL, without waiting for its end: `kill` waits."""
@@ -124,6 +131,9 @@ class Person:
                 answer = self._answers.pop(said["id"], None) if "id" in said else None
                 if answer is None:
                     self.events.append(said)
+                    if said.get("event") == "ended":
+                        self.ended = str(said.get("why", "")) or "it does not say why"
+                    self._tell()
                 elif not answer.done():
                     answer.set_result(said)
         for answer in self._answers.values():

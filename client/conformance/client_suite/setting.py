@@ -17,9 +17,11 @@ from .house import Account, Asked, House, Script, Submit
 from .person import Person, Refused
 from .socket_door import Connection
 
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 1.5
 """After something that a client must not answer: so long nothing may come."""
+UNTOLD_SECONDS: Final = 10.0
+"""What a client may tell, and has not told by then, it never tells."""
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Setting:
 
     async def newcomer(self, name: str) -> Person:
         """A client that runs and has no account yet."""
-        person = Person(name, self.command, self.folder / name)
+        person = Person(name, self.command, self.folder / name, self.house.tell)
         self.people.append(person)
         await person.begin()
         return person
@@ -82,10 +84,14 @@ class Setting:
         """Everything in the person's mailbox, or up to a sequence, is acknowledged."""
         box = self.account(person).mailbox
         last = box.last if sequence is None else sequence
-        await self.until(
-            lambda: box.last >= last and all(one > last for one in box.waiting),
-            f"{person.name} acknowledges {last}",
-        )
+        what = f"{person.name} acknowledges {last}"
+
+        def is_acked() -> bool:
+            return box.last >= last and all(one > last for one in box.waiting)
+
+        await self.until(lambda: is_acked() or bool(person.ended), what)
+        if not is_acked():
+            raise Failed(f"expected: {what}; it gave up: {person.ended}")
 
     def resumes(self, person: Person) -> int:
         """How often the person's device took its mailbox."""
@@ -100,6 +106,15 @@ class Setting:
             for one in self.house.submits
             if one.fields[2] == 1 and any(grant[0] == account_id for grant in one.fields[7])
         ]
+
+    async def gives_up(self, person: Person) -> None:
+        """The client tells that it listens no more, or takes its mailbox again; where it tells neither, a while passes."""
+        before = self.resumes(person)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(UNTOLD_SECONDS):
+                while not person.ended and self.resumes(person) == before:
+                    self.house.happened.clear()
+                    await self.house.happened.wait()
 
     async def quiet(self, person: Person) -> None:
         """For a while nobody submits anything to the person's account, ephemeral or not."""

@@ -1,10 +1,9 @@
 """Chapters Delivery and The WebSocket protocol, as a client does them."""
 
-import asyncio
 import os
 
 from client.conformance.client_suite.house import Account, Mailbox, Submit
-from client.conformance.client_suite.setting import SETTLE_SECONDS, Setting
+from client.conformance.client_suite.setting import Setting
 from client.conformance.client_suite.socket_door import GOING_DOWN, REPLACED
 from client.conformance.client_suite.suite import CLIENT_SUITE
 from client.conformance.report import Failed
@@ -185,7 +184,7 @@ async def replaced(setting: Setting) -> None:
     await setting.connection(bob).end(REPLACED, "replaced")
     await ann.call("send", to="bob", text="meanwhile")
     await setting.until(lambda: bool(setting.durable(bob)), "an envelope")
-    await asyncio.sleep(SETTLE_SECONDS)
+    await setting.gives_up(bob)
     if setting.resumes(bob) != before:
         raise Failed("expected no resume of a client whose mailbox another program took")
     await bob.end()
@@ -204,12 +203,12 @@ async def unknown_frame(setting: Setting) -> None:
         await setting.until(
             lambda resumed=before: setting.resumes(bob) > resumed,  # type: ignore[misc]  # mypy: "cannot infer"
             f"another connection than the one on which {frame} came",
-            within=10,
+            within=20,
         )
         await setting.until(
             lambda gone=connection: gone not in setting.doors.connections,  # type: ignore[misc]  # mypy: "cannot infer"
             f"the end of the connection on which {frame} came",
-            within=10,
+            within=20,
         )
     await ann.call("send", to="bob", text="behind")
     await bob.until("behind")

@@ -162,7 +162,10 @@ export class Client {
     const code = await Promise.race([this.mailbox.closed, this.sender.closed])
     this.mailbox.close()
     await this.turn.catch(() => {})
-    if (code === REPLACED) this.running = false // else two programs would take the mailbox from each other without end
+    if (code === REPLACED) {
+      this.running = false // else two programs would take the mailbox from each other without end
+      this.tell({ event: 'ended', why: 'replaced' })
+    }
     this.tell({ event: 'disconnected', why: `closed ${code}` })
   }
 
