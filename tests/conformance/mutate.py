@@ -6,6 +6,7 @@ against what the patch made, and has to fail. A patch that does not apply, and a
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -13,9 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.relay_process import environment
 
@@ -129,36 +132,90 @@ def try_relay(tree: Path, folder: Path, cases: Sequence[str]) -> tuple[str, str]
 def try_client(tree: Path, folder: Path, cases: Sequence[str]) -> tuple[str, str]:
     """The kit's last line about the client of this tree, by these cases alone."""
     adapter = [sys.executable, "-c", _ADAPTER_OF, str(tree)]
-    return kit("client", *(word for case in cases for word in ("--case", case)), "--", *adapter)
+    return kit(
+        "client", "--jobs", "2", *(word for case in cases for word in ("--case", case)), "--", *adapter
+    )
 
 
 TRIALS = {"relay": try_relay, "client": try_client}
 """How what is broken is tried, by its name in the head of a patch."""
 
 
-def run(mutations: Sequence[Mutation]) -> list[Mutation]:
-    """Those that were caught; prints a line for each. Raises Broken."""
+@dataclass(frozen=True)
+class Tried:
+    """What the kit told of one trial: its last line, and all."""
+
+    last: str
+    told: str
+    seconds: float
+
+
+class Workshop:
+    """Several trees, each for one trial at a time; a tree that nobody has is whole."""
+
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self._free: SimpleQueue[Path] = SimpleQueue()
+        for number in range(jobs):
+            copy_tree(folder / str(number) / "tree")
+            self._free.put(folder / str(number))
+
+    def try_whole(self, subject: str, cases: Sequence[str]) -> Tried:
+        """These cases against what is whole."""
+        with self._place() as place:
+            return _timed(subject, place, cases)
+
+    def try_broken(self, mutation: Mutation) -> Tried:
+        """The case of the mutation against what its patch makes. Raises Broken."""
+        with self._place() as place:
+            patch(place / "tree", mutation)
+            try:
+                return _timed(mutation.subject, place, [mutation.case])
+            finally:
+                patch(place / "tree", mutation, "-R")
+
+    @contextmanager
+    def _place(self) -> Iterator[Path]:
+        place = self._free.get()
+        try:
+            yield place
+        finally:
+            self._free.put(place)
+
+
+def _timed(subject: str, place: Path, cases: Sequence[str]) -> Tried:
+    began = time.monotonic()
+    last, told = TRIALS[subject](place / "tree", place, cases)
+    return Tried(last, told, time.monotonic() - began)
+
+
+def run(mutations: Sequence[Mutation], jobs: int) -> list[Mutation]:
+    """Those that were caught; prints a line for each. So many trials run side by side. Raises Broken."""
     caught = []
-    with tempfile.TemporaryDirectory(prefix="tokenim-mutations-") as name:
-        tree, folder = Path(name, "tree"), Path(name)
-        copy_tree(tree)
-        for subject, attempt in TRIALS.items():
-            cases = sorted({each.case for each in mutations if each.subject == subject})
-            if not cases:
-                continue
-            last, told = attempt(tree, folder, cases)
-            if last != f"{len(cases)} passed, 0 failed, 0 not claimed":
-                raise Broken(f"without a patch not all cases pass:\n{told}")
-        for mutation in mutations:
-            patch(tree, mutation)
-            last, told = TRIALS[mutation.subject](tree, folder, [mutation.case])
-            patch(tree, mutation, "-R")
-            if last == _CAUGHT:
-                caught.append(mutation)
-            print(f"{'caught' if last == _CAUGHT else 'MISSED':<7} {mutation.subject}: {mutation.fault}")
-            print(f"        {mutation.chapter}; {mutation.case}")
-            if last != _CAUGHT:
-                print(told)
+    with tempfile.TemporaryDirectory(prefix="tokenim-mutations-") as folder, ThreadPoolExecutor(jobs) as pool:
+        try:
+            shop = Workshop(Path(folder), jobs)
+            cases = {
+                subject: sorted({one.case for one in mutations if one.subject == subject})
+                for subject in TRIALS
+            }
+            wholes = {
+                pool.submit(shop.try_whole, subject, of): len(of) for subject, of in cases.items() if of
+            }
+            trials = [(mutation, pool.submit(shop.try_broken, mutation)) for mutation in mutations]
+            for whole, count in wholes.items():
+                if (tried := whole.result()).last != f"{count} passed, 0 failed, 0 not claimed":
+                    raise Broken(f"without a patch not all cases pass:\n{tried.told}")
+            for mutation, trial in trials:
+                tried = trial.result()
+                is_caught = tried.last == _CAUGHT
+                if is_caught:
+                    caught.append(mutation)
+                print(f"{'caught' if is_caught else 'MISSED':<7} {mutation.subject}: {mutation.fault}")
+                print(f"        {mutation.chapter}; {mutation.case}; {tried.seconds:.0f} s")
+                if not is_caught:
+                    print(tried.told)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return caught
 
 
@@ -166,13 +223,14 @@ def main() -> int:
     """0 only if each is caught."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="those whose file's name holds this")
+    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="so many at once")
     arguments = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # who waits sees how far it is
     began = time.monotonic()
     try:
         files = [file for file in sorted(PATCHES.glob("*.patch")) if arguments.only in file.name]
         mutations = [read_mutation(file) for file in files]
-        caught = run(mutations)
+        caught = run(mutations, arguments.jobs)
     except Broken as failure:
         print(f"the run itself is broken: {failure}", file=sys.stderr)
         return 1
