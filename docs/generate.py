@@ -1,17 +1,19 @@
 """Print the tables of docs/*.md that are made from the code, or put them where they belong.
 
 Usage: python docs/generate.py            print every table
-       python docs/generate.py --write    renew them between `<!-- generated: NAME -->` and `<!-- end -->`
+       python docs/generate.py --write    renew them between `<!-- generated: NAME -->` and `<!-- end -->`, and the
+                                          descriptions for programs, docs/*.json
 
 A test fails when a document and the code differ. Knows what the code says, never what it ought to say.
 """
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec.inspect as shapes
 
@@ -41,6 +43,9 @@ from docs.first_page_tables import first_page
 from docs.http_tables import routes_table
 from docs.markdown import members_table, one_line, remarks_in, snake, span, table
 from relay.session.machine import NEXT, State
+from relay.web.asyncapi import describe_frames
+from relay.web.openapi import describe
+from relay.web.routes import ROUTES
 from relay.wire import errors, frames, limits
 
 BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -194,6 +199,18 @@ def renewed(document: str) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}\n{TABLES[block['name']]()}\n{block[3]}", document)
 
 
+DESCRIPTIONS: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
+    "openapi.json": lambda: describe(ROUTES),
+    "asyncapi.json": describe_frames,
+}
+"""What a relay answers at /v1/openapi.json and /v1/asyncapi.json, for who has no relay at hand."""
+
+
+def description(name: str) -> str:
+    """The text of one of them."""
+    return json.dumps(DESCRIPTIONS[name](), indent=1) + "\n"
+
+
 def documents() -> list[Path]:
     """The documents that may hold blocks."""
     return sorted(Path(__file__).parent.glob("*.md"))
@@ -204,6 +221,8 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--write"]:
         for path in documents():
             path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+        for name in DESCRIPTIONS:
+            (Path(__file__).parent / name).write_text(description(name), encoding="utf-8")
         return 0
     if arguments:
         sys.stderr.write(f"{__doc__}\n")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from docs.generate import BLOCK, TABLES, renewed
+from docs.generate import BLOCK, DESCRIPTIONS, TABLES, description, renewed
 from tests.architecture.source import ROOT, name_of, tracked_files
 
 DOCUMENTS = [path for path in tracked_files() if path.suffix == ".md"]
@@ -16,6 +16,12 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 def test_generated_tables_are_as_the_code_has_them(path):
     text = path.read_text(encoding="utf-8")
     assert text == renewed(text), "the code has moved: python docs/generate.py --write"
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_the_descriptions_for_programs_are_as_the_code_has_them(name):
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert text == description(name), "the code has moved: python docs/generate.py --write"
 
 
 def test_every_table_has_its_place_in_one_document():
