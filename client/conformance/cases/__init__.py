@@ -11,6 +11,7 @@ from . import (
     operator,
     prekeys,
     push,
+    reach,
     registration,
     transparency,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "operator",
     "prekeys",
     "push",
+    "reach",
     "registration",
     "transparency",
 ]

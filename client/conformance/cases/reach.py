@@ -1,0 +1,39 @@
+"""Chapter Reach: what a delivery token opens, and which ones there are."""
+
+import os
+
+from client.conformance.relay import Relay
+from client.conformance.report import Failed
+from client.conformance.socket import resumed
+from client.conformance.wire import CAUGHT_UP, NOT_ALLOWED, STORED, to_base64
+
+from .delivery import envelope, outcome
+from .suite import SUITE
+from .writing import writing
+
+
+@SUITE.case("token-of-another-account", proves=("M-REACH-01",))
+async def another_account(relay: Relay) -> None:
+    """A token opens the account that registered it and no other: another's good one is answered like one that there is not."""
+    ann, ben, asker = await relay.member(), await relay.member(), await relay.member()
+    tokens = ben.token, os.urandom(16)
+    async with writing(relay) as writer:
+        for request, token in enumerate(tokens, 1):
+            await writer.send(envelope(ann, token=token, request=request))
+            await outcome(writer, NOT_ALLOWED, request)
+        await writer.send(envelope(ben, request=3))
+        await outcome(writer, STORED, 3)
+    async with resumed(ann) as reader:
+        await reader.expect(CAUGHT_UP)
+        await reader.quiet(0.2)
+    account = f"/v1/accounts/{ann.account}"
+    for path in (f"{account}/manifests?from=1", f"{account}/profile", f"{account}/bundles"):
+        told = []
+        for token in tokens:
+            if path.endswith("bundles"):
+                answer = await asker.ask("POST", path, {"token": to_base64(token)})
+            else:
+                answer = await relay.get(path, **{"TokenIM-Delivery-Token": to_base64(token)})
+            told.append({**answer.must(403, "not_allowed").json, "request_id": ""})
+        if told[0] != told[1]:
+            raise Failed(f"{path}: expected one answer for both tokens, got {told}")
