@@ -86,17 +86,29 @@ async def window(relay: Relay) -> None:
 
 @SUITE.case("auth-unknown-device-same-answer", proves=("M-AUTH-06",))
 async def unknown(relay: Relay) -> None:
-    """An unknown device and a wrong signature get one answer."""
-    device, nobody = await relay.member(), relay.stranger()
+    """An unknown device, a wrong signature, a used nonce and a stale time get one answer."""
+    device, late, used = await relay.member(), await relay.member(), os.urandom(16)
+    late.shift_ms = -100_000
 
     def change(fields: dict[str, Any]) -> None:
         fields["nonce"] = bytes(16)
 
-    wrong, strange = await device.ask("GET", _SELF, change=change), await nobody.ask("GET", _SELF)
-    _refused(wrong)
-    _refused(strange)
-    if {**wrong.json, "request_id": ""} != {**strange.json, "request_id": ""}:
-        raise Failed(f"expected one answer for both, got {wrong.json} and {strange.json}")
+    (await device.ask("GET", _SELF, nonce=used)).must(200)
+    answers = {
+        "an unknown device": await relay.stranger().ask("GET", _SELF),
+        "a wrong signature": await device.ask("GET", _SELF, change=change),
+        "a used nonce": await device.ask("GET", _SELF, nonce=used),
+        "a stale time": await late.ask("GET", _SELF),
+    }
+    told = {}
+    for name, answer in answers.items():
+        _refused(answer)
+        told[name] = ({**answer.json, "request_id": ""}, sorted(map(str.lower, answer.headers)))
+    for name, one in told.items():
+        if one != told["an unknown device"]:
+            raise Failed(
+                f"expected for {name} the answer of an unknown device, got {one}, not {told['an unknown device']}"
+            )
 
 
 @SUITE.case("auth-canonical-text", proves=("M-TEXT-01",))
