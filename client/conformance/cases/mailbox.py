@@ -1,11 +1,16 @@
 """Chapter Delivery: what is delivered too often, and the mailbox over HTTP."""
 
+import asyncio
 import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from client.conformance.device import Answer, Device
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
-from client.conformance.socket import resumed
+from client.conformance.socket import PATIENCE_SECONDS, resumed
 from client.conformance.wire import ACK, CAUGHT_UP, DELIVER, DURABLE, STORED, from_base64, to_base64
 
 from .delivery import DAY, store
@@ -69,3 +74,54 @@ async def over_http(relay: Relay) -> None:
     if told["envelopes"] or told["more"]:
         raise Failed(f"GET /v1/mailbox after the ack: expected nothing, got {told}")
     (await ann.ask("POST", "/v1/mailbox/ack", {"up_to": sequence + 50})).must(409, "sequence_ahead")
+
+
+@asynccontextmanager
+async def _polling(device: Device) -> AsyncIterator[asyncio.Task[Answer]]:
+    """A long poll of the device that is under way for up to 30 s."""
+    poll = asyncio.create_task(device.ask("GET", "/v1/mailbox?after=0&wait_seconds=30"))
+    try:
+        yield poll
+    finally:
+        poll.cancel()
+        await asyncio.gather(poll, return_exceptions=True)
+
+
+async def _ended(poll: asyncio.Task[Answer], what: str) -> Answer:
+    try:
+        return await asyncio.wait_for(poll, PATIENCE_SECONDS)
+    except TimeoutError:
+        raise Failed(f"a long poll that waits: expected its answer after {what}, none came") from None
+
+
+@SUITE.case("mailbox-long-poll-waits")
+async def long_poll(relay: Relay) -> None:
+    """A long poll answers when something comes, and with nothing when as many seconds are over as it named."""
+    ann, ciphertext = await relay.member(), os.urandom(256)
+    began = time.monotonic()
+    told = (await ann.ask("GET", "/v1/mailbox?after=0&wait_seconds=1")).must(200).json
+    if told["envelopes"] or time.monotonic() - began < 0.9:
+        raise Failed(
+            f"a long poll of 1 s: expected nothing after it, got {told} at {time.monotonic() - began:.2f} s"
+        )
+    async with _polling(ann) as poll:
+        await asyncio.sleep(0.3)  # it mostly waits by now; if not, it finds what came
+        await store(relay, ann, ciphertext)
+        told = (await _ended(poll, "an envelope")).must(200).json
+        if [from_base64(one["ciphertext"]) for one in told["envelopes"]] != [ciphertext]:
+            raise Failed(f"a long poll that waits: expected the envelope that came, got {told}")
+
+
+@SUITE.case("mailbox-long-poll-takes-the-mailbox", proves=("M-DELIV-16",))
+async def long_poll_takes(relay: Relay) -> None:
+    """A long poll takes the mailbox: the connection that has it is closed with 4001, and a newer one ends the poll."""
+    ann = await relay.member()
+    async with resumed(ann) as older:
+        await older.expect(CAUGHT_UP)
+        async with _polling(ann) as poll:
+            await older.closed(4001, refusal="replaced")
+            async with resumed(ann) as newer:
+                await newer.expect(CAUGHT_UP)
+                (await _ended(poll, "a newer connection")).must(409, "replaced")
+                await store(relay, ann, os.urandom(256))
+                await newer.expect(DELIVER)
