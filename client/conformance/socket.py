@@ -50,14 +50,15 @@ class Socket:
     async def next(self, within: float = PATIENCE_SECONDS) -> list[Any]:
         """The next frame that is no notice; raises Failed if none comes, or the connection ends."""
         try:
-            async with asyncio.timeout(within):
-                while not self.waiting:
-                    if not await self._receive():
-                        raise Failed(
-                            f"the relay closed with {self.connection.close_code} where a frame was due"
-                        )
+            return await self._next(within)
         except TimeoutError:
             raise Failed(f"no frame came within {within:g} s") from None
+
+    async def _next(self, within: float) -> list[Any]:
+        async with asyncio.timeout(within):
+            while not self.waiting:
+                if not await self._receive():
+                    raise Failed(f"the relay closed with {self.connection.close_code} where a frame was due")
         return self.waiting.popleft()
 
     async def expect(self, kind: int, within: float = PATIENCE_SECONDS) -> list[Any]:
@@ -77,6 +78,15 @@ class Socket:
         except TimeoutError:
             return
         raise Failed(f"expected nothing, got {told(self.waiting[0])}")
+
+    async def until_quiet(self, seconds: float) -> list[list[Any]]:
+        """The frames that are no notices, until none came for so long."""
+        came: list[list[Any]] = []
+        while True:
+            try:
+                came.append(await self._next(seconds))
+            except TimeoutError:
+                return came
 
     async def notice(self, kind: int) -> list[Any]:
         """The data of the next notice of this kind."""
