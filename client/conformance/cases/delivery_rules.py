@@ -5,10 +5,11 @@ import os
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
 from client.conformance.socket import resumed
-from client.conformance.wire import ACK, DELIVER
+from client.conformance.wire import ACCEPTED, ACK, CAUGHT_UP, DELIVER, DURABLE, STORED, SUBMIT
 
-from .delivery import store
+from .delivery import DAY, store
 from .suite import SUITE
+from .writing import writing
 
 _WINDOW_BYTES = 4_194_304
 _LARGEST = 262_144
@@ -27,3 +28,25 @@ async def window_bytes(relay: Relay) -> None:
         for number in range(len(came) + 1, count + 1):
             if (await reader.expect(DELIVER))[0] != number:
                 raise Failed(f"expected sequence {number} after the ack")
+
+
+@SUITE.case("delivery-fan-out")
+async def fan_out(relay: Relay) -> None:
+    """Each target of a submit gets the ciphertext that it names, connected or away, and one may be for several."""
+    ann, ben, cleo, dan = [await relay.member() for _ in range(4)]
+    parts = [os.urandom(256), os.urandom(300), os.urandom(350)]
+    gets = ((ann, 0), (ben, 1), (cleo, 2), (dan, 2))
+    targets = [[one.device_id, part, number] for number, (one, part) in enumerate(gets)]
+    grants = [[one.account_id, one.token, 1] for one, _ in gets]
+    async with writing(relay) as writer, resumed(ben) as reader:
+        await reader.expect(CAUGHT_UP)
+        await writer.send([SUBMIT, 1, os.urandom(16), DURABLE, False, DAY, parts, targets, grants])
+        accepted = await writer.expect(ACCEPTED)
+        if accepted[:2] != [1, [STORED] * 4]:
+            raise Failed(f"expected stored for all four, got {accepted}")
+        if (await reader.expect(DELIVER))[4] != parts[1]:
+            raise Failed("a target that is connected: expected the ciphertext that it names")
+    for one, part in ((ann, 0), (cleo, 2), (dan, 2)):
+        async with resumed(one) as reader:
+            if (await reader.expect(DELIVER))[4] != parts[part]:
+                raise Failed(f"a target that was away: expected the ciphertext {part}, which it names")
