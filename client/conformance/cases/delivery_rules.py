@@ -5,9 +5,9 @@ import os
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
 from client.conformance.socket import resumed
-from client.conformance.wire import ACCEPTED, ACK, CAUGHT_UP, DELIVER, DURABLE, STORED, SUBMIT
+from client.conformance.wire import ACCEPTED, ACK, CAUGHT_UP, DELIVER, DURABLE, MISSED, STORED, SUBMIT
 
-from .delivery import DAY, store
+from .delivery import DAY, envelope, outcome, store
 from .suite import SUITE
 from .writing import writing
 
@@ -50,3 +50,18 @@ async def fan_out(relay: Relay) -> None:
         async with resumed(one) as reader:
             if (await reader.expect(DELIVER))[4] != parts[part]:
                 raise Failed(f"a target that was away: expected the ciphertext {part}, which it names")
+
+
+@SUITE.case("delivery-submitted-twice-lives-no-longer", proves=("M-DELIV-03",))
+async def lives_no_longer(relay: Relay) -> None:
+    """The same bytes again under the same id get the same outcome, and live no longer for it: whatever life they name."""
+    ann, ciphertext, envelope_id = await relay.member(), os.urandom(256), os.urandom(16)
+    async with writing(relay) as writer:
+        for request, ttl in ((1, 1), (2, DAY)):
+            await writer.send(envelope(ann, ciphertext, request=request, envelope_id=envelope_id, ttl=ttl))
+            await outcome(writer, STORED, request)
+        await writer.quiet(1.5)
+    async with resumed(ann) as reader:
+        missed = await reader.expect(MISSED)
+        if missed != [1, 1, 1]:
+            raise Failed(f"expected missed(1, 1, expired), got missed{tuple(missed)}")
