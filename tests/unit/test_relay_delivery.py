@@ -231,6 +231,24 @@ async def test_what_is_not_acknowledged_within_a_minute_comes_again_from_the_low
     assert rig.outlet.take() == [4]
 
 
+@pytest.mark.proves("M-DELIV-11")
+async def test_what_is_not_acknowledged_comes_on_the_next_connection_and_again_after_a_minute_on_that(
+    rig: Rig,
+):
+    await rig.begin()
+    await rig.append(b"a", b"b")
+    rig.delivery.ack(1)
+    await rig.settle()
+    rig.delivery.stop()
+    rig.connect()
+    await rig.begin(after=1)
+    assert rig.outlet.take() == [2]
+    for _ in range(2):
+        await rig.clock.advance(seconds=limits.REDELIVERY_SECONDS)
+        await rig.settle()
+        assert rig.outlet.take() == [2]
+
+
 async def test_an_ack_that_crosses_the_redelivery_is_not_out_of_bounds(rig: Rig):
     await rig.begin()
     await rig.append(*[b"x"] * 5)

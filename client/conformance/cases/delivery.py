@@ -83,7 +83,7 @@ async def in_order(relay: Relay) -> None:
             raise Failed(f"expected the five with sequences 1 to 5, got sequences {[one[0] for one in came]}")
 
 
-@SUITE.case("delivery-accepted-is-kept", proves=("M-DELIV-11",))
+@SUITE.case("delivery-accepted-is-kept")
 async def kept(relay: Relay) -> None:
     """What was accepted waits for a device that was away, until it acknowledges; then it is gone."""
     ann, ciphertext = await relay.member(), os.urandom(300)
