@@ -140,6 +140,22 @@ async def managers(relay: Relay) -> None:
         raise Failed("a manifest that a removed manager signed: expected a refusal, got 200")
 
 
+@SUITE.case("manifest-by-a-manager", proves=("M-IDENT-04",))
+async def by_manager(relay: Relay) -> None:
+    """A manager of the current manifest signs the next one, by its own request or from nobody in particular."""
+    device = await relay.member()
+    second = device.beside()
+    wanted = device.manifest(device.entry(), second.entry(flags=MANAGER), signer=device)
+    told = (await device.ask("POST", _MANIFESTS, {"manifest": wanted})).must(200).json
+    if told["manifest_version"] != 2:
+        raise Failed(f"POST {_MANIFESTS}: expected version 2, got {told}")
+    device.took(wanted)
+    (await second.ask("GET", "/v1/accounts/self")).must(200)
+    wanted = device.manifest(device.entry(), signer=second)
+    (await device.say("POST", f"/v1/accounts/{device.account}/manifests", {"manifest": wanted})).must(200)
+    (await second.ask("GET", "/v1/accounts/self")).must(401, "unauthenticated")
+
+
 @SUITE.case("manifest-revoked-device", proves=("M-REG-06",))
 async def revoked(relay: Relay) -> None:
     """A device that the new manifest does not list is cut off within a second, and known no more."""
