@@ -109,3 +109,17 @@ async def offset_is_signed(relay: Relay) -> None:
     headers = {**_TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
     answer = await device.ask("PATCH", path, data=data, headers=headers, streamed=True, offset=50)
     answer.must(401, "unauthenticated")
+
+
+@SUITE.case("blob-options", level="media")
+async def options(relay: Relay) -> None:
+    """OPTIONS tells everybody the version of tus, and its extensions creation, expiration, checksum and termination."""
+    answer = (await ask(relay.session, "OPTIONS", relay.origin + "/v1/blobs")).must(204)
+    extensions = {one.strip() for one in answer.headers.get("Tus-Extension", "").split(",")}
+    missing = {"creation", "expiration", "checksum", "termination"} - extensions
+    if "1.0.0" not in answer.headers.get("Tus-Version", "").split(",") or missing:
+        raise Failed(
+            f"OPTIONS /v1/blobs: expected tus 1.0.0 with all four extensions, got {dict(answer.headers)}"
+        )
+    if "sha256" not in answer.headers.get("Tus-Checksum-Algorithm", "").split(","):
+        raise Failed(f"OPTIONS /v1/blobs: expected sha256 for checksums, got {dict(answer.headers)}")
