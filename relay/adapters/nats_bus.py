@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, fields
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -260,7 +261,7 @@ def _messages(node_id: bytes, told: list[Announcement]) -> list[bytes]:
     messages: list[bytes] = []
     batch: list[Announcement] = []
     room = DEVICES_A_MESSAGE
-    for one in _pieces(told):
+    for one in _pieces(_joined(told)):
         size = len(one.device_ids) if isinstance(one, NewMail) else 8
         if batch and size > room:
             messages.append(encode(node_id, batch))
@@ -270,6 +271,21 @@ def _messages(node_id: bytes, told: list[Announcement]) -> list[bytes]:
     if batch:
         messages.append(encode(node_id, batch))
     return messages
+
+
+def _joined(told: list[Announcement]) -> list[Announcement]:
+    """NewMail that nothing else stands between as one, in which each device is named once."""
+    joined: list[Announcement] = []
+    for are_mail, run in groupby(told, lambda one: isinstance(one, NewMail)):
+        several = list(run)
+        if are_mail and len(several) > 1:
+            mail = [one for one in several if isinstance(one, NewMail)]
+            device_ids = dict.fromkeys(chain.from_iterable(one.device_ids for one in mail))
+            urgent = dict.fromkeys(chain.from_iterable(one.urgent for one in mail))
+            joined.append(NewMail(tuple(device_ids), tuple(urgent)))
+        else:
+            joined += several
+    return joined
 
 
 def _pieces(told: list[Announcement]) -> list[Announcement]:

@@ -150,17 +150,14 @@ class Wakeup:
         """
         holders = self._holders
         fresh: dict[bytes, list[Fresh]] = {}
-        absent: list[bytes] = []
-        urgent: list[bytes] = []
+        absent: dict[bytes, bool] = {}  # whether something urgent came
         for submission, appended in committed:
             tails: dict[int, bytes] = {}
             for (device_id, index), sequence in zip(submission.targets, appended.sequences, strict=True):
                 if not sequence:
                     continue
                 if device_id not in holders:
-                    absent.append(device_id)
-                    if submission.urgent:
-                        urgent.append(device_id)
+                    absent[device_id] = submission.urgent or absent.get(device_id, False)
                     continue
                 if (tail := tails.get(index)) is None:
                     tail = tails[index] = deliver_tail(
@@ -177,12 +174,11 @@ class Wakeup:
             if (held := holders.get(device_id)) is not None:
                 held[1].offer(envelopes)
             else:  # gone while others had their turn
-                absent.append(device_id)
-                urgent += [device_id] if _is_urgent(committed, device_id) else []
+                absent[device_id] = _is_urgent(committed, device_id)
             if number % OFFERS_A_TURN == 0:
                 await self._clock.sleep(0)
         if absent:
-            self._bus.publish(NewMail(tuple(absent), tuple(urgent)))
+            self._bus.publish(NewMail(tuple(absent), tuple(one for one, urgent in absent.items() if urgent)))
 
     def relay(self, submission: Submission, received_at_ms: int) -> None:
         """Hand an ephemeral envelope to those of its targets that are connected."""

@@ -129,6 +129,28 @@ async def test_a_fan_out_to_many_devices_is_split_and_comes_whole(tmp_path: Path
     assert [device for each in heard for device in each.urgent] == [devices[-1]]
 
 
+async def test_mail_of_one_turn_is_one_announcement_that_names_each_device_once(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        async with opened(server) as one, opened(server) as other:
+            assert await heard_by(one, other, AccountChanged(bytes(32), False))
+            heard: list[Announcement] = []
+            for kind in (NewMail, DeviceRevoked):
+                other.subscribe(kind, heard.append)
+            for announcement in (
+                NewMail((b"1" * 16, b"2" * 16)),
+                NewMail((b"2" * 16, b"3" * 16), (b"2" * 16,)),
+                DeviceRevoked(b"3" * 16),
+                NewMail((b"1" * 16,)),
+            ):
+                one.publish(announcement)
+            await until(lambda: len(heard) >= 3)
+    assert heard == [
+        NewMail((b"1" * 16, b"2" * 16, b"3" * 16), (b"2" * 16,)),
+        DeviceRevoked(b"3" * 16),
+        NewMail((b"1" * 16,)),
+    ]
+
+
 async def test_f17_a_killed_nats_costs_announcements_and_says_so_until_it_is_back(tmp_path: Path) -> None:
     server = NatsServer(tmp_path)
     server.start()

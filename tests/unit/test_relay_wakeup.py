@@ -105,6 +105,21 @@ async def test_who_is_here_gets_it_at_once_and_the_other_node_is_told_to_look(bu
     assert mine.told == [(7, b"two"), (8, b"one")]
 
 
+async def test_a_device_is_named_once_however_much_came_for_it(bus: MemoryBus):
+    here, heard = Wakeup(bus, ManualClock()), []
+    bus.subscribe(NewMail, heard.append)
+    submission, appended = committed((OTHER, 0, 2), (DEVICE, 0, 9))
+    await here.announce(
+        [
+            committed((OTHER, 0, 1)),
+            (msgspec.structs.replace(submission, urgent=True), appended),
+            committed((OTHER, 0, 3)),
+        ]
+    )
+    await handed_out()
+    assert heard == [NewMail((OTHER, DEVICE), (OTHER, DEVICE))]
+
+
 async def test_the_newest_has_the_mailbox_on_its_node_and_across_nodes(bus: MemoryBus):
     here, there = Wakeup(bus, ManualClock()), Wakeup(bus, ManualClock())
     first, second, third = Mailbox(), Mailbox(), Mailbox()
