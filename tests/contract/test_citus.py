@@ -1,5 +1,6 @@
 """deploy/citus/distribute.sql against the schema: what Citus asks of tables that it spreads, as far as the catalogue tells it."""
 
+import asyncio
 import re
 
 import pytest
@@ -103,6 +104,7 @@ async def test_what_each_message_connection_and_signed_request_asks_is_hot(
     for number in range(2):
         await send(node, submission(number, device), submission(("both", number), device, other))
     await page(node, device)
+    await asyncio.gather(page(node, device), page(node, other))  # one statement
     await node.mailboxes.state(device)
     await node.mailboxes.newest([device, other])
     await node.mailboxes.count_attempt(device, 1)

@@ -148,12 +148,17 @@ async def test_sequences_of_a_mailbox_have_no_gap_and_no_double_over_two_nodes(t
         assert await connection.fetchval("SELECT count(*) FROM shared_ciphertexts") == 0
 
 
-async def held_back(one: Store, other: Store, device: bytes) -> list[list[int]]:
-    """What a reader sees while a transaction holds envelope 1 back and another node appends one more, and at the end."""
+async def held_back(one: Store, other: Store, device: bytes, readers: int = 1) -> list[list[int]]:
+    """What readers see while a transaction holds envelope 1 back and another node appends one more, and at the end.
+
+    Several at once are one statement.
+    """
     seen: list[list[int]] = []
 
     async def look() -> None:
-        items = (await page(other, device)).items
+        found = await asyncio.gather(*(page(other, device) for _ in range(readers)))
+        items = found[-1].items
+        assert [each.items for each in found] == [items] * readers
         seen.append([item.sequence for item in items if isinstance(item, StoredEnvelope)])
 
     async with raw(one) as connection:
@@ -179,13 +184,15 @@ async def held_back(one: Store, other: Store, device: bytes) -> list[list[int]]:
     return seen
 
 
-async def test_a_reader_never_passes_by_a_sequence_that_commits_later(two_nodes: Nodes) -> None:
+@pytest.mark.parametrize("readers", [1, 2])
+async def test_a_reader_never_passes_by_a_sequence_that_commits_later(two_nodes: Nodes, readers: int) -> None:
     one, other = two_nodes
-    assert await held_back(one, other, await new_device(one, "anna")) == [[], [], [1, 2]]
+    assert await held_back(one, other, await new_device(one, "anna"), readers) == [[], [], [1, 2]]
 
 
+@pytest.mark.parametrize("readers", [1, 2])
 async def test_a_sequence_that_is_taken_without_the_lock_is_seen_by_that(
-    two_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+    two_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, readers: int
 ) -> None:
     """The same with a counter that another node reads past an uncommitted one, as a sequence of PostgreSQL would."""
     one, other = two_nodes
@@ -196,7 +203,7 @@ async def test_a_sequence_that_is_taken_without_the_lock_is_seen_by_that(
     saving = mailbox_counters._SAVE.replace("WHERE m.device_id", "WHERE false AND m.device_id", 1)
     monkeypatch.setattr(mailbox_counters, "LOCK", unlocked)
     monkeypatch.setattr(mailbox_counters, "_SAVE", saving)
-    seen = await held_back(one, other, device)
+    seen = await held_back(one, other, device, readers)
     assert seen[1] == [2]  # number 1 is committed behind the reader's back
     assert seen != [[], [], [1, 2]]
 

@@ -12,22 +12,8 @@ from relay.wire.errors import NotFound
 from relay.wire.frames import MissedReason
 
 from .database import Database, Row, hot
+from .page_reads import PageReads
 
-# A ciphertext that does not fit is not fetched: it lies outside of its row.
-_PAGE: Final = hot(
-    "device_id",
-    """SELECT sequence, envelope_id, received_at_ms, expires_at_ms, digest, shared_id, fits,
-              CASE WHEN fits THEN ciphertext END, EXISTS (SELECT 1 FROM missed WHERE device_id = $1)
-       FROM (SELECT *, sum(bytes) OVER above <= $4 OR row_number() OVER above = 1 AS fits
-             FROM (SELECT sequence, envelope_id, received_at_ms, expires_at_ms, digest, shared_id, bytes, ciphertext
-                   FROM envelopes WHERE device_id = $1 AND sequence > $2 AND NOT quarantined
-                   ORDER BY sequence LIMIT $3 + 1) AS next
-             WINDOW above AS (ORDER BY sequence)) AS filled
-       ORDER BY sequence""",
-)
-_SHARED: Final = hot(
-    "shared_id", "SELECT shared_id, ciphertext FROM shared_ciphertexts WHERE shared_id = ANY($1::bytea[])"
-)
 _MISSED: Final = hot(
     "device_id",
     """SELECT from_sequence, to_sequence, reason FROM missed
@@ -41,8 +27,7 @@ _STATE: Final = hot(
               (SELECT count(*) FROM envelopes WHERE device_id = $1 AND quarantined) AS quarantined
        FROM mailboxes AS m WHERE m.device_id = $1""",
 )
-_KNOWN: Final = hot("device_id", "SELECT has_missed FROM mailboxes WHERE device_id = $1")
-
+_IS_THERE: Final = "SELECT 1 FROM mailboxes WHERE device_id = $1"
 _NEWEST: Final = hot(
     "device_id", "SELECT device_id, given_up_to FROM mailboxes WHERE device_id = ANY($1::bytea[])"
 )
@@ -65,27 +50,18 @@ class MailboxPages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reads = PageReads(database)
 
     async def read(
         self, device_id: bytes, *, after: int, max_envelopes: int, max_bytes: int, now_ms: int
     ) -> Page | Unfit:
         """The page, or what stands in its way."""
-        rows = await self._database.rows(_PAGE, device_id, after, max_envelopes, max_bytes)
-        if rows:
-            has_missed = bool(rows[0][-1])
-        else:
-            known = await self._database.one(_KNOWN, device_id)
-            if known is None:
-                raise NotFound("there is no such device")
-            has_missed = bool(known[0])
-        page, more = rows[:max_envelopes], len(rows) > max_envelopes
-        if fitting := [row for row in page if row["fits"]]:
-            more = more or len(fitting) < len(page)
-        copies = await self._copies(fitting)
+        found = await self._reads.rows(device_id, after, max_envelopes, max_bytes)
         envelopes: list[StoredEnvelope] = []
         expired, damaged, vanished = False, [], False
-        for sequence, envelope_id, received_at_ms, expires_at_ms, digest, shared_id, _, own, _ in fitting:
-            ciphertext = own if shared_id is None else copies.get(shared_id)
+        for row in found.rows:
+            sequence, envelope_id, received_at_ms, expires_at_ms, digest, shared_id, own, *_ = row
+            ciphertext = own if shared_id is None else found.copies.get(shared_id)
             if expires_at_ms <= now_ms:
                 expired = True
             elif ciphertext is None and shared_id is not None:
@@ -95,22 +71,15 @@ class MailboxPages:
             else:
                 envelopes.append(StoredEnvelope(sequence, envelope_id, received_at_ms, ciphertext))
         if vanished:
-            damaged += await self._without_copy(device_id, fitting)
+            damaged += await self._without_copy(device_id, found.rows)
             if not damaged and not expired:  # acknowledged between the two statements: look again
                 return await self.read(
                     device_id, after=after, max_envelopes=max_envelopes, max_bytes=max_bytes, now_ms=now_ms
                 )
         if expired or damaged:
             return Unfit(expired, tuple(damaged))
-        missed = await self._missed(device_id, after, max_envelopes + 1) if has_missed else []
-        return page_of(envelopes, missed, more=more, max_items=max_envelopes)
-
-    async def _copies(self, rows: Sequence[Row]) -> dict[bytes, bytes]:
-        """The shared ciphertexts of these rows, by their own key."""
-        shared_ids = sorted({row["shared_id"] for row in rows if row["shared_id"] is not None})
-        if not shared_ids:
-            return {}
-        return {row[0]: row[1] for row in await self._database.rows(_SHARED, shared_ids)}
+        missed = await self._missed(device_id, after, max_envelopes + 1) if found.has_missed else []
+        return page_of(envelopes, missed, more=found.more, max_items=max_envelopes)
 
     async def _without_copy(self, device_id: bytes, rows: Sequence[Row]) -> list[int]:
         """Those of these envelopes that wait for a shared copy that is not there, both seen at one moment."""
@@ -148,7 +117,7 @@ class MailboxPages:
 
     async def quarantined(self, device_id: bytes) -> tuple[QuarantinedEnvelope, ...]:
         """All quarantined ones, ascending."""
-        if await self._database.one(_KNOWN, device_id) is None:
+        if await self._database.one(_IS_THERE, device_id) is None:
             raise NotFound("there is no such device")
         rows = await self._database.rows(
             """SELECT sequence, envelope_id, received_at_ms, bytes FROM envelopes
@@ -168,7 +137,7 @@ class MailboxPages:
         if row is None:
             raise NotFound("there is no such device, or no such quarantined envelope")
         envelope_id, received_at_ms, digest, shared_id, own = row
-        ciphertext = own if shared_id is None else (await self._copies([row])).get(shared_id)
+        ciphertext = own if shared_id is None else (await self._reads.copies([row])).get(shared_id)
         if ciphertext is None or not _is_whole(ciphertext, digest):
             raise NotFound
         return StoredEnvelope(sequence, envelope_id, received_at_ms, ciphertext)
