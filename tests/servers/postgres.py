@@ -163,7 +163,10 @@ class PostgresServer:
         assert self._process is not None
         ticks = 0
         for process in (self._process.pid, *self._children()):
-            fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            try:
+                fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            except OSError:  # it ended meanwhile: the next time it is in what its parent has
+                continue
             ticks += sum(int(each) for each in fields[11:15])
         return ticks / os.sysconf("SC_CLK_TCK")
 
