@@ -48,8 +48,13 @@ def check(public: bytes) -> None:
     x25519.check(public[ml_kem.PUBLIC_BYTES :])
 
 
+def combined(kem_secret: bytes, dh_secret: bytes, sent: bytes, public: bytes) -> bytes:
+    """What the shared secret is SHA3-256 of."""
+    return kem_secret + dh_secret + sent + public + X_WING_LABEL
+
+
 def _combine(kem_secret: bytes, dh_secret: bytes, sent: bytes, public: bytes) -> bytes:
-    return hashlib.sha3_256(kem_secret + dh_secret + sent + public + X_WING_LABEL).digest()
+    return hashlib.sha3_256(combined(kem_secret, dh_secret, sent, public)).digest()
 
 
 def x_wing_encapsulate(public: bytes, randomness: bytes) -> tuple[bytes, bytes]:

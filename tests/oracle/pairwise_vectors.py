@@ -209,7 +209,33 @@ def check_ratchet(file: Part) -> None:
         assert side.s["root"] == step.data("root_key")
 
 
+def check_sealing(file: Part) -> None:
+    for part in file["sealings"]:
+        seed, public, info, plaintext, sealed = part.data("seed", "public", "info", "plaintext", "sealed")
+        draws = part.data("encapsulation", "ephemeral_private")
+        assert list(hpke.x_wing_expand(seed)) == part.data("kem_seed", "x25519_private")
+        assert hpke.x_wing_public(seed) == public
+        kem_secret, kem_ciphertext = ml_kem.encapsulate(public[: ml_kem.PUBLIC_BYTES], draws[0])
+        sent = x25519.public_of(draws[1])
+        assert kem_ciphertext + sent == sealed[: hpke.ENC_BYTES]
+        secrets = kem_secret, x25519.agree(draws[1], public[ml_kem.PUBLIC_BYTES :])
+        assert list(secrets) == part.data("kem_secret", "x25519_secret")
+        assert hpke.combined(*secrets, sent, public[ml_kem.PUBLIC_BYTES :]) == part.data("combined")
+        shared, enc = hpke.x_wing_encapsulate(public, b"".join(draws))
+        assert (shared, enc) == (part.data("shared_secret"), kem_ciphertext + sent)
+        assert hpke.x_wing_decapsulate(seed, enc) == shared
+        assert list(hpke.key_and_nonce(shared, info)) == part.data("key", "nonce")
+        assert hpke.seal(public, info, plaintext, b"".join(draws)) == sealed
+        assert hpke.unseal(seed, info, sealed) == plaintext
+    seed, info = file["sealings"][0].data("seed", "info")
+    for part in file["must_fail"]["opening"]:
+        assert failure_of(hpke.unseal, seed, info, part.data("sealed")) == part["error"], part["name"]
+    for part in file["must_fail"]["keys"]:
+        assert failure_of(hpke.check, part.data("public")) == part["error"], part["name"]
+
+
 CHECKS = {
+    "sealing.json": check_sealing,
     "sessions.json": check_sessions,
     "ratchet_derivations.json": check_ratchet_derivations,
     "ratchet.json": check_ratchet,

@@ -122,7 +122,7 @@ export function sealingPublic(seed) {
 }
 
 export function checkSealingKey(publicKey) {
-  if (publicKey.length !== 1216) throw new Refusal('InvalidKey', 'a sealing key has 1,216 bytes')
+  if (publicKey.length !== 1216) throw new Refusal('InvalidEncoding', 'a sealing key has 1,216 bytes')
   checkKemKey(publicKey.subarray(0, 1184))
   checkExchangeKey(publicKey.subarray(1184))
 }
@@ -153,7 +153,7 @@ export function hpkeSeal(publicKey, info, plaintext, random) {
 }
 
 export function hpkeOpen(seed, info, sealed) {
-  if (sealed.length < 1120 + 16) throw new Refusal('InvalidEncoding', 'too short for what HPKE seals')
+  if (sealed.length < 1120 + 16) throw new Refusal('Undecryptable', 'too short for what HPKE seals')
   const keys = xwingKeys(seed)
   try {
     const dhCiphertext = sealed.subarray(1088, 1120)
