@@ -194,7 +194,7 @@ class Doors:
         if account is None or self.house.token_class(account, from_base64(read.get("token") or "")) is None:
             raise Refusal("not_allowed", 403)
         self.house.told("bundle")
-        bundle = self.house.script.bundle(_bundle(account))
+        bundle = self.house.script.bundle(hand_out(account))
         return self._json({"manifest_version": 1, "bundles": [bundle]})
 
     def handle(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
@@ -314,8 +314,8 @@ def _stock(account: Account) -> dict[str, Any]:
     return {"stock": stock, "digest": to_base64(sha256(b"".join(one.encoded for one in held)))}
 
 
-def _bundle(account: Account) -> dict[str, Any]:
-    """One-time keys are gone by it."""
+def hand_out(account: Account) -> dict[str, Any]:
+    """A bundle of the account: one-time keys are gone by it."""
     told: dict[str, Any] = {"device_id": to_base64(account.device.device_id), "one_time_prekey": None}
     for kind, key_class, name in (
         (1, 1, "signed_prekey"),

@@ -1,0 +1,122 @@
+"""Chapters Session set-up, Set-up envelope, Envelopes and padding, Ratchet, Contents: the client talks with the kit's own peer.
+
+What two clients of one make agree on says nothing of the document; what this peer computes does (client_suite/peer.py).
+"""
+
+from client.conformance.client_suite.peer import Peer
+from client.conformance.client_suite.peer_ratchet import ANSWER, OFFER, OFFER_AFTER_STEPS
+from client.conformance.client_suite.person import Person
+from client.conformance.client_suite.setting import Setting
+from client.conformance.client_suite.suite import CLIENT_SUITE
+from client.conformance.report import Failed
+
+
+async def with_peer(setting: Setting) -> tuple[Peer, Person]:
+    """The peer, and Ann who may talk with it."""
+    ann = await setting.person("ann")
+    return Peer(setting, ann), ann
+
+
+@CLIENT_SUITE.case("client-writes-to-our-peer")
+async def writes_to_our_peer(setting: Setting) -> None:
+    """The client begins with the kit's own peer, which opens set-up and texts by its own computation, and shows its answer."""
+    peer, ann = await with_peer(setting)
+    for text in ("one", "zwei, drei: ÄÖÜ ✓"):
+        await ann.call("send", to="peer", text=text)
+        await peer.read(text)
+    peer.write("answer")
+    await peer.shown("answer")
+    await ann.call("send", to="peer", text="two")
+    await peer.read("two")
+    peer.write("again")
+    await peer.shown("answer", "again")
+
+
+@CLIENT_SUITE.case("client-answers-our-peer")
+async def answers_our_peer(setting: Setting) -> None:
+    """The kit's own peer begins from the bundle that the client published; the client shows its texts, and its answers open."""
+    peer, ann = await with_peer(setting)
+    peer.begin()
+    peer.write("one")
+    peer.write("two")
+    await peer.shown("one", "two")
+    await ann.call("send", to="peer", text="answer")
+    await peer.read("answer")
+    peer.write("three")
+    await peer.shown("one", "two", "three")
+    await ann.call("send", to="peer", text="again")
+    await peer.read("again")
+
+
+@CLIENT_SUITE.case("client-answers-a-post-quantum-step", proves=("M-RATCHET-09",))
+async def answers_a_step(setting: Setting) -> None:
+    """An ML-KEM key that the peer offers is answered by the client's next chain, whose root step mixes the secret in."""
+    peer, ann = await with_peer(setting)
+    await ann.call("send", to="peer", text="begin")
+    await peer.read("begin")
+    ratchet = peer.ratchet
+    shown: list[str] = []
+    for text in ("first", "second"):
+        ratchet.offers_next = True
+        peer.write(f"{text} offer")
+        shown.append(f"{text} offer")
+        await peer.shown(*shown)
+        await ann.call("send", to="peer", text=text)
+        await peer.read(text)
+        if not ratchet.seen_flags & ANSWER or ratchet.steps:
+            raise Failed("the chain after an offer has to carry the ciphertext")
+    peer.write("done")
+    await peer.shown(*shown, "done")
+
+
+@CLIENT_SUITE.case("client-offers-a-post-quantum-step", proves=("M-RATCHET-10",))
+async def offers_a_step(setting: Setting) -> None:
+    """Offers an ML-KEM key with the 20th root step, refuses a chain without its ciphertext, and goes on by the right one."""
+    peer, ann = await with_peer(setting)
+    peer.begin()
+    ratchet, shown = peer.ratchet, list[str]()
+    while not ratchet.seen_flags & OFFER:
+        shown.append(f"ping {len(shown)}")
+        peer.write(shown[-1])
+        await peer.shown(*shown)
+        await ann.call("send", to="peer", text=f"pong {len(shown)}")
+        await peer.read(f"pong {len(shown)}")
+        if len(shown) > OFFER_AFTER_STEPS:
+            raise Failed("the client offers no post-quantum step")
+    peer.write_odd("without the secret", ratchet.without_answer())
+    for text in ("with the secret", "and on"):
+        peer.write(text)
+        shown.append(text)
+        await peer.shown(*shown)
+        await ann.call("send", to="peer", text=text)
+        await peer.read(text)
+
+
+@CLIENT_SUITE.case("client-pads-as-written", proves=("M-ENV-03",))
+async def pads_as_written(setting: Setting) -> None:
+    """Texts of many lengths come in the smallest bucket that holds them, padded with zeros: set-up and ratchet envelopes."""
+    peer, ann = await with_peer(setting)
+    texts = ["x" * length for length in (1, 40, 120, 300, 700, 1_000, 1_777, 5_000, 20_000)]
+    for text in texts:
+        await ann.call("send", to="peer", text=text)
+        await peer.read(text)
+    peer.write("answer")
+    await peer.shown("answer")
+    for text in texts:
+        await ann.call("send", to="peer", text=text)
+        await peer.read(text)
+
+
+@CLIENT_SUITE.case("client-refuses-odd-padding", proves=("M-ENV-01", "M-ENV-02", "M-RATCHET-03"))
+async def refuses_odd_padding(setting: Setting) -> None:
+    """Refuses what is sealed well, with padding that is not zeros, in no size of a bucket, or with odd bytes in its header."""
+    peer, ann = await with_peer(setting)
+    await ann.call("send", to="peer", text="begin")
+    await peer.read("begin")
+    peer.write("good")
+    await peer.shown("good")
+    peer.write_odd("padding that is not zeros", filler=b"\x01")
+    peer.write_odd("a size that is no bucket", size=513)
+    peer.write_odd("an odd byte in the header", last=b"\x01")
+    peer.write("good, too")
+    await peer.shown("good", "good, too")
