@@ -179,6 +179,8 @@ class NatsBus:
 
     async def connect(self) -> None:
         """Try once."""
+        if self._client.is_closed:
+            self._client = Client()
         options = self._options
         given: dict[str, Any] = {
             name: value
@@ -210,7 +212,6 @@ class NatsBus:
                 await self._client.subscribe(self._options.subject, cb=self._on_message)
         except (NatsError, OSError, TimeoutError):
             await self._close()
-            self._client = Client()
             return
         await self._on_back()
 

@@ -184,6 +184,20 @@ async def test_a_node_starts_without_nats_and_finds_it_later(tmp_path: Path) -> 
                 assert await heard_by(other, one, NewMail((b"1" * 16,)))
 
 
+async def test_a_node_that_waits_to_try_again_stops_without_an_error() -> None:
+    tried = asyncio.Event()
+
+    class Waiting(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            tried.set()
+            await asyncio.Event().wait()
+
+    options = NatsOptions(("nats://127.0.0.1:9",))
+    async with asyncio.timeout(20), open_nats_bus(options, Waiting(), system_randomness) as bus:
+        await tried.wait()
+        assert not bus.is_connected
+
+
 async def test_who_does_not_know_the_password_hears_nothing(tmp_path: Path) -> None:
     configuration = 'authorization { user: "relay", password: "secret" }'
     with NatsServer(tmp_path, configuration=configuration) as server:
