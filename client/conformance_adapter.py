@@ -81,6 +81,14 @@ class Adapter:
         shown = [_shown(number, one) for number, one in enumerate(await self._kept(), 1)]
         return shown[after:]
 
+    async def link(self) -> str:
+        """By which anybody who has it can write to this account."""
+        return await self._open().contact_link()
+
+    async def safety_number(self, **fields: str) -> str:
+        """The digits to compare with the account of this handle."""
+        return (await self._open().safety_number(fields["with"])).digits
+
     async def fetch(self, number: int, path: str) -> None:
         """The file of this message, put at a path where nothing is."""
         fetched = await (await self._kept())[number - 1].fetch()
@@ -126,6 +134,8 @@ async def serve(home: str) -> None:
         "send": adapter.send,
         "messages": adapter.messages,
         "fetch": adapter.fetch,
+        "link": adapter.link,
+        "safety_number": adapter.safety_number,
     }
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)

@@ -62,7 +62,8 @@ export class Directory {
   // A handle, a contact link, or the id of an account that is known: → account id.
   async resolve(to) {
     if (/\/contact#/.test(to)) {
-      const { account, token } = parseLink(to)
+      const { origin, account, token } = parseLink(to)
+      if (origin !== this.store.get('own').origin) throw new Refusal('InvalidEncoding', 'a link of another relay')
       await this.#learn(account, (peer) => learnToken(peer, token, 'link'))
       return account
     }

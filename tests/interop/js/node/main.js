@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { base32 } from '../core/bytes.js'
 import { Client } from '../core/client.js'
 import { TYPE } from '../core/contents.js'
+import { safetyNumber } from '../core/manifests.js'
 import { kemSteps } from '../core/sessions.js'
 import { safeName } from '../core/uploads.js'
 import { fetchUnsigned } from './requests.js'
@@ -30,6 +31,7 @@ const commands = {
   whoami: (client) => client.whoami(),
   link: (client) => client.contactLink(),
   contacts: (client) => client.contacts(),
+  safety_number: (client, { with: who }) => safetyNumber(client.own.account, client.store.all('peer/').find(({ handle, claimed }) => (handle ?? claimed) === who).account),
   renew: (client) => client.renewToken().then(() => null),
   tokens: (client) => client.tokens(),
   start: (client) => client.start().then(() => null),
