@@ -58,7 +58,11 @@ class PushStore(Protocol):
         """A page of the outbox, in the order of their devices' ids."""
 
     async def unwoken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
-        """A page of devices that are registered, for which something waits, and that have no wakeup in the outbox.
+        """A page of devices that are registered, and were not woken for what waits: no wakeup stands in the outbox, or a service
+        took it before the oldest of what waits came, so they have been here since.
 
         (An envelope is accepted before its wakeup is written: after a kill between the two this finds it.)
         """
+
+    async def woken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
+        """A page of devices that came: a service took their wakeup, and nothing waits for them any more."""

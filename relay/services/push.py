@@ -36,6 +36,7 @@ from relay.wire.push_resources import PushKind
 
 from .beside import beside, while_leading
 from .push_book import PAGE_ROWS, Begun, PushBook
+from .push_doubt import Missed
 from .push_lanes import ONE_DOOR, Lane, back_off_seconds, is_paused, share_of
 from .wakeup import Wakeup
 
@@ -92,6 +93,7 @@ class Push:
         self._counted_at = -inf
         self._bus = bus
         self._runs = False
+        self._missed = Missed()
         self._changed: set[bytes] = set()
         """Devices that registered anew, or no more, at another node."""
         self._elsewhere: set[bytes] = set()
@@ -99,7 +101,7 @@ class Push:
         if self._pushers:
             for kind in (NewMail, PrekeysLow, MailboxTaken, MailboxLeft, DeviceRevoked, PushChanged):
                 bus.subscribe(kind, self._hear)
-            bus.subscribe(AnnouncementsLost, lambda _lost: self._elsewhere.clear())
+            bus.subscribe(AnnouncementsLost, self._miss)
 
     # Registrations
 
@@ -125,15 +127,9 @@ class Push:
         )
         await self._store.register(made)
         if self._runs:
-            self._take_up(made)
+            self._book.take_up(made, LEFT_SECONDS)
         self._bus.publish(PushChanged(device_id))
         return made.token
-
-    def _take_up(self, made: PushRegistration) -> None:
-        """What woke it at its old place may not have arrived: who registers does not always come."""
-        self._book.forget(made.device_id)
-        self._book.know(made)
-        self._book.look_later(made.device_id, LEFT_SECONDS)
 
     async def unregister(self, device_id: bytes) -> None:
         """Wake it no more; without effect if it was not registered."""
@@ -190,6 +186,11 @@ class Push:
             case _:
                 raise TypeError(f"not subscribed to {type(announcement).__name__}")
 
+    def _miss(self, _lost: Announcement) -> None:
+        self._elsewhere.clear()
+        self._missed.happened(self._clock.monotonic_seconds())
+        self._book.news.set()
+
     def _wake(self, device_ids: Sequence[bytes], urgent: Collection[bytes] = ()) -> None:
         """Of a fan-out these are thousands, and its sender waits: no more than to remember them."""
         for device_id in device_ids:
@@ -205,21 +206,6 @@ class Push:
                 if device_id in self._book.known:
                     self._book.begin(device_id, urgent=urgent, seconds=self._jitter())
             await self._clock.sleep(0)
-
-    async def _reload_changed(self) -> None:
-        """What other nodes were told of registrations; of what this one was told, nothing is new."""
-        while self._changed:
-            device_id = self._changed.pop()
-            try:
-                registration = await self._store.registration(device_id)
-            except RelayError:
-                self._changed.add(device_id)  # asked again in the next round
-                raise
-            known = self._book.known.get(device_id)
-            if registration is None:
-                self._book.forget(device_id)
-            elif known is None or known.registration_id != registration.registration_id:
-                self._take_up(registration)
 
     def _jitter(self) -> float:
         longest = self._settings.jitter_seconds
@@ -254,7 +240,11 @@ class Push:
 
     async def _round(self) -> float:
         """Write what has changed, begin what is due; seconds until the next has to be looked at."""
-        await self._reload_changed()
+        now = self._clock.monotonic_seconds()
+        if self._missed.next_look(len(self._book.known)) <= now:
+            self._changed |= await self._book.look_again(LEFT_SECONDS)
+            self._missed.looked(now)
+        await self._book.reload(self._changed, LEFT_SECONDS)
         await self._begin_heard()
         await self._book.write()
         now = self._clock.monotonic_seconds()
@@ -268,7 +258,8 @@ class Push:
             self._figures.set("push_waiting", self._book.waiting)
             self._figures.set("push_registrations", len(self._book.known))
         waits = [lane.paused_until for lane in self._lanes.values() if lane.waiting and is_paused(lane, now)]
-        return min([*waits, self._book.next_due, now + LOOK_SECONDS]) - now
+        look = self._missed.next_look(len(self._book.known))
+        return min([*waits, self._book.next_due, look, now + LOOK_SECONDS]) - now
 
     def _go_on(self, now: float) -> None:
         """Begin as many as there is room for, of each lane in turn."""

@@ -6,7 +6,7 @@ start by what waits in the mailboxes.
 
 import asyncio
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -186,18 +186,78 @@ class PushBook:
 
     async def load(self) -> None:
         """What the outbox holds, and whom a kill left without a wakeup."""
+        async for registration in self._registrations():
+            self.know(registration)
+        await self._load_outbox()
+        await self._end_woken()
+        async for device_id in self._unwoken():
+            self.begin(device_id, urgent=False)
+
+    async def look_again(self, seconds: float) -> set[bytes]:
+        """What was not heard of other nodes: who was here since it was woken, and for whom something came.
+
+        Those are woken after `seconds`, if it waits still: this node does not know who is at another one. Returned are the
+        devices whose registration may be another one than this node knows.
+        """
+        found: dict[bytes, bytes] = {}
+        async for registration in self._registrations():
+            found[registration.device_id] = registration.registration_id
+        await self._end_woken()
+        async for device_id in self._unwoken():
+            self.look_later(device_id, seconds)
+        known = {device_id: one.registration_id for device_id, one in self.known.items()}
+        return {device_id for device_id, _ in known.items() ^ found.items()}
+
+    async def reload(self, changed: set[bytes], seconds: float) -> None:
+        """What other nodes were told of registrations; of what this one was told, nothing is new. Takes out of `changed`."""
+        while changed:
+            device_id = changed.pop()
+            try:
+                registration = await self._store.registration(device_id)
+            except RelayError:
+                changed.add(device_id)  # asked again in the next round
+                raise
+            known = self.known.get(device_id)
+            if registration is None:
+                self.forget(device_id)
+            elif known is None or known.registration_id != registration.registration_id:
+                self.take_up(registration, seconds)
+
+    def take_up(self, registration: PushRegistration, seconds: float) -> None:
+        """What woke it at its old place may not have arrived: who registers does not always come."""
+        self.forget(registration.device_id)
+        self.know(registration)
+        self.look_later(registration.device_id, seconds)
+
+    async def _registrations(self) -> AsyncIterator[PushRegistration]:
         after = b""
         while page := await self._store.registrations(after=after, limit=PAGE_ROWS):
             for registration in page:
-                self.know(registration)
+                yield registration
             after = page[-1].device_id
-        await self._load_outbox()
+
+    async def _end_woken(self) -> None:
+        """Whom a service woke, and who has read all since: the next message wakes it again."""
         after = b""
-        while unwoken := await self._store.unwoken(after=after, limit=PAGE_ROWS):
-            for device_id in unwoken:
+        while page := await self._store.woken(after=after, limit=PAGE_ROWS):
+            for device_id in page:
+                self._end_sent(device_id)
+            after = page[-1]
+
+    async def _unwoken(self) -> AsyncIterator[bytes]:
+        """For whom something waits, and nothing is begun that would wake them."""
+        after = b""
+        while page := await self._store.unwoken(after=after, limit=PAGE_ROWS):
+            for device_id in page:
+                self._end_sent(device_id)
                 if device_id in self.known and device_id not in self.begun:
-                    self.begin(device_id, urgent=False)
-            after = unwoken[-1]
+                    yield device_id
+            after = page[-1]
+
+    def _end_sent(self, device_id: bytes) -> None:
+        begun = self.begun.get(device_id)
+        if begun is not None and begun.sent_at_ms is not None:
+            self.end(device_id)
 
     async def _load_outbox(self) -> None:
         after, now_ms = b"", self._clock.now_ms()

@@ -90,6 +90,31 @@ async def test_a_device_for_which_something_waits_is_found_without_a_wakeup(stor
     assert await store.pushes.unwoken(limit=9) == ()
 
 
+async def test_who_was_here_since_it_was_woken_is_not_taken_to_be_woken(store: Store) -> None:
+    names = ("came and went", "came", "sleeps", "is being woken")
+    devices = {name: await new_device(store, name) for name in names}
+
+    async def message(number: int, at_ms: int, *to: str) -> None:
+        targets = tuple((devices[name], 0) for name in to)
+        await store.mailboxes.append(
+            [Submission(bytes([number]) * 16, 60, (b"sealed",), targets)], now_ms=at_ms
+        )
+
+    await message(1, NOW_MS, *names)
+    for name in names:
+        await store.pushes.register(registered(devices[name], name))
+        sent_at_ms = None if name == "is being woken" else NOW_MS + 5
+        await store.pushes.note((wakeup(registered(devices[name], name), sent_at_ms=sent_at_ms),), ())
+    assert await store.pushes.unwoken(limit=9) == await store.pushes.woken(limit=9) == ()
+    for name in ("came and went", "came", "is being woken"):
+        await store.mailboxes.ack(devices[name], up_to=1)
+    assert await store.pushes.woken(limit=9) == tuple(sorted((devices["came and went"], devices["came"])))
+    await message(2, NOW_MS + 6, "came and went", "sleeps", "is being woken")
+    assert await store.pushes.unwoken(limit=9) == (devices["came and went"],)
+    assert await store.pushes.woken(limit=9) == (devices["came"],)
+    assert await store.pushes.woken(after=devices["came"], limit=9) == ()
+
+
 async def test_d6_both_go_with_the_device_and_with_the_account(store: Store) -> None:
     phone, laptop = bytes_of("phone"), bytes_of("laptop")
     anna = await new_account(store, "anna", [phone, laptop])

@@ -68,6 +68,11 @@ class RelayProcess:
             raise RuntimeError("the relay does not run")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and neither killed nor stopped since."""
+        return self._process is not None
+
     def cpu_seconds(self) -> float:
         """User and system time that the running process has used."""
         return _cpu_seconds(self.pid)

@@ -8,7 +8,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +69,16 @@ def _secret(file: Path, line: str) -> Path:
 
 @asynccontextmanager
 async def open_cluster(
-    folder: Path, *, nodes: int = 3, postgres_settings: dict[str, str] | None = None
+    folder: Path,
+    *,
+    nodes: int = 3,
+    postgres_settings: dict[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
-    """Ready to talk to; gone when the block ends. `postgres_settings`: instead of those that make it quick."""
+    """Ready to talk to; gone when the block ends.
+
+    `postgres_settings`: instead of those that make it quick. `environment`: of each node, as tests have it by default.
+    """
     password, secret = (
         _secret(folder / "postgres.password", "tokenim"),
         _secret(folder / "s3.secret", SECRET_KEY),
@@ -97,7 +104,10 @@ async def open_cluster(
         )
         relays = [
             RelayProcess(
-                folder / f"node{number}", folder / f"node{number}.log", arguments=("--config", str(config))
+                folder / f"node{number}",
+                folder / f"node{number}.log",
+                arguments=("--config", str(config)),
+                environment=environment,
             )
             for number in range(1, nodes + 1)
         ]

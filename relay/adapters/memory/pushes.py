@@ -72,10 +72,29 @@ class MemoryPushes:
     async def unwoken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
         """A page of those for which something waits."""
         self._gate.check()
-        rows, mailboxes = self._image.pushes, self._image.mailboxes
-        waiting = (
-            one
-            for one in sorted(rows.registrations.keys() - rows.wakeups.keys())
-            if one > after and any(not each.quarantined for each in mailboxes[one].waiting.values())
+        rows = self._image.pushes
+
+        def is_woken(device_id: bytes, oldest_ms: int) -> bool:
+            wakeup = rows.wakeups.get(device_id)
+            return wakeup is not None and (wakeup.sent_at_ms is None or wakeup.sent_at_ms >= oldest_ms)
+
+        waiting = ((one, self._oldest_ms(one)) for one in sorted(rows.registrations) if one > after)
+        return tuple(one for one, at_ms in waiting if at_ms is not None and not is_woken(one, at_ms))[:limit]
+
+    async def woken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
+        """A page of those for which nothing waits any more."""
+        self._gate.check()
+        sent = (one.device_id for one in self._image.pushes.wakeups.values() if one.sent_at_ms is not None)
+        return tuple(one for one in sorted(sent) if one > after and self._oldest_ms(one) is None)[:limit]
+
+    def _oldest_ms(self, device_id: bytes) -> int | None:
+        """When the first of what waits came."""
+        waiting = self._image.mailboxes[device_id].waiting
+        return next(
+            (
+                waiting[sequence].envelope.received_at_ms
+                for sequence in sorted(waiting)
+                if not waiting[sequence].quarantined
+            ),
+            None,
         )
-        return tuple(waiting)[:limit]

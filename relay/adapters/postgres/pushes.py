@@ -27,9 +27,15 @@ _NOTE: Final = """INSERT INTO push_wakeups
     ON CONFLICT (device_id) DO UPDATE SET begun_at_ms = excluded.begun_at_ms, due_at_ms = excluded.due_at_ms,
         attempts = excluded.attempts, urgent = excluded.urgent, sent_at_ms = excluded.sent_at_ms"""
 _UNWOKEN: Final = """SELECT r.device_id FROM push_registrations AS r
-    WHERE r.device_id > $1 AND NOT EXISTS (SELECT 1 FROM push_wakeups AS w WHERE w.device_id = r.device_id)
-      AND EXISTS (SELECT 1 FROM envelopes AS e WHERE e.device_id = r.device_id AND NOT e.quarantined)
+    CROSS JOIN LATERAL (SELECT e.received_at_ms FROM envelopes AS e
+        WHERE e.device_id = r.device_id AND NOT e.quarantined ORDER BY e.sequence LIMIT 1) AS oldest
+    WHERE r.device_id > $1 AND NOT EXISTS (SELECT 1 FROM push_wakeups AS w WHERE w.device_id = r.device_id
+        AND (w.sent_at_ms IS NULL OR w.sent_at_ms >= oldest.received_at_ms))
     ORDER BY r.device_id LIMIT $2"""
+_WOKEN: Final = """SELECT w.device_id FROM push_wakeups AS w
+    WHERE w.device_id > $1 AND w.sent_at_ms IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM envelopes AS e WHERE e.device_id = w.device_id AND NOT e.quarantined)
+    ORDER BY w.device_id LIMIT $2"""
 
 
 class _Sealed(msgspec.Struct, array_like=True, frozen=True):
@@ -130,3 +136,7 @@ class PostgresPushes:
     async def unwoken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
         """A page of those for which something waits."""
         return tuple(row[0] for row in await self._database.rows(_UNWOKEN, after, limit))
+
+    async def woken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
+        """A page of those for which nothing waits any more."""
+        return tuple(row[0] for row in await self._database.rows(_WOKEN, after, limit))

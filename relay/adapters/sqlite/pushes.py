@@ -22,8 +22,15 @@ _PENDING: Final = """SELECT device_id, registration_id, begun_at_ms, due_at_ms, 
 _NOTE: Final = """INSERT OR REPLACE INTO push_wakeups SELECT device_id, ?, ?, ?, ?, ? FROM push_registrations
     WHERE device_id = ? AND registration_id = ?"""
 _UNWOKEN: Final = """SELECT device_id FROM push_registrations AS r JOIN devices AS d USING (device_id)
-    WHERE device_id > ? AND NOT EXISTS (SELECT 1 FROM push_wakeups AS w WHERE w.device_id = r.device_id)
+    WHERE device_id > ?
       AND EXISTS (SELECT 1 FROM envelopes AS e WHERE e.device_number = d.device_number AND NOT e.quarantined)
+      AND NOT EXISTS (SELECT 1 FROM push_wakeups AS w WHERE w.device_id = r.device_id
+        AND (w.sent_at_ms IS NULL OR w.sent_at_ms >= (SELECT e.received_at_ms FROM envelopes AS e
+            WHERE e.device_number = d.device_number AND NOT e.quarantined ORDER BY e.sequence LIMIT 1)))
+    ORDER BY device_id LIMIT ?"""
+_WOKEN: Final = """SELECT device_id FROM push_wakeups AS w JOIN devices AS d USING (device_id)
+    WHERE device_id > ? AND w.sent_at_ms IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM envelopes AS e WHERE e.device_number = d.device_number AND NOT e.quarantined)
     ORDER BY device_id LIMIT ?"""
 
 
@@ -128,3 +135,7 @@ class SqlitePushes:
     async def unwoken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
         """A page of those for which something waits."""
         return tuple(row[0] for row in await self._reader.rows(_UNWOKEN, (after, limit)))
+
+    async def woken(self, *, after: bytes = b"", limit: int) -> tuple[bytes, ...]:
+        """A page of those for which nothing waits any more."""
+        return tuple(row[0] for row in await self._reader.rows(_WOKEN, (after, limit)))
