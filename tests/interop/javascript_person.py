@@ -127,6 +127,5 @@ async def person(store: Path, *options: str, **environment: str) -> AsyncIterato
         yield one
     finally:
         await one.end()
-    assert [
-        event for event in one.events if event["event"] in {"failed", "alarm", "not opened", "warning"}
-    ] == []
+    wrong = [event for event in one.events if event["event"] in {"failed", "alarm", "not opened", "warning"}]
+    assert not wrong, wrong

@@ -2,6 +2,7 @@
 import { base64url, u64, utf8, zeros } from './bytes.js'
 import { Refusal } from './errors.js'
 import { parseLink } from './links.js'
+import { manifestObject } from './own_list.js'
 import { decodeManifest, encodeManifest, firstManifest, MANAGER, parse } from './manifests.js'
 import { CLASS, KIND, makePrekey, SEED_BYTES } from './prekeys.js'
 import { exchangePublic, sha256, signingPublic } from './primitives.js'
@@ -25,15 +26,13 @@ function makeAccount({ origin, relayKey, random, now, handle }) {
   }
 }
 
-const manifestObject = ({ body, signer, signature }) => ({ body: base64url(body), signer: base64url(signer), signature: base64url(signature) })
-
 // `link` is an invite, or the origin of an open relay.
 export async function register({ store, httpFor, random, now, link, handle }) {
   const invite = /\/invite#/.test(link) ? parseLink(link) : { origin: link.replace(/\/$/, ''), secret: null, relayKey: null }
   const http = httpFor(invite.origin)
   const document = await http.document(invite.relayKey)
   let own = store.get('own')
-  if (own?.registered) throw new Refusal('Refused', 'this store has an account')
+  if (own?.registered || own?.joining) throw new Refusal('Refused', 'this store has an account')
   if (!own) {
     own = makeAccount({ origin: invite.origin, relayKey: document.relayKey, random, now: now(), handle })
     await store.change((tx) => tx.set('own', own))
@@ -55,6 +54,15 @@ function registrationWork({ time_ms: time, registration_work_bits: bits = 0 }, o
 export async function putToken(http, token, tokenClass, expiresAt = null) {
   const json = { token_hash: base64url(sha256(token)), token_class: tokenClass, expires_at_ms: expiresAt }
   await http.json('POST', '/v1/delivery-tokens', { json, signed: true })
+}
+
+// The relay has the own contact token; one that has an end by now keeps it.
+export async function careForToken({ store, http, now, firstTokenMs }) {
+  const { contactToken, isFirstToken } = store.get('own')
+  const { tokens } = await http.json('GET', '/v1/delivery-tokens', { signed: true })
+  const name = base64url(sha256(contactToken))
+  if (!tokens.some((one) => one.token_hash === name)) await putToken(http, contactToken, 'contact', isFirstToken ? now() + firstTokenMs : null)
+  await store.change((tx) => tx.set('own', { ...tx.get('own'), isTokenThere: true }))
 }
 
 const ROTATING = [[KIND.signed, CLASS.rotating], [KIND.sealing, CLASS.rotating], [KIND.kem, CLASS.lastResort]]

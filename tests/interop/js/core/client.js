@@ -1,16 +1,22 @@
 // The client as a whole: an account, its two connections, and what an application calls.
 import { base32, equal, hex, unbase64url } from './bytes.js'
-import { careForPrekeys, putToken, register } from './account.js'
+import { careForPrekeys, careForToken, putToken, register } from './account.js'
+import { Accepting } from './accepting.js'
 import { Connection } from './connection.js'
 import { conversationOf, TYPE } from './contents.js'
+import { AccountDevices } from './account_devices.js'
 import { Directory } from './directory.js'
 import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { ack, resume } from './frames.js'
 import { Groups } from './groups.js'
+import { inOrder } from './history.js'
 import { Http } from './http.js'
 import { act, Inbox } from './inbox.js'
+import { FIRST_TOKEN_MS } from './joining.js'
 import { contactLink } from './links.js'
 import { addDraft, Outbox } from './outbox.js'
+import { OwnDevices } from './own_devices.js'
+import { OwnList } from './own_list.js'
 import { sha256 } from './primitives.js'
 import { draftReceipts, markRead } from './receipts.js'
 import { draftAsks, dropSent, forgetSent } from './resends.js'
@@ -22,6 +28,7 @@ const PAUSE_MS = 500
 const AGAIN_MS = 5_000
 const LONGEST_TIMER_MS = 60 * 60_000
 const REPLACED = 4001
+const REVOKED = 4004
 const NOTICE = { prekeysLow: 1, manifestChanged: 2, quarantined: 7 }
 
 // A relay that has no time says how long.
@@ -32,6 +39,7 @@ export class Client {
   static async open(io) {
     const client = new Client()
     Object.assign(client, io, { store: await Store.open(io.storage), mailbox: null, sender: null, running: false, cared: false, isCaughtUp: false, quarantined: 0, turn: Promise.resolve() })
+    client.devices = new AccountDevices(client, { httpFor: (origin) => client.#httpFor(origin), build: () => client.#build() })
     if (client.store.get('own')) client.#build()
     return client
   }
@@ -54,8 +62,16 @@ export class Client {
     this.uploads = new Uploads(parts)
     this.renewal = new Renewal(parts)
     this.groups = new Groups({ ...parts, directory: this.directory, uploads: this.uploads, wake: () => this.pump() })
+    this.ownDevices = new OwnDevices({ ...parts, wake: () => this.pump() })
+    const ownList = new OwnList({ ...parts, directory: this.directory })
+    this.accepting = new Accepting({ ...parts, ownDevices: this.ownDevices, ownList })
     Object.assign(this.outbox, { groups: this.groups, uploads: this.uploads })
-    this.inbox.groups = this.groups
+    Object.assign(this.inbox, { groups: this.groups, ownDevices: this.ownDevices })
+    this.directory.left = () => {
+      this.running = false
+      this.mailbox?.close()
+      this.sender?.close()
+    }
   }
 
   // Make an account from an invite, or at the origin of an open relay.
@@ -81,6 +97,7 @@ export class Client {
       return own
     })
     await putToken(this.http, linkToken, 'link')
+    await this.store.change((tx) => tx.set('own', { ...tx.get('own'), isLinkThere: true }))
     return contactLink(this.own.origin, this.own.account, linkToken)
   }
 
@@ -105,17 +122,22 @@ export class Client {
   // What the relay has to have of this account.
   async care() {
     await this.store.change((tx) => forgetSent(tx, this.now()))
-    await putToken(this.http, this.own.contactToken, 'contact', null)
+    await careForToken({ store: this.store, http: this.http, now: this.now, firstTokenMs: FIRST_TOKEN_MS })
     await careForPrekeys({ store: this.store, http: this.http, random: this.random, now: this.now })
     await this.directory.fetchOwn()
   }
 
   // Stay connected until `stop`: read the mailbox, and send what waits.
   async start() {
-    if (!this.own?.registered) throw new Refusal('Refused', 'this store has no account')
+    this.#mustBeIn()
     this.running = true
     this.loop = this.#stay()
     await new Promise((resolve) => (this.#caughtUp = resolve))
+  }
+
+  #mustBeIn() {
+    if (!this.own?.registered) throw new Refusal('Refused', 'this store has no account')
+    if (this.own.isOut) throw new Refusal('Refused', 'this device is no longer one of its account')
   }
 
   #caughtUp = () => {}
@@ -128,6 +150,7 @@ export class Client {
         await this.#once(document)
       } catch (error) {
         this.tell({ event: 'disconnected', why: error.code ?? String(error) })
+        if (error.status === REVOKED) await this.#wasItRevoked()
         pause = pauseAfter(error)
       }
       this.mailbox?.close()
@@ -162,11 +185,24 @@ export class Client {
     const code = await Promise.race([this.mailbox.closed, this.sender.closed])
     this.mailbox.close()
     await this.turn.catch(() => {})
+    if (code === REVOKED) await this.#wasItRevoked()
     if (code === REPLACED) {
       this.running = false // else two programs would take the mailbox from each other without end
       this.tell({ event: 'ended', why: 'replaced' })
     }
     this.tell({ event: 'disconnected', why: `closed ${code}` })
+  }
+
+  async #wasItRevoked() {
+    try {
+      await this.directory.askAsOutsider()
+    } catch (error) {
+      this.#tellWaiting(error)
+    }
+  }
+
+  #tellWaiting(error) {
+    this.tell({ event: 'waiting', why: error.code ?? error.kind ?? String(error) })
   }
 
   // What the mailbox says is done one after the other.
@@ -187,6 +223,7 @@ export class Client {
       await this.#openQuarantined(connection)
       this.#caughtUp()
       await this.inbox.compareHeads()
+      await this.directory.fetchOwn().catch((error) => this.#tellWaiting(error))
       this.pump()
       this.groups.readLogs()
     } else if (frame.name === 'refused' && frame.code === 'sequence_ahead') await this.store.change((tx) => tx.set('position', 0))
@@ -222,7 +259,7 @@ export class Client {
 
   // Send what waits; what cannot go now is tried again, and what is due later is done then.
   async pump() {
-    if (!this.sender || !this.isCaughtUp) return
+    if (!this.sender || !this.isCaughtUp || this.own.isOut) return
     const due = await this.#due()
     await this.renewal.go().catch((error) => this.tell({ event: 'waiting', why: error.code ?? String(error) }))
     await this.outbox.pump(this.sender).catch((error) => this.tell({ event: 'failed', why: error.stack }))
@@ -241,6 +278,7 @@ export class Client {
   #due() {
     return this.store.change((tx) => {
       const io = { now: this.now(), random: this.random }
+      this.ownDevices.share(tx)
       const times = [draftReceipts(tx, io), draftAsks(tx, io)].filter((time) => time !== null)
       return times.length ? Math.min(...times) : null
     })
@@ -248,6 +286,7 @@ export class Client {
 
   async stop() {
     this.running = false
+    this.accepting?.stop()
     clearTimeout(this.timer)
     this.mailbox?.close()
     this.sender?.close()
@@ -256,6 +295,7 @@ export class Client {
 
   // → the number of the message. `what` is { text } or { file: { name, mediaType, bytes } }; `to` a handle, link, account id or `group:<id>`.
   async send(to, what) {
+    this.#mustBeIn()
     const group = to.startsWith('group:') ? this.groups.find(to.slice(6)) : null
     const account = group ? null : await this.directory.resolve(to)
     const number = await this.store.change((tx) => {
@@ -321,19 +361,4 @@ export class Client {
   gone() {
     return this.store.all('in/').reduce((sum, known) => sum + (known.gone?.length ?? 0), 0)
   }
-}
-
-// What was missing and came late stands before what its device said after it in that conversation.
-function inOrder(messages) {
-  const ordered = []
-  const newest = new Map()
-  for (const message of messages) {
-    const { counter, device, conversation } = message
-    const from = counter && `${hex(conversation)}/${hex(device)}`
-    const isLate = from && (newest.get(from) ?? 0) > counter
-    const at = isLate ? ordered.findIndex((one) => one.counter > counter && equal(one.device, device) && equal(one.conversation, conversation)) : ordered.length
-    ordered.splice(at, 0, message)
-    if (from && !isLate) newest.set(from, counter)
-  }
-  return ordered
 }

@@ -32,12 +32,15 @@ const isText = (value, least, most) => typeof value === 'string' && [...value].l
 const isReference = (value) => Array.isArray(value) && isBin(value[0], 32) && isBin(value[1], 16) && isBin(value[2], 32)
 
 const areEntries = (value) => Array.isArray(value) && value.length <= 256 && value.every((one) => Array.isArray(one) && isBin(one[0], 16) && isBin(one[1], 32))
+const isItem = (value) => Array.isArray(value) && isText(value[0], 1, 128) && isBin(value[1], 0, 65536) && isInt(value[2]) && isBin(value[3], 16)
 const areNumbers = (value) => Array.isArray(value) && value.length <= 256 && value.every((one) => isInt(one) && one >= 1)
 
 const BODIES = {
   [TYPE.empty]: (body) => body === null,
   [TYPE.text]: ([said, answers]) => isText(said, 0, 50000) && (answers == null || isReference(answers)),
   [TYPE.file]: (body) => isFile(body),
+  [TYPE.copy]: ([to, content, refusal]) => isBin(to, 32) && isBin(content, 0, 262144) && isText(refusal, 0, 64),
+  [TYPE.sharedItems]: ([items, isAll, asks]) => Array.isArray(items) && items.length <= 4096 && items.every(isItem) && [isAll, asks].every((one) => typeof one === 'boolean'),
   [TYPE.reaction]: ([message, emoji]) => isReference(message) && isText(emoji, 0, 32),
   [TYPE.edit]: ([message, said]) => isReference(message) && isText(said, 0, 50000),
   [TYPE.delete]: ([message]) => isReference(message),

@@ -2,7 +2,7 @@
 import { base32, equal, hex, unbase64url, utf8 } from './bytes.js'
 import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { parseLink } from './links.js'
-import { checkNewest, decodeManifest, encodeManifest, parse, walk } from './manifests.js'
+import { checkNewest, decodeManifest, deviceIn, encodeManifest, parse, walk } from './manifests.js'
 import * as log from './transparency.js'
 
 const CLASSES = ['public', 'link', 'group', 'contact'] // the last one is the best
@@ -26,13 +26,20 @@ export const newPeer = (account) => ({
 export const peerOf = (tx, account) => tx.get(peerKey(account)) ?? newPeer(account)
 
 // The list of devices of an account as it is known, oldest first; the own one is kept with what this device is.
-const isOwn = (tx, account) => equal(account, tx.get('own').account)
+export const isOwn = (tx, account) => equal(account, tx.get('own')?.account ?? new Uint8Array(0))
 export const listOf = (tx, account) => chainOf(isOwn(tx, account) ? tx.get('own').chain : peerOf(tx, account).chain)
 
 export function keepList(tx, account, chain) {
   const encoded = chain.map(encodeManifest)
   if (isOwn(tx, account)) tx.set('own', { ...tx.get('own'), chain: encoded })
   else tx.set(peerKey(account), { ...peerOf(tx, account), chain: encoded })
+}
+
+// How an account is written to: others by what is known of them, the own devices by the own contact token.
+export function reachOf(tx, account) {
+  if (!isOwn(tx, account)) return peerOf(tx, account)
+  const { chain, contactToken } = tx.get('own')
+  return { account, chain, token: contactToken, tokenClass: 'contact', accepted: true, isSelf: true }
 }
 
 // A token that came takes the place of the one before of its class; the one of the best class is used.
@@ -55,15 +62,18 @@ function dropToken(peer, token) {
 }
 
 export class Directory {
-  constructor({ store, http }) {
-    Object.assign(this, { store, http })
+  constructor({ store, http, tell }) {
+    Object.assign(this, { store, http, tell, left: () => {} })
   }
 
   // A handle, a contact link, or the id of an account that is known: → account id.
   async resolve(to) {
+    const own = this.store.get('own')
+    if (to === own.handle || to === base32(own.account)) return own.account
     if (/\/contact#/.test(to)) {
       const { origin, account, token } = parseLink(to)
-      if (origin !== this.store.get('own').origin) throw new Refusal('InvalidEncoding', 'a link of another relay')
+      if (origin !== own.origin) throw new Refusal('InvalidEncoding', 'a link of another relay')
+      if (equal(account, own.account)) return account
       await this.#learn(account, (peer) => learnToken(peer, token, 'link'))
       return account
     }
@@ -88,10 +98,11 @@ export class Directory {
   // other one that was ever given, or that of the directory.
   async otherToken(account, refused) {
     const isOther = () => {
-      const { token } = peerOf(this.store, account)
+      const { token } = reachOf(this.store, account)
       return Boolean(token) && !equal(token, refused)
     }
     if (isOther()) return true
+    if (isOwn(this.store, account)) return false // another own device tells the one that took its place
     await this.#learn(account, (peer) => dropToken(peer, refused))
     if (isOther()) return true
     const { handle, claimed } = peerOf(this.store, account)
@@ -113,6 +124,7 @@ export class Directory {
 
   // The newest manifests of an account; `token` is any delivery token of it.
   async fetch(account, token) {
+    if (isOwn(this.store, account)) return this.fetchOwn()
     const known = chainOf(peerOf(this.store, account).chain)
     const { chain } = await this.#fetchChain(account, known, { token })
     await this.#learn(account, (peer) => {
@@ -124,8 +136,42 @@ export class Directory {
   // The own chain, and the proof that the log has its newest manifest, which set-up envelopes carry.
   async fetchOwn() {
     const own = this.store.get('own')
-    const { chain, proof } = await this.#fetchChain(own.account, chainOf(own.chain), { signed: true })
-    await this.store.change((tx) => tx.set('own', { ...tx.get('own'), chain: chain.map(encodeManifest), proof }))
+    const known = chainOf(own.chain)
+    let fetched
+    try {
+      fetched = await this.#fetchChain(own.account, known, { signed: true })
+    } catch (error) {
+      if (error.code !== 'unauthenticated' || !own.registered) throw error
+      return this.askAsOutsider()
+    }
+    const { chain, proof } = fetched
+    await this.store.change((tx) => this.#keepOwn(tx, chain, proof))
+    return chain
+  }
+
+  // A device that the relay does not know asks as anybody could, before it believes that it was taken out of the list.
+  async askAsOutsider() {
+    const { account, chain: encoded, contactToken } = this.store.get('own')
+    const { chain } = await this.#fetchChain(account, chainOf(encoded), { token: contactToken })
+    await this.store.change((tx) => this.#keepOwn(tx, chain, tx.get('own').proof))
+  }
+
+  // The user is told who came and went; a device that finds itself gone says so, and does no more.
+  #keepOwn(tx, chain, proof) {
+    const own = tx.get('own')
+    const known = chainOf(own.chain)
+    const isOut = !deviceIn(chain.at(-1), own.device)
+    tx.set('own', { ...own, chain: chain.map(encodeManifest), proof, isOut })
+    for (const [i, next] of chain.entries()) {
+      if (!i || known.some((one) => one.version === next.version) || equal(next.signer, own.device)) continue
+      const by = next.signer.length ? base32(next.signer) : 'the root key'
+      const tellOf = (event, list, other) => list.devices.filter((one) => !deviceIn(other, one.id)).forEach((one) => tx.after.push(() => this.tell({ event, device: base32(one.id), by })))
+      if (known.length) tellOf('device came', next, chain[i - 1])
+      if (known.length) tellOf('device went', chain[i - 1], next)
+    }
+    if (!isOut) return
+    tx.after.push(() => this.tell({ event: 'out', why: 'this device is no longer one of its account' }))
+    tx.after.push(() => this.left())
   }
 
   async #fetchChain(account, known, access) {

@@ -1,11 +1,12 @@
 // The way in: what the mailbox gives is opened, and kept with the state that opened it, in one transaction (Receiving).
 import { equal, hex } from './bytes.js'
 import { conversationOf, decodeContent, isShown, referenceOf, TYPE } from './contents.js'
-import { chainOf, learnToken, noteHead, peerKey, peerOf } from './directory.js'
+import { isOwn, learnToken, listOf, noteHead, peerKey, peerOf } from './directory.js'
 import { Refusal } from './errors.js'
 import { deviceIn } from './manifests.js'
 import { addDraft } from './outbox.js'
-import { noteArrival, takeReceipt } from './receipts.js'
+import { OWN_TYPES } from './own_devices.js'
+import { noteArrival, readBefore, takeReceipt } from './receipts.js'
 import { takeResend } from './resends.js'
 import { openRatchet, openSetup } from './sessions.js'
 import { numbered } from './store.js'
@@ -16,7 +17,7 @@ const HEAL_AFTER = 100
 
 export class Inbox {
   constructor({ store, directory, random, now, tell }) {
-    Object.assign(this, { store, directory, random, now, tell, groups: null })
+    Object.assign(this, { store, directory, random, now, tell, groups: null, ownDevices: null })
   }
 
   get position() {
@@ -91,6 +92,12 @@ export class Inbox {
 
   #handle(tx, { account, device, content, frame, own }) {
     count(tx, { account, device, content, isTwo: true }, this.tell)
+    if (isOwn(tx, account)) {
+      const isOfGroup = content.type >= 20 && content.type <= 28
+      if (!isOfGroup) this.ownDevices.take(tx, { device, content, frame, own }) // in groups this client is one device
+      return
+    }
+    if (OWN_TYPES.includes(content.type)) throw new Refusal('Refused', 'only the devices of one account copy and share')
     const peer = peerOf(tx, account)
     peer.unanswered += 1
     if (peer.accepted) peer.introduce = false
@@ -104,6 +111,7 @@ export class Inbox {
     if (peer.accepted && peer.unanswered >= HEAL_AFTER) {
       addDraft(tx, { account, type: TYPE.empty, body: null, messageId: this.random(16), sentAt: this.now() })
     }
+    if (peer.blocked && !(content.type >= 21 && content.type <= 28)) return // blocked on another own device: counted, and dropped
     const who = { account, device, peer }
     const io = { now: this.now(), random: this.random }
     if (isShown(content.type)) {
@@ -130,8 +138,9 @@ export function noteFailure(tx, frame, error, tell) {
 // The numbers of a sending device: which are missing, and whether each names its predecessor.
 export function count(tx, { account, device, content, isTwo }, tell) {
   const key = `in/${hex(content.conversation)}/${hex(account)}/${hex(device)}`
-  const isFirst = isTwo && chainOf(peerOf(tx, account).chain).some((one) => one.version === 1 && deviceIn(one, device))
-  const known = tx.get(key) ?? { account, device, conversation: content.conversation, counter: isFirst ? 0 : content.counter - 1, hash: null, missing: [] }
+  const own = tx.get('own')
+  const isFounding = listOf(tx, own.account).some((one) => one.version === 1 && deviceIn(one, own.device)) // all was said to it, too
+  const known = tx.get(key) ?? { account, device, conversation: content.conversation, counter: isTwo && isFounding ? 0 : content.counter - 1, hash: null, missing: [] }
   if (content.counter <= known.counter) known.missing = known.missing.filter((number) => number !== content.counter)
   else {
     for (let number = known.counter + 1; number < content.counter && known.missing.length < 256; number++) known.missing.push(number)
@@ -145,13 +154,16 @@ export function count(tx, { account, device, content, isTwo }, tell) {
 const nameOf = (account, messageId) => `have/${hex(account)}/${hex(messageId)}`
 
 // A text, a file, or a type of the future: kept and told once, whatever comes again. → its number, if it is new.
-export function showMessage(tx, { account, device, peer, content, frame, group }, tell) {
+// `to`: another own device said it to this account.
+export function showMessage(tx, { account, device, peer, content, frame, group, to = null }, tell) {
   const name = nameOf(account, content.messageId)
   if (tx.get(name)) return null
   const number = tx.next('message')
   const { conversation, messageId, type, body, sentAt, hash, counter } = content
   const reference = referenceOf({ conversation, account, device, messageId, hash })
-  const message = { number, from: account, handle: peer.handle ?? peer.claimed, isContact: peer.accepted, group, conversation, device, counter, messageId, type, body, sentAt, receivedAt: frame.receivedAt, reference, isOwn: false, state: 'received', edits: [], reactions: [] }
+  const isOwnOne = Boolean(to)
+  const message = { number, from: account, to, handle: peer.handle ?? peer.claimed, isContact: peer.accepted, group, conversation, device, counter, messageId, type, body, sentAt, receivedAt: frame.receivedAt, reference, isOwn: isOwnOne, state: isOwnOne ? 'sent' : 'received', edits: [], reactions: [] }
+  message.readAt = readBefore(tx, message)
   tx.set(numbered('message', number), message)
   tx.set(name, { number })
   for (const key of tx.keys(`waiting/${name}/`)) {

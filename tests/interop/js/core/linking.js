@@ -1,7 +1,7 @@
 // Linking: a new device shows a code, a manager of the account answers it, both show the same digits, and the manager lists it (Linking).
 import { concat, equal, Reader, text, utf8 } from './bytes.js'
 import { Refusal } from './errors.js'
-import { accountOf, deviceTranscript, nextManifest } from './manifests.js'
+import { deviceTranscript } from './manifests.js'
 import { checkSealingKey, exchangePublic, hpkeOpen, hpkeSeal, sealingPublic, sha256, sign, signingPublic, verify } from './primitives.js'
 import { fieldsOf, transcript } from './transcripts.js'
 
@@ -70,10 +70,10 @@ export function openAnswer(pending, sealed, now) {
   return { account, manager, digits: digitsOf(hash, answer), confirmation: sign(pending.signingSeed, deviceTranscript(account, device)) }
 }
 
-// After the user's yes: the list with the new device, which manages nothing. `chain` is the account's, `own` the manager.
-export function confirm(scanned, asked, confirmation, chain, own, now) {
+// After the user's yes: the new device as the next list has it; it manages nothing.
+export function confirmedDevice(scanned, asked, confirmation, account, now) {
   mustBeInTime(scanned.at, now)
   const device = { id: asked.id, signing: asked.signing, identity: asked.identity, flags: 0, addedAt: now, signature: confirmation }
-  verify(device.signing, deviceTranscript(accountOf(chain.at(-1).rootPublic), device), confirmation)
-  return nextManifest(chain, [...chain.at(-1).devices, device], own)
+  verify(device.signing, deviceTranscript(account, device), confirmation)
+  return device
 }

@@ -21,3 +21,4 @@ export function parseLink(link) {
 }
 
 export const contactLink = (origin, account, token) => `${origin}/contact#v1.${base64url(concat(account, token))}`
+export const deviceLink = (origin, code) => `${origin}/link#v1.${base64url(code)}`

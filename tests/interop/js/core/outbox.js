@@ -1,7 +1,7 @@
 // The way out: drafts become envelopes in one transaction, and envelopes go to the relay until it has them (Sending).
 import { base32, base64url, equal, hex, unbase64url, zeros } from './bytes.js'
 import { conversationOf, encodeContent, isShown, referenceOf, TYPE } from './contents.js'
-import { chainOf, peerKey, peerOf } from './directory.js'
+import { chainOf, isOwn, listOf, peerKey, peerOf, reachOf } from './directory.js'
 import { isPassing, RelayRefusal } from './errors.js'
 import { checkBundle } from './prekeys.js'
 import { sha256 } from './primitives.js'
@@ -15,6 +15,8 @@ const TTL_SECONDS = 2_592_000
 const SAME_BYTES_MS = 7 * 86_400_000
 const ACTS = [TYPE.reaction, TYPE.edit, TYPE.delete]
 const OUTCOME = { stored: 1, mailboxFull: 2, unknownDevice: 3, notAllowed: 4, conflict: 5, relayed: 6, budgetSpent: 7, workRequired: 8 }
+const CODES = { 4: 'not_allowed', 5: 'conflict', 8: 'work_required' }
+const COPIED = [TYPE.text, TYPE.file, ...ACTS]
 const AGAIN = [OUTCOME.mailboxFull, OUTCOME.budgetSpent]
 const LATER_MS = 5 * 60_000 // after a full mailbox or a spent budget
 const SUBMITS = 'submits'
@@ -121,7 +123,7 @@ export class Outbox {
       return await this.#encryptOnce(number)
     } catch (error) {
       const { account } = this.store.get(numbered('draft', number))
-      const { token } = peerOf(this.store, account)
+      const { token } = reachOf(this.store, account)
       if (error.code !== 'not_allowed' || !token || !(await this.directory.otherToken(account, token))) throw error
       return this.#encryptDraft(number)
     }
@@ -129,10 +131,11 @@ export class Outbox {
 
   async #encryptOnce(number) {
     const { account, done, only } = this.store.get(numbered('draft', number))
-    let peer = peerOf(this.store, account)
+    let peer = reachOf(this.store, account)
     if (!peer.chain.length) await this.directory.fetch(account, peer.token)
-    peer = peerOf(this.store, account)
-    const devices = chainOf(peer.chain).at(-1).devices.filter((device) => !done.some((one) => equal(one, device.id)) && (!only || equal(only, device.id)))
+    peer = reachOf(this.store, account)
+    const self = this.store.get('own').device
+    const devices = chainOf(peer.chain).at(-1).devices.filter(({ id }) => !done.some((one) => equal(one, id)) && (!only || equal(only, id)) && !(peer.isSelf && equal(id, self)))
     const bundles = await this.#bundles(account, peer, devices.filter((device) => !hasSession(this.store, account, device.id, this.now())))
     const envelopeId = this.random(16)
     const work = await this.#work(peer, envelopeId)
@@ -140,7 +143,13 @@ export class Outbox {
     if (devices.length && !devices.some((device) => reachable(this.store, device))) throw new RelayRefusal('no_device', 0)
     await this.store.change((tx) => {
       const draft = tx.get(numbered('draft', number))
+      if (!devices.length && peer.isSelf) { // there is nobody to tell, and no number is used up
+        tx.delete(numbered('draft', number))
+        noteSent(tx, draft)
+        return
+      }
       const content = draft.content ?? this.#contentOf(tx, draft)
+      if (!draft.content) draftCopy(tx, account, draft.type, content, '', this)
       const targets = []
       for (const device of devices.filter((one) => reachable(tx, one))) {
         const bundle = bundles.get(hex(device.id))
@@ -158,8 +167,9 @@ export class Outbox {
 
   #contentOf(tx, draft) {
     const own = tx.get('own')
+    if (isOwn(tx, draft.account)) return countedContent(tx, conversationOf(own.account, own.account), draft)
     const peer = peerOf(tx, draft.account)
-    const introduces = (peer.introduce || peer.isCutOff) && (isShown(draft.type) || ACTS.includes(draft.type))
+    const introduces = (peer.introduce || peer.isCutOff) && !own.isFirstToken && (isShown(draft.type) || ACTS.includes(draft.type))
     const introduction = introduces ? { token: own.contactToken, handle: own.handle ?? '' } : null
     if (isShown(draft.type)) peer.accepted = true
     if (introduces) peer.introducedAt = this.now()
@@ -230,7 +240,7 @@ export class Outbox {
   async #withOtherToken(envelope) {
     const [{ account, token }] = envelope.grants
     if (!token.length || !(await this.directory.otherToken(account, token))) return null
-    const peer = peerOf(this.store, account)
+    const peer = reachOf(this.store, account)
     this.tell({ event: 'another token', account, token_class: peer.tokenClass })
     return { ...envelope, grants: [grantOf(peer)], work: await this.#work(peer, envelope.envelopeId) }
   }
@@ -261,17 +271,32 @@ export class Outbox {
       else if (accounts.length) addDraft(tx, { ...envelope.draft, content: envelope.content, done: [...envelope.draft.done, ...good.map(({ device }) => device)] })
       if (refused.length && !good.length) {
         if (envelope.draft.message) noteState(tx, envelope.draft.message, 'refused')
+        const { account, type } = envelope.draft
+        if (!envelope.group) draftCopy(tx, account, type, envelope.content, CODES[refused[0].outcome], this)
         tx.after.push(() => this.tell({ event: 'refused', outcomes }))
       } else if (!accounts.length || envelope.group) noteSent(tx, envelope.draft)
       const sent = { event: 'accepted', message: envelope.draft.message ?? null, tag: envelope.draft.tag ?? null }
       tx.after.push(() => this.tell(sent))
     })
-    for (const account of new Map(accounts.map((one) => [hex(one), one])).values()) {
-      const { token } = peerOf(this.store, account)
-      if (token) await this.directory.fetch(account, token)
+    if (!accounts.length) return
+    try {
+      for (const account of new Map(accounts.map((one) => [hex(one), one])).values()) {
+        const { token } = reachOf(this.store, account)
+        if (token) await this.directory.fetch(account, token)
+      }
+      this.again ??= connection
+    } catch (error) {
+      if (!(error instanceof RelayRefusal || error.name === 'Refusal' || error.name === 'TypeError')) throw error
+      this.tell({ event: 'waiting', why: error.code ?? error.kind ?? String(error), to: hex(accounts[0]) }) // tried again with the draft
     }
-    if (accounts.length) this.again ??= connection
   }
+}
+
+// What goes to another account goes to the own other devices as well, as it was encrypted; `refusal`: the relay would not have it.
+function draftCopy(tx, to, type, content, refusal, { random, now }) {
+  const { account } = tx.get('own')
+  if (equal(to, account) || !COPIED.includes(type) || listOf(tx, account).at(-1).devices.length < 2) return
+  addDraft(tx, { account, type: TYPE.copy, body: [to, content, refusal], messageId: random(16), sentAt: now() })
 }
 
 export const grantOf = (peer) => ({ account: peer.account, token: peer.token ?? zeros(0), version: chainOf(peer.chain).at(-1)?.version ?? 0 })

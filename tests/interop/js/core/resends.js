@@ -1,7 +1,7 @@
 // Missing contents: a contact's device is asked for the numbers that were jumped over, and gets again what was for it (Missing contents).
 import { equal, hex } from './bytes.js'
 import { conversationOf, decodeContent, TYPE } from './contents.js'
-import { peerOf } from './directory.js'
+import { reachOf } from './directory.js'
 import { Refusal } from './errors.js'
 import { addDraft } from './outbox.js'
 
@@ -58,7 +58,7 @@ export function draftAsks(tx, { now, random }) {
   let next = null
   for (const key of tx.keys('in/')) {
     const known = tx.get(key)
-    if (!known.missing.length || !peerOf(tx, known.account).accepted) continue
+    if (!known.missing.length || !reachOf(tx, known.account).accepted) continue
     const { conversation } = known
     if (!equal(conversation, conversationOf(own.account, known.account))) continue // nothing is asked for again in groups
     const asked = known.asked ?? {}

@@ -15,11 +15,11 @@ import { SqliteStorage } from './storage.js'
 const say = (object) => process.stdout.write(`${JSON.stringify(object)}\n`)
 const asText = (value) => (value instanceof Uint8Array ? base32(value) : value)
 
-function shown({ number, from, handle, group, type, body, edits, reactions, isOwn, isContact, state, sentAt, deliveredTo = [], readBy = [] }) {
+function shown({ number, from, handle, group, type, body, edits, reactions, isOwn, isContact, state, sentAt, readAt, deliveredTo = [], readBy = [] }) {
   const file = type === TYPE.file && body ? { name: safeName(body[4]), size: body[2], media_type: body[5] } : null
   const text = type === TYPE.text && body ? (edits.at(-1)?.said ?? body[0]) : null
   const latest = new Map(reactions.map((one) => [base32(one.by), one.said]))
-  return { number, from: base32(from), handle: handle ?? null, group: group && base32(group), text, file, type, is_own: isOwn, is_contact: isContact ?? null, state, sent_at_ms: sentAt, reactions: [...latest.values()].filter(Boolean), delivered_to: deliveredTo.map((one) => base32(one.by)), read_by: readBy.map((one) => base32(one.by)) }
+  return { number, from: base32(from), handle: handle ?? null, group: group && base32(group), text, file, type, is_own: isOwn, is_contact: isContact ?? null, is_read: Boolean(readAt), state, sent_at_ms: sentAt, reactions: [...latest.values()].filter(Boolean), delivered_to: deliveredTo.map((one) => base32(one.by)), read_by: readBy.map((one) => base32(one.by)) }
 }
 
 function fileOf(path, mediaType = 'application/octet-stream') {
@@ -29,6 +29,12 @@ function fileOf(path, mediaType = 'application/octet-stream') {
 const commands = {
   register: (client, { link, handle }) => client.register(link, handle),
   whoami: (client) => client.whoami(),
+  show_code: (client, { origin, name }) => client.devices.showCode(origin, name),
+  digits: (client) => client.devices.digits(),
+  join_account: (client) => client.devices.join(),
+  accept_device: (client, { link }) => client.devices.accept(link),
+  confirm_device: (client) => client.devices.confirm(),
+  devices: (client) => client.devices.list(),
   link: (client) => client.contactLink(),
   contacts: (client) => client.contacts(),
   safety_number: (client, { with: who }) => safetyNumber(client.own.account, client.store.all('peer/').find(({ handle, claimed }) => (handle ?? claimed) === who).account),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { copyOf, equal, hex, zeros } from '../core/bytes.js'
 import { keepList, listOf } from '../core/directory.js'
 import * as linking from '../core/linking.js'
-import { accountOf, deviceIn, encodeManifest, firstManifest, MANAGER, parse, walk } from '../core/manifests.js'
+import { accountOf, deviceIn, encodeManifest, firstManifest, MANAGER, nextManifest, parse, walk } from '../core/manifests.js'
 import { Refusal } from '../core/errors.js'
 import { CLASS, KIND, checkBundle, makePrekey, parsePrekey } from '../core/prekeys.js'
 import { exchangePublic, signingPublic } from '../core/primitives.js'
@@ -49,7 +49,7 @@ export function flipped(given, at) {
 }
 
 // What a device keeps, as its store gives it: copies of plain data.
-class Kept {
+export class Kept {
   after = []
   constructor(entries = []) {
     this.values = new Map(entries)
@@ -62,6 +62,11 @@ class Kept {
   }
   delete(key) {
     this.values.delete(key)
+  }
+  next(name) {
+    const number = (this.get(`next/${name}`) ?? 0) + 1
+    this.set(`next/${name}`, number)
+    return number
   }
   keys(prefix) {
     return [...this.values.keys()].filter((key) => key.startsWith(prefix)).sort()
@@ -183,7 +188,8 @@ export class Stage {
     const { kept } = this.devices[by]
     const { answered, pending, account, confirmation } = this.links[to]
     const chain = listOf(kept, account)
-    const next = linking.confirm(answered.scanned, answered.asked, flipped(confirmation, flip), chain, kept.get('own'), now)
+    const device = linking.confirmedDevice(answered.scanned, answered.asked, flipped(confirmation, flip), account, now)
+    const next = nextManifest(chain, [...chain.at(-1).devices, device], kept.get('own'))
     const longer = walk(account, chain, [next])
     keepList(kept, account, longer)
     this.settle(to, { ...pending, account, chain: longer })
