@@ -61,7 +61,7 @@ class JoinBody(msgspec.Struct, frozen=True, array_like=True):
     secret: _Secret
     token: _Token
     manifest_version: Annotated[int, Meta(ge=1, le=MAX_MANIFEST_VERSION)]
-    wants: Annotated[int, Meta(ge=0, lt=2**32)]
+    wants: Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
     def __repr__(self) -> str:
         return "JoinBody()"

@@ -39,8 +39,13 @@ def tables_in(text: str) -> dict[str, list[Field]]:
     return found
 
 
-CONTENTS = DOCUMENT.split("<!-- generated: contents -->")[1].split("<!-- end -->")[0]
-TABLES = tables_in(CONTENTS)
+def generated(name: str) -> str:
+    """What stands between the marks of this name."""
+    return DOCUMENT.split(f"<!-- generated: {name} -->")[1].split("<!-- end -->")[0]
+
+
+CONTENTS = generated("contents")
+TABLES = tables_in(CONTENTS) | tables_in(generated("shared_items"))
 BODIES = {
     int(row[0]): row[1]
     for row in re.findall(r"^\| (\d+) \| `\w+` \| ([^|]*) \|$", CONTENTS.split("| body |")[1], re.MULTILINE)
@@ -67,7 +72,9 @@ def _bounds(text: str) -> tuple[int, int]:
 
 def check_value(value: Any, kind: str) -> None:
     """Refused unless a value has the type that the document gives."""
-    if kind.endswith(" or nil"):
+    if kind.startswith("array of `"):  # what its last field may be stands at the end
+        _check_array(value, kind)
+    elif kind.endswith(" or nil"):
         if value is not None:
             check_value(value, kind.removesuffix(" or nil"))
     elif kind in TABLES:

@@ -301,6 +301,10 @@ def check_contents(file: Part) -> None:
         before = digest if made.counter else before
     for part in file["must_fail"]:
         assert failure_of(contents.parse, part.data("encoded")) == part["error"], part["about"]
+    for part in file["bodies_that_must_fail"]:
+        body, shape = message_pack.decode(part.data("body")), document_tables.BODIES[part["type"]]
+        assert message_pack.encode(body) == part.data("body")
+        assert failure_of(document_tables.check_value, body, shape) == part["error"], part["about"]
 
 
 def changed(part: Part, blob: bytes, key: bytes, length: int) -> tuple[bytes, bytes, int]:

@@ -6,8 +6,10 @@ import json
 import msgspec
 import pytest
 
-from client.contents import decode_content
-from crypto.errors import InvalidEncoding
+from client.contents import ContentType, decode_body, decode_content, encode_body, encode_content
+from crypto.errors import CryptoError, InvalidEncoding
+from crypto.transparency import Gossip
+from tests.vectors.content_bodies import SHAPES
 from tests.vectors.generate_contents import FILE, made
 
 VECTORS = json.loads(FILE.read_text(encoding="utf-8"))
@@ -60,6 +62,11 @@ def test_each_content_decodes_to_its_fields(vector):
         vector["previous_hash"],
         vector["body"],
     )
+    assert encode_content(content) == encoded
+    if content.type in SHAPES:
+        assert encode_body(decode_body(SHAPES[content.type], bytes(content.body))) == bytes(content.body)
+    if vector["about"].startswith("gossip"):
+        assert Gossip.parse(content.gossip).encode() == content.gossip
     plain = msgspec.msgpack.decode(encoded)
     assert plain[7] == ([bytes.fromhex(vector["token"]), vector["handle"]] if vector["token"] else None)
     assert hashlib.sha256(encoded).hexdigest() == vector["hash"]
@@ -70,3 +77,15 @@ def test_what_breaks_a_rule_is_refused(vector):
     with pytest.raises(InvalidEncoding):
         decode_content(bytes.fromhex(vector["encoded"]))
     assert vector["error"] == InvalidEncoding.__name__
+
+
+@pytest.mark.parametrize("vector", VECTORS["bodies_that_must_fail"], ids=lambda vector: vector["about"])
+def test_a_body_with_a_value_that_is_not_allowed_is_refused(vector):
+    with pytest.raises(CryptoError) as caught:
+        decode_body(SHAPES[vector["type"]], bytes.fromhex(vector["body"]))
+    assert type(caught.value).__name__ == vector["error"]
+
+
+def test_there_is_a_content_of_each_type_and_a_bad_body_of_each():
+    assert {vector["type"] for vector in VECTORS["contents"]} == {*map(int, ContentType), 4_711}
+    assert {vector["type"] for vector in VECTORS["bodies_that_must_fail"]} == {*map(int, SHAPES)}

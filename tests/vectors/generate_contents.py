@@ -1,6 +1,5 @@
 """Writes contents.json: contents with every byte shown. `python -m tests.vectors.generate_contents`."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,10 @@ from client.passing_contents import PresenceBody, TypingBody
 from client.resends import ResendBody
 from crypto.errors import CryptoError
 from crypto.message_references import MessageFacts
+from tests.vectors import content_bodies
+from tests.vectors.content_bodies import TIME_MS, seed
 
 FILE = Path(__file__).with_name("contents.json")
-TIME_MS = 1_764_000_000_000
-
-
-def seed(name: str, length: int = 32) -> bytes:
-    """`length` ≤ 32 bytes that stand for randomness."""
-    return hashlib.sha256(f"tokenim content vectors, {name}".encode()).digest()[:length]
 
 
 def failure_of(encoded: bytes) -> str:
@@ -95,12 +90,15 @@ def made() -> dict[str, Any]:
         ("what goes along: gossip and the heads of backups", ContentType.TEXT, encode_body(Text("hi")), None),
         ("a type of the future", 4_711, msgspec.msgpack.encode(["what", 1]), None),
     ]
+    told = dict(content_bodies.gossip(one, other))
     contents = []
-    previous = b""
+    previous, counted = b"", 0
     for number, (name, content_type, body, introduction) in enumerate(bodies, 1):
         passes = content_type in (ContentType.TYPING, ContentType.PRESENCE)
-        counter = 0 if passes else number
+        counted += not passes
+        counter = 0 if passes else counted
         goes_along = name.startswith("what goes along")
+        gossip = b"gossip" if goes_along else told.get(name, b"")
         content = Content(
             type=content_type,
             conversation_id=conversation,
@@ -111,7 +109,7 @@ def made() -> dict[str, Any]:
             expires_after_seconds=0,
             introduction=introduction,
             body=msgspec.Raw(body),
-            gossip=b"gossip" if goes_along else b"",
+            gossip=gossip,
             backups=BackupHeads(bytes(201), b"") if goes_along else None,
         )
         encoded = encode_content(content)
@@ -130,11 +128,18 @@ def made() -> dict[str, Any]:
                 "hash": content_hash(encoded).hex(),
             }
         )
-        previous = content_hash(encoded)
+        previous = previous if passes else content_hash(encoded)
         if number == 1:
             target = MessageFacts(conversation, one, seed("device", 16), content.message_id, previous)
             bodies += acts_on(Reference(one, content.message_id, target.reference()))
             bodies += other_signals(conversation)
+            further = [
+                *((name, ContentType.TEXT, encode_body(Text(name))) for name in told),
+                *content_bodies.of_own_devices(other, encoded),
+                *content_bodies.of_contacts(one),
+                *content_bodies.of_groups(one),
+            ]
+            bodies += ((*each, None) for each in further)
     fields = msgspec.msgpack.decode(bytes.fromhex(contents[1]["encoded"]))
     wrong = {
         "a second content without a predecessor": [*fields[:4], b"", *fields[5:]],
@@ -158,6 +163,7 @@ def made() -> dict[str, Any]:
             {"about": about, "encoded": encoded.hex(), "error": failure_of(encoded)}
             for about, encoded in ((about, msgspec.msgpack.encode(fields)) for about, fields in wrong.items())
         ],
+        "bodies_that_must_fail": content_bodies.must_fail(),
     }
 
 
