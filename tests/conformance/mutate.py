@@ -30,6 +30,13 @@ _ADAPTER_OF = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module('client.conformance_adapter', run_name='__main__', alter_sys=True)"
 )
+CLAIMS_ALL = {
+    "TOKENIM_RELAY_PUSH__WEBHOOK": "true",
+    "TOKENIM_RELAY_PUSH__ALLOW_HOSTS": "127.0.0.1",
+    "TOKENIM_RELAY_REGISTRATION": "open",
+    "TOKENIM_RELAY_LIMITS__REGISTRATION_WORK_BITS": "14",
+}
+"""Of a relay of ours, so that the kit tries on it what a relay may leave out."""
 _CAUGHT = "0 passed, 1 failed, 0 not claimed"
 
 
@@ -76,7 +83,7 @@ def patch(tree: Path, mutation: Mutation, *flags: str) -> None:
 def serving(tree: Path, data: Path) -> Iterator[list[str]]:
     """The relay of this tree; what the kit's command needs to try it."""
     command = [sys.executable, "-c", "from relay.cli import main; main()"]
-    settings = {"TOKENIM_RELAY_PUSH__WEBHOOK": "true", "TOKENIM_RELAY_SHED__LOOP_LATE_MS": "60000"}
+    settings = {**CLAIMS_ALL, "TOKENIM_RELAY_SHED__LOOP_LATE_MS": "60000"}
     process = subprocess.Popen(
         [*command, "serve", "--data", str(data), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
         cwd=tree,

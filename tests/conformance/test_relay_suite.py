@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from client.conformance.cases import SUITE
-from tests.conformance.mutate import ROOT
+from tests.conformance.mutate import CLAIMS_ALL, ROOT
 from tests.relay_process import run, serving
 
 KIT = [sys.executable, "-c", "from client.conformance.cli import main; main()", "relay"]
@@ -20,9 +20,7 @@ def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(180)
 def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property):
-    with serving(
-        tmp_path / "relay", "--admin-listen", "127.0.0.1:0", TOKENIM_RELAY_PUSH__WEBHOOK="true"
-    ) as relay:
+    with serving(tmp_path / "relay", "--admin-listen", "127.0.0.1:0", **CLAIMS_ALL) as relay:
         links = [
             run(
                 "invite", "create", "--data", str(tmp_path / "relay"), "--uses", "500", "--role", role

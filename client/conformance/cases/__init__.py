@@ -18,6 +18,7 @@ from . import (
     recovery,
     registration,
     transparency,
+    work,
 )
 from .suite import SUITE
 
@@ -40,4 +41,5 @@ __all__ = [
     "recovery",
     "registration",
     "transparency",
+    "work",
 ]

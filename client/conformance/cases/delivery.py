@@ -315,18 +315,6 @@ async def signed_submits(relay: Relay) -> None:
         await reader.quiet(0.2)
 
 
-@SUITE.case("delivery-public-token-needs-work")
-async def work(relay: Relay) -> None:
-    """By a token of class public an envelope needs a proof of work, where the relay asks for one."""
-    if not relay.document["limits"]["public_work_bits"]:
-        raise NotClaimed
-    ann = await relay.member()
-    token = await ann.add_token("public")
-    async with writing(relay) as writer:
-        await writer.send(envelope(ann, token=token))
-        await outcome(writer, 8)
-
-
 @SUITE.case("delivery-submit-refused-as-a-whole", proves=("M-FRAME-04",))
 async def whole(relay: Relay) -> None:
     """A submit whose index points nowhere is refused with its request id; the connection stays."""
