@@ -214,7 +214,7 @@ def test_the_peer_counts_contents_and_refuses_one_of_another_place():
 @pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
 def test_our_clients_talk_with_the_peer(command, tmp_path, record_property):
     report = tmp_path / "report.json"
-    cases = ["client-writes-to-our-peer", "client-answers-our-peer", "client-refuses-odd-padding"]
+    cases = ["client-writes-to-our-peer", "client-answers-our-peer", "client-refuses-odd-setups"]
     only = [word for case in cases for word in ("--case", case)]
     done = kit(*only, "--json", str(report), "--", *command)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

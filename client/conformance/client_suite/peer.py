@@ -6,7 +6,9 @@ client wrote only if that client does what the document says. It has no connecti
 
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 from nacl.signing import SigningKey
@@ -43,6 +45,10 @@ _MANAGER: Final = 1
 _PUBLIC_AT: Final = 78
 
 
+def _same(told: Any) -> Any:
+    return told
+
+
 @dataclass(frozen=True)
 class Setup:
     """One of ours that no answer was opened in: `sealing` is the client's key, `values` are on each of its envelopes."""
@@ -68,6 +74,8 @@ class Peer:
 
     setting: Setting
     person: Person
+    has_one_time: bool = True
+    """Whether the bundle of the peer has one-time keys."""
     root: SigningKey = field(default_factory=SigningKey.generate)
     signing: SigningKey = field(default_factory=SigningKey.generate)
     identity: Pair = field(default_factory=Pair)
@@ -80,12 +88,10 @@ class Peer:
 
     def __post_init__(self) -> None:
         self._signed: dict[int, Pair] = {1: Pair()}
-        self._once: dict[int, Pair] = {1: Pair(), 2: Pair()}
-        self._kem: dict[int, tuple[int, KemPair]] = {
-            1: (LAST_RESORT, KemPair()),
-            2: (ONCE, KemPair()),
-            3: (ONCE, KemPair()),
-        }
+        self._once: dict[int, Pair] = {1: Pair(), 2: Pair()} if self.has_one_time else {}
+        self._kem: dict[int, tuple[int, KemPair]] = {1: (LAST_RESORT, KemPair())}
+        if self.has_one_time:
+            self._kem |= {2: (ONCE, KemPair()), 3: (ONCE, KemPair())}
         self._sealing: dict[int, SealingPair] = {1: SealingPair()}
         self.account, self.theirs = self._registered(), self.setting.account(self.person)
         self.us, self.client = _listed(self.account), _listed(self.theirs)
@@ -136,34 +142,55 @@ class Peer:
             raise Failed("no session has begun")
         return self.session.ratchet
 
+    @cached_property
+    def bundle(self) -> dict[str, Any]:
+        """One of the client, as the relay gives it out to anybody."""
+        return hand_out(self.theirs)
+
     def begin(self) -> None:
-        """A session from a bundle of the client, as the relay gives it out to anybody."""
-        bundle = hand_out(self.theirs)
+        """A session from a bundle of the client."""
+        self.session = self._set_up()
+
+    def _set_up(
+        self, change: Callable[[Agreed], Agreed] = _same, pack: Callable[[bytes], bytes] = _same
+    ) -> Session:
+        bundle = self.bundle
         signed, kem = _key(bundle["signed_prekey"]), _key(bundle["kem_prekey"])
         once = _key(bundle["one_time_prekey"]) if bundle["one_time_prekey"] else None
         ephemeral, (kem_secret, ciphertext) = Pair(), encapsulate(kem.public)
-        agreed = Agreed(self.us, self.client, 1, signed, once, kem, ephemeral.public, ciphertext)
+        agreed = change(Agreed(self.us, self.client, 1, signed, once, kem, ephemeral.public, ciphertext))
         agreements = agreements_of_a(self.identity, ephemeral, self.client, signed, once)
         secrets = agreed.secrets(agreements, kem_secret)
         ratchet = Ratchet(secrets, self.us.party, self.client.party, signed=signed.public)
-        self.session = Session(ratchet, setup=Setup(_key(bundle["sealing_key"]), agreed.values()))
+        return Session(ratchet, setup=Setup(_key(bundle["sealing_key"]), pack(agreed.values())))
 
     def write(self, text: str) -> None:
         """A text, into the client's mailbox."""
         is_unheard = self._sent.counter == 0 or self.introduced is None
         content = self._sent.write(text, (self.token, NAME) if is_unheard else None)
-        setup = None if self.session is None else self.session.setup
-        if setup is None:
+        if self.session is not None and self.session.setup is not None:
+            self._put(self._setup_envelope(self.session.ratchet, self.session.setup, content))
+        else:
             self._put(self.ratchet.seal(content))
-            return
-        message, to = self.ratchet.seal(content, bare=True), self.client.party
+
+    def _setup_envelope(self, ratchet: Ratchet, setup: Setup, content: bytes) -> bytes:
+        message, to = ratchet.seal(content, bare=True), self.client.party
         manifests = [_signed_manifest(self.account)]
-        self._put(seal_setup(to, setup.sealing, setup.values, manifests, self._inclusion(), message))
+        return seal_setup(to, setup.sealing, setup.values, manifests, self._inclusion(), message)
 
     def write_odd(self, text: str, ratchet: Ratchet | None = None, **odd: Any) -> None:
         """A text to be refused, which so does not count: by another state of the ratchet, or as `Ratchet.seal` has it."""
         content = replace(self._sent).write(text, None)
         self._put((ratchet or self.ratchet).seal(content, **odd))
+
+    def write_odd_setup(
+        self, text: str, change: Callable[[Agreed], Agreed] = _same, pack: Callable[[bytes], bytes] = _same
+    ) -> None:
+        """A text by a set-up to be refused: `change` is in its keys, too, `pack` in the set-up values alone."""
+        session = self._set_up(change, pack)
+        content = replace(self._sent).write(text, (self.token, NAME))
+        if session.setup is not None:
+            self._put(self._setup_envelope(session.ratchet, session.setup, content))
 
     def _put(self, envelope: bytes) -> None:
         self.theirs.mailbox.put(os.urandom(16), envelope)
@@ -235,8 +262,10 @@ class Peer:
     def _accept(self, values: Values) -> Session:
         signed, once = self._signed.get(values.signed_id), self._once.get(values.once_id or 0)
         kem_class, kem = self._kem.get(values.kem_id, (0, None))
-        if signed is None or once is None or kem is None:
-            raise Failed("set-up values name a prekey that the bundle had not, or no one-time prekey")
+        if signed is None or kem is None or (once is None) != (values.once_id is None):
+            raise Failed("set-up values name a prekey that the bundle had not")
+        if (once is None) == self.has_one_time:
+            raise Failed("the bundle had a one-time prekey, and the set-up uses none")
         if kem_class != values.kem_class:
             raise Failed(f"set-up values name class {values.kem_class} of a KEM prekey of class {kem_class}")
         if values.number != 1:
@@ -246,7 +275,7 @@ class Peer:
             self.us,
             values.number,
             Key(SIGNED, ROTATING, values.signed_id, signed.public),
-            Key(ONE_TIME, ONCE, values.once_id or 0, once.public),
+            None if once is None else Key(ONE_TIME, ONCE, values.once_id or 0, once.public),
             Key(KEM, kem_class, values.kem_id, kem.public),
             values.ephemeral,
             values.ciphertext,

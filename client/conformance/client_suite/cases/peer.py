@@ -3,7 +3,9 @@
 What two clients of one make agree on says nothing of the document; what this peer computes does (client_suite/peer.py).
 """
 
-from client.conformance.client_suite.peer import Peer
+from dataclasses import replace
+
+from client.conformance.client_suite.peer import LAST_RESORT, ONCE, Peer
 from client.conformance.client_suite.peer_ratchet import ANSWER, OFFER, OFFER_AFTER_STEPS
 from client.conformance.client_suite.person import Person
 from client.conformance.client_suite.setting import Setting
@@ -11,10 +13,10 @@ from client.conformance.client_suite.suite import CLIENT_SUITE
 from client.conformance.report import Failed
 
 
-async def with_peer(setting: Setting) -> tuple[Peer, Person]:
+async def with_peer(setting: Setting, *, has_one_time: bool = True) -> tuple[Peer, Person]:
     """The peer, and Ann who may talk with it."""
     ann = await setting.person("ann")
-    return Peer(setting, ann), ann
+    return Peer(setting, ann, has_one_time), ann
 
 
 @CLIENT_SUITE.case("client-writes-to-our-peer")
@@ -46,6 +48,65 @@ async def answers_our_peer(setting: Setting) -> None:
     await peer.shown("one", "two", "three")
     await ann.call("send", to="peer", text="again")
     await peer.read("again")
+
+
+@CLIENT_SUITE.case("client-writes-by-last-resort")
+async def writes_by_last_resort(setting: Setting) -> None:
+    """Begins with the kit's own peer by a bundle without one-time keys: three agreements, and the last-resort KEM prekey."""
+    peer, ann = await with_peer(setting, has_one_time=False)
+    await ann.call("send", to="peer", text="the last resort")
+    await peer.read("the last resort")
+    peer.write("answer")
+    await peer.shown("answer")
+
+
+@CLIENT_SUITE.case("client-answers-by-last-resort")
+async def answers_by_last_resort(setting: Setting) -> None:
+    """The kit's own peer begins by the client's bundle when no one-time key is left in it; the client shows it and answers."""
+    peer, ann = await with_peer(setting)
+    peer.theirs.prekeys = [one for one in peer.theirs.prekeys if one.key_class != ONCE]
+    peer.begin()
+    peer.write("the last resort")
+    await peer.shown("the last resort")
+    await ann.call("send", to="peer", text="answer")
+    await peer.read("answer")
+
+
+_FLAG_AT, _CLASS_AT = 136, 141
+"""In the set-up values: whether there is a one-time prekey, and the class of the KEM prekey."""
+
+
+def _with(packed: bytes, at: int, value: int) -> bytes:
+    return packed[:at] + bytes((value,)) + packed[at + 1 :]
+
+
+@CLIENT_SUITE.case(
+    "client-refuses-odd-setups",
+    proves=("M-SHAKE-03", "M-SHAKE-05", "M-SHAKE-07", "M-SHAKE-08", "M-SHAKE-09", "M-SHAKE-11"),
+)
+async def refuses_odd_setups(setting: Setting) -> None:
+    """Refuses set-ups that agree on all but one thing that is wrong; no key is gone by them, for a good one by the same opens."""
+    peer, ann = await with_peer(setting)
+    peer.write_odd_setup("number 0", lambda agreed: replace(agreed, number=0))
+    peer.write_odd_setup("number 1,001", lambda agreed: replace(agreed, number=1_001))
+    peer.write_odd_setup(
+        "another manifest of the peer", lambda agreed: replace(agreed, a=replace(agreed.a, body=b"another"))
+    )
+    peer.write_odd_setup(
+        "another manifest of the client", lambda agreed: replace(agreed, b=replace(agreed.b, body=b"another"))
+    )
+    peer.write_odd_setup(
+        "another class of the KEM prekey",
+        lambda agreed: replace(agreed, kem=replace(agreed.kem, key_class=LAST_RESORT)),
+    )
+    peer.write_odd_setup("another class beside it", pack=lambda packed: _with(packed, _CLASS_AT, LAST_RESORT))
+    peer.write_odd_setup("a flag of 2", pack=lambda packed: _with(packed, _FLAG_AT, 2))
+    peer.write_odd_setup("a class of 1", pack=lambda packed: _with(packed, _CLASS_AT, 1))
+    peer.begin()
+    peer.write("good")
+    await peer.shown("good")
+    await ann.call("send", to="peer", text="answer")
+    await peer.read("answer")
 
 
 @CLIENT_SUITE.case("client-answers-a-post-quantum-step", proves=("M-RATCHET-09",))
