@@ -3,6 +3,7 @@ import { base32, equal, hex, unbase64url, utf8 } from './bytes.js'
 import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { parseLink } from './links.js'
 import { checkNewest, decodeManifest, deviceIn, encodeManifest, parse, walk } from './manifests.js'
+import { madeKey } from './own_list.js'
 import * as log from './transparency.js'
 
 const CLASSES = ['public', 'link', 'group', 'contact'] // the last one is the best
@@ -31,8 +32,24 @@ export const listOf = (tx, account) => chainOf(isOwn(tx, account) ? tx.get('own'
 
 export function keepList(tx, account, chain) {
   const encoded = chain.map(encodeManifest)
+  dropLeft(tx, account, chain)
   if (isOwn(tx, account)) tx.set('own', { ...tx.get('own'), chain: encoded })
   else tx.set(peerKey(account), { ...peerOf(tx, account), chain: encoded })
+}
+
+// A device that left its list loses its sessions at once.
+function dropLeft(tx, account, chain) {
+  for (const key of tx.keys(`sessions/${hex(account)}/`)) if (!deviceIn(chain.at(-1), tx.get(key).device)) tx.delete(key)
+}
+
+// One version with two lists, both signed: both are kept and shown, and nothing more is sent to the account.
+const forkKey = (account) => `fork/${hex(account)}`
+export const isForked = (tx, account) => Boolean(tx.get(forkKey(account)))
+
+export function noteFork(tx, { account, fork: [known, other] }, now, tell) {
+  if (isForked(tx, account)) return
+  tx.set(forkKey(account), { account, known, other, at: now })
+  tx.after.push(() => tell({ event: 'alarm', why: 'ManifestFork', account, known, other }))
 }
 
 // How an account is written to: others by what is known of them, the own devices by the own contact token.
@@ -62,8 +79,8 @@ function dropToken(peer, token) {
 }
 
 export class Directory {
-  constructor({ store, http, tell }) {
-    Object.assign(this, { store, http, tell, left: () => {} })
+  constructor({ store, http, now, tell }) {
+    Object.assign(this, { store, http, now, tell, left: () => {} })
   }
 
   // A handle, a contact link, or the id of an account that is known: → account id.
@@ -127,9 +144,7 @@ export class Directory {
     if (isOwn(this.store, account)) return this.fetchOwn()
     const known = chainOf(peerOf(this.store, account).chain)
     const { chain } = await this.#fetchChain(account, known, { token })
-    await this.#learn(account, (peer) => {
-      if (chain.length >= peer.chain.length) peer.chain = chain.map(encodeManifest)
-    })
+    await this.store.change((tx) => chain.length >= listOf(tx, account).length && keepList(tx, account, chain))
     return chain
   }
 
@@ -161,9 +176,14 @@ export class Directory {
     const own = tx.get('own')
     const known = chainOf(own.chain)
     const isOut = !deviceIn(chain.at(-1), own.device)
+    dropLeft(tx, own.account, chain)
     tx.set('own', { ...own, chain: chain.map(encodeManifest), proof, isOut })
     for (const [i, next] of chain.entries()) {
-      if (!i || known.some((one) => one.version === next.version) || equal(next.signer, own.device)) continue
+      if (!i || known.some((one) => one.version === next.version)) continue
+      if (equal(next.signer, own.device)) {
+        if (!tx.get(madeKey(next))) tx.after.push(() => this.tell({ event: 'alarm', why: 'own_manifest_unknown', version: next.version }))
+        continue
+      }
       const by = next.signer.length ? base32(next.signer) : 'the root key'
       const tellOf = (event, list, other) => list.devices.filter((one) => !deviceIn(other, one.id)).forEach((one) => tx.after.push(() => this.tell({ event, device: base32(one.id), by })))
       if (known.length) tellOf('device came', next, chain[i - 1])
@@ -182,7 +202,7 @@ export class Directory {
       const answer = await this.http.json('GET', `/v1/accounts/${base32(account)}/manifests?from=${from}`, access)
       const more = answer.manifests.map((one) => parse({ body: unbase64url(one.body), signer: unbase64url(one.signer), signature: unbase64url(one.signature) }))
       checkNewest(chain, more)
-      const longer = walk(account, chain, more)
+      const longer = await this.#walked(account, chain, more)
       const newest = longer.at(-1)
       if (newest?.version === answer.latest) {
         const proof = inclusionOf(answer.inclusion)
@@ -191,6 +211,15 @@ export class Directory {
       }
       if (longer.length === chain.length) throw new Refusal('ManifestGap', 'the relay keeps manifests back')
       chain = longer
+    }
+  }
+
+  async #walked(account, chain, more) {
+    try {
+      return walk(account, chain, more)
+    } catch (error) {
+      if (error.kind === 'ManifestFork') await this.store.change((tx) => noteFork(tx, error, this.now(), this.tell))
+      throw error
     }
   }
 

@@ -1,7 +1,7 @@
 // Speaking in a group: the own chain is handed to everybody who hears, then each message is encrypted once (Sender chains, Sending).
 import { equal, hex } from './bytes.js'
 import { TYPE } from './contents.js'
-import { chainOf, peerKey, peerOf } from './directory.js'
+import { chainOf, isForked, peerKey, peerOf } from './directory.js'
 import { encodeChainHandOut } from './epochs.js'
 import { Refusal } from './errors.js'
 import { saveGroup } from './group_log.js'
@@ -67,7 +67,7 @@ export class GroupSending {
     const { chainId } = group.own
     for (const { account } of audience) {
       const lacking = devicesOf(tx, account).map((device) => hex(device.id)).filter((device) => !group.own.handed.includes(device))
-      if (!lacking.length || !peerOf(tx, account).token) continue
+      if (!lacking.length || !peerOf(tx, account).token || isForked(tx, account)) continue
       group.own.handed = [...group.own.handed, ...lacking]
       this.#draftHandOut(tx, account, group.own, `chain/${hex(chainId)}`)
     }
@@ -101,7 +101,7 @@ export class GroupSending {
     for (const { account } of audience) {
       const token = tokenOf(group, account) ?? peerOf(tx, account).token
       const chain = chainOf(tx.get(peerKey(account))?.chain ?? [])
-      if (!token || !chain.length) continue
+      if (!token || !chain.length || isForked(tx, account)) continue
       grants.push({ account, token, version: chain.at(-1).version })
       for (const device of chain.at(-1).devices) targets.push({ device: device.id, grant: grants.length - 1 })
     }

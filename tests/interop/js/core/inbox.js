@@ -1,8 +1,8 @@
 // The way in: what the mailbox gives is opened, and kept with the state that opened it, in one transaction (Receiving).
 import { equal, hex } from './bytes.js'
 import { conversationOf, decodeContent, isShown, referenceOf, TYPE } from './contents.js'
-import { isOwn, learnToken, listOf, noteHead, peerKey, peerOf } from './directory.js'
-import { Refusal } from './errors.js'
+import { isOwn, learnToken, listOf, noteFork, noteHead, peerKey, peerOf, reachOf } from './directory.js'
+import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { deviceIn } from './manifests.js'
 import { addDraft } from './outbox.js'
 import { OWN_TYPES } from './own_devices.js'
@@ -39,14 +39,26 @@ export class Inbox {
       await this.#open(frame)
     } catch (error) {
       if (error.name !== 'Refusal') throw error
-      if (error.kind === 'OwnListBehind') await this.directory.fetchOwn()
       try {
-        if (error.kind !== 'OwnListBehind') throw error
+        if (!(await this.#fetchFor(error))) throw error
         await this.#open(frame)
       } catch (again) {
         if (again.name !== 'Refusal') throw again
         await this.#fail(frame, again)
       }
+    }
+  }
+
+  // The lists that a set-up names and that are not here → whether they could be asked for. What comes behind it waits meanwhile.
+  async #fetchFor({ kind, account }) {
+    if (kind === 'OwnListBehind') return this.directory.fetchOwn()
+    const token = kind === 'ManifestGap' && reachOf(this.store, account).token
+    if (!token) return false
+    try {
+      return await this.directory.fetch(account, token)
+    } catch (error) {
+      if (error instanceof RelayRefusal && !isPassing(error)) return false
+      throw error
     }
   }
 
@@ -73,6 +85,7 @@ export class Inbox {
   #fail(frame, error) {
     return this.store.change((tx) => {
       reach(tx, frame.sequence)
+      if (error.kind === 'ManifestFork') noteFork(tx, error, this.now(), this.tell)
       if (error.kind !== 'Replayed') noteFailure(tx, frame, error, this.tell)
     })
   }

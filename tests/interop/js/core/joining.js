@@ -1,15 +1,13 @@
 // A new device gets into an account that there is: it shows a code, then digits, and goes on after its user's yes (Linking).
 import { putToken, careForPrekeys } from './account.js'
-import { concat, equal } from './bytes.js'
+import { concat } from './bytes.js'
 import { TYPE } from './contents.js'
 import { listOf } from './directory.js'
 import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { LinkMailbox } from './link_mailbox.js'
 import * as linking from './linking.js'
 import { deviceLink } from './links.js'
-import { deviceIn } from './manifests.js'
 import { addDraft } from './outbox.js'
-import { exchangePublic, signingPublic } from './primitives.js'
 
 const LISTED_WITHIN_MS = 90_000
 const ASK_EVERY_MS = 500
@@ -60,8 +58,9 @@ export class Joining {
   async finish(http, directory) {
     const { joining } = this.store.get('own')
     await this.#listed(directory, joining)
-    this.#checkManager(joining)
-    const { contactToken, device, account } = this.store.get('own')
+    const own = this.store.get('own')
+    const { contactToken, device, account } = own
+    linking.checkListed(listOf(this.store, account), own, joining.manager)
     await putToken(http, contactToken, 'contact', this.now() + FIRST_TOKEN_MS)
     await careForPrekeys({ store: this.store, http, random: this.random, now: this.now })
     await this.store.change((tx) => {
@@ -91,14 +90,5 @@ export class Joining {
       }
       await this.sleep(ASK_EVERY_MS)
     }
-  }
-
-  // The manager that answered signed the list that has this device first, with its own keys.
-  #checkManager({ manager }) {
-    const { account, device, signingSeed, identityPrivate } = this.store.get('own')
-    const first = listOf(this.store, account).find((one) => deviceIn(one, device))
-    const listed = first && deviceIn(first, device)
-    const isRight = listed && equal(first.signer, manager) && equal(listed.signing, signingPublic(signingSeed)) && equal(listed.identity, exchangePublic(identityPrivate))
-    if (!isRight) throw new Refusal('LinkRefused', 'another one than the manager that answered listed this device')
   }
 }

@@ -1,8 +1,8 @@
 // Linking: a new device shows a code, a manager of the account answers it, both show the same digits, and the manager lists it (Linking).
 import { concat, equal, Reader, text, utf8 } from './bytes.js'
 import { Refusal } from './errors.js'
-import { deviceTranscript } from './manifests.js'
-import { checkSealingKey, exchangePublic, hpkeOpen, hpkeSeal, sealingPublic, sha256, sign, signingPublic, verify } from './primitives.js'
+import { deviceIn, deviceTranscript } from './manifests.js'
+import { checkExchangeKey, checkSealingKey, checkSigningKey, exchangePublic, hpkeOpen, hpkeSeal, sealingPublic, sha256, sign, signingPublic, verify } from './primitives.js'
 import { fieldsOf, transcript } from './transcripts.js'
 
 const GOOD_MS = 60_000 // the request, its answer and the user's yes
@@ -33,8 +33,10 @@ function parseRequest(request) {
   if (fields.length !== 5 || lengths.some((length, i) => fields[i].length !== length) || name.length < 1 || name.length > 64) {
     throw new Refusal('InvalidEncoding', 'no request')
   }
+  checkSigningKey(signing)
   verify(signing, asked, signature)
   checkSealingKey(sealing)
+  checkExchangeKey(identity)
   return { sealing, id, signing, identity, name: text(name) }
 }
 
@@ -76,4 +78,12 @@ export function confirmedDevice(scanned, asked, confirmation, account, now) {
   const device = { id: asked.id, signing: asked.signing, identity: asked.identity, flags: 0, addedAt: now, signature: confirmation }
   verify(device.signing, deviceTranscript(account, device), confirmation)
   return device
+}
+
+// By which lists the new device goes on: the manager that answered signed the one that has it first, with its own keys.
+export function checkListed(chain, { device, signingSeed, identityPrivate }, manager) {
+  const first = chain.find((one) => deviceIn(one, device))
+  const listed = first && deviceIn(first, device)
+  const isRight = listed && equal(first.signer, manager) && equal(listed.signing, signingPublic(signingSeed)) && equal(listed.identity, exchangePublic(identityPrivate))
+  if (!isRight) throw new Refusal('DevicesRefused', 'another one than the manager that answered listed this device')
 }

@@ -132,7 +132,8 @@ function checkKeysKept(chain, next) {
 function checkSame(known, other, before) {
   if (equal(known.body, other.body)) return
   checkSigner(other, before)
-  throw new Refusal('ManifestFork', `two manifests of version ${other.version}`)
+  const fork = [known, other].map(encodeManifest)
+  throw Object.assign(new Refusal('ManifestFork', `two manifests of version ${other.version}`), { account: known.account, fork })
 }
 
 // The chain that follows when `more` came to what is known: `known` verified before, oldest first; `account` is whose it must be.

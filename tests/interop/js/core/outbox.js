@@ -1,8 +1,8 @@
 // The way out: drafts become envelopes in one transaction, and envelopes go to the relay until it has them (Sending).
 import { base32, base64url, equal, hex, unbase64url, zeros } from './bytes.js'
 import { conversationOf, encodeContent, isShown, referenceOf, TYPE } from './contents.js'
-import { chainOf, isOwn, listOf, peerKey, peerOf, reachOf } from './directory.js'
-import { isPassing, RelayRefusal } from './errors.js'
+import { chainOf, isForked, isOwn, listOf, peerKey, peerOf, reachOf } from './directory.js'
+import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { checkBundle } from './prekeys.js'
 import { sha256 } from './primitives.js'
 import { keepSent } from './resends.js'
@@ -131,6 +131,7 @@ export class Outbox {
 
   async #encryptOnce(number) {
     const { account, done, only } = this.store.get(numbered('draft', number))
+    if (isForked(this.store, account)) throw new Refusal('ManifestFork', 'nothing is sent to an account with two lists')
     let peer = reachOf(this.store, account)
     if (!peer.chain.length) await this.directory.fetch(account, peer.token)
     peer = reachOf(this.store, account)
@@ -208,6 +209,7 @@ export class Outbox {
     for (const key of this.store.keys('outbox/')) {
       const envelope = this.store.get(key)
       const whose = envelope.group ? null : hex(envelope.grants[0].account)
+      if (whose && isForked(this.store, envelope.grants[0].account)) held.add(whose)
       if (held.has(whose) || envelope.notBefore > this.now()) {
         if (whose) held.add(whose)
         continue

@@ -48,6 +48,15 @@ function pointOf(publicKey) {
 
 const littleEndian = (bytes) => bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n)
 
+// A point of the group, and no weak one: of keys that are kept, before anything was signed by them.
+export function checkSigningKey(publicKey) {
+  try {
+    pointOf(publicKey)
+  } catch {
+    throw new Refusal('InvalidKey', 'no Ed25519 key that may be used')
+  }
+}
+
 export function verify(publicKey, message, signature) {
   if (signature.length !== 64) throw new Refusal('InvalidEncoding', 'a signature has 64 bytes')
   let good = false

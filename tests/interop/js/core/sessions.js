@@ -115,8 +115,7 @@ export function openSetup(tx, envelope, { now }) {
   if (!sealing) throw new Refusal('KeyMissing', 'sealed to a key that is gone')
   const opened = setup.openSetup(envelope, sealing.seed, own)
   const { values, digest } = opened
-  const chain = walk(values.account, listOf(tx, values.account), opened.manifests)
-  if (!chain.length || chain.at(-1).version < values.version) throw new Refusal('ManifestGap', 'the list that A names is not known')
+  const chain = chainWith(tx, values, opened.manifests)
   const named = chain.find((one) => one.version === values.version)
   const device = named && equal(named.hash, values.hash) && deviceIn(named, values.device)
   if (!device || !deviceIn(chain.at(-1), values.device)) throw new Refusal('DeviceRefused', 'no device of its account')
@@ -129,6 +128,17 @@ export function openSetup(tx, envelope, { now }) {
   keepList(tx, values.account, chain)
   tx.set(`setup/${hex(digest)}`, { sessionId: result.sessionId, signedId: values.signedId })
   return { account: values.account, device: values.device, content: result.content, ephemeral: result.ephemeral, head }
+}
+
+// A's list with the manifests that came; a gap says whose have to be fetched.
+function chainWith(tx, { account, version }, manifests) {
+  try {
+    const chain = walk(account, listOf(tx, account), manifests)
+    if (!chain.length || chain.at(-1).version < version) throw new Refusal('ManifestGap', 'the list that A names is not known')
+    return chain
+  } catch (error) {
+    throw Object.assign(error, { account })
+  }
 }
 
 function openRepeated(record, { sessionId }, { message }, now) {
