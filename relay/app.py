@@ -133,7 +133,8 @@ async def open_relay(
         seed = folder.signing_seed(machine.randomness, settings.relay_key_file)
         key = RelayKey(seed)
         state = await stack.enter_async_context(open_state(folder, settings, machine.clock))
-        bus = await stack.enter_async_context(open_bus(settings, machine.clock, machine.randomness))
+        figures = Figures()
+        bus = await stack.enter_async_context(open_bus(settings, machine.clock, machine.randomness, figures))
         origin = settings.origin or url
         try:
             push = await stack.enter_async_context(
@@ -148,7 +149,7 @@ async def open_relay(
         except PushKeyUnusable as error:
             raise StartRefused(str(error), exit_code=2) from error
         shared_key = _derived(seed, b"limits", 32) if settings.is_cluster else None
-        services = compose(settings, machine, state, bus, key, origin, folder, push, shared_key)
+        services = compose(settings, machine, state, bus, figures, key, origin, folder, push, shared_key)
         await _refuse_another_key(services.audit, settings)
         stack.callback(take_library_records(services.log))
         stack.push_async_callback(services.usage.finish)
@@ -235,7 +236,7 @@ async def open_commands(
     machine = machine or Machine()
     key = RelayKey(folder.signing_seed(machine.randomness, settings.relay_key_file))
     async with (
-        open_bus(settings, machine.clock, machine.randomness) as bus,
+        open_bus(settings, machine.clock, machine.randomness, Figures()) as bus,
         open_state(folder, settings, machine.clock) as state,
     ):
         host, port = split_listen(settings.listen)

@@ -5,20 +5,25 @@ from contextlib import AbstractAsyncContextManager
 from relay.adapters.data_folder import StartRefused, secret_line, trust_of
 from relay.adapters.memory_bus import open_deaf_bus, open_memory_bus
 from relay.config import NatsSettings, Settings
+from relay.observe.figures import Figures
 from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 
 
-def open_bus(settings: Settings, clock: Clock, randomness: Randomness) -> AbstractAsyncContextManager[Bus]:
-    """Raises StartRefused."""
+def open_bus(
+    settings: Settings, clock: Clock, randomness: Randomness, figures: Figures
+) -> AbstractAsyncContextManager[Bus]:
+    """What becomes of announcements is counted in `figures`. Raises StartRefused."""
     if not settings.is_cluster:
         return open_memory_bus()
     if not settings.nats.servers:
         return open_deaf_bus(clock)
-    return _nats(settings.nats, clock, randomness)
+    return _nats(settings.nats, clock, randomness, figures)
 
 
-def _nats(settings: NatsSettings, clock: Clock, randomness: Randomness) -> AbstractAsyncContextManager[Bus]:
+def _nats(
+    settings: NatsSettings, clock: Clock, randomness: Randomness, figures: Figures
+) -> AbstractAsyncContextManager[Bus]:
     try:
         from relay.adapters.nats_bus import NatsOptions, open_nats_bus  # noqa: PLC0415  (an extra)
     except ModuleNotFoundError as error:
@@ -34,4 +39,4 @@ def _nats(settings: NatsSettings, clock: Clock, randomness: Randomness) -> Abstr
         credentials=settings.credentials_file and settings.credentials_file.expanduser().absolute(),
         tls=trust_of(settings.ca),
     )
-    return open_nats_bus(options, clock, randomness)
+    return open_nats_bus(options, clock, randomness, figures)

@@ -78,6 +78,7 @@ def compose(
     machine: Machine,
     state: State,
     bus: Bus,
+    figures: Figures,
     key: RelayKey,
     origin: str,
     folder: DataFolder,
@@ -87,7 +88,6 @@ def compose(
     """Every service, over these ports. `shared_key`: 32 B that the nodes of a relay have alike; None: there are no others."""
     clock, randomness, store = machine.clock, machine.randomness, state.store
     log = EventLog(machine.log_stream, clock.now_ms, level=settings.log_level)
-    figures = Figures()
     running = Running(lambda error: log.failure("work_failed", error))
     devices = Devices(store.accounts, store.guests, bus=bus, clock=clock, origin=origin)
     reach = Reach(store.accounts, store.delivery_tokens, bus=bus, clock=clock)

@@ -24,6 +24,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from relay.observe.figures import Figures
 from relay.ports import bus as announcements
 from relay.ports.bus import Announcement, AnnouncementsLost, Handler, NewMail
 from relay.ports.clock import Clock, Randomness
@@ -76,17 +77,6 @@ class NatsOptions:
     tls: ssl.SSLContext | None = None
 
 
-@dataclass(slots=True)
-class BusCounts:
-    """What became of messages since the start."""
-
-    sent: int = 0
-    heard: int = 0
-    dropped: int = 0
-    """Announcements that were not sent: NATS was away, or too slow."""
-    malformed: int = 0
-
-
 def encode(node_id: bytes, told: list[Announcement]) -> bytes:
     """One message."""
     parts = [[_NUMBERS[type(one)], *(getattr(one, name) for name in _FIELDS[type(one)])] for one in told]
@@ -118,8 +108,11 @@ def _announcement(part: list[Any]) -> Announcement | None:
 class NatsBus:
     """Bus of one node. Open it by `open_nats_bus`."""
 
-    def __init__(self, local: MemoryBus, options: NatsOptions, clock: Clock, node_id: bytes) -> None:
+    def __init__(
+        self, local: MemoryBus, options: NatsOptions, clock: Clock, node_id: bytes, figures: Figures
+    ) -> None:
         self._local = local
+        self._figures = figures
         self._options = options
         self._clock = clock
         self._node_id = node_id
@@ -127,7 +120,6 @@ class NatsBus:
         self._waiting: list[Announcement] = []
         self._news = asyncio.Event()
         self._told_away = False
-        self.counts: Final = BusCounts()
 
     @property
     def is_connected(self) -> bool:
@@ -140,7 +132,7 @@ class NatsBus:
         if type(announcement) not in _NUMBERS:
             return
         if len(self._waiting) >= MOST_WAITING or not self._client.is_connected:
-            self.counts.dropped += 1
+            self._count("dropped")
             return
         self._waiting.append(announcement)
         self._news.set()
@@ -158,9 +150,9 @@ class NatsBus:
             for message in _messages(self._node_id, told):
                 try:
                     await self._client.publish(self._options.subject, message)
-                    self.counts.sent += 1
+                    self._count("sent")
                 except (NatsError, OSError):
-                    self.counts.dropped += 1
+                    self._count("dropped")
 
     async def stay_connected(self) -> None:
         """Connect, again and again until it is done; the client itself comes back after each loss. Until cancelled.
@@ -170,12 +162,17 @@ class NatsBus:
         while True:
             if not self._client.is_connected and not self._client.is_reconnecting:
                 await self.connect()
+            self._figures.set("bus_connected", self._client.is_connected)
             if not self._client.is_connected:
                 if not self._told_away:
                     self._told_away = True
                     _log.warning("bus_away")
                 self._local.publish(AnnouncementsLost())
             await self._clock.sleep(LOST_AGAIN_SECONDS)
+
+    def _count(self, what: str) -> None:
+        """One more message: sent, heard, malformed; or an announcement that was dropped, as NATS was away or too slow."""
+        self._figures.add("bus_messages_total", label=what)
 
     async def connect(self) -> None:
         """Try once."""
@@ -219,11 +216,11 @@ class NatsBus:
         try:
             node_id, told = decode(message.data)
         except ValueError:
-            self.counts.malformed += 1
+            self._count("malformed")
             return
         if node_id == self._node_id:
             return  # what this node said itself
-        self.counts.heard += 1
+        self._count("heard")
         for announcement in told:
             self._local.publish(announcement)
 
@@ -303,10 +300,12 @@ def _pieces(told: list[Announcement]) -> list[Announcement]:
 
 
 @asynccontextmanager
-async def open_nats_bus(options: NatsOptions, clock: Clock, randomness: Randomness) -> AsyncIterator[NatsBus]:
+async def open_nats_bus(
+    options: NatsOptions, clock: Clock, randomness: Randomness, figures: Figures
+) -> AsyncIterator[NatsBus]:
     """The bus of this node, at work whether NATS is there or not."""
     async with open_memory_bus() as local:
-        bus = NatsBus(local, options, clock, randomness(NODE_ID_BYTES))
+        bus = NatsBus(local, options, clock, randomness(NODE_ID_BYTES), figures)
         await bus.connect()
         tasks = [
             asyncio.create_task(bus.send(), name="bus-send"),

@@ -93,6 +93,17 @@ FIGURES: Final[Mapping[str, Figure]] = {
         ),
         Figure("waiting_envelopes", Kind.GAUGE, "envelopes that wait in mailboxes"),
         Figure("oldest_waiting_seconds", Kind.GAUGE, "age of the envelope that waits longest; 0: none waits"),
+        Figure(
+            "bus_messages_total",
+            Kind.COUNTER,
+            "messages between nodes: sent, heard, malformed, and announcements dropped as NATS was away or too slow",
+            "what",
+        ),
+        Figure(
+            "bus_connected",
+            Kind.GAUGE,
+            "1 while other nodes are heard by NATS; only where nats.servers is set",
+        ),
         Figure("database_bytes", Kind.GAUGE, "size of the database's file"),
         Figure("database_log_bytes", Kind.GAUGE, "size of the database's write-ahead log"),
         Figure("disk_free_bytes", Kind.GAUGE, "room on the disk of the data folder"),

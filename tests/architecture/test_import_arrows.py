@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "web": {"config", "commands", "flow", "session", "services", "ports", "wire", "observe"},
     "control": {"commands", "services", "wire", "observe"},
     "states": {"adapters", "config", "services", "ports"},
-    "buses": {"adapters", "config", "ports"},
+    "buses": {"adapters", "config", "ports", "observe"},
     "composition": {
         *("adapters", "states", "commands", "config", "flow"),
         *("services", "session", "ports", "wire", "observe"),

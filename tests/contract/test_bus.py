@@ -9,6 +9,7 @@ from relay.adapters.memory_bus import open_deaf_bus, open_memory_bus
 from relay.adapters.memory_clock import ManualClock
 from relay.adapters.nats_bus import NatsOptions, open_nats_bus
 from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.observe.figures import Figures
 from relay.ports.bus import Announcement, AnnouncementsLost, Bus, DeviceRevoked, MailboxTaken, NewMail
 from tests.adapter_counts import note_adapter
 from tests.servers.nats import NatsServer
@@ -29,7 +30,7 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
         return
     server: NatsServer = request.getfixturevalue("nats")
     options = NatsOptions((server.url,), subject=f"test.{id(request)}")
-    async with open_nats_bus(options, SystemClock(), system_randomness) as nats_bus:
+    async with open_nats_bus(options, SystemClock(), system_randomness, Figures()) as nats_bus:
         yield nats_bus
 
 
