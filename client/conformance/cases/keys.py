@@ -12,7 +12,7 @@ from nacl.bindings import (
     crypto_scalarmult_ed25519_base_noclamp,
 )
 
-from client.conformance.device import MANAGER, Device, now_ms
+from client.conformance.device import MANAGER, Answer, Device, now_ms
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
 from client.conformance.wire import from_base64, sha256, to_base64, transcript, u64
@@ -104,3 +104,22 @@ async def ed25519_keys(relay: Relay) -> None:
     answer = await relay.register(device, manifest=malleable)
     answer.must_refuse("a signature whose S is not below the group order")
     (await relay.register(device, manifest=good)).must(201)
+
+
+@SUITE.case("group-log-ed25519-keys", level="groups", proves=("M-SIGN-01",))
+async def write_keys(relay: Relay) -> None:
+    """The write key of a group log is a canonical point of the prime-order group, or there is no log."""
+    device = await relay.member()
+
+    async def make(public: bytes) -> Answer:
+        body = {
+            "log_id": to_base64(os.urandom(32)),
+            "write_key": to_base64(public),
+            "read_token_hash": to_base64(os.urandom(32)),
+            "entry": to_base64(b"zero"),
+        }
+        return await device.ask("POST", "/v1/group-logs", body)
+
+    for name, public in {"a point outside the prime-order group": _mixed().public, **_SMALL}.items():
+        (await make(public)).must_refuse(f"a log with {name} as write key")
+    (await make(_good().public)).must(201)
