@@ -57,13 +57,15 @@ async def once(relay: Relay) -> None:
 
 @SUITE.case("prekeys-ids-count-up", proves=("M-PREKEY-01",))
 async def ids(relay: Relay) -> None:
-    """A key whose id is not above the highest accepted of its kind is prekey_conflict, also after that was given away."""
+    """A key whose id is not above the highest accepted of its kind is prekey_conflict, a list with one as a whole."""
     ann = await relay.member()
     await ann.stock(1)
     (await _put(ann, ann.prekey(ONE_TIME, ONCE, key_id=1))).must(409, "prekey_conflict")
     await _bundle(await relay.member(), ann)
     (await _put(ann, ann.prekey(ONE_TIME, ONCE, key_id=1))).must(409, "prekey_conflict")
-    (await _put(ann, ann.prekey(ONE_TIME, ONCE, key_id=7))).must(200)
+    seven = ann.prekey(ONE_TIME, ONCE, key_id=7)
+    (await _put(ann, seven, ann.prekey(KEM, ONCE, key_id=1))).must(409, "prekey_conflict")
+    (await _put(ann, seven)).must(200)  # a list that was refused left nothing behind
 
 
 @SUITE.case("prekeys-signed-by-their-device")

@@ -118,10 +118,15 @@ async def next_manifest(relay: Relay) -> None:
     second = device.beside()
     wanted = device.manifest(device.entry(), second.entry(flags=0))
     rival = device.manifest(device.entry())
-    (await device.ask("POST", _MANIFESTS, {"manifest": wanted})).must(200)
-    (await device.ask("POST", _MANIFESTS, {"manifest": wanted})).must(200)
+    first = (await device.ask("POST", _MANIFESTS, {"manifest": wanted})).must(200).json
+    if (await device.ask("POST", _MANIFESTS, {"manifest": wanted})).must(200).json != first:
+        raise Failed("the same manifest again: expected the same answer")
     (await device.ask("POST", _MANIFESTS, {"manifest": rival})).must(409, "manifest_conflict")
+    old_body = device.body
     device.took(wanted)
+    for version, previous in ((4, device.body), (3, old_body), (2, old_body)):
+        stray = device.manifest(device.entry(), version=version, previous=previous)
+        (await device.ask("POST", _MANIFESTS, {"manifest": stray})).must(409, "manifest_conflict")
     (await second.ask("GET", "/v1/accounts/self")).must(200)
 
 
