@@ -65,10 +65,11 @@ async def query(relay: Relay) -> None:
 
 @SUITE.case("auth-nonce-once", proves=("M-AUTH-05",))
 async def nonce(relay: Relay) -> None:
-    """A nonce is good once, for the same request too."""
+    """A nonce is good once, for the same request and for another one."""
     device, used = await relay.member(), os.urandom(16)
     (await device.ask("GET", _SELF, nonce=used)).must(200)
     _refused(await device.ask("GET", _SELF, nonce=used))
+    _refused(await device.ask("GET", "/v1/prekeys", nonce=used))
 
 
 @SUITE.case("auth-time-window", proves=("M-AUTH-04",))
@@ -192,7 +193,7 @@ async def anonymous_rights(relay: Relay) -> None:
 
 @SUITE.case("auth-origin-of-a-web-page", proves=("M-AUTH-09",))
 async def origin(relay: Relay) -> None:
-    """A WebSocket of a web page of another origin is refused, unless the operator named it."""
+    """A WebSocket of a web page of another origin is refused, unless the operator named it; one of the relay's own is not."""
     url = f"{relay.origin}/v1/connect"
     headers = {"Origin": "https://somewhere-else.example", "Sec-WebSocket-Protocol": "tokenim.v1"}
     headers |= {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
@@ -202,3 +203,5 @@ async def origin(relay: Relay) -> None:
             raise Failed(
                 f"GET /v1/connect with another Origin: expected 403 not_allowed, got {answer.status}"
             )
+    async with silent(relay.stranger(), origin=relay.origin) as socket:
+        await socket.expect(CHALLENGE)

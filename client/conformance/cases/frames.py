@@ -105,7 +105,7 @@ async def several(relay: Relay) -> None:
             raise Failed("expected both submits answered in their order")
 
 
-@SUITE.case("frames-optional-field")
+@SUITE.case("frames-optional-field", proves=("M-FRAME-02",))
 async def optional(relay: Relay) -> None:
     """A field in brackets may stand at the end of a frame, or be left out."""
     ann = await relay.member()

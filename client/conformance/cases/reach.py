@@ -21,19 +21,21 @@ async def another_account(relay: Relay) -> None:
         for request, token in enumerate(tokens, 1):
             await writer.send(envelope(ann, token=token, request=request))
             await outcome(writer, NOT_ALLOWED, request)
-        await writer.send(envelope(ben, request=3))
-        await outcome(writer, STORED, 3)
+        await writer.send(envelope(relay.stranger(), token=ben.token, request=3))
+        await outcome(writer, NOT_ALLOWED, 3)
+        await writer.send(envelope(ben, request=4))
+        await outcome(writer, STORED, 4)
     async with resumed(ann) as reader:
         await reader.expect(CAUGHT_UP)
         await reader.quiet(0.2)
-    account = f"/v1/accounts/{ann.account}"
-    for path in (f"{account}/manifests?from=1", f"{account}/profile", f"{account}/bundles"):
+    for what in ("manifests?from=1", "profile", "bundles"):
         told = []
-        for token in tokens:
+        for of, token in ((ann, tokens[0]), (ann, tokens[1]), (relay.stranger(), tokens[0])):
+            path = f"/v1/accounts/{of.account}/{what}"
             if path.endswith("bundles"):
                 answer = await asker.ask("POST", path, {"token": to_base64(token)})
             else:
                 answer = await relay.get(path, **{"TokenIM-Delivery-Token": to_base64(token)})
             told.append({**answer.must(403, "not_allowed").json, "request_id": ""})
-        if told[0] != told[1]:
-            raise Failed(f"{path}: expected one answer for both tokens, got {told}")
+        if any(one != told[0] for one in told):
+            raise Failed(f"…/{what}: expected one answer for both tokens and an unknown account, got {told}")
