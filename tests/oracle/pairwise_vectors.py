@@ -104,6 +104,9 @@ def check_sessions(file: Part) -> None:
         assert session_setup.encode_content(**inside) == part.data("content")
     for part in file["broken_envelopes"]:
         assert failure_of(session_setup.unwrap, part.data("envelope"), keys, me) == part["error"], part.path
+    for part in file["broken_contents"]:
+        failure = failure_of(session_setup.parse_content, part.data("content"))
+        assert failure == part["error"], part["name"]
 
 
 def pair(part: Part) -> tuple[bytes, bytes]:

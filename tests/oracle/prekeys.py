@@ -45,8 +45,10 @@ class Prekey:
 
 
 def parse(encoded: bytes) -> Prekey:
+    require(len(encoded) >= 78, "length")
     kind, key_class, key_id, made, signature, key = split(encoded, 1, 1, 4, 8, 64, len(encoded) - 78)
     require(kind[0] in CLASSES and len(key) == KEY_BYTES[kind[0]], "kind or length")
+    require(key_class[0] in CLASSES[kind[0]], "class")
     return Prekey(kind[0], key_class[0], number(key_id), number(made), key, signature)
 
 
@@ -66,7 +68,6 @@ def check_bundle(
     by_kind = {key.kind: key for key in keys}
     require(len(by_kind) == len(keys) and {SIGNED, KEM, SEALING} <= set(by_kind), "kinds", "InvalidKey")
     for key in keys:
-        require(key.key_class in CLASSES[key.kind], "class", "InvalidKey")
         ed25519.verify(owner[2], key.signed_by(*owner[:2]), key.signature)
         CHECK[key.kind](key.key)
         require(key.made_at_ms >= seen.get((key.kind, key.key_class), 0), "older than one seen", "StaleKey")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.oracle import hpke, ml_kem, x25519
+from tests.oracle.manifests import parse as parse_manifest
 from tests.oracle.padding import BUCKETS, pad, unpad
 from tests.oracle.prekeys import KEM, ONE_TIME, SEALING, SIGNED, Prekey
 from tests.oracle.refusals import require
@@ -177,7 +178,8 @@ def encode_content(values: bytes, manifests: list[bytes], proof: bytes, message:
 
 
 def parse_content(content: bytes) -> dict[str, Any]:
-    require(len(content) > 1_267 and content[1_266] <= 64, "content")
+    require(len(content) > 1_266 and content[1_266] <= 64, "content")
+    parse_values(content[:1_266])
     values, count, rest = content[:1_266], content[1_266], content[1_267:]
     fields = []
     for _ in range(count + 1):
@@ -185,6 +187,8 @@ def parse_content(content: bytes) -> dict[str, Any]:
         require(4 + length <= len(rest), "cut")
         fields.append(rest[4 : 4 + length])
         rest = rest[4 + length :]
+    for one in fields[:-1]:
+        parse_manifest(one)
     return {"values": values, "manifests": fields[:-1], "proof": fields[-1], "message": rest}
 
 

@@ -197,6 +197,13 @@ def test_each_set_up_envelope_opens_to_its_content(vector: dict[str, Any]) -> No
     assert unpad(padded) == unhex(vector["content"])
 
 
+@pytest.mark.parametrize("vector", SESSIONS["broken_contents"], ids=lambda vector: vector["name"])
+def test_each_content_of_a_set_up_that_is_not_laid_out_as_it_must_be(vector: dict[str, Any]) -> None:
+    with pytest.raises(CryptoError) as caught:
+        SetupContent.parse(unhex(vector["content"]))
+    assert type(caught.value) is kind_of(vector["error"])
+
+
 @pytest.mark.proves("M-SHAKE-04")
 @pytest.mark.parametrize("vector", SESSIONS["broken_envelopes"], ids=lambda vector: vector["name"])
 def test_each_broken_set_up_envelope_fails_as_it_says(vector: dict[str, Any]) -> None:

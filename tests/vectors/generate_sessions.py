@@ -24,6 +24,7 @@ from crypto.primitives import ml_kem_768_encapsulate, x25519
 from crypto.sealed_first_message import SetupContent, open_setup, seal_setup
 from crypto.transcript import transcript, u32
 from tests.crypto_people import NOW_MS, Person
+from tests.vectors import session_must_fail
 
 FILE = Path(__file__).with_name("sessions.json")
 JsonObject = dict[str, Any]
@@ -213,7 +214,7 @@ def bundle_vectors(pair: Pair, bundle: Bundle) -> list[JsonObject]:
                 "error": error,
             }
         )
-    return vectors
+    return vectors + session_must_fail.bundles(pair.b.device, entry, keys, NOW_MS)
 
 
 def _others(keys: dict[KeyKind, SignedKey], kind: KeyKind) -> list[SignedKey]:
@@ -256,6 +257,7 @@ def document() -> str:
         "setups": [vector for vector, _ in setups],
         "envelopes": envelopes,
         "broken_envelopes": broken_envelopes(pair, bytes.fromhex(envelopes[0]["envelope"])),
+        "broken_contents": session_must_fail.contents(bytes.fromhex(envelopes[0]["content"])),
     }
     return json.dumps(content, indent=1) + "\n"
 

@@ -37,7 +37,7 @@ export function checkBundle(keys, { account, device, now, seen }) {
   for (const prekey of keys.map(parsePrekey)) {
     const { kind, class: class_, madeAt, key } = prekey
     if (bundle[kind]) throw new Refusal('InvalidKey', 'two keys of one kind')
-    if (!CLASSES[kind]?.includes(class_) || key.length !== LENGTHS[kind]) throw new Refusal('InvalidKey', 'a class or length that its kind cannot have')
+    if (!CLASSES[kind]?.includes(class_) || key.length !== LENGTHS[kind]) throw new Refusal('InvalidEncoding', 'a class or length that its kind cannot have')
     verify(device.signing, prekeyTranscript(account, device.id, prekey), prekey.signature)
     CHECKS[kind](key)
     const newest = seen.find(([seenKind, seenClass]) => seenKind === kind && seenClass === class_)

@@ -88,3 +88,7 @@ for (const { name, envelope, error } of vectors.broken_envelopes) {
     assert.equal(failureOf(() => setup.openSetup(bytes(envelope), seed, b)), error)
   })
 }
+
+for (const { name, content, error } of vectors.broken_contents) {
+  test(`broken content: ${name}`, () => assert.equal(failureOf(() => setup.parseSetup(bytes(content))), error))
+}
