@@ -198,6 +198,16 @@ def test_the_peer_refuses_a_chain_without_the_ciphertext_that_is_due():
         b.open(a.without_answer().seal(b"two"))
 
 
+def test_the_peer_refuses_a_second_chain_a_number_ahead_and_another_key_in_a_chain():
+    a, b = two_ratchets()
+    b.open(a.seal(b"one"))
+    with pytest.raises(Failed, match="had not answered the first"):
+        b.open(a.second_chain().seal(b"two"))
+    for odd in ({"ahead": 1}, {"public": Pair().public}):
+        with pytest.raises(Failed, match="are next"):
+            b.open(a.seal(b"two", **odd))
+
+
 def test_the_peer_counts_contents_and_refuses_one_of_another_place():
     ours, theirs = Numbering(bytes(32)), Numbering(bytes(32))
     first, second = ours.write("one", (bytes(16), "peer")), ours.write("two", None)

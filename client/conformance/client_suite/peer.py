@@ -178,9 +178,14 @@ class Peer:
         manifests = [_signed_manifest(self.account)]
         return seal_setup(to, setup.sealing, setup.values, manifests, self._inclusion(), message)
 
-    def write_odd(self, text: str, ratchet: Ratchet | None = None, **odd: Any) -> None:
-        """A text to be refused, which so does not count: by another state of the ratchet, or as `Ratchet.seal` has it."""
-        content = replace(self._sent).write(text, None)
+    def write_odd(
+        self, text: str, ratchet: Ratchet | None = None, numbering: dict[str, Any] | None = None, **odd: Any
+    ) -> None:
+        """A text to be refused, which so does not count: by another state of the ratchet, or as `Ratchet.seal` has it.
+
+        `numbering`: by what its place in the conversation differs from the next one.
+        """
+        content = replace(self._sent, **numbering or {}).write(text, None)
         self._put((ratchet or self.ratchet).seal(content, **odd))
 
     def write_odd_setup(

@@ -161,14 +161,23 @@ class Ratchet:
         filler: bytes = b"\0",
         size: int | None = None,
         last: bytes = b"",
+        public: bytes = b"",
+        ahead: int = 0,
     ) -> bytes:
         """A whole envelope; `bare`: as it stands in a set-up envelope, which pads by itself.
 
-        `filler`, `size` and `last` (of the header's seven zero bytes) make what a client has to refuse.
+        `filler`, `size`, `last` (of the header's seven zero bytes), another `public` key in the header, and a number so far
+        `ahead` of the next one make what a client has to refuse.
         """
         chain = self._sending = self._sending or self._open_sending()
+        if ahead:
+            chain = copy.copy(chain)
+            for _ in range(ahead):
+                chain.body_key()
         nonce = os.urandom(12)
-        header = chain.public + struct.pack(">IIB", chain.previous_length, chain.number, chain.flags)
+        header = (public or chain.public) + struct.pack(
+            ">IIB", chain.previous_length, chain.number, chain.flags
+        )
         head = MESSAGE + nonce + seal(chain.header_keys[0], nonce, header + last.rjust(7, b"\0"), MESSAGE)
         if chain.block:
             head += seal(chain.header_keys[1], nonce, chain.block, MESSAGE)
@@ -177,6 +186,16 @@ class Ratchet:
         padded = pad(content, whole - len(head) - TAG_BYTES, filler)
         key, body_nonce = chain.body_key()
         return head + seal(key, body_nonce, padded, self._beside(self._us, self._client, head))
+
+    def second_chain(self) -> "Ratchet":
+        """A copy that opens another chain after its newest one, though the client has not answered that."""
+        odd = copy.copy(self)
+        odd.close_chain()
+        return odd
+
+    def close_chain(self) -> None:
+        """As if the client had opened a chain of its own."""
+        self._previous_length, self._sending = (self._sending.number if self._sending else 0), None
 
     def without_answer(self) -> "Ratchet":
         """A copy that knows of no offer of the client: the chain that it opens is one that a client has to refuse."""

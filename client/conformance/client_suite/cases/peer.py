@@ -6,6 +6,7 @@ What two clients of one make agree on says nothing of the document; what this pe
 from dataclasses import replace
 
 from client.conformance.client_suite.peer import LAST_RESORT, ONCE, Peer
+from client.conformance.client_suite.peer_keys import Pair
 from client.conformance.client_suite.peer_ratchet import ANSWER, OFFER, OFFER_AFTER_STEPS
 from client.conformance.client_suite.person import Person
 from client.conformance.client_suite.setting import Setting
@@ -181,3 +182,25 @@ async def refuses_odd_padding(setting: Setting) -> None:
     peer.write_odd("an odd byte in the header", last=b"\x01")
     peer.write("good, too")
     await peer.shown("good", "good, too")
+
+
+@CLIENT_SUITE.case(
+    "client-refuses-odd-messages", proves=("M-RATCHET-04", "M-RATCHET-05", "M-RATCHET-06", "M-CONTENT-01")
+)
+async def refuses_odd_messages(setting: Setting) -> None:
+    """Refuses a number too far ahead, another key in a known chain, a second chain, contents of no place in the conversation."""
+    peer, ann = await with_peer(setting)
+    await ann.call("send", to="peer", text="begin")
+    await peer.read("begin")
+    peer.write(
+        "good"
+    )  # with all that follows: a receipt for it would begin a chain, after which a second one is none
+    peer.write_odd("too far ahead", ahead=10_001)
+    peer.write_odd("another ratchet key in a known chain", public=Pair().public)
+    peer.write_odd("a second chain of the peer", peer.ratchet.second_chain())
+    peer.write_odd("of another conversation", numbering={"conversation_id": bytes(32)})
+    peer.write_odd("not counted", numbering={"counter": -1, "last": b""})
+    peer.write("good, too")
+    await peer.shown("good", "good, too")
+    await ann.call("send", to="peer", text="answer")
+    await peer.read("answer")
