@@ -83,6 +83,8 @@ def check_value(value: Any, kind: str) -> None:
         _check_array(value, kind)
     elif kind.startswith("["):
         _check_named(value, kind[1:].partition("]")[0])
+    elif kind.startswith("`"):
+        require(value in kind.replace("`", "").split(" or "), "choice")
     elif kind in PLAIN:
         require(type(value) in PLAIN[kind], kind)
     elif kind.startswith("int"):

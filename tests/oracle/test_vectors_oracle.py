@@ -12,6 +12,7 @@ from tests.oracle import (
     conversation_vectors,
     derivation_vectors,
     group_vectors,
+    item_vectors,
     pairwise_vectors,
     wire_vectors,
 )
@@ -24,6 +25,7 @@ CHECKS: dict[str, Callable[[Part], None]] = {
     **wire_vectors.CHECKS,
     **conversation_vectors.CHECKS,
     **derivation_vectors.CHECKS,
+    **item_vectors.CHECKS,
 }
 OWN = "implementation's own"
 
