@@ -1,16 +1,18 @@
-"""The relay's two logs read straight from its files, whether a relay runs on them or not: verified, and exported.
+"""The relay's two logs read straight from where it keeps them, whether a relay runs on them or not: verified, and exported.
 
 A second composition root beside app.py, without what a server needs: it knows which database there is.
 """
 
+import asyncio
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from relay import log_database
 from relay.adapters.data_folder import DataFolder, StartRefused
+from relay.adapters.new_file import new_file
 from relay.adapters.sqlite.audit_file import open_audit_file
 from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
 from relay.adapters.sqlite.store import StoreUnusable
@@ -36,12 +38,16 @@ def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
 
 def verify_audit(settings: Settings, heads: Sequence[bytes]) -> AuditVerdict:
     """What does not fit in the audit log, and between it and signed heads of it. Raises StartRefused."""
+    if settings.is_cluster:
+        return asyncio.run(log_database.verify_audit(settings, heads))
     with _files_of(settings) as (database, public):
         return verify_audit_file(database, public, heads)
 
 
 def export_audit(settings: Settings, to: Path) -> int:
     """Write the audit log to a new file; how many rows. Raises StartRefused, FileExistsError, OSError."""
+    if settings.is_cluster:
+        return asyncio.run(log_database.export_audit(settings, to))
     with _files_of(settings) as (database, public):
         return export_audit_file(database, public, to)
 
@@ -51,8 +57,7 @@ def _files_of(settings: Settings) -> Iterator[tuple[Path, bytes]]:
     """The database, and the 32 B key that signs; raises StartRefused where there is none, or it cannot be read."""
     if settings.is_cluster:
         raise StartRefused(
-            "postgres.url: this command reads a database in a file; the nodes verify the audit log by themselves, each "
-            "audit.verify_seconds",
+            "postgres.url: this command reads a database in a file",
             exit_code=2,
         )
     folder = DataFolder(settings.data_folder)
@@ -80,25 +85,13 @@ def _verdict(rows: Iterable[AuditRow], tip: Tip, relay_public: bytes, heads: Seq
 
 
 def export_audit_file(database: Path, relay_public: bytes, to: Path) -> int:
-    """Write the log to a new file of mode 0600; how many rows. Raises StoreUnusable, FileExistsError, OSError.
-
-    Under its name it is whole: it is written under another one, which is removed if it comes to nothing.
-    """
-    if to.exists():
-        raise FileExistsError(to)
-    partial = to.with_name(to.name + ".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        rows = 0
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream, open_audit_file(database) as snapshot:
-            stream.write(json.dumps(exported_header(snapshot.tip, relay_public)) + "\n")
-            for rows, row in enumerate(snapshot.rows, 1):  # noqa: B007  (the last one counts)
-                stream.write(json.dumps(exported_row(row)) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(partial, to)  # never over a file that came meanwhile
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write the log to a new file of mode 0600; how many rows. Raises StoreUnusable, FileExistsError, OSError."""
+    rows = 0
+    with new_file(to) as stream, open_audit_file(database) as snapshot:
+        stream.write(json.dumps(exported_header(snapshot.tip, relay_public)) + "\n")
+        for row in snapshot.rows:
+            stream.write(json.dumps(exported_row(row)) + "\n")
+            rows += 1
     return rows
 
 

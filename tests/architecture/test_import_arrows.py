@@ -55,7 +55,8 @@ ROOMS: dict[str, set[str]] = {
         "config",
         "control",
     },
-    "log_files": {"adapters", "services", "session", "ports", "wire", "config"},
+    "log_database": {"states", "adapters", "services", "session", "wire", "config"},
+    "log_files": {"log_database", "adapters", "services", "session", "ports", "wire", "config"},
     "upkeep": {"pushers", "states", "adapters", "services", "session", "ports", "config", "wire", "observe"},
     "moves": {"states", "adapters", "services", "session", "ports", "config", "wire"},
     "testing": {
