@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from client.client import Client
+from client.message import Message
 from tests.chatting import open_people
 from tests.interop.javascript_groups import joined
 from tests.interop.javascript_person import Died, JavaScriptPerson, person, start
+from tests.interop.own_devices import bob_and_laptop
 
 pytestmark = pytest.mark.timeout(300)
 LIVES = int(os.environ.get("TOKENIM_JAVASCRIPT_LIVES", "6"))
@@ -38,6 +40,10 @@ class Talk:
             self.came_to_python.append(message.text)
             self.came.set()
 
+    async def shown_in_javascript(self, jay: JavaScriptPerson) -> list[str]:
+        """What Python said, once all of it is there."""
+        return await jay.texts(of=len(self.to_javascript))
+
     async def python_says(self, count: int) -> None:
         for _ in range(count):
             self.to_javascript.append(f"to JavaScript {len(self.to_javascript)}")
@@ -51,6 +57,24 @@ class Talk:
             await jay.call("send", to=self.to_bob, text=self.tried[-1])
             self.promised.append(self.tried[-1])
         await jay.all_sent()
+
+
+class TalkOfOneAccount(Talk):
+    """Both are devices of bob, and write to eve: each is shown what the other one said."""
+
+    async def listen(self) -> None:
+        async for event in self.bob.events():
+            if isinstance(event, Message) and event.outgoing:
+                self.came_to_python.append(event.text)
+                self.came.set()
+
+    async def shown_in_javascript(self, jay: JavaScriptPerson) -> list[str]:
+        async def all_of_python() -> list[str] | None:
+            found = [one["text"] for one in await jay.call("messages", after=0) if one["is_own"]]
+            of_python = [text for text in found if text not in self.tried]
+            return of_python if len(of_python) >= len(self.to_javascript) else None
+
+        return await jay.until(all_of_python)
 
 
 async def kill_after(jay: JavaScriptPerson, lines: int, seconds: float) -> None:
@@ -86,7 +110,7 @@ async def killed_again_and_again(talk: Talk, store: Path) -> None:
         async with person(store) as jay:
             await jay.call("start")
             await jay.all_sent()
-            assert await jay.texts(of=len(talk.to_javascript)) == talk.to_javascript
+            assert await talk.shown_in_javascript(jay) == talk.to_javascript
             state = await jay.call("state")
             assert (state["missing"], state["failed"]) == (0, 0)
             async with asyncio.timeout(30):
@@ -125,3 +149,11 @@ async def test_killed_at_random_while_both_write_in_a_group(tmp_path, went):
             await joined(jay, bob, 2)
         name = f"group:{group.id}"
         await killed_again_and_again(Talk(bob, to_bob=name, to_jay=name), store)
+
+
+async def test_killed_at_random_while_two_devices_of_one_account_write(tmp_path, went):
+    went("copy of a text, the client killed at random")
+    async with bob_and_laptop(tmp_path) as (_, bob, laptop):
+        await laptop.end()
+        talk = TalkOfOneAccount(bob, to_bob="eve", to_jay="eve")
+        await killed_again_and_again(talk, tmp_path / "laptop.db")

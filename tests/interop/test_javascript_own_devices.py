@@ -1,33 +1,25 @@
 """One account with several devices, in JavaScript and in Python: linked, and each knows what the others know and said."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+import hashlib
 
 import pytest
 
-from client.client import Client
 from client.message import Message
-from tests.chatting import People, open_people, texts, waiting
+from tests.chatting import open_people, random_file, texts, waiting
 from tests.interop.javascript_person import Died, JavaScriptPerson, Refused, person, start
 from tests.interop.matrix import TO_JAVASCRIPT, TO_PYTHON
 from tests.interop.own_devices import (
+    bob_and_laptop,
     hear,
+    knows,
     link_javascript_to_python,
     link_python_to_javascript,
     link_to_javascript,
+    meet,
 )
 
 pytestmark = pytest.mark.timeout(120)
-
-
-async def meet(one: Client, other: Client) -> None:
-    """Each wrote to the other."""
-    await one.send(other.whoami().handle, "before")
-    (before,) = await waiting(other)
-    await before.reply("hello")
-    await texts(one)
 
 
 async def sent(one: JavaScriptPerson, *, of: int) -> list[str]:
@@ -38,18 +30,6 @@ async def sent(one: JavaScriptPerson, *, of: int) -> list[str]:
         return found if len(found) >= of else None
 
     return await one.until(enough)
-
-
-async def knows(one: JavaScriptPerson, handle: str) -> None:
-    """It has this contact, and can write to it."""
-
-    async def has() -> bool:
-        return any(
-            contact["handle"] == handle and contact["is_contact"] and contact["token_class"] == "contact"
-            for contact in await one.call("contacts")
-        )
-
-    await one.until(has)
 
 
 async def test_two_devices_in_javascript_are_one_account(tmp_path):
@@ -135,20 +115,6 @@ async def test_a_device_in_python_of_an_account_in_javascript(tmp_path, went):
         await jay.all_sent()
         assert [(one.text, one.outgoing) for one in await hear(desk)] == [("from the first", True)]
         assert (await jay.call("state"))["failed"] == 0
-
-
-@asynccontextmanager
-async def bob_and_laptop(folder: Path) -> AsyncIterator[tuple[People, Client, JavaScriptPerson]]:
-    """Bob, who knows eve, in Python, and a second device of his in JavaScript that was told all he knows."""
-    async with open_people(folder, "bob", "eve") as people, person(folder / "laptop.db") as laptop:
-        bob = await people.enter("bob")
-        async with people.client("eve") as eve:
-            await meet(bob, eve)
-        await link_javascript_to_python(bob, laptop)
-        await laptop.call("start")
-        await bob.flush()
-        await knows(laptop, "eve")
-        yield people, bob, laptop
 
 
 async def test_acts_on_one_device_are_done_on_the_other(tmp_path, went):
@@ -281,3 +247,24 @@ async def test_a_new_device_that_was_killed_goes_on_where_it_was(tmp_path):
                 return (await laptop.call("whoami"))["handle"] == "jay"
 
             await laptop.until(knows_its_handle)
+
+
+async def test_a_file_and_a_note_to_oneself_are_on_the_other_device(tmp_path, went):
+    went("copy of a file")
+    went("text to the own account", to=(TO_PYTHON,))
+    async with bob_and_laptop(tmp_path) as (_, bob, laptop):
+        picture = random_file(tmp_path, "picture.png", 70_001)
+        await laptop.call("send", to="eve", file=str(picture), media_type="image/png")
+        await laptop.all_sent()
+        (copy,) = await hear(bob)
+        fetched = await copy.fetch()
+        assert fetched.file.sha256 == hashlib.sha256(picture.read_bytes()).hexdigest()
+        other = random_file(tmp_path, "other.png", 30_000)
+        await bob.send("eve", file=other)
+        await sent(laptop, of=2)
+        shown = (await laptop.call("messages", after=0))[-1]
+        await laptop.call("fetch", number=shown["number"], path=str(tmp_path / "copy.png"))
+        assert (tmp_path / "copy.png").read_bytes() == other.read_bytes()
+        await laptop.call("send", to="bob", text="remember the milk")
+        await laptop.all_sent()
+        assert [(one.text, one.outgoing) for one in await hear(bob)] == [("remember the milk", True)]
