@@ -7,16 +7,18 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 
 from client.client import Client
-from client.errors import FileDamaged, FileUnavailable
+from client.errors import ClientError, FileDamaged, FileUnavailable, Refused, RelayUnreachable
 from client.message import CaughtUp, Event, Message
 from client.message_acts import Acted, ActKind
 from client.passing_events import Presence, Typing
+from client.reconnect import Backoff
 
 from .output import Output, code_of, one_line
 from .place import Place
-from .work import open_client, plain_event
+from .work import open_client, plain_event, this_system
 
 CATCH_UP_PATIENCE_SECONDS = 30.0
+FILE_PATIENCE_SECONDS = 30.0
 
 
 async def listen(
@@ -76,7 +78,7 @@ async def print_events(
             if isinstance(event, Message):
                 if event.outgoing and not own:
                     continue
-                event = await _fetched(event, out)
+                event = await _fetched(event, out, patience_seconds)
             elif not events and _is_for_programs(event):
                 continue
             out.shown(event, plain_event(event))
@@ -107,15 +109,29 @@ def _is_for_programs(event: Event) -> bool:
     return isinstance(event, CaughtUp | Typing | Presence)
 
 
-async def _fetched(message: Message, out: Output) -> Message:
-    """With its file on this machine; one that is gone or damaged is told, and the message shown without.
+async def _fetched(message: Message, out: Output, patience_seconds: float | None) -> Message:
+    """With its file on this machine; one that is gone, damaged or out of reach is told, and the message shown without.
 
-    What strangers send is not fetched: they could fill the disk.
+    What strangers send is not fetched: they could fill the disk. What comes after a file waits for it, so not for ever.
     """
     if message.file is None or message.file.path is not None or message.contact_request:
         return message
-    try:
-        return await message.fetch()
-    except (FileUnavailable, FileDamaged) as error:
-        out.warn(f"{code_of(error)}: the file {message.file.name} of message {message.id}: {error}")
-        return message
+    system = this_system()
+    backoff = Backoff(system.random)
+    patience = FILE_PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+    end = system.monotonic_seconds() + patience
+    while True:
+        try:
+            return await message.fetch()
+        except (FileUnavailable, FileDamaged) as error:
+            failure: ClientError = error
+            break
+        except (RelayUnreachable, Refused) as error:
+            failure = error
+            wait = backoff.next_seconds(error.retry_after_ms / 1_000 if isinstance(error, Refused) else 0.0)
+            is_final = isinstance(error, Refused) and not error.retryable
+            if is_final or system.monotonic_seconds() + wait > end:
+                break
+        await system.sleep(wait)
+    out.warn(f"{code_of(failure)}: the file {message.file.name} of message {message.id}: {failure}")
+    return message

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from client.errors import RelayUnreachable
 from client.message import State
+from tests import command
 from tests.chatting import random_file
 from tests.hostile.middleman import Exchange, open_middleman
 from tests.hostile.stage import Stage, open_theatre
@@ -62,6 +64,39 @@ async def test_a_first_message_goes_out_once_the_relay_gives_the_recipients_keys
         assert message.state is State.ACCEPTED
         await bob.listens()
         assert bob.texts() == ["hello"]
+
+
+async def test_f24_listen_fetches_a_file_once_the_relay_gives_it_and_else_goes_on_without(
+    tmp_path: Path,
+) -> None:
+    async with stage_at(tmp_path) as stage:
+        alice, bob = await stage.people("alice", "bob")
+        await alice.says(bob, "hello")
+        await bob.listens()
+        async with bob.client() as client:
+            await client.accept(alice.handle)
+        path = random_file(tmp_path, "a.bin", 10_000)
+
+        async def shown_after(refusals: int) -> tuple[list[dict[str, Any]], str]:
+            """What the command prints of a file and a text."""
+            async with alice.client() as client:
+                await client.send(bob.handle, file=path)
+                await client.send(bob.handle, "after it")
+            stage.relay.changes_answers("GET", "/v1/blobs/*", times(refusals, "unavailable"))
+            status, shown, told = await command.call(
+                bob.home, "listen", "--until-caught-up", "--patience", "3"
+            )
+            stage.relay.stops()
+            assert status == command.DONE
+            return [one for one in shown if one["type"] in ("file", "text")], told
+
+        (file, text), told = await shown_after(2)
+        assert file["file"]["sha256"] == sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
+        assert (text["text"], told) == ("after it", "")
+        (file, text), told = await shown_after(1_000)
+        assert file["file"]["path"] is None
+        assert text["text"] == "after it"
+        assert told.startswith("tokenim: unavailable: the file a.bin of message ")
 
 
 async def test_out_of_patience_it_waits_in_the_outbox(tmp_path: Path) -> None:
