@@ -255,6 +255,13 @@ def check_transparency(file: Part) -> None:
     for part in file["must_fail"]["inclusion"]:
         given = part.data("leaf"), part["index"], part["proof"].all_data(), part.data("head"), relay
         assert failure_of(transparency.require_inclusion, *given) == part["error"], part["name"]
+    encoded = file.data("inclusion_encoded")
+    assert transparency.encode_inclusion(*transparency.parse_inclusion(encoded)) == encoded
+    for part in file["must_fail"]["inclusions_encoded"]:
+        failure = failure_of(transparency.parse_inclusion, part.data("encoded"))
+        assert failure == part["error"], part["name"]
+    for part in file["must_fail"]["gossip"]:
+        assert failure_of(transparency.parse_gossip, part.data("encoded")) == part["error"], part["name"]
     for part in file["must_fail"]["heads"]:
         known = None if part["known"] is None else part.data("known")
         given = known, part.data("head"), part["proof"].all_data(), relay

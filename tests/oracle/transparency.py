@@ -2,7 +2,7 @@
 
 from tests.oracle import ed25519
 from tests.oracle.refusals import require
-from tests.oracle.transcripts import fields_of, sha256, transcript, u64
+from tests.oracle.transcripts import fields_of, sha256, split, transcript, u64
 
 HEAD = b"tokenim/v1 log head\0"
 
@@ -19,6 +19,31 @@ def handle_leaf(salt: bytes, handle: str, version: int, account: bytes) -> tuple
 
 def encode_inclusion(index: int, path: list[bytes], signed_head: bytes) -> bytes:
     return u64(index) + bytes((len(path),)) + b"".join(path) + signed_head
+
+
+def parse_head(signed: bytes) -> list[bytes]:
+    """Log id, size, root, time, of a head whose signature is not looked at."""
+    fields = fields_of(HEAD, signed[64:])
+    require([len(field) for field in fields] == [32, 8, 32, 8], "fields")
+    return fields
+
+
+def parse_inclusion(data: bytes) -> tuple[int, list[bytes], bytes]:
+    """Index, path, signed head."""
+    require(len(data) >= 9 and data[8] <= 53, "hashes")
+    at = 9 + 32 * data[8]
+    require(at <= len(data), "length")
+    parse_head(data[at:])
+    path = [data[start : start + 32] for start in range(9, at, 32)]
+    return int.from_bytes(data[:8], "big"), path, data[at:]
+
+
+def parse_gossip(data: bytes) -> list[bytes]:
+    """Own version and hash, the other's, and a signed head or nothing."""
+    parts = split(data, 8, 32, 8, 32, max(0, len(data) - 80))
+    if parts[4]:
+        parse_head(parts[4])
+    return parts
 
 
 def head(log_id: bytes, size: int, root: bytes, time_ms: int) -> bytes:

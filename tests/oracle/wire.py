@@ -178,6 +178,11 @@ def zero_bits(digest: bytes) -> int:
     return 8 * len(digest) - int.from_bytes(digest, "big").bit_length()
 
 
+def require_work(hashed: bytes, found: bytes, bits: int) -> None:
+    """8 B that make the hash begin with so many zero bits."""
+    require(len(found) == 8 and zero_bits(sha256(hashed)) >= bits, "work", "work_required")
+
+
 def recovery_request(origin: str, account: bytes, time_ms: int, nonce: bytes) -> bytes:
     return transcript(b"tokenim/v1 recovery request\0", origin.encode(), account, u64(time_ms), nonce)
 

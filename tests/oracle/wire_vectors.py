@@ -14,6 +14,7 @@ from tests.oracle import (
     manifests,
     message_pack,
     prekeys,
+    transparency,
     wire,
     x25519,
 )
@@ -135,6 +136,14 @@ def check_refused_signatures(file: Part, told: Part, keys: dict[bytes, bytes]) -
     for part in file["documents"]:
         signed, signature = wire.relay_document(part["body"].encode()), part.data("signature")
         assert failure_of(ed25519.verify, pinned, signed, signature) == part["error"], part["why"]
+    for part in file["work"]:
+        hashed = wire.work(*part.data("envelope_id", "account_id", "token", "work"))
+        failure = failure_of(wire.require_work, hashed, part.data("work"), part["bits"])
+        assert failure == part["error"], part["why"]
+    for part in file["registration_work"]:
+        named = origin, *part.data("account_id", "manifest_hash"), part["time_ms"], part.data("work")
+        failure = failure_of(wire.require_work, wire.registration_work(*named), named[-1], part["bits"])
+        assert failure == part["error"], part["why"]
     for part in file["log_appends"]:
         log_id, entry, key, next_key = part.data("log_id", "entry", "write_key", "next_write_key")
         token_hash = sha256(part.data("next_read_token"))
@@ -288,6 +297,8 @@ def check_contents(file: Part) -> None:
         assert (made.introduction, part["handle"]) == (told, told and told[1])
         assert (made.conversation_id, message_pack.encode(made.body)) == (conversation, part.data("body"))
         assert made.previous_hash == (before if made.counter else b"")
+        if part["about"].startswith("gossip"):
+            assert b"".join(transparency.parse_gossip(made.gossip or b"")) == made.gossip
         fields = message_pack.decode(encoded)
         document_tables.check_fields(fields, document_tables.TABLES["content"][: len(fields)])
         if made.type in document_tables.BODIES:

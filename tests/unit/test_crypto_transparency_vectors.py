@@ -8,7 +8,7 @@ import pytest
 
 from crypto import errors
 from crypto.merkle import verify_inclusion
-from crypto.transparency import Inclusion, LeafType, SignedHead, advance, leaf
+from crypto.transparency import Gossip, Inclusion, LeafType, SignedHead, advance, leaf
 
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "vectors" / "transparency.json").read_text(encoding="utf-8")
@@ -68,4 +68,18 @@ def test_a_head_that_must_not_follow(case: dict[str, Any]) -> None:
     known = None if case["known"] is None else head(case["known"])
     with pytest.raises(errors.CryptoError) as caught:
         advance(known, SignedHead.parse(bytes.fromhex(case["head"])), data(case["proof"]), RELAY)
+    assert type(caught.value).__name__ == case["error"]
+
+
+@pytest.mark.parametrize("case", VECTORS["must_fail"]["inclusions_encoded"], ids=lambda case: case["name"])
+def test_bytes_that_are_no_proof(case: dict[str, Any]) -> None:
+    with pytest.raises(errors.CryptoError) as caught:
+        Inclusion.parse(bytes.fromhex(case["encoded"]))
+    assert type(caught.value).__name__ == case["error"]
+
+
+@pytest.mark.parametrize("case", VECTORS["must_fail"]["gossip"], ids=lambda case: case["name"])
+def test_bytes_that_are_no_gossip(case: dict[str, Any]) -> None:
+    with pytest.raises(errors.CryptoError) as caught:
+        Gossip.parse(bytes.fromhex(case["encoded"]))
     assert type(caught.value).__name__ == case["error"]

@@ -19,7 +19,7 @@ from relay.config import LimitSettings
 from relay.services.sealed_logs import SealedLogs
 from relay.session.proof import check_time, parse_authorization, verify_as
 from relay.wire import codec
-from relay.wire.errors import RelayError
+from relay.wire.errors import RelayError, WorkRequired
 from relay.wire.links import (
     decode_bytes,
     decode_id,
@@ -271,6 +271,24 @@ def test_a_request_that_the_root_key_did_not_sign(vector: dict[str, Any]) -> Non
     with pytest.raises(RelayError) as caught:
         prove()
     assert caught.value.code == vector["error"]
+
+
+@pytest.mark.parametrize("vector", MUST_FAIL["work"], ids=why)
+def test_work_that_is_not_enough(vector: dict[str, Any]) -> None:
+    envelope_id, account_id, token, work = data(vector, "envelope_id", "account_id", "token", "work")
+    assert not is_enough_work(
+        work, vector["bits"], envelope_id=envelope_id, account_id=account_id, token=token
+    )
+    assert vector["error"] == WorkRequired.code
+
+
+@pytest.mark.parametrize("vector", MUST_FAIL["registration_work"], ids=why)
+def test_work_that_is_not_enough_for_an_account(vector: dict[str, Any]) -> None:
+    account_id, manifest_hash, work = data(vector, "account_id", "manifest_hash", "work")
+    named = {"account_id": account_id, "manifest_hash": manifest_hash, "time_ms": vector["time_ms"]}
+    hashed = registration_work_transcript(origin=ORIGIN, work=work, **named)
+    assert not begins_with_zeros(hashlib.sha256(hashed).digest(), vector["bits"])
+    assert vector["error"] == WorkRequired.code
 
 
 @pytest.mark.parametrize("vector", MUST_FAIL["messages"], ids=why)

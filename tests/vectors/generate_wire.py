@@ -375,6 +375,8 @@ def document() -> str:
                 "must_fail": {
                     **wire_must_fail.must_fail(links()),
                     **wire_signatures_must_fail.must_fail(),
+                    "work": wire_must_fail.work(work()),
+                    "registration_work": wire_must_fail.registration_work(registration_work()),
                 },
             },
             indent=1,

@@ -8,7 +8,7 @@ from typing import Any
 from crypto import labels
 from crypto.keys import SigningKeyPair
 from crypto.transcript import transcript, u64
-from crypto.transparency import head_body
+from crypto.transparency import Inclusion, SignedHead, head_body
 from tests.crypto_people import NOW_MS, SeededRandom
 from tests.merkle_log import consistency, inclusion, root_of
 
@@ -20,7 +20,50 @@ def must_fail(leaves: list[bytes], log_id: bytes, relay: SigningKeyPair) -> dict
         body = head_body(log_id, size, root_of(of[:size]), NOW_MS + size + later_ms)
         return relay.sign(body) + body
 
-    return {"inclusion": _inclusion(leaves, head), "heads": _heads(leaves, log_id, relay, head)}
+    proof = Inclusion(SignedHead.parse(head(11)), 7, tuple(inclusion(leaves, 7))).encode()
+    return {
+        "inclusion": _inclusion(leaves, head),
+        "heads": _heads(leaves, log_id, relay, head),
+        "inclusions_encoded": _cut(proof, 9 + 32 * proof[8]),
+        "gossip": _gossip(head(11)),
+    }
+
+
+def _cut(proof: bytes, head_at: int) -> list[dict[str, str]]:
+    """What is no proof: index, number of hashes, hashes, head."""
+    hashes, head = proof[9:head_at], proof[head_at:]
+    cases = {
+        "nothing": b"",
+        "an index alone": proof[:8],
+        "more hashes than there are": proof[:8] + bytes((proof[8] + 1,)) + proof[9:],
+        "fewer hashes than there are": proof[:8] + bytes((proof[8] - 1,)) + proof[9:],
+        "54 hashes": proof[:8] + bytes((54,)) + hashes[:32] * 54 + head,
+        "no head": proof[:head_at],
+        "a head that is cut short": proof[:-1],
+        "a byte behind the head": proof + b"\0",
+        "a head with another label": proof.replace(labels.LOG_HEAD, labels.LOG_LEAF),
+    }
+    return _encoded(cases)
+
+
+def _gossip(head: bytes) -> list[dict[str, str]]:
+    """What is not two versions with their hashes, and a head or none."""
+    fixed = u64(3) + bytes(32) + u64(1) + bytes(32)
+    cases = {
+        "nothing but a version": fixed[:8],
+        "a byte too few": fixed[:-1],
+        "a byte too many": fixed + b"\0",
+        "a head that is cut short": fixed + head[:-1],
+        "two heads": fixed + head + head,
+    }
+    return _encoded(cases)
+
+
+def _encoded(cases: dict[str, bytes]) -> list[dict[str, str]]:
+    return [
+        {"name": name, "encoded": encoded.hex(), "error": "InvalidEncoding"}
+        for name, encoded in cases.items()
+    ]
 
 
 def _inclusion(leaves: list[bytes], head: Any) -> list[dict[str, Any]]:

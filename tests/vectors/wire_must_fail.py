@@ -110,6 +110,42 @@ def _links(links: dict[str, str]) -> Cases:
     return [{"why": why, "kind": kind, "link": link, "error": "InvalidEncoding"} for why, kind, link in cases]
 
 
+# Work
+
+
+def work(good: dict[str, Any]) -> Cases:
+    """What is no work for this envelope: found for less, or for something else."""
+    found = bytes.fromhex(good["work"])
+    zeros = 256 - int(good["sha256"], 16).bit_length()
+    named = {name: good[name] for name in ("bits", "envelope_id", "account_id", "token", "work")}
+    changed: dict[str, dict[str, Any]] = {
+        "a bit too little": {"bits": zeros + 1},
+        "for another envelope": {"envelope_id": seed("another envelope id", 16).hex()},
+        "for another account": {"account_id": bytes(32).hex()},
+        "for another token": {"token": bytes(16).hex()},
+        "another number": {"work": (int.from_bytes(found, "big") + 1).to_bytes(8, "big").hex()},
+        "7 bytes": {"work": found[1:].hex()},
+        "9 bytes": {"work": (b"\0" + found).hex()},
+        "none": {"work": ""},
+    }
+    return [{"why": why, **named, **other, "error": "work_required"} for why, other in changed.items()]
+
+
+def registration_work(good: dict[str, Any]) -> Cases:
+    """The same of the work for an account."""
+    found = bytes.fromhex(good["work"])
+    zeros = 256 - int(good["sha256"], 16).bit_length()
+    named = {name: good[name] for name in ("bits", "account_id", "manifest_hash", "time_ms", "work")}
+    changed: dict[str, dict[str, Any]] = {
+        "a bit too little": {"bits": zeros + 1},
+        "for another account": {"account_id": bytes(32).hex()},
+        "for another manifest": {"manifest_hash": bytes(32).hex()},
+        "for another time": {"time_ms": TIME_MS + 1},
+        "another number": {"work": (int.from_bytes(found, "big") + 1).to_bytes(8, "big").hex()},
+    }
+    return [{"why": why, **named, **other, "error": "work_required"} for why, other in changed.items()]
+
+
 # Messages
 
 
