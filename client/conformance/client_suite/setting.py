@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,6 +143,19 @@ class Setting:
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
                 await self._broken()
+
+    async def unless_broken(self, body: Awaitable[None]) -> None:
+        """To its end, or until a client does something against the document, which fails every case: raises Failed then."""
+        case, broken = asyncio.ensure_future(body), asyncio.create_task(self._broken())
+        try:
+            await asyncio.wait({case, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if not case.done():
+                raise Failed(self.house.broken[0])
+            case.result()
+        finally:
+            case.cancel()
+            broken.cancel()
+            await asyncio.gather(case, broken, return_exceptions=True)
 
     async def _broken(self) -> None:
         while not self.house.broken:

@@ -34,6 +34,6 @@ async def run_client(
 def _in_setting(body: Body[Setting]) -> Body[Sequence[str]]:
     async def alone(command: Sequence[str]) -> None:
         async with open_setting(command) as setting:
-            await body(setting)
+            await setting.unless_broken(body(setting))
 
     return alone
