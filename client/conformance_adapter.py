@@ -17,6 +17,7 @@ from .errors import ClientError, Refused, RelayUnreachable
 from .message import Message
 
 _PATIENCE_SECONDS = 2.0
+_JOIN_SECONDS = 60.0
 _NO_KEYS = ("no_prekeys", "bad_prekeys", "dormant_device")
 
 
@@ -89,6 +90,23 @@ class Adapter:
         """The digits to compare with the account of this handle."""
         return (await self._open().safety_number(fields["with"])).digits
 
+    async def create_group(self, name: str) -> str:
+        """A new group of this account alone; its id."""
+        return (await self._open().create_group(name)).id
+
+    async def add(self, group: str, who: str) -> None:
+        """Invite the account of this handle."""
+        await self._open().membership.add(group, who)
+
+    async def accept(self, group: str) -> None:
+        """Into a group that this account was invited to; done once it is in."""
+        if await self._open().membership.join(group, wait_seconds=_JOIN_SECONDS) is None:
+            raise RuntimeError("nobody let it in")
+
+    async def remove(self, group: str, who: str) -> None:
+        """Take the account of this handle out; done once that stands."""
+        await self._open().membership.remove(group, who)
+
     async def fetch(self, number: int, path: str) -> None:
         """The file of this message, put at a path where nothing is."""
         fetched = await (await self._kept())[number - 1].fetch()
@@ -101,6 +119,8 @@ class Adapter:
         found: list[Message] = []
         for contact in await client.contacts():
             found += await client.history(contact.account)
+        for group in await client.groups(with_left=True):
+            found += await client.history(f"group:{group.id}")
         return found
 
     async def _listen(self, client: Client) -> None:
@@ -134,6 +154,10 @@ async def serve(home: str) -> None:
         "send": adapter.send,
         "messages": adapter.messages,
         "fetch": adapter.fetch,
+        "create_group": adapter.create_group,
+        "add": adapter.add,
+        "accept": adapter.accept,
+        "remove": adapter.remove,
         "link": adapter.link,
         "safety_number": adapter.safety_number,
     }

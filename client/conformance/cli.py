@@ -78,8 +78,8 @@ def relay(
     "--level",
     "levels",
     multiple=True,
-    type=click.Choice(("media",)),
-    help="The client claims this beside core.",
+    type=click.Choice(("media", "groups")),
+    help="The client claims this beside core; repeatable.",
 )
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")
 @click.option(

@@ -12,6 +12,7 @@ from client.conformance.wire import from_base64, sha256, to_base32, to_base64
 
 from . import checks
 from .blob_doors import BlobDoors
+from .group_doors import GroupDoors
 from .house import Account, House
 from .refusal import Refusal
 from .socket_door import Connection, connect
@@ -26,6 +27,7 @@ class Doors:
         self.house = house
         self.connections: list[Connection] = []
         self.blobs = BlobDoors(house)
+        self.groups = GroupDoors(house)
 
     def application(self) -> web.Application:
         """What is served."""
@@ -49,6 +51,9 @@ class Doors:
             ("GET", "/v1/transparency/consistency", self.consistency, False),
             ("GET", "/v1/logs/{name}", self.log, True),
             ("POST", "/v1/logs/{name}", self.append, True),
+            ("POST", "/v1/group-logs", self.groups.create, True),
+            ("POST", "/v1/group-logs/{log}/entries", self.groups.append, False),
+            ("GET", "/v1/group-logs/{log}", self.groups.read, False),
             ("PUT", "/v1/profile", self.nothing, True),
             ("POST", "/v1/blobs", self.blobs.create, True),
             ("HEAD", "/v1/blobs/{blob}", self.blobs.stand, True),
@@ -109,6 +114,9 @@ class Doors:
             return None
         if signed is False:
             raise Failed("this request says who asks: the document has it unsigned")
+        self.house.named.add(request.transport)
+        if request.transport in self.house.nameless:
+            raise Failed("a signed request on a connection on which a group log was asked for")
         seen = checks.proof(header)
         account = self.house.of_device(seen.device_id)
         if account is None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
+from weakref import WeakSet
 
 from nacl.signing import SigningKey
 
@@ -154,6 +155,10 @@ class House:
     """Accounts of which clients are told what does not verify: from then on an envelope to one is a breach."""
     broken: list[str] = field(default_factory=list)
     nonces: set[bytes] = field(default_factory=set)
+    named: WeakSet[Any] = field(default_factory=WeakSet)
+    """Connections on which something signed was asked."""
+    nameless: WeakSet[Any] = field(default_factory=WeakSet)
+    """Connections on which a group log was asked for."""
     happened: asyncio.Event = field(default_factory=asyncio.Event)
     secret: bytes = field(default_factory=lambda: os.urandom(16))
 

@@ -91,6 +91,19 @@ class Person:
             gone = f", and gave up: {self.ended}" if self.ended else ""
             raise Failed(f"{self.name} should show {list(texts)}, and shows {shown}{gone}")
 
+    async def shows(self, *texts: str) -> None:
+        """The client shows these texts of others among more, each once; raises Failed if it does not come to that."""
+        shown: list[str] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_SECONDS):
+                while not self.ended:
+                    shown = await self.texts()
+                    if set(texts) <= set(shown):
+                        break
+                    await asyncio.sleep(0.1)
+        if any(shown.count(text) != 1 for text in texts):
+            raise Failed(f"{self.name} should show {list(texts)}, each once, and shows {shown}")
+
     def kill_now(self) -> None:
         """SIGKILL, without waiting for its end: `kill` waits."""
         if self._process is not None and self._process.returncode is None:

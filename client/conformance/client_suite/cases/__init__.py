@@ -2,6 +2,16 @@
 
 from client.conformance.client_suite.suite import CLIENT_SUITE
 
-from . import delivery, files, hostile, peer, people, registration, session
+from . import delivery, files, groups, hostile, peer, people, registration, session
 
-__all__ = ["CLIENT_SUITE", "delivery", "files", "hostile", "peer", "people", "registration", "session"]
+__all__ = [
+    "CLIENT_SUITE",
+    "delivery",
+    "files",
+    "groups",
+    "hostile",
+    "peer",
+    "people",
+    "registration",
+    "session",
+]
