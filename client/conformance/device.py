@@ -38,7 +38,7 @@ class Answer:
         """The body; raises Failed if it is no JSON."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter of what is nested thousands deep
             raise Failed(f"{self.asked}: expected JSON, got {self._told()}") from error
 
     @property

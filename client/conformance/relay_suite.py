@@ -24,8 +24,9 @@ async def run_relay(
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=70)) as session:
         try:
             relay = await open_relay(session, invite, admin, admin_invite)
-        except aiohttp.ClientError as error:
-            raise Failed(f"the relay at {invite.origin} is not reached: {error}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            raise Failed(f"the relay at {invite.origin} is not reached: {why}") from error
         claimed = frozenset(levels) if levels else _claims(relay)
         chosen = [SUITE.cases[name] for name in only] if only else list(SUITE.cases.values())
         results = []

@@ -9,8 +9,10 @@ import pytest
 from aiohttp import web
 from nacl.signing import SigningKey
 
+from client.conformance import relay_suite
 from client.conformance.case import Case
 from client.conformance.cases import SUITE
+from client.conformance.relay import Invite, Relay
 from client.conformance.report import Failed, NotClaimed
 from client.conformance.runner import run
 from client.conformance.wire import sha256, to_base64, transcript
@@ -47,6 +49,15 @@ async def test_any_exception_of_a_case_is_its_failure_and_names_its_type():
     assert results[6].why == "said"
 
 
+async def test_a_relay_that_never_answers_is_not_reached(monkeypatch):
+    async def never(*_arguments: object) -> Relay:
+        raise TimeoutError
+
+    monkeypatch.setattr(relay_suite, "open_relay", never)
+    with pytest.raises(Failed, match=r"the relay at http://x\.example is not reached: TimeoutError"):
+        await relay_suite.run_relay(Invite("http://x.example", b"", b""), lambda _result: None)
+
+
 def about(**fields: object) -> bytes:
     return json.dumps({**ABOUT, **fields}).encode()
 
@@ -54,6 +65,7 @@ def about(**fields: object) -> bytes:
 DOCUMENTS = {
     "no object": b"[]",
     "no JSON": b"<html>",
+    "JSON of a depth that nothing reads": b"[" * 200_000,
     "push that is no object": about(push="all of them"),
     "limits that are no object": about(limits=[1]),
 }
