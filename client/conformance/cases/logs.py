@@ -1,6 +1,8 @@
 """Chapters Sealed logs and Link mailbox."""
 
+import asyncio
 import os
+import time
 from typing import Any
 
 from nacl.signing import SigningKey
@@ -8,7 +10,7 @@ from nacl.signing import SigningKey
 from client.conformance.device import Answer, Device, ask
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
-from client.conformance.socket import resumed
+from client.conformance.socket import PATIENCE_SECONDS, resumed
 from client.conformance.wire import CAUGHT_UP, from_base64, sha256, to_base32, to_base64, transcript, u64
 
 from .suite import SUITE
@@ -168,3 +170,27 @@ async def link_mailbox(relay: Relay) -> None:
         raise Failed("expected the bytes that were written first")
     (await relay.get(f"{base}/answer?wait_seconds=0")).must(204)
     (await put("request-of-mine", b"x")).must(404)
+
+
+@SUITE.case("link-mailbox-waits", level="groups")
+async def link_waits(relay: Relay) -> None:
+    """Who reads an empty slot is answered when something is written there, or with nothing after as long as it named."""
+    url = f"{relay.origin}/v1/links/{to_base32(os.urandom(16))}"
+    octets = {"Content-Type": "application/octet-stream"}
+    (await ask(relay.session, "PUT", f"{url}/request", data=b"question", headers=octets)).must(204)
+    began = time.monotonic()
+    (await ask(relay.session, "GET", f"{url}/answer?wait_seconds=1")).must(204)
+    if time.monotonic() - began < 0.9:
+        raise Failed("an empty slot that is read with wait_seconds=1: expected no answer before that")
+    reading = asyncio.create_task(ask(relay.session, "GET", f"{url}/answer?wait_seconds=30"))
+    try:
+        await asyncio.sleep(0.3)  # it mostly waits by now; if not, it finds what was written
+        (await ask(relay.session, "PUT", f"{url}/answer", data=b"answer", headers=octets)).must(204)
+        told = (await asyncio.wait_for(reading, PATIENCE_SECONDS)).must(200)
+    except TimeoutError:
+        raise Failed("who waits at a slot: expected what is written there, nothing came") from None
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    if told.body != b"answer":
+        raise Failed(f"who waits at a slot: expected what is written there, got {told.body!r}")
