@@ -21,7 +21,7 @@ async def window_bytes(relay: Relay) -> None:
     ann, count = await relay.member(), _WINDOW_BYTES // _LARGEST + 2
     await store(relay, ann, *[os.urandom(_LARGEST)] * count)
     async with resumed(ann) as reader:
-        came = [await reader.expect(DELIVER), *[frame[1:] for frame in await reader.until_quiet(0.5)]]
+        came = [await reader.expect(DELIVER), *[frame[1:] for frame in await reader.until_quiet(1.0)]]
         if (len(came) - 1) * _LARGEST >= _WINDOW_BYTES:
             raise Failed(f"expected no more after 4 MiB, got {len(came)} envelopes of {_LARGEST} B")
         await reader.send([ACK, came[-1][0]])

@@ -130,6 +130,27 @@ async def next_manifest(relay: Relay) -> None:
     (await second.ask("GET", "/v1/accounts/self")).must(200)
 
 
+@SUITE.case("manifest-next-rules", proves=("M-IDENT-01", "M-IDENT-02"))
+async def next_rules(relay: Relay) -> None:
+    """A next manifest whose new device breaks a rule changes nothing: its signature, flags and keys are looked at, too."""
+    device = await relay.member()
+    new, twin, rooted = device.beside(), device.beside(), device.beside()
+    twin.signing = device.signing
+    rooted.signing = device.root
+    for name, entry in {
+        "a device's signature that is none": new.entry(flags=0, broken=True),
+        "a flag that there is not": new.entry(flags=8),
+        "one key twice": twin.entry(flags=0),
+        "the root key as a device's": rooted.entry(flags=0),
+    }.items():
+        wanted = device.manifest(device.entry(), entry)
+        answer = await device.ask("POST", _MANIFESTS, {"manifest": wanted})
+        if answer.status not in (400, 422):
+            raise Failed(f"a next manifest with {name}: expected 422 manifest_invalid, got {answer.status}")
+    await device.advance(device.entry(), new.entry(flags=0))
+    (await new.ask("GET", "/v1/accounts/self")).must(200)
+
+
 @SUITE.case("manifest-signer-was-manager", proves=("M-IDENT-04",))
 async def managers(relay: Relay) -> None:
     """A manifest is signed by the root key or a manager of the current one: not by another device, nor by who was removed."""
