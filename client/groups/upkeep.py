@@ -191,12 +191,17 @@ def _want_list(
     want(tx, row.group_id, [change], not_before_ms=system.now_ms() + wait_ms if wait_ms else 0)
 
 
+def turn_order(group_id: bytes, about: bytes, accounts: list[bytes]) -> list[bytes]:
+    """These accounts in the order in which they commit that this member's list is newer."""
+    return sorted(accounts, key=lambda one: hashlib.sha256(group_id + about + one).digest())
+
+
 def _turn_ms(account: Account, row: GroupRow, about: bytes) -> int:
     """How long this device leaves the commit to others: nothing for the first of an order that is another one for each
     member, so that the work is spread, and a device that left is out of the group at once. The next is there if it is away.
     """
-    entitled = [member.account for member in row.view.state.entitled() if member.account != about]
-    entitled.sort(key=lambda one: hashlib.sha256(row.group_id + about + one).digest())
+    may = [member.account for member in row.view.state.entitled() if member.account != about]
+    entitled = turn_order(row.group_id, about, may)
     devices = sorted(entry.device_id for entry in account.own.manifest.devices)
     own_turn = devices.index(account.device_id) if account.device_id in devices else len(devices)
     return entitled.index(account.account_id) * _TURN_MS + own_turn * _DEVICE_TURN_MS

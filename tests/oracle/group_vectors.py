@@ -6,7 +6,7 @@ import pytest
 
 from tests.oracle import ed25519, group_messages, group_state, manifests
 from tests.oracle.refusals import Refused, failure_of
-from tests.oracle.transcripts import fields_of, transcript, u32
+from tests.oracle.transcripts import fields_of, sha256, transcript, u32
 from tests.oracle.vector_files import Part
 
 LABELS = {
@@ -43,6 +43,10 @@ def check_group_derivations(file: Part) -> None:
         assert group_messages.epoch_hand_out(keys, told.data("write_seed")) == told.data("encoded")
         assert group_messages.parse_hand_out(told.data("encoded")) == (keys, told.data("write_seed"))
     check_asked(file["request"])
+    part = file["turns"]
+    accounts, about = part["accounts"].all_data(), b"".join(part.data("group_id", "member"))
+    hashes = [sha256(about + one) for one in accounts]
+    assert hashes == sorted(hashes) == part["hashes"].all_data()
     part = file["chain_hand_out"]
     chain = group_messages.parse_chain(part.data("encoded"))
     names = "group_id", "cut_hash", "chain_id", "chain_key"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from client.groups.upkeep import turn_order
 from crypto import group_log, sender_keys
 from crypto.errors import CryptoError
 from crypto.group_changes import Request, SignedRequest
@@ -64,6 +65,12 @@ def test_each_hand_out_and_request_encodes_identically() -> None:
     assert Request.parse(asked.body).encode() == asked.body == bytes.fromhex(told["transcript"])
     signer = SigningKeyPair.from_seed(bytes.fromhex(told["signing_seed"]))
     assert signer.sign(asked.body) == asked.signature
+
+
+def test_the_turns_are_those_of_the_hashes() -> None:
+    group_id, member = data(DERIVED["turns"], "group_id", "member")
+    accounts = [bytes.fromhex(one) for one in DERIVED["turns"]["accounts"]]
+    assert turn_order(group_id, member, sorted(accounts)) == accounts != sorted(accounts)
 
 
 @pytest.mark.parametrize(("name", "case"), BAD, ids=[f"{name}: {case['name']}" for name, case in BAD])

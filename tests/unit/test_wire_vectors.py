@@ -11,6 +11,9 @@ from nacl.signing import VerifyKey
 from client.work import AccountPiece, find_account_work
 from crypto.errors import CryptoError, InvalidEncoding
 from crypto.keys import id_text, parse_id_text
+from crypto.manifest import SignedManifest, build_manifest
+from crypto.manifest_chain import verify_chain
+from crypto.prekeys import SignedKey
 from crypto.primitives import ed25519_verify
 from relay.adapters.memory.store import open_memory_store
 from relay.adapters.memory_bus import open_memory_bus
@@ -77,6 +80,17 @@ def test_the_manifest_parses_and_each_signature_verifies() -> None:
     VerifyKey(manifest.root_key).verify(body, bytes.fromhex(vector["manifest_signature_by_root"]))
     device = manifest.devices[0]
     VerifyKey(device.signing_key).verify(device.signed_transcript(manifest.account_id), device.signature)
+
+
+def test_the_manifest_and_the_prekey_encode_identically() -> None:
+    vector, prekey = VECTORS["identity"], bytes.fromhex(VECTORS["prekey"]["encoded"])
+    body, signature = data(vector, "manifest_body", "manifest_signature_by_root")
+    signed = SignedManifest(body, b"", signature)
+    assert SignedManifest.parse(signed.encode()) == signed
+    listed = signed.manifest
+    assert build_manifest(listed.root_public, listed.version, None, listed.devices) == body
+    assert SignedKey.parse(prekey).encode() == prekey
+    verify_chain(bytes.fromhex(vector["account_id"]), None, [signed])
 
 
 def test_the_signatures_of_requests_challenge_prekey_and_document_verify() -> None:

@@ -83,6 +83,7 @@ def derivations() -> dict[str, Any]:
         "chain_hand_out": chain,
         "request": group_parts.request(group_id, random),
         "must_fail": group_parts.must_fail(keys, given, handed, random),
+        "turns": group_parts.turns(group_id, random),
     }
 
 

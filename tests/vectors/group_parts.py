@@ -5,12 +5,13 @@
 
 from typing import Any
 
+from client.groups.upkeep import turn_order
 from crypto.group_changes import Request, RequestKind, sign_request
 from crypto.group_epoch import EpochHandOut, EpochKeys
 from crypto.group_log import _entry_ad
 from crypto.keys import IdentityKeyPair, LocalDevice, SigningKeyPair
 from crypto.padding import pad
-from crypto.primitives import RandomBytes
+from crypto.primitives import RandomBytes, sha256
 from crypto.sender_chains import ChainHandOut
 
 IMPOSSIBLE = 2**53
@@ -37,6 +38,18 @@ def request(group_id: bytes, random: RandomBytes) -> dict[str, Any]:
         "transcript": signed.body.hex(),
         "signature": signed.signature.hex(),
         "encoded": signed.encode().hex(),
+    }
+
+
+def turns(group_id: bytes, random: RandomBytes) -> dict[str, Any]:
+    """Who commits that a member's device list is newer, one after the other."""
+    member, accounts = random(32), [random(32) for _ in range(4)]
+    ordered = turn_order(group_id, member, accounts)
+    return {
+        "group_id": group_id.hex(),
+        "member": member.hex(),
+        "accounts": [one.hex() for one in ordered],
+        "hashes": [sha256(group_id + member + one).hex() for one in ordered],
     }
 
 
