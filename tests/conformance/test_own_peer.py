@@ -5,11 +5,12 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from client.conformance.client_suite.peer_contents import Numbering
+from client.conformance.client_suite.peer_contents import Numbering, written
 from client.conformance.client_suite.peer_keys import (
     KemPair,
     Pair,
@@ -30,6 +31,7 @@ from client.conformance.client_suite.peer_setup import (
     seal_setup,
 )
 from client.conformance.report import Failed
+from client.conformance.wire import sha256
 from tests.conformance.test_client_suite import JAVASCRIPT, PYTHON, kit
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -142,6 +144,13 @@ def test_the_peer_derives_what_the_vectors_of_the_ratchet_say():
     assert sorted({bucket_for(size) for size in range(1, 262_145)}) == told["buckets"]
 
 
+def test_the_peer_names_a_message_by_the_reference_of_the_vectors():
+    told = vectors("account_derivations.json")["message_reference"]
+    conversation_id, account_id, device_id, message_id, content_hash = map(hexed, told["fields"])
+    message = written(conversation_id, Party(account_id, device_id), message_id, content_hash)
+    assert message.reference.hex() == told["sha256"]
+
+
 def test_two_of_the_peers_ratchets_talk_for_longer_than_a_post_quantum_step_takes():
     a, b = two_ratchets()
     offers = []
@@ -216,6 +225,9 @@ def test_the_peer_counts_contents_and_refuses_one_of_another_place():
     with pytest.raises(Failed, match="another conversation"):
         Numbering(b"x" * 32).read(first)
     assert (theirs.read(first).text, theirs.read(second).text) == ("one", "two")
+    body = [bytes(32), [[b"m" * 16, b"r" * 32]], []]
+    receipt = msgspec.msgpack.encode([13, bytes(32), bytes(16), 3, sha256(second), 0, 0, None, body])
+    assert theirs.read(receipt).receipts == ((bytes(32), b"m" * 16, b"r" * 32),)
     with pytest.raises(Failed, match="not one MessagePack value"):
         theirs.read(b"\xc1")
 

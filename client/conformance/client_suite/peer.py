@@ -20,7 +20,7 @@ from . import checks
 from .doors import hand_out
 from .house import Account
 from .merkle import inclusion_of
-from .peer_contents import Content, Numbering, conversation
+from .peer_contents import Content, Numbering, Written, conversation, written
 from .peer_keys import KemPair, Pair, SealingPair, encapsulate
 from .peer_ratchet import Party, Ratchet
 from .peer_setup import (
@@ -97,6 +97,7 @@ class Peer:
         self.us, self.client = _listed(self.account), _listed(self.theirs)
         conversation_id = conversation(self.us.party.account_id, self.client.party.account_id)
         self._sent, self._got = Numbering(conversation_id), Numbering(conversation_id)
+        self._written: dict[bytes, Written] = {}
 
     # The account, as it is at the relay.
 
@@ -164,10 +165,21 @@ class Peer:
         ratchet = Ratchet(secrets, self.us.party, self.client.party, signed=signed.public)
         return Session(ratchet, setup=Setup(_key(bundle["sealing_key"]), pack(agreed.values())))
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> Written:
         """A text, into the client's mailbox."""
         is_unheard = self._sent.counter == 0 or self.introduced is None
-        content = self._sent.write(text, (self.token, NAME) if is_unheard else None)
+        message_id = os.urandom(16)
+        content = self._sent.write(text, (self.token, NAME) if is_unheard else None, message_id)
+        self._send(content)
+        message = written(self._sent.conversation_id, self.us.party, message_id, sha256(content))
+        self._written[message_id] = message
+        return message
+
+    def edit(self, message: Written, text: str) -> None:
+        """Another text for a message of ours."""
+        self._send(self._sent.edit(message, text))
+
+    def _send(self, content: bytes) -> None:
         if self.session is not None and self.session.setup is not None:
             self._put(self._setup_envelope(self.session.ratchet, self.session.setup, content))
         else:
@@ -304,6 +316,10 @@ class Peer:
             raise Failed("the inclusion proof in a set-up envelope is not one of the client's manifest")
 
     def _look_at(self, content: Content) -> None:
+        for author, message_id, reference in content.receipts:
+            known = self._written.get(message_id)
+            if known is None or (known.account_id, known.reference) != (author, reference):
+                raise Failed("a receipt names no message of its author by the reference that it has")
         if content.introduction is None and self.introduced is None:
             raise Failed("the first content to an account introduces who writes")
         if content.introduction is not None:

@@ -1,4 +1,4 @@
-"""The contents that the kit's own peer writes and reads: texts, and the frame of all others (docs/protocol.md, Contents)."""
+"""The contents of the kit's own peer: texts, edits, receipts, and the frame of all others (docs/protocol.md, Contents)."""
 
 import os
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from client.conformance.report import Failed
 from client.conformance.wire import sha256, transcript
 
 from .checks import now_ms
+from .peer_ratchet import Party
 
-TEXT: Final = 1
+TEXT, EDIT, RECEIPT = 1, 11, 13
 _FIELDS: Final = (
     ("type", int, 0, 65_535),
     ("conversation_id", bytes, 32, 32),
@@ -32,11 +33,35 @@ class Content:
     text: str | None
     introduction: tuple[bytes, str] | None
     gossip: bytes
+    receipts: tuple[tuple[bytes, bytes, bytes], ...] = ()
+    """Of a receipt: the author, the message's id and its reference, of each message in it."""
 
 
 def conversation(one: bytes, other: bytes) -> bytes:
     """Of two accounts."""
     return sha256(transcript("tokenim/v1 direct conversation", *sorted((one, other))))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A message of the peer. `reference` is how acts name it."""
+
+    account_id: bytes
+    message_id: bytes
+    reference: bytes
+
+
+def written(conversation_id: bytes, author: Party, message_id: bytes, content_hash: bytes) -> Written:
+    """The one that the content of this hash began."""
+    named = transcript(
+        "tokenim/v1 message reference",
+        conversation_id,
+        author.account_id,
+        author.device_id,
+        message_id,
+        content_hash,
+    )
+    return Written(author.account_id, message_id, sha256(named))
 
 
 @dataclass
@@ -47,19 +72,28 @@ class Numbering:
     counter: int = 0
     last: bytes = b""
 
-    def write(self, text: str, introduction: tuple[bytes, str] | None) -> bytes:
+    def write(self, text: str, introduction: tuple[bytes, str] | None, message_id: bytes = b"") -> bytes:
         """The next text of the peer."""
+        return self._write(TEXT, [text], introduction, message_id)
+
+    def edit(self, message: Written, text: str) -> bytes:
+        """The next content of the peer: another text for what it wrote."""
+        return self._write(EDIT, [[message.account_id, message.message_id, message.reference], text], None)
+
+    def _write(
+        self, kind: int, body: list[Any], introduction: tuple[bytes, str] | None, message_id: bytes = b""
+    ) -> bytes:
         self.counter += 1
         fields = [
-            TEXT,
+            kind,
             self.conversation_id,
-            os.urandom(16),
+            message_id or os.urandom(16),
             self.counter,
             self.last,
             now_ms(),
             0,
             None if introduction is None else list(introduction),
-            [text],
+            body,
         ]
         encoded = msgspec.msgpack.encode(fields)
         self.last = sha256(encoded)
@@ -89,13 +123,20 @@ class Numbering:
         if not isinstance(gossip, bytes):
             raise Failed(f"a content's gossip is {gossip!r}")
         text = _text(fields[_BODY_AT]) if fields[0] == TEXT else None
-        return Content(fields[0], text, _introduction(fields[_INTRODUCTION_AT]), gossip)
+        receipts = _receipts(fields[_BODY_AT]) if fields[0] == RECEIPT else ()
+        return Content(fields[0], text, _introduction(fields[_INTRODUCTION_AT]), gossip, receipts)
 
 
 def _text(body: Any) -> str:
     if not isinstance(body, list) or not body or not isinstance(body[0], str) or body[1:] not in ([], [None]):
         raise Failed(f"the body of a text that answers no other is an array of a str, got {body!r}")
     return body[0]
+
+
+def _receipts(body: Any) -> tuple[tuple[bytes, bytes, bytes], ...]:
+    if not isinstance(body, list) or len(body) < 3 or not all(isinstance(one, list) for one in body[1:3]):
+        raise Failed(f"the body of a receipt is an author and two arrays, got {body!r}")
+    return tuple((body[0], message_id, reference) for message_id, reference, *_ in (*body[1], *body[2]))
 
 
 def _introduction(told: Any) -> tuple[bytes, str] | None:

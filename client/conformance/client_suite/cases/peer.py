@@ -184,6 +184,23 @@ async def refuses_odd_padding(setting: Setting) -> None:
     await peer.shown("good", "good, too")
 
 
+@CLIENT_SUITE.case("client-shows-an-edit", proves=("M-CONTENT-02",))
+async def shows_an_edit(setting: Setting) -> None:
+    """Shows the newer text of a message that an edit names by its reference, and passes over one with another reference."""
+    peer, ann = await with_peer(setting)
+    await ann.call("send", to="peer", text="begin")
+    await peer.read("begin")
+    message = peer.write("teh first")
+    await peer.shown("teh first")
+    peer.edit(message, "the first")
+    await peer.shown("the first")
+    peer.edit(replace(message, reference=bytes(32)), "of another reference")
+    peer.write("the second")
+    await peer.shown("the first", "the second")
+    await ann.call("send", to="peer", text="answer")
+    await peer.read("answer")
+
+
 @CLIENT_SUITE.case(
     "client-refuses-odd-messages", proves=("M-RATCHET-04", "M-RATCHET-05", "M-RATCHET-06", "M-CONTENT-01")
 )
