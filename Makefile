@@ -45,7 +45,7 @@ test: dev ## every check and every test
 	@# Six: more than half of their time the tests wait for a process or a timer.
 	@$(BIN)/python -m pytest -n 6 --dist worksteal
 
-collected: dev
+collected: dev ## compile every test, which `make test` does beside the checks
 	@$(BIN)/python -m pytest -q --collect-only >.tools/collected.log || { tail -50 .tools/collected.log; exit 1; }
 
 check: dev static ## style, types, import arrows, file sizes, documents in step
