@@ -18,6 +18,7 @@ from relay.ports.clock import Clock
 from relay.ports.leadership import Leadership, Work
 from relay.ports.store import Store
 from relay.services.reload import quotas_of
+from relay.wire.errors import Unavailable
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -85,6 +86,10 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
             files = await stack.enter_async_context(open_files(folder, settings))
         except postgres.StoreUnreachable as error:
             raise StartRefused(str(error)) from error
+        except Unavailable as error:
+            raise StartRefused(
+                "PostgreSQL did not answer in time while this node started; start it again"
+            ) from error
         leadership = postgres.PostgresLeadership(
             store.database, [_WORKS[role] for role in settings.work if role in _WORKS], clock
         )

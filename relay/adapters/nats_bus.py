@@ -3,7 +3,8 @@
 What this node publishes reaches its own subscribers as on the bus of one process, whether NATS is there or not. For other
 nodes the announcements of a turn of the loop travel together, as one message on one subject: each node hears all, and looks
 up in memory which concern it. A message names devices and accounts to whom something happens, and nobody who did it (D9).
-While NATS is away nothing is kept for later: nodes look into the store instead.
+While NATS is away nothing is kept for later: nodes look into the store instead. A node that could not say something says
+that much as soon as it can, and so does one that starts: who heard nothing then doubts what it remembers.
 
 A message is MessagePack: [version, 8 B random id of the node's start, [kind, field, field …], …]. Kinds that a node does not
 know are passed over, so nodes of two versions run side by side.
@@ -42,6 +43,8 @@ DEVICES_A_MESSAGE: Final = 8_192
 MOST_WAITING: Final = 10_000
 """Announcements that wait to be sent; more are dropped."""
 LOST_AGAIN_SECONDS: Final = 1.0
+PING_SECONDS: Final = 1
+"""A server that answers two of these in a row with nothing hangs: it is left, as one that is gone (F17)."""
 CONNECT_SECONDS: Final = 2
 
 KINDS: Final[dict[int, type[Announcement]]] = {
@@ -57,6 +60,7 @@ KINDS: Final[dict[int, type[Announcement]]] = {
     10: announcements.LogAdvanced,
     11: announcements.LimitsChanged,
     12: announcements.PushChanged,
+    13: AnnouncementsLost,
 }
 """What travels, by numbers that are never given to another kind."""
 _NUMBERS: Final = {kind: number for number, kind in KINDS.items()}
@@ -120,6 +124,7 @@ class NatsBus:
         self._waiting: list[Announcement] = []
         self._news = asyncio.Event()
         self._told_away = False
+        self._owes = True  # who ran before this node may have ended with something unsaid
 
     @property
     def is_connected(self) -> bool:
@@ -133,6 +138,7 @@ class NatsBus:
             return
         if len(self._waiting) >= MOST_WAITING or not self._client.is_connected:
             self._count("dropped")
+            self._owes = True
             return
         self._waiting.append(announcement)
         self._news.set()
@@ -147,12 +153,16 @@ class NatsBus:
             await self._news.wait()
             self._news.clear()
             told, self._waiting = self._waiting, []
+            if self._owes and self._client.is_connected:
+                self._owes = False
+                told.append(AnnouncementsLost())
             for message in _messages(self._node_id, told):
                 try:
                     await self._client.publish(self._options.subject, message)
                     self._count("sent")
                 except (NatsError, OSError):
                     self._count("dropped")
+                    self._owes = True
 
     async def stay_connected(self) -> None:
         """Connect, again and again until it is done; the client itself comes back after each loss. Until cancelled.
@@ -200,6 +210,7 @@ class NatsBus:
                     connect_timeout=CONNECT_SECONDS,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=1,
+                    ping_interval=PING_SECONDS,
                     disconnected_cb=self._on_lost,
                     reconnected_cb=self._on_back,
                     error_cb=self._on_error,
@@ -232,6 +243,7 @@ class NatsBus:
             self._told_away = False
             _log.info("bus_back")
         self._local.publish(AnnouncementsLost())  # what was said meanwhile was not heard here
+        self._news.set()  # to say what is owed
 
     async def _on_error(self, error: Exception) -> None:
         """A server that drops messages for a slow node says so here, and a wrong password."""

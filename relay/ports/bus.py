@@ -104,7 +104,10 @@ class LimitsChanged:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncementsLost:
-    """Those of other nodes may not have come for a while: what is remembered by them is doubtful. Each node tells itself."""
+    """Those of other nodes may not have come for a while: what is remembered by them is doubtful.
+
+    Each node tells itself, and the others what it could not say to them.
+    """
 
 
 Announcement: TypeAlias = (

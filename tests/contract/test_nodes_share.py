@@ -11,7 +11,7 @@ import pytest
 
 from relay.adapters.column_keys import ColumnKeys
 from relay.adapters.postgres import exports
-from relay.adapters.postgres.database import Database, StoreUnreachable, open_database
+from relay.adapters.postgres.database import Database, Lock, StoreUnreachable, open_database
 from relay.adapters.postgres.leadership import PostgresLeadership, leading
 from relay.adapters.postgres.migrate import Migration, migrate, migration, shipped_migrations
 from relay.adapters.postgres.store import open_postgres_store
@@ -56,6 +56,19 @@ async def test_nodes_that_start_together_make_the_schema_once(url: str) -> None:
         assert sum(done) == len(steps)
         rows = await nodes[0].rows("SELECT version FROM schema_version ORDER BY version")
         assert [row[0] for row in rows] == [step.number for step in steps]
+
+
+async def test_f21_a_node_waits_for_one_that_makes_the_schema_however_long_it_takes(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with several(url, 2) as (at_it, comes), asyncio.timeout(40):
+        async with at_it.snapshot() as held:
+            await held.lock(Lock.MIGRATION)
+            starting = asyncio.create_task(migrate(comes, STEPS))
+            while "migration_waits" not in caplog.messages:  # longer than any lock is waited for elsewhere
+                await at_it.rows("SELECT pg_sleep(0.1)")
+        assert await starting == len(STEPS)
 
 
 async def test_f21_nodes_of_this_version_and_the_next_work_side_by_side_while_a_step_says_so(

@@ -29,11 +29,13 @@ from relay.ports.bus import (
     NewMail,
 )
 from tests.servers.nats import NatsServer
+from tests.servers.ports import free_port
 
 NODE = bytes(range(8))
 EVERYTHING: list[Announcement] = [
     NewMail((bytes(16), b"1" * 16), (b"1" * 16,)),
     AccountChanged(bytes(32), True),
+    AnnouncementsLost(),
     LogAdvanced(bytes(32), "friends", 7, bytes(16)),
     LimitsSpent(((1, bytes(16), 2), (7, b"x" * 16, 1))),
 ]
@@ -183,6 +185,74 @@ async def test_f17_a_killed_nats_costs_announcements_and_says_so_until_it_is_bac
             assert await heard_by(one, other, NewMail((b"3" * 16,)))
     finally:
         server.stop()
+
+
+async def test_f17_a_frozen_nats_is_as_one_that_is_gone(tmp_path: Path) -> None:
+    figures = Figures()
+    with NatsServer(tmp_path) as server:
+        async with opened(server, figures) as one:
+            lost: list[Announcement] = []
+            one.subscribe(AnnouncementsLost, lost.append)
+            server.freeze()
+            await until(lambda: figures.value("bus_connected") == 0 and len(lost) >= 2)
+
+
+class Way:
+    """A way to a server that can be cut, while others still reach it."""
+
+    def __init__(self, port: int) -> None:
+        self.to, self.port = port, free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self._server: asyncio.Server | None = None
+        self._carrying: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._carrying:
+            task.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    async def _carry(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
+        far, far_out = await asyncio.open_connection("127.0.0.1", self.to)
+        for source, target in ((near, far_out), (far, near_out)):
+            task = asyncio.create_task(self._pass_on(source, target))
+            self._carrying.add(task)
+            task.add_done_callback(self._carrying.discard)
+
+    @staticmethod
+    async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while piece := await source.read(65_536):
+                target.write(piece)
+        finally:
+            target.close()
+
+
+async def test_d6_who_could_not_say_something_makes_the_others_doubt_once_it_is_heard(tmp_path: Path) -> None:
+    """One node alone is cut off: those that hear each other all the time would not know that they missed anything."""
+    figures = Figures()
+    with NatsServer(tmp_path) as server:
+        way = Way(server.port)
+        await way.open()
+        via = NatsOptions((way.url,))
+        async with (
+            opened(server) as hears,
+            open_nats_bus(via, SystemClock(), system_randomness, figures) as cut_off,
+        ):
+            assert await heard_by(cut_off, hears, NewMail((b"1" * 16,)))
+            await way.cut()
+            await until(lambda: not cut_off.is_connected)
+            cut_off.publish(AccountChanged(bytes(32), True))
+            doubts: list[Announcement] = []
+            hears.subscribe(AnnouncementsLost, doubts.append)
+            await way.open()
+            await until(lambda: doubts)
+        await way.cut()
+    assert counted(figures, "dropped") >= 1
 
 
 async def test_a_node_starts_without_nats_and_finds_it_later(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ class NatsServer:
         self._process.wait()
         self._process = None
 
+    def freeze(self) -> None:
+        """SIGSTOP: it is there, and says nothing; until it is stopped or killed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def stop(self) -> None:
         """SIGTERM."""
         if self._process is None:

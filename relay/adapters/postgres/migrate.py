@@ -4,13 +4,18 @@ A step may keep to what older relays know: its file begins with `-- compatible w
 at least to work beside it. So nodes of N and N+1 run side by side, and an upgrade needs no pause (F21).
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-from .database import Database, Lock, StoreUnreachable, Transaction
+from relay.wire.errors import Unavailable
+
+from .database import Database, Lock, Operation, StoreUnreachable, Transaction, is_busy
+
+_log = logging.getLogger(__name__)
 
 _COMPATIBLE: Final = re.compile(r"^-- compatible with: ([0-9]+)$", re.MULTILINE)
 
@@ -43,7 +48,10 @@ def shipped_migrations() -> tuple[Migration, ...]:
 
 
 async def migrate(database: Database, migrations: Sequence[Migration]) -> int:
-    """Apply what is missing; the number of steps done. Raises StoreUnreachable for a schema this relay cannot work with."""
+    """Apply what is missing; the number of steps done. Waits for a node that is at it, and for tables that are in use.
+
+    Raises StoreUnreachable for a schema this relay cannot work with, Unavailable.
+    """
     newest = migrations[-1].number if migrations else 0
     done = 0
     for step in migrations:
@@ -51,8 +59,19 @@ async def migrate(database: Database, migrations: Sequence[Migration]) -> int:
         async def apply(transaction: Transaction, step: Migration = step) -> bool:
             return await _apply(transaction, step, newest)
 
-        done += await database.run(apply)
+        done += await _once_free(database, apply)
     return done
+
+
+async def _once_free(database: Database, apply: Operation[bool]) -> bool:
+    """Each try waits as long as a lock may be waited for, so that traffic is not held up behind it; then it goes on."""
+    while True:
+        try:
+            return await database.run(apply)
+        except Unavailable as error:
+            if not is_busy(error):
+                raise
+            _log.info("migration_waits")
 
 
 async def _apply(transaction: Transaction, step: Migration, newest: int) -> bool:
