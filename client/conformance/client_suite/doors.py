@@ -118,6 +118,8 @@ class Doors:
         if request.transport in self.house.nameless:
             raise Failed("a signed request on a connection on which a group log was asked for")
         seen = checks.proof(header)
+        if seen.device_id in self.house.removed:
+            raise Refusal("unauthenticated", 401)
         account = self.house.of_device(seen.device_id)
         if account is None:
             raise Failed("a request of a device that nobody registered")

@@ -153,6 +153,8 @@ class House:
     """How often was told what the script may have wrong."""
     closed_to: set[bytes] = field(default_factory=set)
     """Accounts of which clients are told what does not verify: from then on an envelope to one is a breach."""
+    removed: set[bytes] = field(default_factory=set)
+    """Ids of devices that the relay knows no more."""
     broken: list[str] = field(default_factory=list)
     nonces: set[bytes] = field(default_factory=set)
     named: WeakSet[Any] = field(default_factory=WeakSet)

@@ -34,7 +34,7 @@ from .house import LIMITS, WORK_BITS, Account, House, Submit
 
 # Fields of a frame: fewest and most.
 _SIZES: Final = {SUBMIT: (8, 9), ACK: (1, 2), RESUME: (1, 1), AUTHENTICATE: (2, 2), ANONYMOUS: (0, 0)}
-REPLACED, MALFORMED, OUT_OF_TURN, GOING_DOWN = 4001, 4000, 4003, 1012
+REPLACED, MALFORMED, OUT_OF_TURN, REMOVED, GOING_DOWN = 4001, 4000, 4003, 4004, 1012
 
 
 def is_bucket(size: int) -> bool:
@@ -109,6 +109,9 @@ class Connection:
         self.house.tell()
 
     async def _prove(self, fields: list[Any], challenge: bytes) -> None:
+        if fields[0] in self.house.removed:
+            await self.end(REMOVED, "device_revoked")
+            return
         account = self.house.of_device(fields[0])
         if account is None:
             raise Failed("authenticate names a device that nobody registered")

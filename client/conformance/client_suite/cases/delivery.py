@@ -3,8 +3,9 @@
 import os
 
 from client.conformance.client_suite.house import Account, Mailbox, Submit
+from client.conformance.client_suite.person import Refused
 from client.conformance.client_suite.setting import Setting
-from client.conformance.client_suite.socket_door import GOING_DOWN, REPLACED
+from client.conformance.client_suite.socket_door import GOING_DOWN, REMOVED, REPLACED
 from client.conformance.client_suite.suite import CLIENT_SUITE
 from client.conformance.report import Failed
 from client.conformance.wire import CAUGHT_UP
@@ -191,6 +192,26 @@ async def replaced(setting: Setting) -> None:
     await bob.begin()
     await bob.call("start")
     await bob.until("meanwhile")
+
+
+@CLIENT_SUITE.case("client-removed-device")
+async def removed_device(setting: Setting) -> None:
+    """A device that the relay knows no more (4004) stops, and sends nothing any more."""
+    ann, bob = await setting.two()
+    await bob.call("send", to="ann", text="still in")
+    await ann.until("still in")
+    before = len(setting.durable(ann))
+    setting.house.removed.add(setting.account(bob).device.device_id)
+    await setting.connection(bob).end(REMOVED, "device_revoked")
+    await setting.gives_up(bob)
+    try:
+        await bob.call("send", to="ann", text="out")
+    except Refused:
+        pass
+    else:
+        raise Failed("expected an error of a device that was removed")
+    if len(setting.durable(ann)) != before:
+        raise Failed("expected no envelope of a device that was removed")
 
 
 @CLIENT_SUITE.case("client-unknown-frame", proves=("M-FRAME-01",))

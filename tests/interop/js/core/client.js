@@ -68,6 +68,7 @@ export class Client {
     Object.assign(this.outbox, { groups: this.groups, uploads: this.uploads })
     Object.assign(this.inbox, { groups: this.groups, ownDevices: this.ownDevices })
     this.directory.left = () => {
+      this.tell({ event: 'ended', why: 'device_revoked' })
       this.running = false
       this.mailbox?.close()
       this.sender?.close()
@@ -195,7 +196,7 @@ export class Client {
 
   async #wasItRevoked() {
     try {
-      await this.directory.askAsOutsider()
+      await this.directory.askAsOutsider({ isUnknown: true })
     } catch (error) {
       this.#tellWaiting(error)
     }

@@ -165,17 +165,18 @@ export class Directory {
   }
 
   // A device that the relay does not know asks as anybody could, before it believes that it was taken out of the list.
-  async askAsOutsider() {
+  // `isUnknown`: the relay said so on a connection. If it has the newest list all the same, it is no relay that came back.
+  async askAsOutsider({ isUnknown = false } = {}) {
     const { account, chain: encoded, contactToken } = this.store.get('own')
     const { chain } = await this.#fetchChain(account, chainOf(encoded), { token: contactToken })
-    await this.store.change((tx) => this.#keepOwn(tx, chain, tx.get('own').proof))
+    await this.store.change((tx) => this.#keepOwn(tx, chain, tx.get('own').proof, isUnknown))
   }
 
   // The user is told who came and went; a device that finds itself gone says so, and does no more.
-  #keepOwn(tx, chain, proof) {
+  #keepOwn(tx, chain, proof, isUnknown = false) {
     const own = tx.get('own')
     const known = chainOf(own.chain)
-    const isOut = !deviceIn(chain.at(-1), own.device)
+    const isOut = isUnknown || !deviceIn(chain.at(-1), own.device)
     dropLeft(tx, own.account, chain)
     tx.set('own', { ...own, chain: chain.map(encodeManifest), proof, isOut })
     for (const [i, next] of chain.entries()) {
