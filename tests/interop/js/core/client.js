@@ -1,5 +1,5 @@
 // The client as a whole: an account, its two connections, and what an application calls.
-import { base32, equal, hex, unbase64url } from './bytes.js'
+import { base32, hex, unbase64url } from './bytes.js'
 import { careForPrekeys, careForToken, putToken, register } from './account.js'
 import { Accepting } from './accepting.js'
 import { Connection } from './connection.js'

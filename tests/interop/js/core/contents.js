@@ -10,6 +10,8 @@ export const TYPE = {
   ...{ typing: 14, presence: 15, groupInvitation: 20, groupJoin: 21, groupWelcome: 22, groupSecrets: 23, groupChain: 24 },
   ...{ groupRequest: 25, groupTokens: 26, groupAsk: 27, groupCommit: 28, contactToken: 30, resend: 31, manifestEvidence: 32, profileKey: 33 },
 }
+// What users do to messages.
+export const ACTS = [TYPE.reaction, TYPE.edit, TYPE.delete]
 // What users see as a message. All else is done, or passed over.
 export const isShown = (type) => type === TYPE.text || type === TYPE.file || !Object.values(TYPE).includes(type)
 

@@ -1,7 +1,7 @@
 // Groups as a member: getting in, what members tell each other in their sessions, sending and receiving (Groups).
 import { base32, equal, hex, unbase32 } from './bytes.js'
 import { putToken } from './account.js'
-import { decodeContent, isShown, TYPE } from './contents.js'
+import { ACTS, decodeContent, isShown, TYPE } from './contents.js'
 import { chainOf, learnToken, peerKey, peerOf } from './directory.js'
 import { parseChainHandOut, parseEpochHandOut } from './epochs.js'
 import { Refusal } from './errors.js'
@@ -202,7 +202,7 @@ export class Groups {
     count(tx, { account, device, content, isTwo: false }, this.tell)
     const who = { account, device, peer }
     if (isShown(content.type)) showMessage(tx, { ...who, content, frame, group: group.groupId }, this.tell)
-    else if ([TYPE.reaction, TYPE.edit, TYPE.delete].includes(content.type)) act(tx, { ...who, content, mayTidy: states.has(member, states.RIGHT.TIDY) }, this.tell)
+    else if (ACTS.includes(content.type)) act(tx, { ...who, content, mayTidy: states.has(member, states.RIGHT.TIDY) }, this.tell)
     else if (content.type === TYPE.groupTokens || content.type === TYPE.groupCommit) this.take(tx, { ...who, content, own: tx.get('own') })
   }
 

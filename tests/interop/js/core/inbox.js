@@ -1,6 +1,6 @@
 // The way in: what the mailbox gives is opened, and kept with the state that opened it, in one transaction (Receiving).
 import { equal, hex } from './bytes.js'
-import { conversationOf, decodeContent, isShown, referenceOf, TYPE } from './contents.js'
+import { ACTS, conversationOf, decodeContent, isShown, referenceOf, TYPE } from './contents.js'
 import { isOwn, learnToken, listOf, noteFork, noteHead, peerKey, peerOf, reachOf } from './directory.js'
 import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { deviceIn } from './manifests.js'
@@ -132,7 +132,7 @@ export class Inbox {
       if (number) noteArrival(tx, { account, group: null, number }, io)
     } else if (content.type === TYPE.receipt) takeReceipt(tx, { account, content, own, now: io.now }, this.tell)
     else if (content.type === TYPE.resend) takeResend(tx, { ...who, content, own, ...io }, this.tell)
-    else if ([TYPE.reaction, TYPE.edit, TYPE.delete].includes(content.type)) act(tx, { ...who, content, mayTidy: false }, this.tell)
+    else if (ACTS.includes(content.type)) act(tx, { ...who, content, mayTidy: false }, this.tell)
     else if (content.type >= 20 && content.type <= 28) this.groups.take(tx, { ...who, content, own, now: this.now() })
   }
 }

@@ -1,6 +1,6 @@
 // The way out: drafts become envelopes in one transaction, and envelopes go to the relay until it has them (Sending).
 import { base32, base64url, equal, hex, unbase64url, zeros } from './bytes.js'
-import { conversationOf, encodeContent, isShown, referenceOf, TYPE } from './contents.js'
+import { ACTS, conversationOf, encodeContent, isShown, referenceOf, TYPE } from './contents.js'
 import { chainOf, isForked, isOwn, listOf, peerKey, peerOf, reachOf } from './directory.js'
 import { isPassing, Refusal, RelayRefusal } from './errors.js'
 import { checkBundle } from './prekeys.js'
@@ -13,7 +13,6 @@ import { findWork } from './work.js'
 
 const TTL_SECONDS = 2_592_000
 const SAME_BYTES_MS = 7 * 86_400_000
-const ACTS = [TYPE.reaction, TYPE.edit, TYPE.delete]
 const OUTCOME = { stored: 1, mailboxFull: 2, unknownDevice: 3, notAllowed: 4, conflict: 5, relayed: 6, budgetSpent: 7, workRequired: 8 }
 const CODES = { 4: 'not_allowed', 5: 'conflict', 8: 'work_required' }
 const COPIED = [TYPE.text, TYPE.file, ...ACTS]

@@ -1,6 +1,6 @@
 // The own other devices: copies of what each says, what all of them know, and what was read (Own devices).
 import { equal, hex } from './bytes.js'
-import { conversationOf, decodeContent, isShown, TYPE } from './contents.js'
+import { ACTS, conversationOf, decodeContent, isShown, TYPE } from './contents.js'
 import { listOf, peerKey, peerOf } from './directory.js'
 import { Refusal } from './errors.js'
 import { act, showMessage } from './inbox.js'
@@ -10,7 +10,6 @@ import { addDraft, noteState } from './outbox.js'
 import { takeRead } from './receipts.js'
 import { takeResend } from './resends.js'
 
-export const ACTS = [TYPE.reaction, TYPE.edit, TYPE.delete]
 const MOST_BYTES = 100_000 // of items in one content
 const MOST_ITEMS = 1000
 const AGAIN_MS = 10 * 60_000

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { Accepting } from '../core/accepting.js'
 import { concat } from '../core/bytes.js'
 import { answerRequest, checkListed, codeOf, confirmedDevice, makeRequest, openAnswer } from '../core/linking.js'
 import { deviceLink, parseLink } from '../core/links.js'
 import { decodeManifest, walk } from '../core/manifests.js'
 import { sha256 } from '../core/primitives.js'
+import { Store } from '../core/store.js'
 import { bytes, drawn, failureOf, load, same } from './vectors.js'
 
 const vectors = load('linking.json')
@@ -53,6 +55,25 @@ for (const one of vectors.must_fail.requests.filter(({ again }) => !again)) {
       answerRequest({ mailbox, hash, at: 0 }, bytes(one.request), own, { random: anyRandom, now: one.after_ms })
     }
     assert.equal(failureOf(call), one.error)
+  })
+}
+
+for (const one of vectors.must_fail.requests.filter(({ again }) => again)) {
+  test(`a request: ${one.name}`, async () => {
+    const store = await Store.open({ load: () => [], write: () => {} })
+    await store.change((tx) => tx.set('own', { ...own, origin: 'http://relay', chain: vectors.manifests.slice(0, 1).map(bytes) }))
+    const written = []
+    const http = {
+      async send(method, path) {
+        if (method === 'PUT') written.push(path.split('/').at(-1))
+        return { status: 200, bytes: bytes(one.request) }
+      },
+    }
+    const manager = () => new Accepting({ store, http, ownDevices: null, ownList: null, random: anyRandom, now: () => one.after_ms, tell: () => {} })
+    const link = deviceLink('http://relay', bytes(one.qr))
+    await manager().answer(link)
+    await assert.rejects(manager().answer(link), { kind: one.error }) // started anew, too
+    assert.deepEqual(written, ['answer'])
   })
 }
 
