@@ -184,6 +184,10 @@ async def open_relay(
             await stack.enter_async_context(
                 open_other_nodes(nodes, lambda error: services.log.failure("look_failed", error))
             )
+        if state.watching is not None:
+            await stack.enter_async_context(
+                state.watching(bus, lambda error: services.log.failure("look_failed", error))
+            )
         await stack.enter_async_context(open_vitals(services.vitals))
         await stack.enter_async_context(
             open_housekeeping(

@@ -14,11 +14,11 @@ from relay.adapters.moving.marks import refuse_moved
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.config import PostgresSettings, Settings
 from relay.ports.blob_files import BlobFiles
+from relay.ports.bus import Bus
 from relay.ports.clock import Clock
 from relay.ports.leadership import Leadership, Work
 from relay.ports.store import Store
 from relay.services.reload import quotas_of
-from relay.wire.errors import Unavailable
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,6 +31,10 @@ class State:
     store: Store
     files: BlobFiles
     leadership: Leadership = field(default_factory=Alone)
+    watching: Callable[[Bus, Callable[[BaseException], None]], AbstractAsyncContextManager[None]] | None = (
+        None
+    )
+    """What other nodes do to their bus is watched here, until the block ends; None: there are none."""
 
 
 _WORKS: Final = {"housekeeping": Work.HOUSEKEEPING, "push": Work.PUSH}
@@ -86,15 +90,16 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
             files = await stack.enter_async_context(open_files(folder, settings))
         except postgres.StoreUnreachable as error:
             raise StartRefused(str(error)) from error
-        except Unavailable as error:
-            raise StartRefused(
-                "PostgreSQL did not answer in time while this node started; start it again"
-            ) from error
         leadership = postgres.PostgresLeadership(
             store.database, [_WORKS[role] for role in settings.work if role in _WORKS], clock
         )
         await stack.enter_async_context(postgres.leading(leadership))
-        yield State(store, files, leadership)
+        yield State(
+            store,
+            files,
+            leadership,
+            lambda bus, failed: postgres.telling_unheard(store.database, bus, clock, failed),
+        )
 
 
 async def check_postgres(settings: Settings) -> None:

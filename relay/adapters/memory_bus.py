@@ -34,6 +34,11 @@ class MemoryBus:
         self._scheduled: asyncio.Handle | None = None
         self._closed = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Always: there is nobody else to be heard by."""
+        return True
+
     def publish(self, announcement: Announcement) -> None:
         """Enqueue for the next turn of the loop; nothing after closing."""
         if self._closed:

@@ -142,6 +142,10 @@ class Bus(Protocol):
     itself so by AnnouncementsLost, again and again as long as that lasts.
     """
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the other nodes that there are by these settings can hear this one."""
+
     def publish(self, announcement: Announcement) -> None:
         """Enqueue; never blocks, never raises. Handlers run later, from the event loop."""
 

@@ -20,6 +20,7 @@ from tests.cluster.conftest import more_accepted, talking, until
 from tests.faults.relay_process import RelayDied
 from tests.faults.wire_client import GONE, Socket, connected, noise, register, submit_of
 from tests.servers.cluster import Cluster
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -226,6 +227,17 @@ async def test_d6_without_nats_who_is_revoked_is_out_once_the_node_judges_again(
 ) -> None:
     cluster.nats.kill()
     await suspended_everywhere(cluster, http, 10)  # five seconds on a machine that is not busy
+
+
+async def test_f18_what_a_node_revokes_that_alone_is_cut_off_from_nats_holds_on_the_others(
+    cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    """The others hear each other all the time, and nothing tells them by NATS that they missed something."""
+    first = cluster.nodes[0]
+    await first.stop()
+    first.environment["TOKENIM_RELAY_NATS__SERVERS"] = f"nats://127.0.0.1:{free_port()}"
+    await first.start()
+    await suspended_everywhere(cluster, http, 15)  # seven seconds on a machine that is not busy
 
 
 async def test_f24_files_go_up_through_all_nodes_and_without_s3_clients_try_again_as_long_as_they_are_told(

@@ -10,12 +10,15 @@ import asyncpg
 import pytest
 
 from relay.adapters.column_keys import ColumnKeys
+from relay.adapters.memory_bus import MemoryBus
 from relay.adapters.postgres import exports
 from relay.adapters.postgres.database import Database, Lock, StoreUnreachable, open_database
 from relay.adapters.postgres.leadership import PostgresLeadership, leading
 from relay.adapters.postgres.migrate import Migration, migrate, migration, shipped_migrations
 from relay.adapters.postgres.store import open_postgres_store
+from relay.adapters.postgres.unheard import Unheard, telling_unheard
 from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.ports.bus import Announcement, AnnouncementsLost
 from relay.ports.leadership import Work
 from relay.ports.store import Store
 from relay.ports.usage import UsageDay
@@ -176,3 +179,37 @@ async def test_a_node_with_another_signing_key_is_told_by_the_newest_row_of_the_
         assert await ours.is_signed_here()
         assert await theirs.is_signed_here()
         assert not await another.is_signed_here()
+
+
+class CutOff(MemoryBus):
+    """A bus that other nodes are on, or not, as a test says."""
+
+    is_connected = True
+
+
+async def test_f18_one_node_that_the_bus_does_not_reach_makes_the_others_doubt_as_long_as_that_lasts(
+    url: str,
+) -> None:
+    one, other = CutOff(), CutOff()
+    doubts: list[Announcement] = []
+    other.subscribe(AnnouncementsLost, doubts.append)
+    failures: list[BaseException] = []
+    async with several(url, 2) as (first, second):
+        node = Unheard(second, other, SystemClock())
+        async with telling_unheard(first, one, SystemClock(), failures.append):
+            assert not await node.look()
+            one.is_connected = False
+            await until_it_looks(node, doubtful=True)
+            one.is_connected = True
+            await until_it_looks(node, doubtful=False)
+            one.is_connected = False
+            await until_it_looks(node, doubtful=True)
+        await until_it_looks(node, doubtful=False)  # a node that is gone is not waited for
+    assert failures == []
+    assert len(doubts) >= 2
+
+
+async def until_it_looks(node: Unheard, *, doubtful: bool) -> None:
+    async with asyncio.timeout(20):
+        while await node.look() != doubtful:  # noqa: ASYNC110  (another node)
+            await asyncio.sleep(0.05)

@@ -81,6 +81,8 @@ class Lock(IntEnum):
     """Whether an owner is left."""
     MOVING = 3
     """Of the one process that moves a relay's state from here, or to here."""
+    UNHEARD = 4
+    """Shared, of each node that the bus does not reach."""
 
 
 LOCK_SPACE: Final = 0x746F6B6E  # "tokn": beside other programs of one database

@@ -13,6 +13,7 @@ from relay.ports.clock import Randomness
 from relay.ports.mailboxes import Quotas
 from relay.ports.store import Levels
 from relay.wire import limits
+from relay.wire.errors import Unavailable
 
 from .account_logs import PostgresAccountLogs
 from .accounts import PostgresAccounts
@@ -36,6 +37,7 @@ from .pushes import PostgresPushes
 from .reserved_handles import PostgresReservedHandles
 from .sealing import PostgresSealing, check_keys
 from .transparency import PostgresLog, begin_log, start_new_log
+from .unheard import telling_unheard
 from .usage import PostgresUsage
 
 DEFAULT_QUOTAS: Final = Quotas(
@@ -62,6 +64,7 @@ __all__ = [
     "open_database",
     "open_postgres_store",
     "shipped_migrations",
+    "telling_unheard",
 ]
 
 
@@ -136,9 +139,12 @@ async def open_postgres_store(
     """
     keys = open_keys(keys_file, randomness)
     async with open_database(url, keys, connections=connections, **options) as database:
-        await migrate(database, shipped_migrations() if migrations is None else migrations)
-        await check_keys(database, keys_file)
-        await begin_log(database, randomness)
+        try:
+            await migrate(database, shipped_migrations() if migrations is None else migrations)
+            await check_keys(database, keys_file)
+            await begin_log(database, randomness)
+        except Unavailable as error:
+            raise StoreUnreachable("PostgreSQL did not answer in time while this node started") from error
         store = PostgresStore(database, quotas, randomness, keys_file)
         async with working(store.mailboxes):
             yield store
