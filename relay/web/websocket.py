@@ -17,7 +17,7 @@ from relay.services.load import Shed
 from relay.session.session import Session
 from relay.wire import limits
 from relay.wire.codec import SUBPROTOCOL
-from relay.wire.errors import CLOSE_CODES, MalformedFrame, MalformedRequest
+from relay.wire.errors import CLOSE_CODES, MalformedFrame, MalformedRequest, RelayError
 
 from .call import Call
 from .cors import refuse_page
@@ -176,6 +176,10 @@ async def _serve(call: Call, address: str | None) -> web.WebSocketResponse:
                 await flow.receive(message.data, session)
             else:
                 session.end(MalformedFrame.code)
+    except Exception:
+        # Whatever it is, it is a bug of ours, which the middleware logs; its problem document does not fit in here.
+        session.end(RelayError.code)
+        raise
     finally:
         deadline.cancel()
         line.detach()

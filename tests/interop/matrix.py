@@ -43,7 +43,8 @@ def claims_in(page: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def asks_for_all(config: pytest.Config) -> bool:
     """Whether every test of this folder was asked for."""
-    chosen = config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False)
+    option = config.option
+    chosen = option.keyword or option.markexpr or option.collectonly or getattr(option, "lf", False)
     asked = [(config.invocation_params.dir / argument).resolve() for argument in config.args]
     return not chosen and any(FOLDER.is_relative_to(path) for path in asked)
 

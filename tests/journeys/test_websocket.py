@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from relay.services.mailbox import Mailboxes
 from relay.wire import limits
 from relay.wire.frames import (
     Accepted,
@@ -232,3 +233,16 @@ async def test_what_is_ready_together_goes_out_together(reader: RawDevice):
         await receiver.deliveries(64)
         assert sender.messages - sent == 1
         assert receiver.messages - got == 1
+
+
+async def test_a_defect_in_the_middle_of_a_connection_closes_it_as_internal_and_is_logged(
+    world: World, reader: RawDevice, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: object) -> None:
+        raise ValueError("a bug")
+
+    async with anonymous(reader) as sender:
+        monkeypatch.setattr(Mailboxes, "authorise", broken)
+        await sender.send(submit_to(reader, TOKEN, b"hello"))
+        assert await sender.refused() == ("internal", 1011)
+    assert '"event":"bug"' in world.relay.log.getvalue()
