@@ -40,7 +40,7 @@ from relay.services.transparency import Transparency
 from relay.services.usage import Usage
 from relay.services.vitals import open_samples, open_vitals
 from relay.session.proof import RelayKey
-from relay.states import OpenState, open_state
+from relay.states import OpenState, open_state, refuse_another_key
 from relay.web.admin import make_admin_application
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
 from relay.wire import limits
@@ -150,7 +150,7 @@ async def open_relay(
             raise StartRefused(str(error), exit_code=2) from error
         shared_key = _derived(seed, b"limits", 32) if settings.is_cluster else None
         services = compose(settings, machine, state, bus, figures, key, origin, folder, push, shared_key)
-        await _refuse_another_key(services.audit, settings)
+        await refuse_another_key(services.audit, settings)
         stack.callback(take_library_records(services.log))
         stack.push_async_callback(services.usage.finish)
         invite = await _owner_invite(folder, services, seed)
@@ -222,16 +222,6 @@ async def open_relay(
         services.log.info("stopping")
 
 
-async def _refuse_another_key(audit: Audit, settings: Settings) -> None:
-    """A node with another signing key is another relay: its clients and the logs would say so, and it would be too late."""
-    if settings.is_cluster and not await audit.is_signed_here():
-        raise StartRefused(
-            "this node's signing key did not sign the newest row of the audit log in this database: each node has the same "
-            "signing_key_file; copy it from a node that runs",
-            exit_code=2,
-        )
-
-
 @asynccontextmanager
 async def open_commands(
     settings: Settings, folder: DataFolder, machine: Machine | None = None
@@ -247,7 +237,7 @@ async def open_commands(
         scheme = "https" if settings.speaks_tls else "http"
         origin = settings.origin or folder.remembered_origin() or f"{scheme}://{host}:{port}"
         audit = Audit(state.store.audit, key=key, clock=machine.clock, randomness=machine.randomness)
-        await _refuse_another_key(audit, settings)
+        await refuse_another_key(audit, settings)
         roles = Roles(settings.roles)
         kept_until = partial(kept_until_ms, machine.clock, settings.limits.handle_kept_seconds)
         deletion = Deletion(state.store, state.files, audit, bus=bus, kept_until_ms=kept_until)

@@ -18,6 +18,7 @@ from relay.ports.bus import Bus
 from relay.ports.clock import Clock
 from relay.ports.leadership import Leadership, Work
 from relay.ports.store import Store
+from relay.services.audit import Audit
 from relay.services.reload import quotas_of
 
 if TYPE_CHECKING:
@@ -113,6 +114,33 @@ async def check_postgres(settings: Settings) -> None:
             await database.check()
     except postgres.StoreUnreachable as error:
         raise StartRefused(str(error)) from error
+
+
+async def refuse_nodes(settings: Settings) -> None:
+    """Raise StartRefused if a node has a connection to the database, or nobody can say."""
+    postgres = postgres_adapter()
+    no_keys = ColumnKeys({1: bytes(KEY_BYTES)})
+    try:
+        async with postgres.open_database(
+            settings.postgres.url, no_keys, connections=1, **connecting_to(settings.postgres)
+        ) as database:
+            sessions = await database.other_sessions()
+    except postgres.StoreUnreachable as error:
+        raise StartRefused(str(error)) from error
+    if sessions:
+        raise StartRefused(
+            f"nodes have {sessions} connections to this database: stop all of them first", exit_code=2
+        )
+
+
+async def refuse_another_key(audit: Audit, settings: Settings) -> None:
+    """A node with another signing key is another relay: its clients and the logs would say so, and it would be too late."""
+    if settings.is_cluster and not await audit.is_signed_here():
+        raise StartRefused(
+            "this node's signing key did not sign the newest row of the audit log in this database: each node has the same "
+            "signing_key_file; copy it from a node that runs",
+            exit_code=2,
+        )
 
 
 def open_state(folder: DataFolder, settings: Settings, clock: Clock) -> AbstractAsyncContextManager[State]:

@@ -25,7 +25,7 @@ from relay.pushers import open_pushers
 from relay.services.audit import Action, Audit
 from relay.services.roles import Roles
 from relay.session.proof import RelayKey
-from relay.states import check_postgres
+from relay.states import check_postgres, open_state, refuse_another_key, refuse_nodes
 from relay.wire.audit_rows import Party
 from relay.wire.errors import Unavailable
 
@@ -66,6 +66,36 @@ def _refuse_cluster(settings: Settings, instead: str) -> None:
         raise StartRefused(
             f"postgres.url: this relay keeps nothing in its data folder: {instead}", exit_code=2
         )
+
+
+def tell_restored(settings: Settings) -> None:
+    """Note that PostgreSQL's own tools put the database back to an earlier moment. Raises StartRefused.
+
+    Afterwards no one-time key is given twice, mailboxes go on above what clients have read, and these are told.
+    """
+    if not settings.is_cluster:
+        raise StartRefused(
+            "there is no postgres.url in the settings: `tokenim-relay restore FILE` puts a data folder back",
+            exit_code=2,
+        )
+    with open_data_folder(settings.data_folder) as folder:
+        asyncio.run(_tell_restored(settings, folder))
+
+
+async def _tell_restored(settings: Settings, folder: DataFolder) -> None:
+    await refuse_nodes(settings)
+    key = RelayKey(folder.signing_seed(system_randomness, settings.relay_key_file))
+    async with open_state(folder, settings, SystemClock()) as state:
+        audit = Audit(state.store.audit, key=key, clock=SystemClock(), randomness=system_randomness)
+        await refuse_another_key(audit, settings)
+        try:
+            await state.store.mark_restored(
+                audited=audit.entry(Action.RESTORE, actor=Party.operator(os.getuid()))
+            )
+        except Unavailable as error:
+            raise StartRefused(
+                "PostgreSQL went away in the middle: run this again, nothing was changed"
+            ) from error
 
 
 async def _bring_up(settings: Settings, folder: DataFolder) -> None:

@@ -1,4 +1,4 @@
-"""`tokenim-relay backup` and `restore`: all of a data folder as one file, and back."""
+"""`tokenim-relay backup` and `restore`: all of a data folder as one file, and back; `restored`: of several nodes."""
 
 import json
 import os
@@ -84,3 +84,23 @@ def restore(data: Path | None, config: Path | None, as_json: bool, file: Path) -
     )
     if SETTINGS in manifest.parts:
         click.echo(f"the settings file of that time is {path / SETTINGS}; --config uses it")
+
+
+@click.command()
+@data_option
+@config_option
+@json_option
+def restored(data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Say that PostgreSQL's own tools put the database back to an earlier moment, before any node starts on it.
+
+    What clients have seen since is not given again: mailboxes go on above it, unused one-time keys are dropped and made
+    anew, and clients tell their users of the gap.
+    """
+    from relay.adapters.data_folder import StartRefused
+    from relay.upkeep import tell_restored
+
+    try:
+        tell_restored(settings_of(config, {"data": data}))
+    except StartRefused as error:
+        fail(str(error), error.exit_code)
+    click.echo(json.dumps({"restored": True}) if as_json else "noted: start the nodes")

@@ -6,7 +6,7 @@ from relay import __version__
 
 from .account import account, role
 from .audit import audit
-from .backup import backup, restore
+from .backup import backup, restore, restored
 from .config import config_group
 from .dashboard import dashboard
 from .doctor import doctor
@@ -45,6 +45,7 @@ for _command in (
     push,
     backup,
     restore,
+    restored,
     migrate,
     doctor,
 ):

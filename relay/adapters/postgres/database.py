@@ -111,6 +111,12 @@ class Transaction:
         self.keys: Final = keys
         self._connection = connection
         self._counts = counts
+        self._seconds = COMMAND_SECONDS
+
+    async def take_time(self) -> None:
+        """What is executed from now on may take as long as it needs: it goes over whole tables, with no node running."""
+        await self.execute("SET LOCAL statement_timeout = 0")
+        self._seconds = SCRIPT_SECONDS
 
     async def rows(self, statement: str, *parameters: object) -> list[Row]:
         """All rows of the statement."""
@@ -125,7 +131,7 @@ class Transaction:
     async def execute(self, statement: str, *parameters: object) -> str:
         """Run it; what PostgreSQL says was done, like "DELETE 3"."""
         self._counts.statements += 1
-        return await self._connection.execute(statement, *parameters)
+        return await self._connection.execute(statement, *parameters, timeout=self._seconds)
 
     async def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Run it for each of the rows, in one go."""
@@ -224,6 +230,15 @@ class Database:
                 yield Transaction(connection, self.keys, self.counts)
             finally:
                 _terminate(connection)
+
+    async def other_sessions(self) -> int:
+        """How many connections of nodes there are to this database beside the one that asks. Raises Unavailable."""
+        row = await self.one(
+            """SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()""",
+            NODE,
+        )
+        return int(row[0]) if row is not None else 0
 
     async def check(self) -> None:
         """Raise Unavailable unless the server answers soon, and would take a write."""

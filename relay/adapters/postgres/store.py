@@ -110,6 +110,7 @@ class PostgresStore:
         log_id = self._randomness(limits.LOG_ID_BYTES)
 
         async def operation(transaction: Transaction) -> None:
+            await transaction.take_time()
             await jump(transaction)
             await drop_one_time_keys(transaction)
             await start_new_log(transaction, log_id)
