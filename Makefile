@@ -42,8 +42,8 @@ run: install .tools/exec.so ## start a relay on this machine: [DATA=data] [PORT=
 test: dev ## every check and every test
 	@# Beside the checks, one process compiles the tests, which each worker would do otherwise.
 	@$(MAKE) --no-print-directory -j2 static collected
-	@# Six: more than half of their time the tests wait for a process or a timer.
-	@$(BIN)/python -m pytest -n 6 --dist worksteal
+	@# Four keep two cores busy; more make each test slower, until some are out of time.
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 collected: dev ## compile every test, which `make test` does beside the checks
 	@$(BIN)/python -m pytest -q --collect-only >.tools/collected.log || { tail -50 .tools/collected.log; exit 1; }

@@ -278,10 +278,12 @@ class Doors:
     def append(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """At its end."""
         read, entries = json.loads(body), _known(asker).logs.setdefault(request.match_info["name"], [])
-        if read["index"] != len(entries):
-            raise Refusal("log_conflict", 409)
-        entries.append({"index": read["index"], "entry": read["entry"], "at_ms": checks.now_ms()})
-        return self._json({"index": read["index"], "at_ms": entries[-1]["at_ms"]})
+        index, entry = read["index"], read["entry"]
+        if index == len(entries):
+            entries.append({"index": index, "entry": entry, "at_ms": checks.now_ms()})
+        elif index > len(entries) or entries[index]["entry"] != entry:
+            raise Refusal("conflict", 409)
+        return self._json({"index": index, "at_ms": entries[index]["at_ms"]})
 
     def quarantine(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """This relay skips no envelope."""
