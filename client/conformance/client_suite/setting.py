@@ -20,7 +20,7 @@ from .socket_door import Connection
 PATIENCE_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 1.5
 """After something that a client must not answer: so long nothing may come."""
-UNTOLD_SECONDS: Final = 10.0
+UNTOLD_SECONDS: Final = 30.0
 """What a client may tell, and has not told by then, it never tells."""
 
 
