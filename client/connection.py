@@ -23,7 +23,7 @@ from relay.wire.frames import (
 from relay.wire.limits import AUTHENTICATE_WITHIN_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS
 from relay.wire.transcripts import websocket_transcript
 
-from .errors import Refused, RelayMisbehaved, RelayUnreachable, Replaced
+from .errors import ClientError, Refused, RelayMisbehaved, RelayUnreachable, Replaced
 from .transport import Signer, Transport
 
 _TARGET: Final = "/v1/connect"
@@ -35,6 +35,15 @@ def refusal(code: str, retry_after_ms: int = 0) -> Refused:
     """A refusal by the relay's code, in its own words."""
     known = _ERRORS.get(code, RelayError)
     return Refused(code, known.detail, retryable=known.retryable, retry_after_ms=retry_after_ms)
+
+
+def ending(code: str, retry_after_ms: int = 0) -> ClientError:
+    """Why the relay ended a connection: the same by its frame and by the close code, whichever is read first."""
+    if code == "replaced":
+        return Replaced("another program took this account's mailbox; this one stops listening")
+    if code == "internal":  # a defect of the relay: the next connection may go well
+        return RelayUnreachable("the relay closed the connection")
+    return refusal(code, retry_after_ms)
 
 
 class Connection:
@@ -74,11 +83,9 @@ async def _receive(socket: aiohttp.ClientWebSocketResponse) -> tuple[RelayFrame,
     if message.type is aiohttp.WSMsgType.TEXT:
         raise RelayMisbehaved("the relay sent text where frames belong")
     code = _CODES.get(socket.close_code or 0)
-    if code == "replaced":
-        raise Replaced("another program took this account's mailbox; this one stops listening")
-    if code is None or _ERRORS.get(code, RelayError).retryable or code == "internal":
+    if code is None or _ERRORS.get(code, RelayError).retryable:
         raise RelayUnreachable("the relay closed the connection")
-    raise refusal(code)
+    raise ending(code)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from relay.wire.frames import (
 from relay.wire.links import encode_id
 
 from .account import Account
-from .connection import Connection, open_connection, refusal, run_together
+from .connection import Connection, ending, open_connection, run_together
 from .errors import (
     ClientError,
     DeviceRevoked,
@@ -296,7 +296,7 @@ class Inbox:
             self.caught_up.set()
             self.news.set()
         elif isinstance(frame, RefusedFrame):
-            raise refusal(frame.code, frame.retry_after_ms)
+            raise ending(frame.code, frame.retry_after_ms)
         elif isinstance(frame, Notice):
             await self._notice(frame)
             if frame.kind is NoticeKind.QUARANTINED and self.caught_up.is_set():

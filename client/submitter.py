@@ -27,7 +27,7 @@ from relay.wire.frames import (
 from relay.wire.limits import IDEMPOTENCY_SECONDS, MAX_TTL_SECONDS
 
 from .account import Account
-from .connection import Connection, open_connection, refusal, run_together
+from .connection import Connection, ending, open_connection, refusal, run_together
 from .deliveries import Deliveries
 from .errors import Refused, RelayMisbehaved, RelayUnreachable
 from .groups.submits import Addressing, address, waits
@@ -338,8 +338,10 @@ class Submitter:
         if isinstance(frame, RefusedFrame):
             row = self._under_way.pop(frame.request_id, None)
             self._addressed.pop(frame.request_id, None)
+            if row is None:
+                raise ending(frame.code, frame.retry_after_ms)
             error = refusal(frame.code, frame.retry_after_ms)
-            if row is None or error.retryable:
+            if error.retryable:
                 raise error  # the relay cannot take it now: all of it again, later and in order
             return Answer(row, (), error=error)
         return None

@@ -24,6 +24,8 @@ from relay.services.reload import quotas_of
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from relay.adapters.postgres.database import Database
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -35,7 +37,7 @@ class State:
     watching: Callable[[Bus, Callable[[BaseException], None]], AbstractAsyncContextManager[None]] | None = (
         None
     )
-    """What other nodes do to their bus is watched here, until the block ends; None: there are none."""
+    """Until the block ends, nodes that the bus does not reach say so and are looked for; None: there are no others."""
 
 
 _WORKS: Final = {"housekeeping": Work.HOUSEKEEPING, "push": Work.PUSH}
@@ -103,30 +105,30 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
         )
 
 
-async def check_postgres(settings: Settings) -> None:
-    """Raise StartRefused or Unavailable unless the database answers and takes writes. Changes nothing there."""
+@asynccontextmanager
+async def _looking(settings: Settings) -> "AsyncIterator[Database]":
+    """The database, by one connection, to look at: nothing is changed there. Raises StartRefused."""
     postgres = postgres_adapter()
     no_keys = ColumnKeys({1: bytes(KEY_BYTES)})
     try:
         async with postgres.open_database(
             settings.postgres.url, no_keys, connections=1, **connecting_to(settings.postgres)
         ) as database:
-            await database.check()
+            yield database
     except postgres.StoreUnreachable as error:
         raise StartRefused(str(error)) from error
+
+
+async def check_postgres(settings: Settings) -> None:
+    """Raise StartRefused or Unavailable unless the database answers and takes writes. Changes nothing there."""
+    async with _looking(settings) as database:
+        await database.check()
 
 
 async def refuse_nodes(settings: Settings) -> None:
-    """Raise StartRefused if a node has a connection to the database, or nobody can say."""
-    postgres = postgres_adapter()
-    no_keys = ColumnKeys({1: bytes(KEY_BYTES)})
-    try:
-        async with postgres.open_database(
-            settings.postgres.url, no_keys, connections=1, **connecting_to(settings.postgres)
-        ) as database:
-            sessions = await database.other_sessions()
-    except postgres.StoreUnreachable as error:
-        raise StartRefused(str(error)) from error
+    """Raise StartRefused if a node has a connection to the database, Unavailable if nobody can say."""
+    async with _looking(settings) as database:
+        sessions = await database.other_sessions()
     if sessions:
         raise StartRefused(
             f"nodes have {sessions} connections to this database: stop all of them first", exit_code=2

@@ -83,19 +83,17 @@ def tell_restored(settings: Settings) -> None:
 
 
 async def _tell_restored(settings: Settings, folder: DataFolder) -> None:
-    await refuse_nodes(settings)
     key = RelayKey(folder.signing_seed(system_randomness, settings.relay_key_file))
-    async with open_state(folder, settings, SystemClock()) as state:
-        audit = Audit(state.store.audit, key=key, clock=SystemClock(), randomness=system_randomness)
-        await refuse_another_key(audit, settings)
-        try:
+    try:
+        await refuse_nodes(settings)
+        async with open_state(folder, settings, SystemClock()) as state:
+            audit = Audit(state.store.audit, key=key, clock=SystemClock(), randomness=system_randomness)
+            await refuse_another_key(audit, settings)
             await state.store.mark_restored(
                 audited=audit.entry(Action.RESTORE, actor=Party.operator(os.getuid()))
             )
-        except Unavailable as error:
-            raise StartRefused(
-                "PostgreSQL went away in the middle: run this again, nothing was changed"
-            ) from error
+    except Unavailable as error:
+        raise StartRefused("PostgreSQL went away in the middle: run this again") from error
 
 
 async def _bring_up(settings: Settings, folder: DataFolder) -> None:

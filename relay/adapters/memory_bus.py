@@ -47,6 +47,10 @@ class MemoryBus:
         if self._scheduled is None:
             self._scheduled = asyncio.get_running_loop().call_soon(self._hand_out)
 
+    def doubt(self) -> None:
+        """Tell the own subscribers that something may have been missed."""
+        self.publish(AnnouncementsLost())
+
     def subscribe(self, kind: type[Announcement], handler: Handler) -> MemorySubscription:
         """Call `handler` with each announcement of exactly this type."""
         handlers = self._handlers.setdefault(kind, [])
@@ -101,5 +105,5 @@ async def open_deaf_bus(clock: Clock) -> AsyncIterator[MemoryBus]:
 
 async def _doubt(bus: MemoryBus, clock: Clock) -> None:
     while True:
-        bus.publish(AnnouncementsLost())
+        bus.doubt()
         await clock.sleep(DOUBT_SECONDS)

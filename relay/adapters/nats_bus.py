@@ -143,6 +143,10 @@ class NatsBus:
         self._waiting.append(announcement)
         self._news.set()
 
+    def doubt(self) -> None:
+        """Tell the own subscribers that something may have been missed."""
+        self._local.doubt()
+
     def subscribe(self, kind: type[Announcement], handler: Handler) -> MemorySubscription:
         """Call `handler` with each announcement of exactly this type, of whichever node."""
         return self._local.subscribe(kind, handler)
@@ -177,7 +181,7 @@ class NatsBus:
                 if not self._told_away:
                     self._told_away = True
                     _log.warning("bus_away")
-                self._local.publish(AnnouncementsLost())
+                self.doubt()
             await self._clock.sleep(LOST_AGAIN_SECONDS)
 
     def _count(self, what: str) -> None:
@@ -236,20 +240,20 @@ class NatsBus:
             self._local.publish(announcement)
 
     async def _on_lost(self) -> None:
-        self._local.publish(AnnouncementsLost())
+        self.doubt()
 
     async def _on_back(self) -> None:
         if self._told_away:
             self._told_away = False
             _log.info("bus_back")
-        self._local.publish(AnnouncementsLost())  # what was said meanwhile was not heard here
+        self.doubt()  # what was said meanwhile was not heard here
         self._news.set()  # to say what is owed
 
     async def _on_error(self, error: Exception) -> None:
         """A server that drops messages for a slow node says so here, and a wrong password."""
         if isinstance(error, NatsError):
             _log.warning("bus_error", extra={"reason": type(error).__name__})
-        self._local.publish(AnnouncementsLost())
+        self.doubt()
 
     async def _close(self) -> None:
         with suppress(NatsError, OSError, TimeoutError):

@@ -149,5 +149,8 @@ class Bus(Protocol):
     def publish(self, announcement: Announcement) -> None:
         """Enqueue; never blocks, never raises. Handlers run later, from the event loop."""
 
+    def doubt(self) -> None:
+        """Tell this node alone that it may have missed something."""
+
     def subscribe(self, kind: type[Announcement], handler: Handler) -> Subscription:
         """Call `handler` with each announcement of exactly this type; it must be quick, a raise in it is logged."""

@@ -12,7 +12,7 @@ from .audit import ROW_COLUMNS, TIP, row_of, tip_of
 from .database import StoreUnreachable, Transaction, open_database
 
 ROWS_A_PAGE: Final = 1_000
-_PAGE: Final = f"SELECT {ROW_COLUMNS} FROM audit_rows WHERE row_index > $1 ORDER BY row_index LIMIT $2"  # noqa: S608
+_PAGE: Final = f"SELECT {ROW_COLUMNS} FROM audit_rows WHERE row_index > $1 ORDER BY row_index LIMIT $2"  # noqa: S608  (names of audit.py)
 _BEFORE_ALL: Final = -(2**63)
 """Somebody may have inserted what is before row 0."""
 

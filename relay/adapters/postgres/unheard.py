@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from relay.ports.bus import AnnouncementsLost, Bus
+from relay.ports.bus import Bus
 from relay.ports.clock import Clock
 from relay.wire.errors import Unavailable
 
@@ -49,7 +49,7 @@ class Unheard:
         row = await self._database.one(_LOOK, LOCK_SPACE, int(Lock.UNHEARD))
         is_doubtful = row is not None and row[0]
         if is_doubtful:
-            self._bus.publish(AnnouncementsLost())
+            self._bus.doubt()
         return bool(is_doubtful)
 
     async def _tell(self) -> None:
