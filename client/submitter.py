@@ -12,18 +12,8 @@ from typing import Final
 
 import msgspec
 
-from relay.wire.frames import (
-    Accepted,
-    EnvelopeClass,
-    Grant,
-    Outcome,
-    RelayFrame,
-    Submit,
-    Target,
-)
-from relay.wire.frames import (
-    Refused as RefusedFrame,
-)
+from relay.wire.frames import Accepted, EnvelopeClass, Grant, Outcome, RelayFrame, Submit, Target
+from relay.wire.frames import Refused as RefusedFrame
 from relay.wire.limits import IDEMPOTENCY_SECONDS, MAX_TTL_SECONDS
 
 from .account import Account
