@@ -72,7 +72,8 @@ def first_page() -> str:
         ("The relay: `ready`, with SHA-256 of its limits.", [ready]),
         (
             (
-                "`submit`, with one ciphertext of 64 B (here zeros behind its first bytes: the relay reads none) for one "
+                "`submit`, with one ciphertext of 256 B, the smallest [bucket](#envelopes-and-padding) (here zeros behind "
+                "its first bytes: the relay reads none), for one "
                 f"device, and the delivery token of its account, `{way['delivery_token']['token']}`. Here that is the account "
                 "from above, which writes to itself; who writes to another one was given its token:"
             ),

@@ -128,7 +128,7 @@ async def test_who_does_what_the_first_page_shows_receives_the_message() -> None
         await player.ask(token)
         assert any(isinstance(frame, Accepted) for frame in await player.talk(WAY["anonymous"]))
         received = await player.talk(WAY["device"]["messages"])
-    assert [frame.ciphertext for frame in received if isinstance(frame, Deliver)] == [b"\2\1" + bytes(62)]
+    assert [frame.ciphertext for frame in received if isinstance(frame, Deliver)] == [b"\2\1" + bytes(254)]
     assert player.shown == page()
 
 

@@ -19,6 +19,8 @@ from tests.vectors.wire_keys import ACCOUNT_ID, DEVICE, DEVICE_ID, ORIGIN, RELAY
 
 FILE = Path(__file__).parent / "first_message.json"
 TOKEN = seed("contact token", 16)
+CIPHERTEXT = b"\x02\x01" + bytes(254)
+"""As long as the smallest bucket; a relay reads none of it, a recipient refuses it."""
 JSON = "Content-Type: application/json"
 
 
@@ -100,7 +102,7 @@ def anonymous(digest: bytes) -> list[dict[str, str]]:
         frames.EnvelopeClass.DURABLE,
         False,
         limits.MAX_TTL_SECONDS,
-        (b"\x02\x01" + bytes(62),),
+        (CIPHERTEXT,),
         (frames.Target(DEVICE_ID, 0, 0),),
         (frames.Grant(ACCOUNT_ID, TOKEN, 1),),
     )
@@ -115,10 +117,10 @@ def anonymous(digest: bytes) -> list[dict[str, str]]:
 
 def authenticated(digest: bytes) -> dict[str, Any]:
     """The connection of the device, on which the message comes."""
-    challenge, ciphertext = seed("challenge"), b"\x02\x01" + bytes(62)
+    challenge = seed("challenge")
     signed = websocket_transcript(origin=ORIGIN, device_id=DEVICE_ID, challenge=challenge)
     signature = DEVICE.sign(signed).signature
-    deliver = frames.Deliver(1, seed("envelope id", 16), TIME_MS, frames.EnvelopeClass.DURABLE, ciphertext)
+    deliver = frames.Deliver(1, seed("envelope id", 16), TIME_MS, frames.EnvelopeClass.DURABLE, CIPHERTEXT)
     return {
         "challenge": challenge.hex(),
         "transcript": signed.hex(),
