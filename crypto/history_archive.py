@@ -13,7 +13,7 @@ from typing import Final
 
 from . import labels, limits
 from .errors import InvalidEncoding, TooLarge, Undecryptable
-from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad
+from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad_blob
 from .primitives import (
     HpkePrivateKey,
     RandomBytes,
@@ -96,7 +96,7 @@ def open_entry(entry: bytes, keys: Iterable[HistoryKey], account: bytes, index: 
     if not hmac.compare_digest(commitment, entry[_SALT_END:HISTORY_HEAD_BYTES]):
         raise Undecryptable("the entry was not sealed for this place of this account's archive")
     head, sealed = entry[:HISTORY_HEAD_BYTES], entry[HISTORY_HEAD_BYTES:]
-    return unpad(aes256gcm_open(aes_key, nonce, sealed, head))
+    return unpad_blob(aes256gcm_open(aes_key, nonce, sealed, head))
 
 
 def seal_history_keys(keys: Sequence[HistoryKey], recovery_public: bytes, account: bytes) -> bytes:
@@ -108,7 +108,7 @@ def seal_history_keys(keys: Sequence[HistoryKey], recovery_public: bytes, accoun
 
 def open_history_keys(sealed: bytes, sealing: HpkePrivateKey, account: bytes) -> tuple[HistoryKey, ...]:
     """The keys that were sealed to the recovery words of this account; raises Undecryptable, InvalidEncoding."""
-    content = unpad(hpke_open(sealing, transcript(labels.HISTORY_KEYS, account), sealed))
+    content = unpad_blob(hpke_open(sealing, transcript(labels.HISTORY_KEYS, account), sealed))
     if len(content) % _KEY.size:
         raise InvalidEncoding("not a list of history keys")
     return tuple(HistoryKey(*one) for one in _KEY.iter_unpack(content))

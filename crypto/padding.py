@@ -11,7 +11,16 @@ from typing import Final
 from .errors import InvalidEncoding, TooLarge
 from .limits import MAX_ENVELOPE_BYTES, SMALL_BUCKETS_BYTES
 
-__all__ = ["BUCKETS", "LENGTH_BYTES", "bucket_for", "is_bucket", "pad", "padded_blob_length", "unpad"]
+__all__ = [
+    "BUCKETS",
+    "LENGTH_BYTES",
+    "bucket_for",
+    "is_bucket",
+    "pad",
+    "padded_blob_length",
+    "unpad",
+    "unpad_blob",
+]
 
 LENGTH_BYTES: Final = 4  # u32 big-endian
 
@@ -76,3 +85,14 @@ def unpad(padded: bytes) -> bytes:
     if padded[end:].strip(b"\0"):
         raise InvalidEncoding("the padding is not all zeros")
     return padded[LENGTH_BYTES:end]
+
+
+def unpad_blob(padded: bytes, *, least_bytes: int = 0) -> bytes:
+    """The content of what is padded as blobs are, `least_bytes` at least; raises InvalidEncoding also for another size.
+
+    A size that the length does not give could tell whoever stores it something that its maker chose.
+    """
+    content = unpad(padded)
+    if len(padded) != max(least_bytes, padded_blob_length(LENGTH_BYTES + len(content))):
+        raise InvalidEncoding("not padded to the size that its content has")
+    return content

@@ -14,7 +14,7 @@ from . import labels, limits
 from .errors import InvalidEncoding, TooLarge, Undecryptable
 from .keys import LocalDevice
 from .manifest_chain import VerifiedManifest
-from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad
+from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad_blob
 from .primitives import RandomBytes, aes256gcm_open, aes256gcm_seal, ed25519_verify, hkdf_sha256
 from .transcript import transcript, u64
 
@@ -86,7 +86,9 @@ def open_profile(sealed: bytes, key: bytes, account: bytes, version: int) -> Sta
     if not hmac.compare_digest(commitment, sealed[_SALT_END:PROFILE_HEAD_BYTES]):
         raise Undecryptable("the profile was not sealed under this key for this version")
     head, ciphertext = sealed[:PROFILE_HEAD_BYTES], sealed[PROFILE_HEAD_BYTES:]
-    statement = unpad(aes256gcm_open(aes_key, nonce, ciphertext, head))
+    statement = unpad_blob(
+        aes256gcm_open(aes_key, nonce, ciphertext, head), least_bytes=limits.LEAST_PROFILE_BYTES
+    )
     if len(statement) < _CONTENT_BEGIN:
         raise InvalidEncoding("a profile without a signature")
     device, signature = (

@@ -14,7 +14,7 @@ from .errors import BackupOutdated, InvalidEncoding, ManifestRefused, TooLarge
 from .keys import LocalDevice, RootKeyPair
 from .manifest import DeviceEntry
 from .manifest_chain import VerifiedManifest
-from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad
+from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad_blob
 from .primitives import HpkePrivateKey, RandomBytes, ed25519_verify, hkdf_sha256, hpke_open, hpke_seal, sha256
 from .recovery_words import key_of_words, words_of_key
 from .transcript import transcript, u64
@@ -201,7 +201,8 @@ def open_backup(
 
     `newest`: the account's newest manifest that can be had; `known_counter`: the highest counter that contacts or other
     devices tell of. Raises BackupOutdated for an older backup, also for one from before a manager was removed who signed
-    it, unless the user was warned and says it is fine; ManifestGap, ManifestRefused, InvalidSignature, Undecryptable.
+    it, unless the user was warned and says it is fine; ManifestGap, ManifestRefused, InvalidSignature, Undecryptable,
+    InvalidEncoding.
     """
     head = backup.head
     verify_backup_head(backup.signed_head, newest)
@@ -213,4 +214,4 @@ def open_backup(
             raise BackupOutdated(
                 "signed by a manager that was removed since", head.counter, max(known_counter, head.counter)
             )
-    return unpad(hpke_open(recovery.sealing(), _info(head), backup.sealed))
+    return unpad_blob(hpke_open(recovery.sealing(), _info(head), backup.sealed))

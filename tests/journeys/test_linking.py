@@ -11,7 +11,7 @@ from client.client import Client
 from client.devices.link_mailbox import LinkMailbox
 from client.errors import AccountExists, LinkFailed, NotManager, UsageError
 from client.link_mailbox import LinkSlot
-from client.message import Message, State, Unopened, Warned
+from client.message import Gap, Gone, Message, State, Unopened, Warned
 from client.store import facts
 from client.system import Step, System, this_machine
 from client.transport import Transport
@@ -61,6 +61,24 @@ async def test_a_linked_device_knows_the_contacts_and_writes_to_them(tmp_path):
                 await laptop.devices.accept(
                     str(DeviceLink(laptop.whoami().relay, bytes(16), bytes(32))), Linking().wishes()
                 )
+
+
+@pytest.mark.proves("M-LINK-01")
+async def test_what_a_new_device_is_told_goes_to_those_that_were_there_as_well(tmp_path):
+    """All count it: whom it passed by would miss its numbers, and ask for them."""
+    async with open_people(tmp_path, "alice", "bob") as people:
+        alice = await people.enter("alice")
+        await alice.send("bob", "so that there is somebody to tell of")
+        await link_device(alice, tmp_path / "laptop")
+        async with Client.open(tmp_path / "laptop") as laptop:
+            await alice.flush()
+            assert await given(laptop)
+            await laptop._account._database.run(lambda tx: facts.set_number(tx, facts.HANDED_OVER, 0))
+            await link_device(alice, tmp_path / "tablet", name="tablet")
+            await alice.flush()
+            heard = await events_of(laptop)
+            assert await given(laptop)
+            assert [one for one in heard if isinstance(one, Gap | Gone)] == []
 
 
 async def test_what_one_device_sends_and_gets_is_on_the_other(tmp_path):

@@ -179,7 +179,7 @@ def check_history(file: Part) -> None:
         assert history.unseal(entry, key, account, part["index"]) == content
     small = file["entries"][1].data("entry")
     for case in file["must_fail"]:
-        changed = bytearray(small)[: case.get("keep")]
+        changed = bytearray(bytes.fromhex(case.get("entry") or small.hex()))[: case.get("keep")]
         if (at := case.get("at")) is not None:
             changed[at] ^= 1
         opener = bytes.fromhex(case.get("key") or key.hex())

@@ -1,7 +1,7 @@
 """Sealed blobs; docs/protocol.md, "Blob encryption"."""
 
 from tests.oracle.aes_gcm import gcm_open, gcm_seal
-from tests.oracle.padding import padme
+from tests.oracle.padding import padme, unpad
 from tests.oracle.refusals import require
 from tests.oracle.transcripts import hkdf, split, u32
 
@@ -16,6 +16,13 @@ def derive(key: bytes, salt: bytes) -> tuple[bytes, bytes, bytes]:
 
 def padded_length(length: int) -> int:
     return next((size for size in (256, 512, 1_024) if length <= size), 0) or padme(length)
+
+
+def unpad_exactly(padded: bytes, least: int = 0) -> bytes:
+    """What a backup, an entry of the archive or a profile holds, which has the size that its length gives."""
+    content = unpad(padded)
+    require(len(padded) == max(least, padded_length(4 + len(content))), "size")
+    return content
 
 
 def _cut(data: bytes, size: int) -> list[bytes]:

@@ -2,8 +2,7 @@
 
 from tests.oracle import hpke
 from tests.oracle.aes_gcm import gcm_open, gcm_seal
-from tests.oracle.blobs import padded_length
-from tests.oracle.padding import unpad
+from tests.oracle.blobs import padded_length, unpad_exactly
 from tests.oracle.refusals import require
 from tests.oracle.transcripts import hkdf, number, split, transcript, u32, u64
 
@@ -34,10 +33,12 @@ def unseal(entry: bytes, key: bytes, account: bytes, index: int) -> bytes:
     require(entry[1:9] == key_id(key, account), "key", "Undecryptable")
     aes, nonce, commitment = derive(key, entry[9:41], account, index)
     require(entry[41:73] == commitment, "commitment", "Undecryptable")
-    return unpad(gcm_open(aes, nonce, entry[73:], entry[:73]))
+    return unpad_exactly(gcm_open(aes, nonce, entry[73:], entry[:73]))
 
 
 def open_keys(sealed: bytes, sealing_seed: bytes, account: bytes) -> list[tuple[bytes, int]]:
-    content = unpad(hpke.unseal(sealing_seed, transcript(b"tokenim/v1 history keys\0", account), sealed))
+    content = unpad_exactly(
+        hpke.unseal(sealing_seed, transcript(b"tokenim/v1 history keys\0", account), sealed)
+    )
     require(len(content) % 40 == 0, "length")
     return [(content[at : at + 32], number(content[at + 32 : at + 40])) for at in range(0, len(content), 40)]

@@ -2,8 +2,7 @@
 
 from tests.oracle import ed25519
 from tests.oracle.aes_gcm import gcm_open, gcm_seal
-from tests.oracle.blobs import padded_length
-from tests.oracle.padding import unpad
+from tests.oracle.blobs import padded_length, unpad_exactly
 from tests.oracle.refusals import require
 from tests.oracle.transcripts import hkdf, split, transcript, u32, u64
 
@@ -34,7 +33,7 @@ def unseal(profile: bytes, key: bytes, account: bytes, version: int, devices: di
     require(len(profile) > 65 and profile[:1] == b"\x01", "suite")
     aes, nonce, commitment = derive(key, profile[1:33], account, version)
     require(profile[33:65] == commitment, "commitment", "Undecryptable")
-    statement = unpad(gcm_open(aes, nonce, profile[65:], profile[:65]))
+    statement = unpad_exactly(gcm_open(aes, nonce, profile[65:], profile[:65]), 1024)
     require(len(statement) >= 80, "statement")
     device, signature, content = statement[:16], statement[16:80], statement[80:]
     require(device in devices, "device", "UnknownDevice")

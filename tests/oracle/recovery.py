@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle import ed25519, hpke, message_pack
-from tests.oracle.blobs import padded_length
+from tests.oracle.blobs import unpad_exactly
 from tests.oracle.manifests import Manifest, account_id
-from tests.oracle.padding import unpad
 from tests.oracle.refusals import Refused, require
 from tests.oracle.transcripts import hkdf, number, sha256, split, transcript, u16
 
@@ -67,9 +66,7 @@ def open_backup(backup: bytes, sealing_seed: bytes, chain: list[Manifest]) -> tu
     counter = verify_head(signed_head(backup), chain)
     _, *fields, _ = split(backup[:169], *FIELDS)
     padded = hpke.unseal(sealing_seed, transcript(b"tokenim/v1 backup key\0", *fields), sealed)
-    content = unpad(padded)
-    require(len(padded) == padded_length(4 + len(content)), "size")
-    return counter, content
+    return counter, unpad_exactly(padded)
 
 
 def require_newest(backup: bytes, chain: list[Manifest], known_counter: int) -> None:

@@ -164,6 +164,7 @@ def test_words_that_are_no_key(case: dict[str, Any]) -> None:
     assert type(caught.value).__name__ == case["error"]
 
 
+@pytest.mark.proves("M-RECOV-05")
 @pytest.mark.parametrize("case", RECOVERY["must_fail"]["backups"], ids=name_of)
 def test_a_backup_that_is_refused_or_warned_of(case: dict[str, Any]) -> None:
     encoded, known = bytes.fromhex(case["backup"]), case["known_counter"]

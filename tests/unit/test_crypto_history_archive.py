@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crypto import errors, limits
+from crypto import errors, labels, limits
 from crypto.history_archive import (
     HistoryKey,
     entry_key_id,
@@ -15,7 +15,10 @@ from crypto.history_archive import (
     seal_entry,
     seal_history_keys,
 )
+from crypto.padding import pad
+from crypto.primitives import hpke_seal
 from crypto.recovery import RecoveryKey
+from crypto.transcript import transcript
 from tests.crypto_people import NOW_MS, SeededRandom
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "history.json").read_text())
@@ -33,10 +36,10 @@ def test_history_vectors(part: dict[str, Any]) -> None:
     assert open_entry(entry, [KEY], ACCOUNT, part["index"]) == content
 
 
-@pytest.mark.proves("M-HIST-01")
+@pytest.mark.proves("M-HIST-01", "M-HIST-02")
 @pytest.mark.parametrize("case", VECTORS["must_fail"], ids=lambda case: case["name"])
 def test_history_entries_that_must_fail(case: dict[str, Any]) -> None:
-    changed = bytearray(SMALL)[: case.get("keep")]
+    changed = bytearray(bytes.fromhex(case["entry"]) if "entry" in case else SMALL)[: case.get("keep")]
     if "at" in case:
         changed[case["at"]] ^= 1
     key = HistoryKey(bytes.fromhex(case.get("key", VECTORS["key"])), 0)
@@ -51,6 +54,19 @@ def test_an_entry_of_an_older_key_opens_while_that_is_here() -> None:
     assert open_entry(SMALL, [newer, KEY], ACCOUNT, 1) == bytes.fromhex(VECTORS["entries"][1]["content"])
     with pytest.raises(errors.Undecryptable, match="not here"):
         open_entry(SMALL, [newer], ACCOUNT, 1)
+
+
+@pytest.mark.proves("M-HIST-02")
+def test_keys_for_the_words_have_the_size_that_they_need() -> None:
+    sealing, info = RecoveryKey(bytes(32)).sealing(), transcript(labels.HISTORY_KEYS, ACCOUNT)
+    content = KEY.key + (7).to_bytes(8, "big")
+    for size in (len(content) + 4, 512):
+        sealed = hpke_seal(sealing.public_bytes(), info, pad(content, size))
+        with pytest.raises(errors.InvalidEncoding, match="padded"):
+            open_history_keys(sealed, sealing, ACCOUNT)
+    fitting = hpke_seal(sealing.public_bytes(), info, pad(content, 256))
+    (opened,) = open_history_keys(fitting, sealing, ACCOUNT)
+    assert (opened.key, opened.made_at_ms) == (KEY.key, 7)
 
 
 def test_the_largest_entry_fits_the_log_and_sizes_come_in_steps() -> None:

@@ -32,7 +32,7 @@ def test_profile_vectors(part: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.proves("M-PROF-01")
+@pytest.mark.proves("M-PROF-01", "M-PROF-04")
 @pytest.mark.parametrize("case", VECTORS["must_fail"], ids=lambda case: case["name"])
 def test_profiles_that_must_fail(case: dict[str, Any]) -> None:
     changed = bytearray(bytes.fromhex(case.get("profile", SMALL)))[: case.get("keep")]

@@ -17,8 +17,11 @@ from crypto.history_archive import (
     seal_entry,
     seal_history_keys,
 )
+from crypto.padding import pad
+from crypto.primitives import aes256gcm_seal
 from crypto.recovery import RecoveryKey
 from tests.crypto_people import NOW_MS, SeededRandom
+from tests.oracle import history as oracle
 
 FILE = Path(__file__).parent / "history.json"
 LENGTHS = (0, 1, 252, 253, 2_000)
@@ -42,6 +45,14 @@ def _entries(key: HistoryKey, account: bytes) -> list[dict[str, Any]]:
     return made
 
 
+def _padded_otherwise(key: HistoryKey, account: bytes, size: int) -> str:
+    """An entry of index 1 that is padded to a size which its content does not have."""
+    salt = SeededRandom(f"padded to {size}")(32)
+    aes_key, nonce, commitment = oracle.derive(key.key, salt, account, 1)
+    head = b"\x01" + key.id_for(account) + salt + commitment
+    return (head + aes256gcm_seal(aes_key, nonce, pad(b"x", size), head)).hex()
+
+
 def _failures(entry: bytes, key: HistoryKey, account: bytes) -> list[dict[str, Any]]:
     """Changes to the entry of index 1."""
     other = SeededRandom("other")
@@ -57,9 +68,11 @@ def _failures(entry: bytes, key: HistoryKey, account: bytes) -> list[dict[str, A
         {"name": "another key", "key": other(32).hex()},
         {"name": "another account", "account": other(32).hex()},
         {"name": "another place", "index": 2},
+        {"name": "padded to the next size", "entry": _padded_otherwise(key, account, 512)},
+        {"name": "not padded", "entry": _padded_otherwise(key, account, 5)},
     ]
     for case in cases:
-        changed = bytearray(entry)[: case.get("keep")]
+        changed = bytearray(bytes.fromhex(case.get("entry", entry.hex())))[: case.get("keep")]
         if "at" in case:
             changed[case["at"]] ^= 1
         opener = HistoryKey(bytes.fromhex(case.get("key", key.key.hex())), 0)

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from crypto.errors import CryptoError
+from crypto.padding import pad
+from crypto.primitives import aes256gcm_seal
 from crypto.profile import open_profile, seal_profile
 from tests.crypto_people import Person, SeededRandom
+from tests.oracle import profiles as oracle
 
 FILE = Path(__file__).parent / "profiles.json"
 LENGTHS = (0, 1, 940, 941, 2_000)
@@ -32,6 +35,15 @@ def _profiles(anna: Person, key: bytes) -> list[dict[str, Any]]:
             }
         )
     return made
+
+
+def _padded_otherwise(anna: Person, key: bytes, size: int) -> str:
+    """Version 2, signed as it must be, and padded to a size which its content does not have."""
+    device, salt = anna.device, SeededRandom(f"padded to {size}")(32)
+    aes_key, nonce, commitment = oracle.derive(key, salt, anna.account, 2)
+    signature = device.signing.sign(oracle.signed(anna.account, 2, device.device_id, b"x"))
+    statement, head = device.device_id + signature + b"x", b"\x01" + salt + commitment
+    return (head + aes256gcm_seal(aes_key, nonce, pad(statement, size), head)).hex()
 
 
 def _failures(anna: Person, key: bytes, profile: bytes) -> list[dict[str, Any]]:
@@ -58,6 +70,8 @@ def _failures(anna: Person, key: bytes, profile: bytes) -> list[dict[str, Any]]:
         {"name": "another version", "version": 1},
         {"name": "a device of nobody", "profile": foreign.hex()},
         {"name": "a signature of another", "profile": forged.hex()},
+        {"name": "padded to the next size", "profile": _padded_otherwise(anna, key, 1_088)},
+        {"name": "padded like a small blob", "profile": _padded_otherwise(anna, key, 256)},
     ]
     for case in cases:
         changed = bytearray(bytes.fromhex(case.get("profile", profile.hex())))[: case.get("keep")]

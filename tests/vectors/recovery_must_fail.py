@@ -69,7 +69,7 @@ class Cases:
 
     def must_fail(self) -> dict[str, Any]:
         """All cases, and the lists of devices that they name."""
-        return {
+        cases: dict[str, Any] = {
             "chains": {
                 name: [signed.encode().hex() for signed in chain.chain] for name, chain in self.chains.items()
             },
@@ -78,6 +78,21 @@ class Cases:
             "heads": self._heads(),
             "logs": self._logs(),
         }
+        cases["backups"] += self._padded_otherwise()  # last: what came before keeps its randomness
+        return cases
+
+    def _padded_otherwise(self) -> list[dict[str, Any]]:
+        sizes = {"padded to the next size": 512, "not padded": len(CONTENT) + 4}
+        return [
+            {
+                "name": name,
+                "chain": "first",
+                "backup": self.made(padded=pad(CONTENT, size)).hex(),
+                "known_counter": 0,
+                "error": "InvalidEncoding",
+            }
+            for name, size in sizes.items()
+        ]
 
     def _words(self) -> list[dict[str, str]]:
         words = list(self.key.words())
