@@ -46,6 +46,8 @@ LOST_AGAIN_SECONDS: Final = 1.0
 PING_SECONDS: Final = 1
 """A server that answers two of these in a row with nothing hangs: it is left, as one that is gone (F17)."""
 CONNECT_SECONDS: Final = 2
+CONNECT_AGAIN_SECONDS: Final = 0.5
+CLOSE_SECONDS: Final = 2
 
 KINDS: Final[dict[int, type[Announcement]]] = {
     1: announcements.NewMail,
@@ -125,6 +127,7 @@ class NatsBus:
         self._news = asyncio.Event()
         self._told_away = False
         self._owes = True  # who ran before this node may have ended with something unsaid
+        self._ending = False
 
     @property
     def is_connected(self) -> bool:
@@ -152,8 +155,8 @@ class NatsBus:
         return self._local.subscribe(kind, handler)
 
     async def send(self) -> None:
-        """What waits, as it comes, until cancelled."""
-        while True:
+        """What waits, as it comes, until `finish`."""
+        while not self._ending:
             await self._news.wait()
             self._news.clear()
             told, self._waiting = self._waiting, []
@@ -169,13 +172,19 @@ class NatsBus:
                     self._owes = True
 
     async def stay_connected(self) -> None:
-        """Connect, again and again until it is done; the client itself comes back after each loss. Until cancelled.
+        """Connect, and again after each loss, until `finish`.
 
-        As long as nothing is heard, this node is told so each second.
+        Always a new client: one that tries by itself does not tell apart an attempt and a connection, and may go on after
+        its end was asked for.
         """
-        while True:
-            if not self._client.is_connected and not self._client.is_reconnecting:
+        while not self._ending:
+            if not self._client.is_connected:
                 await self.connect()
+            await self._clock.sleep(CONNECT_AGAIN_SECONDS)
+
+    async def doubt_while_away(self) -> None:
+        """As long as nothing is heard, this node is told so each second, until `finish`."""
+        while not self._ending:
             self._figures.set("bus_connected", self._client.is_connected)
             if not self._client.is_connected:
                 if not self._told_away:
@@ -190,8 +199,8 @@ class NatsBus:
 
     async def connect(self) -> None:
         """Try once."""
-        if self._client.is_closed:
-            self._client = Client()
+        await self.leave()
+        self._client = Client()
         options = self._options
         given: dict[str, Any] = {
             name: value
@@ -212,20 +221,20 @@ class NatsBus:
                     servers=list(options.servers),
                     name="tokenim-relay",
                     connect_timeout=CONNECT_SECONDS,
+                    allow_reconnect=False,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=1,
                     ping_interval=PING_SECONDS,
                     disconnected_cb=self._on_lost,
-                    reconnected_cb=self._on_back,
                     error_cb=self._on_error,
                     pending_size=4 * MAX_MESSAGE_BYTES,
                     **given,
                 )
                 await self._client.subscribe(self._options.subject, cb=self._on_message)
         except (NatsError, OSError, TimeoutError):
-            await self._close()
+            await self.leave()
             return
-        await self._on_back()
+        self._on_back()
 
     async def _on_message(self, message: Msg) -> None:
         try:
@@ -242,7 +251,7 @@ class NatsBus:
     async def _on_lost(self) -> None:
         self.doubt()
 
-    async def _on_back(self) -> None:
+    def _on_back(self) -> None:
         if self._told_away:
             self._told_away = False
             _log.info("bus_back")
@@ -255,19 +264,50 @@ class NatsBus:
             _log.warning("bus_error", extra={"reason": type(error).__name__})
         self.doubt()
 
-    async def _close(self) -> None:
-        with suppress(NatsError, OSError, TimeoutError):
-            await self._client.close()
+    async def leave(self) -> None:
+        """End the connection, in CLOSE_SECONDS whatever the server does.
 
-    async def close(self) -> None:
-        """What waits goes out first."""
+        The client itself would wait until all that it sent is read, which a server that hangs never does. It ends in a task
+        of its own, as it takes being cancelled for being told to go on.
+        """
+        client = self._client
+        if client._transport is None:  # noqa: SLF001  (never connected, which it does not tell otherwise)
+            return
+        closing = asyncio.create_task(client.close(), name="bus-leave")
+        try:
+            async with self._clock.timeout(CLOSE_SECONDS):
+                await asyncio.wait([closing])
+        except TimeoutError:
+            _log.warning("bus_cut")
+        finally:
+            _abort(client)
+            closing.cancel()
+            closing.add_done_callback(_nothing_more)
+
+    async def finish(self) -> None:
+        """What waits goes out, if that is possible soon; nothing is sent any more, and `send` and the others end."""
+        self._ending = True
+        self._news.set()
         if self._client.is_connected:
             told, self._waiting = self._waiting, []
             with suppress(NatsError, OSError, TimeoutError):
-                for message in _messages(self._node_id, told):
-                    await self._client.publish(self._options.subject, message)
-                await self._client.flush(timeout=CONNECT_SECONDS)
-        await self._close()
+                async with self._clock.timeout(CLOSE_SECONDS):
+                    for message in _messages(self._node_id, told):
+                        await self._client.publish(self._options.subject, message)
+                    await self._client.flush(timeout=CLOSE_SECONDS)
+
+
+def _abort(client: Client) -> None:
+    """Free the socket, with all that was not sent; who waits in the client for its end goes on."""
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001  (its own close waits for the server)
+    if isinstance(writer, asyncio.StreamWriter):
+        writer.transport.abort()
+
+
+def _nothing_more(closing: asyncio.Task[None]) -> None:
+    """How a client ended that is not needed any more concerns nobody."""
+    if not closing.cancelled():
+        closing.exception()
 
 
 def _messages(node_id: bytes, told: list[Announcement]) -> list[bytes]:
@@ -326,11 +366,13 @@ async def open_nats_bus(
         tasks = [
             asyncio.create_task(bus.send(), name="bus-send"),
             asyncio.create_task(bus.stay_connected(), name="bus-connect"),
+            asyncio.create_task(bus.doubt_while_away(), name="bus-doubt"),
         ]
         try:
             yield bus
         finally:
+            await bus.finish()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await bus.close()
+            await bus.leave()

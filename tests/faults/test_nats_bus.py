@@ -197,6 +197,39 @@ async def test_f17_a_frozen_nats_is_as_one_that_is_gone(tmp_path: Path) -> None:
             await until(lambda: figures.value("bus_connected") == 0 and len(lost) >= 2)
 
 
+async def test_f17_a_node_stops_though_a_frozen_nats_does_not_read_what_it_sent(tmp_path: Path) -> None:
+    """More than the kernel keeps for a reader: the client itself would wait for the server to take it."""
+    tasks_before = asyncio.all_tasks()
+    with NatsServer(tmp_path) as server:
+        async with asyncio.timeout(30), opened(server) as one:
+            server.freeze()
+            while one.is_connected:
+                one.publish(NewMail(tuple(system_randomness(16) for _ in range(DEVICES_A_MESSAGE))))
+                await asyncio.sleep(0.01)
+        await until(lambda: asyncio.all_tasks() == tasks_before)  # nothing of it goes on
+
+
+async def test_f17_a_node_stops_while_a_frozen_nats_is_sent_more_than_it_reads(tmp_path: Path) -> None:
+    tasks_before = asyncio.all_tasks()
+    with NatsServer(tmp_path) as server:
+        async with asyncio.timeout(30), opened(server) as one:
+            server.freeze()
+            for _ in range(100):
+                one.publish(NewMail(tuple(system_randomness(16) for _ in range(DEVICES_A_MESSAGE))))
+                await asyncio.sleep(0)
+        await until(lambda: asyncio.all_tasks() == tasks_before)
+
+
+async def test_f17_a_nats_that_hung_is_heard_again_once_it_goes_on(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        async with opened(server) as one, opened(server) as other:
+            assert await heard_by(one, other, NewMail((b"1" * 16,)))
+            server.freeze()
+            await until(lambda: not one.is_connected and not other.is_connected)
+            server.thaw()
+            assert await heard_by(one, other, NewMail((b"2" * 16,)))
+
+
 class Way:
     """A way to a server that can be cut, while others still reach it."""
 
