@@ -171,5 +171,10 @@ async def serve(home: str) -> None:
     await adapter.stop()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The entry point; its one argument is the folder of the account."""
     asyncio.run(serve(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,17 +1,17 @@
-"""The installed `tokenim` command as a script calls it."""
+"""The `tokenim` command as a script calls it, in a process of its own that need not import anything (tests/warm)."""
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 
-COMMAND = str(Path(sys.executable).with_name("tokenim"))
+from tests.warm.commands import program
+
 DONE, REFUSED, USAGE, NOT_REACHED = 0, 1, 2, 3
 
 
 async def start(home: Path, *arguments: str, stdin: bytes | None = None) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        COMMAND,
+        *program("tokenim"),
         "--home",
         str(home),
         *arguments,

@@ -1,15 +1,17 @@
-"""The installed `tokenim-relay` as a process of its own: a command to its end, or a relay that serves."""
+"""`tokenim-relay` as a process of its own: a command to its end, or a relay that serves.
+
+As it is installed it takes a second to import what it needs; here it is a copy that has that already (tests/warm).
+"""
 
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND = (str(Path(sys.executable).with_name("tokenim-relay")),)
+from tests.warm.commands import program
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -20,7 +22,7 @@ def environment(**more: str) -> dict[str, str]:
 def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """A command to its end."""
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*program("tokenim-relay"), *arguments],
         capture_output=True,
         text=True,
         env=environment(**more),
@@ -49,7 +51,7 @@ class Served:
 def serving(data: Path, *arguments: str, **more: str) -> Iterator[Served]:
     """`tokenim-relay serve` on a free port until the block ends; `more` stands in its environment."""
     process = subprocess.Popen(
-        [*COMMAND, "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
+        [*program("tokenim-relay"), "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests import command
 from tests.browser.browsing import Tab, open_browser, open_tab
-from tests.relay_process import COMMAND, environment, run
+from tests.relay_process import environment, run
+from tests.warm.commands import program
 
 pytestmark = pytest.mark.timeout(180)
 LINES = """[...document.querySelectorAll(".chart canvas")].map((canvas) => {
@@ -84,7 +85,7 @@ async def open_place(tmp_path: Path, settings: str) -> AsyncIterator[Place]:
     (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "data/config.toml").write_text(settings)
     relay = await asyncio.create_subprocess_exec(
-        *COMMAND,
+        *program("tokenim-relay"),
         *(
             "serve",
             "--data",

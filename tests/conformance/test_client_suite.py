@@ -14,25 +14,32 @@ from client.conformance.runner import run
 from crypto.merkle import verify_consistency, verify_inclusion
 from tests.interop.node_of_wheel import CLIENT, NODE
 from tests.relay_process import environment
+from tests.warm.commands import program
 
-KIT = [sys.executable, "-c", "from client.conformance.cli import main; main()", "client"]
-PYTHON = [sys.executable, "-m", "client.conformance_adapter"]
-JAVASCRIPT = [NODE, "--disable-warning=ExperimentalWarning", str(CLIENT / "node" / "main.js")]
+ADAPTERS = {
+    "python": lambda: program("client.conformance_adapter"),
+    "javascript": lambda: (NODE, "--disable-warning=ExperimentalWarning", str(CLIENT / "node" / "main.js")),
+}
 
 
 def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*KIT, *arguments], check=False, capture_output=True, text=True, timeout=170, env=environment()
+        [*program("client.conformance.cli"), "client", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        env=environment(),
     )
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
-def test_our_clients_pass_a_good_case_an_odd_one_and_a_hostile_one(command, tmp_path, record_property):
+@pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTERS)
+def test_our_clients_pass_a_good_case_an_odd_one_and_a_hostile_one(adapter, tmp_path, record_property):
     report = tmp_path / "report.json"
     cases = ["client-talks-both-ways", "client-unknown-answer-fields", "client-bundle-of-another"]
     only = [word for case in cases for word in ("--case", case)]
-    done = kit(*only, "--json", str(report), "--", *command)
+    done = kit(*only, "--json", str(report), "--", *adapter())
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.splitlines()[-1] == "3 passed, 0 failed, 0 not claimed"
     told = json.loads(report.read_text())["cases"]
@@ -73,25 +80,15 @@ for line in sys.stdin:
     ],
 )
 def test_a_client_that_says_no_before_it_is_lied_to_fails_the_hostile_case(case, asked):
-    # Our client but for what a hostile case has it write: that it refuses without asking the relay for anything.
-    no = """import asyncio, sys
-from client.conformance_adapter import Adapter, serve
-send = Adapter.send
-async def send_or_not(self, to, text=None, file=None):
-    if text == "secret":
-        raise RuntimeError("I will not")
-    await send(self, to, text, file)
-Adapter.send = send_or_not
-asyncio.run(serve(sys.argv[1]))"""
-    done = kit("--case", case, "--", sys.executable, "-c", no)
+    done = kit("--case", case, "--", *program("tests.conformance.refusing_adapter"))
     assert done.stdout.splitlines()[-1] == "0 passed, 1 failed, 0 not claimed", done.stdout
     assert f"the client asked for no {asked}: the case tried nothing (ann refused send" in done.stdout
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
-def test_our_clients_give_out_no_file_that_the_relay_changed(command):
-    done = kit("--level", "media", "--case", "client-file-changed", "--", *command)
+@pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTERS)
+def test_our_clients_give_out_no_file_that_the_relay_changed(adapter):
+    done = kit("--level", "media", "--case", "client-file-changed", "--", *adapter())
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed, 0 not claimed"), (
         done.stdout
     )

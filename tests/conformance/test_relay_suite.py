@@ -3,19 +3,23 @@
 import json
 import re
 import subprocess
-import sys
 
 import pytest
 
 from client.conformance.cases import SUITE
 from tests.conformance.mutate import CLAIMS_ALL, ROOT
 from tests.relay_process import run, serving
-
-KIT = [sys.executable, "-c", "from client.conformance.cli import main; main()", "relay"]
+from tests.warm.commands import program
 
 
 def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*KIT, *arguments], check=False, capture_output=True, text=True, timeout=170)
+    return subprocess.run(
+        [*program("client.conformance.cli"), "relay", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
 
 
 @pytest.mark.timeout(180)

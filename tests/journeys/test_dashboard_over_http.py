@@ -14,8 +14,9 @@ import pytest
 import relay.web
 from relay.services.dashboard_logins import SESSION_SECONDS
 from relay.wire.links import encode_bytes
-from tests.relay_process import COMMAND, environment, run
+from tests.relay_process import environment, run
 from tests.running_relay import World, open_world
+from tests.warm.commands import program
 
 PAGE = Path(relay.web.__file__).parent / "page"
 
@@ -255,7 +256,7 @@ async def test_the_command_prints_a_link_of_a_relay_that_runs(tmp_path: Path) ->
     serve = ("serve", "--data", data, "--listen", "127.0.0.1:0")
     for more, expected in (((), "--admin-listen"), (("--admin-listen", "127.0.0.1:0"), "#login=")):
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, *serve, *more, stdout=asyncio.subprocess.PIPE, env=environment()
+            *program("tokenim-relay"), *serve, *more, stdout=asyncio.subprocess.PIPE, env=environment()
         )
         assert process.stdout is not None
         try:

@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import command
-from tests.relay_process import COMMAND, environment, run
+from tests.relay_process import environment, run
+from tests.warm.commands import program
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -43,7 +44,7 @@ async def figures(url: str) -> dict[tuple[str, ...], float]:
 async def test_the_figures_are_those_of_what_people_did(tmp_path: Path):
     data, alice, bob = tmp_path / "data", tmp_path / "alice", tmp_path / "bob"
     relay = await asyncio.create_subprocess_exec(
-        *COMMAND,
+        *program("tokenim-relay"),
         *("serve", "--data", str(data), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
         stdout=asyncio.subprocess.PIPE,
         env=environment(),

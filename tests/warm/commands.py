@@ -1,0 +1,46 @@
+"""A process of ours without the second that Python needs to import it: a copy of one that has imported everything.
+
+A test starts `door.py`, which takes 10 ms, in the place of the command. It hands its arguments, folder, environment and
+the three files to the server of this test process (`server.py`), which forks; then it is a shadow of that copy: passes
+signals on, ends as it ends, and where it is killed, the copy is killed too. What has to be the command as it is installed
+(its start, its memory, a process that is stopped) is started by itself.
+"""
+
+import atexit
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parent.parent
+
+
+@cache
+def _socket() -> Path:
+    """Where the server of this process listens; it is started by the first who asks, and ends with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="tokenim-warm-"))
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.warm.server", str(folder / "socket")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,  # whose end tells it that nobody asks any more
+        stdout=subprocess.PIPE,
+    )
+
+    def stop() -> None:
+        server.kill()
+        server.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(stop)
+    if server.stdout.readline() != b"ready\n":
+        raise RuntimeError("the server of warm processes did not come up")
+    return folder / "socket"
+
+
+def program(name: str) -> tuple[str, ...]:
+    """What starts `tokenim`, `tokenim-relay`, or a module by its dotted name that has a `main`."""
+    return (sys.executable, "-I", "-S", str(HERE / "door.py"), str(_socket()), name)
