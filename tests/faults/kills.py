@@ -149,6 +149,27 @@ async def run(relay: RelayProcess, kills: int, seed: int, *, tell: bool = False)
     return cast.ledger
 
 
+async def run_until_seen(relay: RelayProcess, most: int, seed: int) -> Ledger:
+    """Kills a relay that is broken until the ledger shows a loss, at most so often: after each kill all is read.
+
+    On a busy machine a life may end before anything was answered, so that no fixed number of kills is sure to hit.
+    """
+    random = Random(seed)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as http, relay:
+        await relay.start()
+        cast = await assemble(http, await relay.create_invite(6), random, asleep_limit=5_000)
+        for _ in range(most):
+            for sender in cast.senders:
+                sender.stop.clear()
+            await live_and_die(relay, http, cast)
+            cast.ledger.restarted(await relay.start())
+            await settle(relay, http, cast)
+            if cast.ledger.counts()["lost"]:
+                break
+    return cast.ledger
+
+
 async def fill(relay: RelayProcess, http: aiohttp.ClientSession, count: int, random: Random) -> Cast:
     """So many small envelopes wait in mailboxes that nobody reads, each within its quota."""
     boxes = -(-count // QUEUED_IN_A_MAILBOX)
