@@ -90,6 +90,7 @@ async def throws_a_member_out_with_a_members_help(stage: Stage) -> None:
         "GET", "/v1/group-logs/*", lambda exchange: exchange.refuse(403, "not_allowed")
     )
     await carol.listens()
+    stage.relay.exchanges.clear()
     async with carol.online() as live:
-        await sees_that_the_log_is_shut(live, group)
+        await sees_that_the_log_is_shut(stage, live, group)
     stage.holds((await group.info(carol)).status == "member", "for carol, she is in the group still")

@@ -27,7 +27,7 @@ from tests.hostile.attacks import Attack, Unseen
 from tests.hostile.middleman import Exchange, Line, Middleman, open_middleman
 from tests.relay_process import run, serving
 
-_WITHIN_SECONDS = 30
+WITHIN_SECONDS = 30
 _HURRIED_SECONDS = 0.2
 _INVITED = 10_000
 _handles = itertools.count(1)
@@ -61,23 +61,23 @@ class Person:
 
     async def says(self, to: "Person | str", text: str, *, patience_seconds: float = 5.0) -> Message:
         """Send a text; raises what `Client.send` raises."""
-        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+        async with asyncio.timeout(WITHIN_SECONDS), self.client() as client:
             recipient = to if isinstance(to, str) else to.handle
             return await client.send(recipient, text, patience_seconds=patience_seconds)
 
     async def says_all(self, to: "Person", *texts: str) -> None:
         """Several texts, over one connection."""
-        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+        async with asyncio.timeout(WITHIN_SECONDS), self.client() as client:
             await client.send_lines(to.handle, texts)
 
     async def flushes(self) -> None:
         """What waits in the outbox goes out."""
-        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+        async with asyncio.timeout(WITHIN_SECONDS), self.client() as client:
             await client.flush()
 
     async def listens(self, *, patience_seconds: float = 5.0) -> list[Event]:
         """Take what waits until caught up; what was told this time."""
-        async with asyncio.timeout(_WITHIN_SECONDS), self.client() as client:
+        async with asyncio.timeout(WITHIN_SECONDS), self.client() as client:
             events = [
                 event
                 async for event in client.events(until_caught_up=True, patience_seconds=patience_seconds)
@@ -143,14 +143,14 @@ class Live:
         """Until this text is shown."""
         await self._until(lambda: text in self.person.texts())
 
-    async def is_told(self, kind: str, *, within_seconds: float = _WITHIN_SECONDS) -> None:
+    async def is_told(self, kind: str, *, within_seconds: float = WITHIN_SECONDS) -> None:
         """Until this is told; raises Unseen if it never is."""
         try:
             await self._until(lambda: kind in dict(self.person.told()), within_seconds)
         except TimeoutError:
             raise Unseen(f"{self.person.name} is not told of {kind}") from None
 
-    async def _until(self, holds: Any, within_seconds: float = _WITHIN_SECONDS) -> None:
+    async def _until(self, holds: Any, within_seconds: float = WITHIN_SECONDS) -> None:
         async with asyncio.timeout(within_seconds), self.news:
             await self.news.wait_for(holds)
 
@@ -214,7 +214,7 @@ class Stage:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Look until it holds."""
-        async with asyncio.timeout(_WITHIN_SECONDS):
+        async with asyncio.timeout(WITHIN_SECONDS):
             while not holds():  # noqa: ASYNC110  # what passes the middleman tells nobody
                 await asyncio.sleep(0.01)
 
@@ -226,7 +226,7 @@ class Stage:
         return line
 
     async def refuses(
-        self, who: Person, doing: Awaitable[object], code: str, *, within_seconds: float = _WITHIN_SECONDS
+        self, who: Person, doing: Awaitable[object], code: str, *, within_seconds: float = WITHIN_SECONDS
     ) -> None:
         """It fails for this person with this code; raises Unseen otherwise."""
         name = who.name
@@ -244,7 +244,7 @@ class Stage:
             raise Unseen(f"{name} is not refused with {code}")
 
     async def succeeds(
-        self, who: Person, doing: Awaitable[object], *, within_seconds: float = _WITHIN_SECONDS
+        self, who: Person, doing: Awaitable[object], *, within_seconds: float = WITHIN_SECONDS
     ) -> None:
         """It is done in time; raises Unseen otherwise."""
         try:
