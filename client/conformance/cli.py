@@ -14,6 +14,8 @@ from .report import Failed, Result, closing_line, write_json
 USAGE: Final = 2
 JOBS: Final = min(8, 2 * (os.cpu_count() or 1))
 """So many cases of clients at once: half of their time they wait."""
+PATIENCE_SECONDS: Final = 60.0
+"""So long a slow machine may take for what has to come."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,6 +91,14 @@ def relay(
     show_default=True,
     help="So many cases at once, each with a relay and clients of its own.",
 )
+@click.option(
+    "--patience",
+    type=click.FloatRange(1),
+    default=PATIENCE_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="So long the client may take to show what it has to, and twice that for a command.",
+)
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the report into this file, too.")
 @click.option("--list", "listed", is_flag=True, help="Print the cases, and run none.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
@@ -96,6 +106,7 @@ def client(
     levels: tuple[str, ...],
     only: tuple[str, ...],
     jobs: int,
+    patience: float,
     file: Path | None,
     listed: bool,
     command: tuple[str, ...],
@@ -112,7 +123,11 @@ def client(
         _fail(f"there is no case {', '.join(sorted(unknown))}: --list prints them")
     if not command:
         _fail("the adapter's COMMAND is needed, behind -- (see `tokenim-conformance client --help`)")
-    _end(asyncio.run(run_client(command, _tell, only, levels, jobs)), " ".join(command), file)
+    _end(
+        asyncio.run(run_client(command, _tell, only, levels, jobs, patience_seconds=patience)),
+        " ".join(command),
+        file,
+    )
 
 
 def _tell(result: Result) -> None:

@@ -67,6 +67,12 @@ for line in sys.stdin:
     assert done.stdout.splitlines()[-1] == "0 passed, 2 failed, 0 not claimed"
 
 
+def test_a_client_that_says_nothing_fails_its_case_once_the_patience_is_over():
+    silent = "import sys\nfor line in sys.stdin: pass"
+    done = kit("--patience", "1", "--case", "client-registers", "--", sys.executable, "-c", silent)
+    assert "ann did not answer register within 2 s" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("case", "asked"),
     [

@@ -9,9 +9,6 @@ from typing import Any, Final
 
 from client.conformance.report import Failed
 
-ANSWER_SECONDS: Final = 120.0
-"""So long a slow machine may take for a command."""
-SHOWN_SECONDS: Final = 60.0
 _LINE_BYTES: Final = 2**24
 
 
@@ -22,13 +19,21 @@ class Refused(Failed):
 class Person:
     """One client with one account, whose process may be ended and begun again over the same store."""
 
-    def __init__(self, name: str, command: Sequence[str], store: Path, tell: Callable[[], None]) -> None:
-        """`tell` is called with each event of the client."""
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        store: Path,
+        tell: Callable[[], None],
+        patience_seconds: float,
+    ) -> None:
+        """`tell` is called with each event of the client. It may take so long to show something, and twice that to answer."""
         self.name, self.store, self._tell = name, store, tell
         self.events: list[dict[str, Any]] = []
         self.ended = ""
         """By what it gave up to listen, as its event `ended` says; not every client tells."""
         self.link = ""
+        self._patience_seconds = patience_seconds
         self._command = (*command, str(store))
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -57,15 +62,16 @@ class Person:
         if self._process is None or self._process.stdin is None:
             raise Failed(f"{self.name} is not running")
         self._asked += 1
+        within = 2 * self._patience_seconds
         answer = self._answers[self._asked] = asyncio.get_running_loop().create_future()
         line = json.dumps({"id": self._asked, "do": command, **fields}) + "\n"
         try:
             self._process.stdin.write(line.encode())
             await self._process.stdin.drain()
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(within):
                 said = await answer
         except TimeoutError:
-            raise Failed(f"{self.name} did not answer {command} within {ANSWER_SECONDS:g} s") from None
+            raise Failed(f"{self.name} did not answer {command} within {within:g} s") from None
         except ConnectionError as error:
             raise Failed(f"{self.name} ended before it took {command}: {self._last_words()}") from error
         if "error" in said:
@@ -76,11 +82,11 @@ class Person:
         """What others wrote, as the client shows it, in order."""
         return [one["text"] for one in await self.call("messages", after=0) if not one["is_own"]]
 
-    async def until(self, *texts: str, within: float = SHOWN_SECONDS) -> None:
+    async def until(self, *texts: str) -> None:
         """The client shows just these texts of others; raises Failed if it does not come to that."""
         shown: list[str] = []
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(self._patience_seconds):
                 while (shown := await self.texts()) != list(texts):
                     if len(shown) > len(texts) or self.ended:
                         break
@@ -95,7 +101,7 @@ class Person:
         """The client shows these texts of others among more, each once; raises Failed if it does not come to that."""
         shown: list[str] = []
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SHOWN_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 while not self.ended:
                     shown = await self.texts()
                     if set(texts) <= set(shown):

@@ -17,7 +17,6 @@ from .house import Account, Asked, House, Script, Submit
 from .person import Person, Refused
 from .socket_door import Connection
 
-PATIENCE_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 1.5
 """After something that a client must not answer: so long nothing may come."""
 UNTOLD_SECONDS: Final = 30.0
@@ -32,6 +31,7 @@ class Setting:
     folder: Path
     house: House
     doors: Doors
+    patience_seconds: float
     people: list[Person] = field(default_factory=list)
 
     @property
@@ -41,7 +41,7 @@ class Setting:
 
     async def newcomer(self, name: str) -> Person:
         """A client that runs and has no account yet."""
-        person = Person(name, self.command, self.folder / name, self.house.tell)
+        person = Person(name, self.command, self.folder / name, self.house.tell, self.patience_seconds)
         self.people.append(person)
         await person.begin()
         return person
@@ -70,8 +70,9 @@ class Setting:
                 return one
         raise Failed(f"{person.name} has no connection with its mailbox")
 
-    async def until(self, holds: Callable[[], bool], what: str, within: float = PATIENCE_SECONDS) -> None:
+    async def until(self, holds: Callable[[], bool], what: str, within: float | None = None) -> None:
         """Wait for it; raises Failed with `what` if it does not come."""
+        within = self.patience_seconds if within is None else within
         try:
             async with asyncio.timeout(within):
                 while not holds():
@@ -164,7 +165,7 @@ class Setting:
 
 
 @asynccontextmanager
-async def open_setting(command: Sequence[str]) -> AsyncIterator[Setting]:
+async def open_setting(command: Sequence[str], patience_seconds: float) -> AsyncIterator[Setting]:
     """A relay of its own on a free port of this machine; raises Failed at the end for what a client did wrong on the way."""
     house = House()
     doors = Doors(house)
@@ -175,7 +176,7 @@ async def open_setting(command: Sequence[str]) -> AsyncIterator[Setting]:
         await site.start()
         house.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
         with tempfile.TemporaryDirectory(prefix="tokenim-conformance-") as folder:
-            setting = Setting(command, Path(folder), house, doors)
+            setting = Setting(command, Path(folder), house, doors, patience_seconds)
             try:
                 yield setting
             except Failed as failure:

@@ -18,11 +18,17 @@ async def run_client(
     only: Sequence[str] = (),
     levels: Sequence[str] = (),
     jobs: int = 1,
+    *,
+    patience_seconds: float,
 ) -> list[Result]:
-    """The results; each case has a relay and clients of its own, so that `jobs` run at once. `levels` are claimed beside core."""
+    """The results; each case has a relay and clients of its own, so that `jobs` run at once. `levels` are claimed beside core.
+
+    A case fails once something that has to come has not come for so long.
+    """
     chosen = [CLIENT_SUITE.cases[name] for name in only] if only else list(CLIENT_SUITE.cases.values())
     cases: list[Case[Sequence[str]]] = [
-        Case(one.case_id, one.level, one.about, one.proves, _in_setting(one.body)) for one in chosen
+        Case(one.case_id, one.level, one.about, one.proves, _in_setting(one.body, patience_seconds))
+        for one in chosen
     ]
     results = []
     async for result in run(cases, command, frozenset({"core", *levels}), jobs):
@@ -31,9 +37,9 @@ async def run_client(
     return results
 
 
-def _in_setting(body: Body[Setting]) -> Body[Sequence[str]]:
+def _in_setting(body: Body[Setting], patience_seconds: float) -> Body[Sequence[str]]:
     async def alone(command: Sequence[str]) -> None:
-        async with open_setting(command) as setting:
+        async with open_setting(command, patience_seconds) as setting:
             await setting.unless_broken(body(setting))
 
     return alone
