@@ -1,7 +1,8 @@
 """Two nodes of a relay beside one, on the same PostgreSQL: processor time of all of them for a message.
 
 Of the pairs half have their sender at the one node and their receiver at the other, as behind a balancer without
-stickiness. Nodes on one core; driver, PostgreSQL and NATS on the other. In turns, ROUNDS times.
+stickiness. Nodes on one core; driver, PostgreSQL and NATS on the other. In turns, ROUNDS times. Fails where the two cost a
+quarter more than the one.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ PAIRS = 40
 WARM_UP_SECONDS = 1.0
 MEASURE_SECONDS = 5.0
 ROUNDS = 3
+MOST_RATIO = 1.25
+"""Of the processor time of two nodes for a message, over that of one."""
 _CONFIG = """\
 origin = "http://127.0.0.1:{port}"
 signing_key_file = "{folder}/relay.key"
@@ -85,11 +88,11 @@ def run() -> list[Result]:
                     with _nodes(folder, postgres, nats, count) as nodes:
                         measured.append(asyncio.run(_measure(nodes, postgres)))
     names = (
-        ("two nodes on one core: envelopes", "1/s"),
-        ("two nodes: processor time of both for 10,000", "s"),
-        ("two nodes: processor time of PostgreSQL for 10,000", "s"),
+        ("two nodes on one core: envelopes", "1/s", None),
+        ("two nodes: processor time of both for 10,000", "s", MOST_RATIO),
+        ("two nodes: processor time of PostgreSQL for 10,000", "s", None),
     )
     return [
-        Result.of(name, unit, [each[figure] for each in two], [each[figure] for each in one])
-        for figure, (name, unit) in enumerate(names)
+        Result.of(name, unit, [each[figure] for each in two], [each[figure] for each in one], limit=limit)
+        for figure, (name, unit, limit) in enumerate(names)
     ]
