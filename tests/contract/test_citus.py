@@ -78,6 +78,43 @@ def test_hot_statements_name_spread_tables_by_the_key_of_the_script() -> None:
         assert {KEYS[table] for table in tables & KEYS.keys()} == {key}, statement
 
 
+def binds(statement: str, key: str) -> bool:
+    """Whether values of the key come with it: compared in a WHERE, or what a row that is inserted begins with."""
+    compared = rf"\b{key} = (ANY\()?\$\d"
+    inserted = rf"INSERT INTO \w+ (\({key}\b|VALUES \(\$1,)"
+    return re.search(rf"{compared}|{inserted}", statement) is not None
+
+
+def test_each_hot_statement_binds_the_key_that_it_is_noted_with() -> None:
+    """Citus sends it to the shards of these values; without them to all."""
+    assert [statement for statement, key in HOT.items() if not binds(statement, key)] == []
+    assert not binds("SELECT ciphertext FROM envelopes WHERE envelope_id = $1", "device_id")
+    assert not binds(
+        "SELECT 1 FROM envelopes AS e JOIN missed AS m ON m.device_id = e.device_id", "device_id"
+    )
+    assert not binds("INSERT INTO records (envelope_id, device_id) SELECT * FROM unnest($1, $2)", "device_id")
+
+
+async def test_a_row_that_is_inserted_without_names_of_columns_begins_with_the_key(node: Store) -> None:
+    first = dict(
+        await node.database.rows(
+            "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE ordinal_position = 1"
+        )
+    )
+    tables = {table for statement in HOT for table in re.findall(r"INSERT INTO (\w+) VALUES", statement)}
+    assert "nonces" in tables
+    assert {table: first[table] for table in tables} == {table: KEYS[table] for table in tables}
+
+
+def test_the_ciphertext_of_a_fan_out_is_fetched_by_its_own_key_and_not_joined() -> None:
+    fetching = [s for s in HOT if re.search(r"SELECT [^;]*ciphertext[^;]* FROM shared_ciphertexts\b", s)]
+    assert fetching != []
+    for statement in fetching:
+        assert " JOIN " not in statement
+        assert set(re.findall(r"FROM\s+(\w+)", statement)) == {"shared_ciphertexts"}
+        assert binds(statement, "shared_id")
+
+
 async def test_what_each_message_connection_and_signed_request_asks_is_hot(
     node: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
