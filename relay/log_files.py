@@ -12,9 +12,10 @@ from pathlib import Path
 
 from relay import log_database
 from relay.adapters.data_folder import DataFolder, StartRefused
+from relay.adapters.log_check import LogVerdict
 from relay.adapters.new_file import new_file
 from relay.adapters.sqlite.audit_file import open_audit_file
-from relay.adapters.sqlite.log_audit import LogVerdict, audit_log
+from relay.adapters.sqlite.log_audit import audit_log
 from relay.adapters.sqlite.store import StoreUnusable
 from relay.adapters.system_clock import system_randomness
 from relay.config import Settings
@@ -30,6 +31,8 @@ def verify_log(settings: Settings, heads: Sequence[bytes]) -> LogVerdict:
 
     Raises StartRefused, MalformedRequest for what is no head of this relay.
     """
+    if settings.is_cluster:
+        return asyncio.run(log_database.verify_log(settings, heads))
     with _files_of(settings) as (database, public):
         return audit_log(
             database, [open_head(head, public) for head in heads], keys_file=settings.column_keys_file
@@ -55,11 +58,6 @@ def export_audit(settings: Settings, to: Path) -> int:
 @contextmanager
 def _files_of(settings: Settings) -> Iterator[tuple[Path, bytes]]:
     """The database, and the 32 B key that signs; raises StartRefused where there is none, or it cannot be read."""
-    if settings.is_cluster:
-        raise StartRefused(
-            "postgres.url: this command reads a database in a file",
-            exit_code=2,
-        )
     folder = DataFolder(settings.data_folder)
     for path in (folder.database, folder.key_file):
         if not path.exists():

@@ -7,7 +7,6 @@ import pytest
 from relay.adapters.data_folder import StartRefused, open_data_folder
 from relay.adapters.system_clock import SystemClock
 from relay.config import ConfigInvalid, Settings, load_settings
-from relay.log_files import verify_log
 from relay.states import open_state
 from relay.upkeep import back_up, examine, put_back
 
@@ -63,7 +62,6 @@ def test_commands_on_files_say_that_there_are_none(tmp_path: Path) -> None:
     for refused in (
         lambda: back_up(shared, tmp_path / "x", config=None, told=told),
         lambda: put_back(shared, tmp_path / "x", told=told),
-        lambda: verify_log(shared, ()),
     ):
         with pytest.raises(StartRefused, match=r"^postgres\.url: ") as error:
             refused()

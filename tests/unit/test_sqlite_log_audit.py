@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.adapters.log_check import MOST_FAULTS, LogVerdict
 from relay.adapters.sqlite.connection import StoreUnusable
-from relay.adapters.sqlite.log_audit import MOST_FAULTS, LogVerdict, audit_log
+from relay.adapters.sqlite.log_audit import audit_log
 from relay.adapters.sqlite.migrate import shipped_migrations
 from relay.adapters.sqlite.store import open_sqlite_store
 from relay.ports.transparency import KnownRoot

@@ -128,6 +128,13 @@ class Transaction:
         self._counts.statements += 1
         return await self._connection.fetchrow(statement, *parameters)
 
+    async def pages(self, statement: str, *parameters: object, rows: int) -> AsyncIterator[list[Row]]:
+        """All rows of the statement, so many at once: other statements may be run between two of them."""
+        self._counts.statements += 1
+        cursor = await self._connection.cursor(statement, *parameters, timeout=self._seconds)
+        while page := await cursor.fetch(rows, timeout=self._seconds):
+            yield page
+
     async def execute(self, statement: str, *parameters: object) -> str:
         """Run it; what PostgreSQL says was done, like "DELETE 3"."""
         self._counts.statements += 1

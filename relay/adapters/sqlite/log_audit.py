@@ -1,50 +1,19 @@
-"""Whether the transparency log fits itself and what it is about, row by row: what was changed, removed or inserted by hand.
-
-Reads one snapshot of the file, beside a running relay or without one. Finds what somebody did who can write into the
-file; whoever can also sign heads is found by the heads that others hold. Goes on with what is stored after each
-fault, so that one change is one fault.
-"""
+"""The transparency log in a file, checked (adapters/log_check.py): beside a running relay or without one."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
 from relay.adapters.column_keys import NAME as KEYS_NAME
 from relay.adapters.column_keys import ColumnKeys, NotOpened, read_keys
 from relay.adapters.data_folder import StartRefused
+from relay.adapters.log_check import LogCheck, LogVerdict
 from relay.ports.transparency import KnownRoot
-from relay.wire.errors import ManifestInvalid
-from relay.wire.links import encode_id
-from relay.wire.log_leaves import NOBODY, Leaf, LeafKind, handle_leaf, handle_salt, handle_subject
-from relay.wire.manifests import parse_manifest
-from relay.wire.merkle import EMPTY_ROOT, leaf_hash, left_of, node_hash, nodes_before, root_over
 
 from .connection import StoreUnusable
 from .sealing import HANDLE_KEY, ONLY_ROW
 from .writer import Row
-
-MOST_FAULTS: Final = 1_000  # told one by one; a file with more is not to be mended by hand
-
-
-@dataclass(frozen=True, slots=True)
-class LogFault:
-    """One thing that does not fit; `leaf` is the place in the log, None where a leaf is lacking."""
-
-    leaf: int | None
-    told: str
-
-
-@dataclass(frozen=True, slots=True)
-class LogVerdict:
-    """What was found: how many leaves, the root over them, and the faults; none means that all fits."""
-
-    leaves: int
-    root: bytes
-    faults: tuple[LogFault, ...]
 
 
 def audit_log(
@@ -59,214 +28,31 @@ def audit_log(
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
-            return _Audit(connection, keys_file or database.with_name(KEYS_NAME)).run(heads)
+            return _check(connection, keys_file or database.with_name(KEYS_NAME)).run(heads)
     except sqlite3.DatabaseError as error:
         raise StoreUnusable(f"cannot read {database}: {error}") from error
 
 
-@dataclass(slots=True)
-class _Audit:
-    connection: sqlite3.Connection
-    keys_file: Path
-    faults: list[LogFault] = field(default_factory=list)
+def _check(connection: sqlite3.Connection, keys_file: Path) -> LogCheck:
+    def ask(statement: str, *parameters: object) -> Iterator[Row]:
+        return connection.execute(statement.replace("$", "?"), parameters)
 
-    def run(self, heads: Sequence[KnownRoot]) -> LogVerdict:
-        if not self.connection.execute(
-            "SELECT 1 FROM sqlite_schema WHERE name = 'transparency_log'"
-        ).fetchone():
-            raise StoreUnusable("there is no transparency log yet: start the relay once, which begins it")
-        row = self.connection.execute("SELECT log_id, handle_key FROM transparency_log").fetchone()
-        if row is None:
-            raise StoreUnusable(
-                "the transparency log has lost its id and key: restore the database from a backup"
-            )
-        log_id, handle_key = row[0], self._handle_key(row[1])
-        size, root = self._tree([head for head in heads if head.log_id == log_id])
-        self._heads(heads, log_id, size)
-        self._manifests()
-        self._accounts()
-        self._handles(handle_key)
-        return LogVerdict(size, root, tuple(self.faults))
-
-    def _handle_key(self, kept: bytes) -> bytes:
-        """With which handles are salted: sealed, since there are sealed columns."""
-        if not self.connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'column_keys'").fetchone():
-            return kept
+    if not _has_table(connection, "transparency_log"):
+        raise StoreUnusable("there is no transparency log yet: start the relay once, which begins it")
+    row = connection.execute("SELECT log_id, handle_key FROM transparency_log").fetchone()
+    if row is None:
+        raise StoreUnusable(
+            "the transparency log has lost its id and key: restore the database from a backup"
+        )
+    log_id, handle_key = row
+    if _has_table(connection, "column_keys"):  # since then it is sealed
         try:
-            return ColumnKeys(read_keys(self.keys_file)).open(HANDLE_KEY, ONLY_ROW, kept)
+            handle_key = ColumnKeys(read_keys(keys_file)).open(HANDLE_KEY, ONLY_ROW, handle_key)
         except (StartRefused, NotOpened) as error:
             raise StoreUnusable(str(error)) from error
-
-    def _fault(self, leaf: int | None, told: str) -> None:
-        if len(self.faults) < MOST_FAULTS:
-            self.faults.append(LogFault(leaf, told))
-
-    # The tree.
-
-    def _tree(self, heads: Sequence[KnownRoot]) -> tuple[int, bytes]:
-        """Every leaf and node in the order in which they were made; the roots of the heads as their sizes come by."""
-        nodes = _Numbered(
-            self.connection.execute("SELECT node_number, hash FROM transparency_nodes ORDER BY node_number")
-        )
-        leaves = _Numbered(
-            self.connection.execute(
-                """SELECT leaf_index, kind, subject, version, value_hash FROM transparency_leaves
-                   ORDER BY leaf_index"""
-            )
-        )
-        peaks: list[bytes] = []
-        index = 0
-        while (leaves.next or nodes.next) and len(self.faults) < MOST_FAULTS:
-            made = self._leaf(index, leaves.take(index), nodes.take(nodes_before(index)))
-            for above, _ in enumerate(left_of(index), 1):
-                made = self._joined(index, above, node_hash(peaks.pop(), made), nodes)
-            peaks.append(made)
-            index += 1
-            for head in heads:
-                if head.size == index and head.root != root_over(peaks):
-                    self._fault(
-                        None, f"the first {index} leaves are not those of the head signed at {head.time_ms}"
-                    )
-        return index, root_over(peaks)
-
-    def _leaf(self, index: int, row: Row | None, stored: Row | None) -> bytes:
-        """The leaf's hash: the stored one where there is one."""
-        hashed = None if row is None else _hash_of(*row[1:])
-        if hashed is None:
-            self._fault(index, "the leaf is gone, or is none any more")
-        elif stored is None:
-            self._fault(index, "the leaf's hash is gone from the tree")
-        elif stored[1] != hashed:
-            self._fault(index, "the leaf was changed: its hash in the tree is another one")
-        return stored[1] if stored is not None else hashed or EMPTY_ROOT
-
-    def _joined(self, index: int, above: int, joined: bytes, nodes: "_Numbered") -> bytes:
-        """The hash of the node `above` the leaf that completes it: likewise."""
-        stored = nodes.take(nodes_before(index) + above)
-        if stored is None or stored[1] != joined:
-            what = "is gone" if stored is None else "was changed"
-            first = index + 1 - (1 << above)
-            self._fault(index, f"the node over leaves {first} to {index} {what}")
-        return joined if stored is None else bytes(stored[1])
-
-    def _heads(self, heads: Sequence[KnownRoot], log_id: bytes, size: int) -> None:
-        for head in heads:
-            if head.log_id != log_id:
-                self._fault(
-                    None, f"the head signed at {head.time_ms} is of another log: there was a restore since"
-                )
-            elif head.size > size:
-                self._fault(None, f"the log has shrunk: a head was signed over {head.size} leaves")
-
-    # What the leaves are about.
-
-    def _manifests(self) -> None:
-        for index, account_id, version, value_hash, body in self.connection.execute(
-            """SELECT l.leaf_index, l.subject, l.version, l.value_hash, m.body FROM transparency_leaves AS l
-               LEFT JOIN manifests AS m ON m.account_id = l.subject AND m.version = l.version
-               WHERE l.kind = ?1 AND l.subject NOT IN
-                   (SELECT subject FROM transparency_leaves WHERE kind = ?1 AND value_hash = ?2)
-               ORDER BY l.leaf_index""",
-            (LeafKind.MANIFEST, NOBODY),
-        ):
-            which = f"manifest {version} of account {encode_id(account_id)}"
-            if body is None:
-                self._fault(index, f"{which} is gone")
-            elif sha256(body).digest() != value_hash:
-                self._fault(index, f"{which} was changed")
-        for account_id, version in self.connection.execute(
-            """SELECT account_id, version FROM manifests AS m WHERE NOT EXISTS (SELECT 1 FROM transparency_leaves
-               WHERE kind = ? AND subject = m.account_id AND version = m.version)""",
-            (LeafKind.MANIFEST,),
-        ):
-            self._fault(
-                None, f"manifest {version} of account {encode_id(account_id)} was inserted: no leaf has it"
-            )
-
-    def _accounts(self) -> None:
-        """Which manifest counts, and the devices that come from it."""
-        devices = "SELECT device_id, signing_key, identity_key, flags FROM devices WHERE account_id = ? ORDER BY device_id"
-        for account_id, version, manifest_hash, index, newest, body in self.connection.execute(
-            """SELECT a.account_id, a.manifest_version, a.manifest_hash, l.leaf_index, max(l.version), m.body
-               FROM accounts AS a
-               LEFT JOIN transparency_leaves AS l ON l.kind = ? AND l.subject = a.account_id
-               LEFT JOIN manifests AS m ON m.account_id = a.account_id AND m.version = a.manifest_version
-               GROUP BY a.account_id""",
-            (LeafKind.MANIFEST,),
-        ):
-            name = encode_id(account_id)
-            if index is None:
-                self._fault(None, f"account {name} was inserted: no leaf has it")
-            elif newest != version or body is None or sha256(body).digest() != manifest_hash:
-                self._fault(index, f"account {name} does not stand at the manifest that the log has last")
-            elif _devices_of(body) != self.connection.execute(devices, (account_id,)).fetchall():
-                self._fault(index, f"the devices of account {name} are not those of its manifest")
-        for table, rows in (
-            (
-                "leaves",
-                """SELECT leaf_index, subject FROM transparency_leaves AS l WHERE kind = 1 AND version = 1 AND NOT EXISTS
-                   (SELECT 1 FROM transparency_leaves WHERE kind = 1 AND subject = l.subject AND value_hash = ?1)""",
-            ),
-            ("devices", "SELECT NULL, account_id AS subject FROM devices WHERE ?1 IS NOT NULL"),
-        ):
-            for index, account_id in self.connection.execute(
-                f"{rows} AND NOT EXISTS (SELECT 1 FROM accounts WHERE account_id = subject)",  # noqa: S608
-                (NOBODY,),
-            ):
-                self._fault(index, f"account {encode_id(account_id)} is gone, and there are {table} of it")
-
-    def _handles(self, handle_key: bytes) -> None:
-        find = """SELECT leaf_index, version, value_hash FROM transparency_leaves WHERE kind = ? AND subject = ?
-                  ORDER BY version DESC LIMIT 1"""
-        bound: set[int] = set()
-        for handle, account_id in self.connection.execute("SELECT handle, account_id FROM handles"):
-            subject = handle_subject(handle_salt(handle_key, handle), handle)
-            found = self.connection.execute(find, (LeafKind.HANDLE, subject)).fetchone()
-            if found is None:
-                self._fault(None, f"the handle {handle} was inserted: no leaf has it")
-                continue
-            index, version, value_hash = found
-            bound.add(index)
-            if value_hash != handle_leaf(subject, version, account_id).value_hash:
-                self._fault(index, f"the handle {handle} names another account than the log has last")
-        for index, versions, newest, value_hash in self.connection.execute(
-            """SELECT leaf_index, count(*), max(version), value_hash FROM transparency_leaves
-               WHERE kind = ? GROUP BY subject""",
-            (LeafKind.HANDLE,),
-        ):
-            if versions != newest:
-                self._fault(index, "versions of this handle are missing before this one")
-            if value_hash != NOBODY and index not in bound:
-                self._fault(index, "the handle that was bound here is gone")
+    return LogCheck(ask, log_id, handle_key)
 
 
-class _Numbered:
-    """Rows whose first column counts up, taken by number."""
-
-    def __init__(self, rows: Iterator[Row]) -> None:
-        self._rows = rows
-        self.next = next(rows, None)
-
-    def take(self, number: int) -> Row | None:
-        """The row of this number, if it comes next."""
-        while self.next is not None and self.next[0] <= number:
-            taken, self.next = self.next, next(self._rows, None)
-            if taken[0] == number:
-                return taken
-        return None
-
-
-def _hash_of(kind: int, subject: bytes, version: int, value_hash: bytes) -> bytes | None:
-    """The hash of a leaf's row; None of one that is no leaf."""
-    try:
-        return leaf_hash(Leaf(LeafKind(kind), subject, version, value_hash).encode())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _devices_of(body: bytes) -> list[Row] | None:
-    try:
-        listed = parse_manifest(body).devices
-    except ManifestInvalid:
-        return None
-    return [(each.device_id, each.signing_key, each.identity_key, each.flags) for each in listed]
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+    return found is not None
