@@ -25,7 +25,7 @@ from relay.pushers import open_pushers
 from relay.services.audit import Action, Audit
 from relay.services.roles import Roles
 from relay.session.proof import RelayKey
-from relay.states import check_postgres, open_state, refuse_another_key, refuse_nodes
+from relay.states import check_postgres, open_files, open_state, refuse_another_key, refuse_nodes
 from relay.wire.audit_rows import Party
 from relay.wire.errors import Unavailable
 
@@ -158,7 +158,10 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
         )
     )
     yield folder_checks.check_heads(settings.audit.heads_file)
-    yield folder_checks.check_blobs(folder)
+    if settings.s3.bucket is None:
+        yield folder_checks.check_blobs(folder)
+    else:
+        yield asyncio.run(_check_bucket(folder, settings))
 
 
 async def _check_shared(settings: Settings) -> Finding:
@@ -168,6 +171,20 @@ async def _check_shared(settings: Settings) -> Finding:
     except (StartRefused, Unavailable) as error:
         return failed("database", str(error), "see to PostgreSQL, and to postgres.* in the settings")
     return ok("database", "PostgreSQL answers, and takes writes")
+
+
+async def _check_bucket(folder: DataFolder, settings: Settings) -> Finding:
+    """Whether the bucket of the blobs answers, and says what is in it."""
+    mend = "see to S3, and to s3.* in the settings"
+    try:
+        async with open_files(folder, settings) as files:
+            await files.list(after=b"", limit=1)
+    except StartRefused as error:
+        return failed("blobs", str(error), mend)
+    except Unavailable as error:
+        why = str(error.__cause__).strip().splitlines()[:1]
+        return failed("blobs", f"the bucket {settings.s3.bucket} cannot be used: {''.join(why)}", mend)
+    return ok("blobs", f"the bucket {settings.s3.bucket} answers")
 
 
 def _seed(folder: DataFolder) -> bytes:

@@ -2,7 +2,10 @@
 
 An object of S3 cannot grow. So a blob is a row of objects, `<id in hex>/<where it begins, 16 digits>`, each what was made
 durable at once, 4 MiB as a rule: an upload that is cut goes on at any node where the last one ended. What was appended and
-not yet made durable is in this process alone. Nothing is left half-written: a piece is one PUT.
+not yet made durable is in this process alone. Nothing is left half-written: a piece is one PUT, never a multipart upload that
+would have to be aborted. A new piece is made only where there is none (If-None-Match): the request that was cut off may still
+end at one node while its client goes on at another, and its bytes, maybe fewer, must not take the place of those that were
+told to be there.
 """
 
 import hashlib
@@ -14,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from relay.wire import limits
@@ -93,23 +96,23 @@ class S3Blobs:
         self._held[blob_id] = held  # the newest comes last
         if len(self._held) > UPLOADS_HELD:
             del self._held[next(iter(self._held))]
-        if len(held.data) >= PIECE_BYTES:
-            await self._write_held(blob_id)
+        if len(held.data) >= PIECE_BYTES and not await self._write_held(blob_id):
+            raise OffsetConflict
 
     async def sync(self, blob_id: bytes) -> None:
-        """What is held is an object."""
-        await self._write_held(blob_id)
+        """What is held is an object. Raises OffsetConflict if another node has gone on: who asks again hears where it is."""
+        if not await self._write_held(blob_id):
+            raise OffsetConflict
         await self._pieces(blob_id)
 
-    async def _write_held(self, blob_id: bytes) -> None:
-        """Unless it is stale: another node has gone on, since whoever wrote here was cut off."""
+    async def _write_held(self, blob_id: bytes) -> bool:
+        """False: it is stale, and let go; another node has gone on, since whoever wrote here was cut off."""
         held = self._held.pop(blob_id, None)
-        if held is None or not held.data:
-            if held is not None and held.offset == 0:
-                await self._put(blob_id, 0, b"")
-            return
-        if await self._end(blob_id) == held.offset:
-            await self._put(blob_id, held.offset, bytes(held.data))
+        if held is None or not (held.data or held.offset == 0):
+            return True
+        return await self._end(blob_id) == held.offset and await self._put_new(
+            blob_id, held.offset, bytes(held.data)
+        )
 
     async def _cut(self, blob_id: bytes, offset: int) -> None:
         """The durable bytes end at `offset`. Raises OffsetConflict, NotFound."""
@@ -215,6 +218,19 @@ class S3Blobs:
         starts = [start async for start, _ in self._sized(blob_id)]
         for start in reversed(starts):
             await self._delete(_key(blob_id, start))
+
+    async def _put_new(self, blob_id: bytes, start: int, data: bytes) -> bool:
+        """Whether the piece is there as it should be: made now, or by a try whose answer was lost."""
+        try:
+            await obstore.put_async(
+                self._store, _key(blob_id, start), data, mode="create", use_multipart=False
+            )
+        except AlreadyExistsError:
+            pieces = await self._pieces(blob_id)
+            return pieces.end == start + len(data) and (await self._get(blob_id, start, 0, len(data)) == data)
+        except (BaseError, OSError) as error:
+            raise Unavailable from error
+        return True
 
     async def _put(self, blob_id: bytes, start: int, data: bytes) -> None:
         try:

@@ -115,6 +115,40 @@ async def test_an_upload_goes_on_at_another_node_and_what_was_held_here_is_stale
             await read(other, 0, 6)
 
 
+async def test_a_request_that_ends_late_does_not_write_over_what_another_node_has_made_durable(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked where the blob ends before the other one wrote, and writes afterwards."""
+    options = options_of(s3, tmp_path.name)
+    async with open_s3_blobs(options) as late, open_s3_blobs(options) as other:
+        await late.append(ID, offset=0, data=b"0123456789")
+        await late.sync(ID)
+        await late.append(ID, offset=10, data=b"ab")
+        await other.append(ID, offset=10, data=b"abcdef")
+        await other.sync(ID)
+
+        async def seen_before(_blob_id: bytes) -> int:
+            return 10
+
+        monkeypatch.setattr(late, "_end", seen_before)
+        with pytest.raises(OffsetConflict):
+            await late.sync(ID)
+        monkeypatch.undo()
+        assert b"".join(await read(other, 0, 16)) == b"0123456789abcdef"
+        assert await late.sha256(ID) == sha256(b"0123456789abcdef").digest()
+
+
+async def test_a_piece_that_is_there_already_since_its_answer_was_lost_is_no_conflict(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    async with open_s3_blobs(options_of(s3, tmp_path.name)) as files:
+        assert await files._put_new(ID, 0, b"0123")
+        assert await files._put_new(ID, 0, b"0123")
+        assert not await files._put_new(ID, 0, b"012")
+        assert not await files._put_new(ID, 0, b"01234")
+        assert not await files._put_new(ID, 0, b"0124")
+
+
 async def test_what_somebody_else_put_into_the_bucket_is_left_alone(s3: S3Server, tmp_path: Path) -> None:
     options = options_of(s3, tmp_path.name)
     async with open_s3_blobs(options) as files:

@@ -1,5 +1,7 @@
 """A real S3 server from a PyPI wheel (SeaweedFS), for tests and `make cluster`: started and killed."""
 
+import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -8,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -118,6 +121,31 @@ class S3Server:
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError(f"SeaweedFS did not start: {(self._folder / 'log').read_text()[-2000:]}")
+
+    def ask_bucket(self, method: str, query: str, body: bytes = b"") -> bytes:
+        """The answer to a signed request about the bucket itself (AWS Signature Version 4): obstore has none of these."""
+        at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        digest = hashlib.sha256(body).hexdigest()
+        headers = {"host": f"127.0.0.1:{self.port}", "x-amz-content-sha256": digest, "x-amz-date": at}
+        names = ";".join(headers)
+        lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+        request = f"{method}\n/{BUCKET}\n{query}\n{lines}\n{names}\n{digest}"
+        scope = f"{at[:8]}/us-east-1/s3/aws4_request"
+        meant = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+        key = f"AWS4{SECRET_KEY}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        signature = hmac.digest(key, meant.encode(), "sha256").hex()
+        known = f"Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
+        asked = urllib.request.Request(
+            f"{self.url}/{BUCKET}?{query}",
+            data=body or None,
+            method=method,
+            headers={**headers, "Authorization": f"AWS4-HMAC-SHA256 {known}"},
+        )
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            content: bytes = answer.read()
+        return content
 
     def kill(self) -> None:
         """SIGKILL: what it has answered is in its files. At SIGTERM it takes 15 s."""
