@@ -1,6 +1,6 @@
 """`tokenim-relay` with one promise broken on purpose, to prove that the fault tests would see it.
 
-    python tests/faults/broken_relay.py early-accept|synchronous-normal serve --data …
+    python tests/faults/broken_relay.py early-accept|synchronous-normal|tells-sender serve --data …
 
 The product has no such switch: this program alters it from outside before it starts.
 """
@@ -12,6 +12,10 @@ from collections.abc import Sequence
 from relay.adapters.sqlite import connection
 from relay.adapters.sqlite.mailboxes import SqliteMailboxes, _Calls
 from relay.adapters.sqlite.writer import Transaction
+from relay.ports.bus import AccountChanged, NewMail
+from relay.services.devices import KnownDevice
+from relay.services.mailbox import Mailboxes
+from relay.wire.frames import Submit
 
 LATE_SECONDS = 0.15  # so long that a driver on a busy machine has read the answer when the kill comes
 
@@ -39,7 +43,20 @@ def flush_seldom() -> None:
     connection._WRITER_PRAGMAS = replaced  # type: ignore[misc, assignment]
 
 
-BREAKS = {"early-accept": accept_early, "synchronous-normal": flush_seldom}
+def tell_sender() -> None:
+    """Say on the bus who submits, where the relay knows it."""
+    properly = Mailboxes._check
+
+    def check(self: Mailboxes, submit: Submit, signer: KnownDevice | None) -> None:
+        if signer is not None:
+            self._bus.publish(NewMail((signer.device_id,)))
+            self._bus.publish(AccountChanged(signer.account_id, suspended=False))
+        properly(self, submit, signer)
+
+    Mailboxes._check = check  # type: ignore[method-assign]
+
+
+BREAKS = {"early-accept": accept_early, "synchronous-normal": flush_seldom, "tells-sender": tell_sender}
 
 
 def main() -> None:

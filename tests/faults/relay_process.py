@@ -34,7 +34,7 @@ def command() -> list[str]:
 
 
 def broken_relay(how: str) -> list[str]:
-    """The command of broken_relay.py, which breaks one promise: `early-accept` or `synchronous-normal`."""
+    """The command of broken_relay.py, which breaks one promise (its BREAKS)."""
     return [sys.executable, str(Path(__file__).with_name("broken_relay.py")), how]
 
 
