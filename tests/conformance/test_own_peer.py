@@ -32,7 +32,7 @@ from client.conformance.client_suite.peer_setup import (
 )
 from client.conformance.report import Failed
 from client.conformance.wire import sha256
-from tests.conformance.test_client_suite import JAVASCRIPT, PYTHON, kit
+from tests.conformance.test_client_suite import ADAPTERS, kit
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 US, CLIENT = Party(bytes(32), bytes(16)), Party(b"c" * 32, b"c" * 16)
@@ -233,12 +233,12 @@ def test_the_peer_counts_contents_and_refuses_one_of_another_place():
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("command", [PYTHON, JAVASCRIPT], ids=["python", "javascript"])
-def test_our_clients_talk_with_the_peer(command, tmp_path, record_property):
+@pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTERS)
+def test_our_clients_talk_with_the_peer(adapter, tmp_path, record_property):
     report = tmp_path / "report.json"
     cases = ["client-writes-to-our-peer", "client-answers-our-peer", "client-refuses-odd-setups"]
     only = [word for case in cases for word in ("--case", case)]
-    done = kit(*only, "--json", str(report), "--", *command)
+    done = kit(*only, "--json", str(report), "--", *adapter())
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     for rule in {rule for case in json.loads(report.read_text())["cases"] for rule in case["proves"]}:
         record_property("proves", rule)
