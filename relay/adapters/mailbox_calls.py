@@ -17,6 +17,8 @@ class Call(Generic[T]):
 
     result: T
     error: RelayError | None = None
+    tries: int = 0
+    """How often it was set aside, as somebody held what it needs."""
     done: "asyncio.Future[T]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def answer(self) -> None:

@@ -199,9 +199,11 @@ async def test_a_sequence_that_is_taken_without_the_lock_is_seen_by_that(
     device = await new_device(one, "anna")
     from relay.adapters.postgres import mailbox_counters
 
-    unlocked = mailbox_rows.LOCK.replace("given_up_to", "given_up_to + 1", 1).replace("FOR UPDATE", "")
+    unlocked = mailbox_rows.LOCK_BRIEFLY.replace("given_up_to", "given_up_to + 1", 1).replace(
+        "FOR UPDATE", ""
+    )
     saving = mailbox_counters._SAVE.replace("WHERE m.device_id", "WHERE false AND m.device_id", 1)
-    monkeypatch.setattr(mailbox_counters, "LOCK", unlocked)
+    monkeypatch.setattr(mailbox_counters, "LOCK_BRIEFLY", unlocked)
     monkeypatch.setattr(mailbox_counters, "_SAVE", saving)
     seen = await held_back(one, other, device, readers)
     assert seen[1] == [2]  # number 1 is committed behind the reader's back

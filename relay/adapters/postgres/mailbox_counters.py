@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .database import Transaction, hot
-from .mailbox_rows import LOCK
+from .mailbox_rows import LOCK, LOCK_BRIEFLY, LOCK_FREE, THERE
 
 _SAVE: Final = hot(
     "device_id",
@@ -35,6 +35,22 @@ async def lock(transaction: Transaction, device_ids: Iterable[bytes]) -> dict[by
     """Those of these mailboxes that there are; nobody else changes them until the transaction ends."""
     rows = await transaction.rows(LOCK, sorted(set(device_ids)))
     return {row[0]: Counters(*row) for row in rows}
+
+
+async def lock_briefly(transaction: Transaction, device_ids: Iterable[bytes]) -> dict[bytes, Counters]:
+    """The same, unless another transaction holds one of them for long: then this one ends, and `is_busy`."""
+    rows = await transaction.rows(LOCK_BRIEFLY, sorted(set(device_ids)))
+    return {row[0]: Counters(*row) for row in rows}
+
+
+async def lock_free(transaction: Transaction, device_ids: Iterable[bytes]) -> set[bytes]:
+    """Lock those that nobody holds; which are held."""
+    asked = sorted(set(device_ids))
+    free = {row[0] for row in await transaction.rows(LOCK_FREE, asked)}
+    if len(free) == len(asked):
+        return set()
+    missing = [device_id for device_id in asked if device_id not in free]
+    return {row[0] for row in await transaction.rows(THERE, missing)}
 
 
 async def save(transaction: Transaction, changed: Iterable[Counters]) -> None:

@@ -138,7 +138,7 @@ class MailboxGroup:
         attempts = [call for call in calls if isinstance(call, Attempt)]
         for call in calls:
             call.error = None
-        known = await mailbox_counters.lock(transaction, _devices_of(appends, acks, attempts))
+        known = await mailbox_counters.lock_briefly(transaction, devices_of(calls))
         changed: dict[bytes, Counters] = {}
         if appends:
             await self._append(transaction, appends, known, changed)
@@ -147,6 +147,22 @@ class MailboxGroup:
         if acks:
             await _acknowledge(transaction, acks, known, changed)
         await mailbox_counters.save(transaction, changed.values())
+
+    async def apply_free(
+        self, transaction: Transaction, calls: Sequence[Call[Any]], *, await_one: bytes | None = None
+    ) -> tuple[list[Call[Any]], set[bytes]]:
+        """Only those that need no mailbox which another transaction holds; the others, and these mailboxes.
+
+        `await_one` is waited for first, while nothing else is held: who waits in this order is in nobody's way.
+        """
+        if await_one is not None:
+            await mailbox_counters.lock_briefly(transaction, [await_one])
+        held = await mailbox_counters.lock_free(transaction, devices_of(calls))
+        kept = [call for call in calls if not held.isdisjoint(devices_of([call]))] if held else []
+        if len(kept) < len(calls):
+            waits = set(kept)
+            await self.apply(transaction, [call for call in calls if call not in waits])
+        return kept, held
 
     async def _append(
         self,
@@ -257,13 +273,15 @@ class MailboxGroup:
             rows.ciphertexts.append(ciphertext if shared is None else None)
 
 
-def _devices_of(
-    appends: Iterable[Append], acks: Iterable[Acknowledgement], attempts: Iterable[Attempt]
-) -> set[bytes]:
-    device_ids = {ack.device_id for ack in acks} | {attempt.device_id for attempt in attempts}
-    for append in appends:
-        for submission in append.submissions:
-            device_ids.update(device_id for device_id, _ in submission.targets)
+def devices_of(calls: Iterable[Call[Any]]) -> set[bytes]:
+    """Whose mailboxes these need."""
+    device_ids: set[bytes] = set()
+    for call in calls:
+        if isinstance(call, Append):
+            for submission in call.submissions:
+                device_ids.update(device_id for device_id, _ in submission.targets)
+        elif isinstance(call, Acknowledgement | Attempt):
+            device_ids.add(call.device_id)
     return device_ids
 
 

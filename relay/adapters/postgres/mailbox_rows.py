@@ -11,6 +11,18 @@ LOCK: Final = hot(
        WHERE device_id = ANY($1::bytea[]) ORDER BY device_id FOR UPDATE""",
 )
 """Whoever changes a mailbox holds its row: what is appended by two nodes is committed in the order of its sequences."""
+_LOCK_MS: Final = 250
+LOCK_BRIEFLY: Final = hot(
+    "device_id",
+    LOCK.replace(
+        "ORDER BY",
+        f"AND (SELECT set_config('lock_timeout', '{_LOCK_MS}ms', true)) IS NOT NULL ORDER BY",
+    ),
+)
+"""The same; from here to its end the transaction waits so long for a row, no longer. One statement: each message pays it."""
+LOCK_FREE: Final = LOCK_BRIEFLY + " SKIP LOCKED"
+"""Those that nobody holds."""
+THERE: Final = "SELECT device_id FROM mailboxes WHERE device_id = ANY($1::bytea[])"
 
 
 async def add_devices(transaction: Transaction, device_ids: Sequence[bytes]) -> None:

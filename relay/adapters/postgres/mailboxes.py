@@ -25,6 +25,7 @@ from relay.wire.frames import MissedReason
 
 from . import mailbox_counters, missed
 from .database import Database, Transaction, is_busy
+from .held_calls import HeldCalls
 from .mailbox_counters import Counters
 from .mailbox_group import MailboxGroup
 from .mailbox_pages import MailboxPages
@@ -45,6 +46,7 @@ class PostgresMailboxes:
     def __init__(self, database: Database, quotas: Quotas, randomness: Randomness) -> None:
         self._database = database
         self._group = MailboxGroup(quotas, randomness)
+        self._held = HeldCalls(database, self._group)
         self._records = Records(database)
         self._pages = MailboxPages(database)
         self._waiting: list[Call[Any]] = []
@@ -85,7 +87,8 @@ class PostgresMailboxes:
                 self._wake.clear()
                 while self._waiting:
                     calls, self._waiting = self._waiting, []
-                    await self._apply(calls)
+                    await self._apply(self._held.set_aside(calls))
+            await self._held.finish()
         finally:
             self._closing = True
             for call in calls + self._waiting:
@@ -97,13 +100,14 @@ class PostgresMailboxes:
         self._wake.set()
 
     async def _apply(self, calls: Sequence[Call[Any]]) -> None:
-        """All in one commit. If another node holds one mailbox for too long, the others do not suffer for it."""
+        """All in one commit. If another node holds one mailbox for long, the others do not suffer for it."""
+        if not calls:
+            return
         try:
             await self._database.run(lambda transaction: self._group.apply(transaction, calls))
         except RelayError as error:
-            if is_busy(error) and len(calls) > 1:
-                for call in calls:
-                    await self._apply([call])
+            if is_busy(error):
+                await self._held.part(calls)
                 return
             for call in calls:
                 call.refuse(error)
