@@ -36,6 +36,7 @@ LOGGABLE: Final = frozenset(
     }
 )
 LEVELS: Final = ("debug", "info", "warning", "error")
+_OWN: Final = "relay."
 _ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 
@@ -91,29 +92,40 @@ class EventLog:
 
 
 class _Reducer(logging.Handler):
-    """Takes the records of other libraries; keeps the logger's name, its place and the exception's class."""
+    """Takes the records of other libraries; keeps the logger's name, its place and the exception's class.
+
+    Of the relay's own adapters, which have no other way to the log, it keeps the event, too: a word that stands in the code.
+    """
 
     def __init__(self, log: EventLog) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
         source = f"{record.name}:{Path(record.pathname).name}:{record.lineno}"
         error = record.exc_info[1] if record.exc_info else None
+        is_own = record.name.startswith(_OWN) and isinstance(record.msg, str) and record.msg.isidentifier()
+        name = record.msg if is_own else "library"
         if error is not None:
-            self._log.failure("library", error, source=source)
+            self._log.failure(name, error, source=source)
+        elif is_own and record.levelno >= logging.ERROR:
+            self._log.error(name, source=source)
+        elif record.levelno >= logging.WARNING:
+            self._log.warning(name, source=source)
         else:
-            self._log.warning("library", source=source)
+            self._log.info(name, source=source)
 
 
 def take_library_records(log: EventLog) -> Callable[[], None]:
     """Send what libraries log (aiohttp names peers' addresses) through `log`, reduced; the result undoes it."""
-    root = logging.getLogger()
+    root, own = logging.getLogger(), logging.getLogger(_OWN.rstrip("."))
     handler = _Reducer(log)
-    before = root.handlers[:]
+    before, level = root.handlers[:], own.level
     root.handlers[:] = [handler]
+    own.setLevel(logging.INFO)
 
     def undo() -> None:
         root.handlers[:] = before
+        own.setLevel(level)
 
     return undo

@@ -60,3 +60,25 @@ def test_c2_what_libraries_log_loses_its_words(log):
     assert "192.0.2.77" not in log.stream.getvalue()
     assert first["source"].startswith("aiohttp.server:test_relay_logs.py:")
     assert second["error"] == "ConnectionResetError"
+
+
+def test_what_adapters_of_the_relay_log_keeps_its_event_and_nothing_more(log):
+    own = logging.getLogger("relay.adapters.nats_bus")
+    undo = take_library_records(log)
+    try:
+        own.warning("bus_away")
+        own.info("bus_back")
+        own.error("storage_full")
+        own.warning("to 192.0.2.77 %s", "secret")
+        logging.getLogger("relayed.by.others").warning("canary")
+    finally:
+        undo()
+    told = [(line["level"], line["event"]) for line in map(json.loads, log.stream.getvalue().splitlines())]
+    assert told == [
+        ("warning", "bus_away"),
+        ("info", "bus_back"),
+        ("error", "storage_full"),
+        ("warning", "library"),
+        ("warning", "library"),
+    ]
+    assert "192.0.2.77" not in log.stream.getvalue()
