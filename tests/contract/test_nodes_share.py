@@ -12,7 +12,13 @@ import pytest
 from relay.adapters.column_keys import ColumnKeys
 from relay.adapters.memory_bus import MemoryBus
 from relay.adapters.postgres import exports
-from relay.adapters.postgres.database import Database, Lock, StoreUnreachable, open_database
+from relay.adapters.postgres.database import (
+    Database,
+    Lock,
+    StoreUnreachable,
+    Transaction,
+    open_database,
+)
 from relay.adapters.postgres.leadership import PostgresLeadership, leading
 from relay.adapters.postgres.migrate import Migration, migrate, migration, shipped_migrations
 from relay.adapters.postgres.store import open_postgres_store
@@ -143,6 +149,21 @@ async def test_a_leader_whose_connection_goes_stops_and_another_may_take_over(
             await admin.close()
             await leadership.until_lost(Work.PUSH)
             await leadership.until_leading(Work.PUSH)  # the lock is free again
+
+
+async def test_a_leader_that_fails_in_a_way_nobody_foresaw_leads_again(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else no node would do the work until this one is started again."""
+    async with several(url, 1) as (node,):
+        leadership = PostgresLeadership(node, [Work.PUSH], SystemClock())
+        async with leading(leadership):
+            await leadership.until_leading(Work.PUSH)
+            with monkeypatch.context() as patch:
+                patch.setattr(Transaction, "rows", None)
+                await leadership.until_lost(Work.PUSH)
+            await leadership.until_leading(Work.PUSH)
+    assert "leadership_failed" in caplog.messages
 
 
 async def test_what_two_nodes_count_of_a_day_adds_up(two_nodes: tuple[Store, Store]) -> None:

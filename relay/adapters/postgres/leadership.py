@@ -4,6 +4,7 @@ The server frees the locks of a node that is gone. A node that lost its connecti
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,6 +14,8 @@ from relay.ports.leadership import Work
 from relay.wire.errors import Unavailable
 
 from .database import LOCK_SPACE, Database
+
+_log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
 
@@ -50,8 +53,10 @@ class PostgresLeadership:
             while True:
                 try:
                     await self._hold_on_one_connection()
-                except Unavailable:
+                except Exception as error:  # noqa: BLE001  (whatever it is: without a leader nothing is deleted or pushed)
                     self._is_not()
+                    if not isinstance(error, Unavailable):
+                        _log.error("leadership_failed", exc_info=error)
                 await self._clock.sleep(LOOK_SECONDS)
         finally:
             self._is_not()
