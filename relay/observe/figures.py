@@ -104,6 +104,11 @@ FIGURES: Final[Mapping[str, Figure]] = {
             Kind.GAUGE,
             "1 while other nodes are heard by NATS; only where nats.servers is set",
         ),
+        Figure(
+            "commits_unreplicated_total",
+            Kind.COUNTER,
+            "commits without the synchronous standby of PostgreSQL, as the wait for it was ended; nobody was told accepted",
+        ),
         Figure("database_bytes", Kind.GAUGE, "size of the database's file"),
         Figure("database_log_bytes", Kind.GAUGE, "size of the database's write-ahead log"),
         Figure("disk_free_bytes", Kind.GAUGE, "room on the disk of the data folder"),

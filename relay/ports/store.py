@@ -41,6 +41,8 @@ class Levels:
     disk_free_bytes: int
     full: bool
     """Envelopes are refused, because the disk was full at the last try."""
+    unreplicated: int = 0
+    """Commits since the start that a failover may take back, as they were not waited for; who asked was told `unavailable`."""
 
 
 class Store(Protocol):

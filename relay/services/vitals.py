@@ -85,6 +85,8 @@ class Vitals:
             ("storage_full", levels.full),
         ):
             self._figures.set(name, value)
+        told = self._figures.value("commits_unreplicated_total") or 0
+        self._figures.add("commits_unreplicated_total", levels.unreplicated - int(told))
 
     async def sample(self) -> None:
         """Keep a sample every EVERY_SECONDS, until cancelled."""

@@ -13,12 +13,12 @@ import asyncpg
 from relay.adapters.postgres.database import (
     CONNECT_SECONDS,
     LOCK_SPACE,
-    NODE,
     SCRIPT_SECONDS,
     Lock,
     StoreUnreachable,
     first_line,
 )
+from relay.adapters.postgres.sessions import NODE
 
 from .progress import Progress, Row, packed, unpacked
 from .tables import TABLES, Table

@@ -20,6 +20,8 @@ import asyncpg
 from relay.adapters.column_keys import ColumnKeys
 from relay.wire.errors import RelayError, StorageFull, Unavailable
 
+from .sessions import NODE, SESSION, keep_session, refuse_lazy, refuse_unfit
+
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Row: TypeAlias = asyncpg.Record
@@ -33,23 +35,10 @@ CHECK_SECONDS: Final = 2.0
 _TRIES: Final = 6
 _STATEMENTS_REMEMBERED: Final = 256
 
-NODE: Final = "tokenim-relay"
-"""What PostgreSQL calls the sessions of a node."""
-_SESSION: Final = {
-    "application_name": NODE,
-    "synchronous_commit": "on",  # off would tell `accepted` for what a crash of the server takes back
-    "default_transaction_isolation": "read committed",
-    "statement_timeout": "10s",
-    "lock_timeout": "5s",
-    # A node that is frozen in the middle of a transaction must not hold its locks for ever.
-    "idle_in_transaction_session_timeout": "10s",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    # Every statement but a few counts is by key. Statistics of a queue that was empty a moment ago say: read all of it.
-    "enable_seqscan": "off",
-    "jit": "off",
-}
+_SMALL_COMMIT: Final = "SELECT pg_logical_emit_message(true, 'tokenim', '')"
+"""Writes to the log of the server and nowhere else, so it waits for the standby as a submit does."""
+_GIVES_UP_STANDBY: Final = "SyncRepWaitForLSN"
+"""The function of PostgreSQL that warns then; its words depend on the language of the server."""
 
 _DEADLOCKS: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -100,6 +89,8 @@ class Counts:
     statements: int = 0
     again: int = 0
     """Transactions that were run again after a deadlock."""
+    unreplicated: int = 0
+    """Commits for which somebody ended the wait for the synchronous standby."""
 
 
 class Transaction:
@@ -171,6 +162,8 @@ class Database:
     counts: Counts = field(default_factory=Counts)
     full: bool = False
     """The server's disk was full at the last try to write."""
+    in_doubt: bool = False
+    """A commit did not get to the synchronous standby, and none has since."""
 
     async def run(self, operation: Operation[T]) -> T:
         """The operation's result, durable. It may be run again, after a deadlock: it changes nothing outside of the database.
@@ -248,10 +241,13 @@ class Database:
         return int(row[0]) if row is not None else 0
 
     async def check(self) -> None:
-        """Raise Unavailable unless the server answers soon, and would take a write."""
+        """Raise Unavailable unless the server answers soon, and would take a write and keep it."""
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 row = await self.one("SELECT pg_is_in_recovery()")
+                if self.in_doubt:
+                    await self.one(_SMALL_COMMIT)
+                    self.in_doubt = False
         except TimeoutError as error:
             raise Unavailable("PostgreSQL does not answer") from error
         if row is None or row[0]:
@@ -259,11 +255,25 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Row]"]:
-        """One of the pool; errors of the server and of the way to it become what callers know."""
+        """One of the pool; errors of the server and of the way to it become what callers know.
+
+        Whoever ends the wait of a commit for the synchronous standby gets it done without: PostgreSQL then answers with
+        success, and a warning. Here that is no success, as a failover would take back what was told to be there.
+        """
         connection = None
+        warnings: list[object] = []
+
+        def hear(_connection: object, message: Any) -> None:
+            if message.server_source_function == _GIVES_UP_STANDBY:
+                warnings.append(message)
+
         try:
             connection = await self.pool.acquire(timeout=CONNECT_SECONDS)
+            connection.add_log_listener(hear)
             yield connection
+            if warnings:
+                self._doubt_commit()
+                raise Unavailable
         except (RelayError, *_DEADLOCKS):
             raise
         except _FAILURES as error:
@@ -272,7 +282,15 @@ class Database:
             raise self._judge(error) from error
         finally:
             if connection is not None:
+                with suppress(asyncpg.InterfaceError):  # the pool has noticed before that it is gone
+                    connection.remove_log_listener(hear)
                 await self._release(connection)
+
+    def _doubt_commit(self) -> None:
+        self.counts.unreplicated += 1
+        if not self.in_doubt:
+            _log.error("commit_unreplicated")
+        self.in_doubt = True
 
     async def _release(self, connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
         try:
@@ -325,18 +343,6 @@ def first_line(error: BaseException) -> str:
     return text[0] if text else type(error).__name__
 
 
-async def _refuse_moved(connection: Any) -> None:
-    """No connection of a node to a database that is moved: also none of one that runs, and was away when it began."""
-    if await connection.fetchval("SELECT to_regclass('moving') IS NOT NULL"):
-        target = await connection.fetchval("SELECT target FROM moving")
-        if target is not None:
-            raise Unavailable(
-                "this database is being filled from SQLite: `tokenim-relay migrate sqlite-to-postgres` goes on with it"
-                if target == "postgres"
-                else "this relay was moved to SQLite, or is being moved there, and its database takes nothing any more"
-            )
-
-
 @asynccontextmanager
 async def open_database(
     url: str, keys: ColumnKeys, *, connections: int = 10, moving: bool = False, **options: Any
@@ -353,9 +359,9 @@ async def open_database(
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
             statement_cache_size=_STATEMENTS_REMEMBERED,
-            server_settings=dict(_SESSION),
-            reset=_keep_session,
-            init=None if moving else _refuse_moved,
+            server_settings=dict(SESSION),
+            reset=keep_session,
+            init=refuse_lazy if moving else refuse_unfit,
             **options,
         )
     except Unavailable as error:
@@ -372,7 +378,3 @@ async def open_database(
                 await pool.close()
         except (TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
             pool.terminate()
-
-
-async def _keep_session(_connection: object) -> None:
-    """Nothing to be reset: the relay changes no setting of a session, and a round trip is a third of a short read."""

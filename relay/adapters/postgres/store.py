@@ -100,7 +100,11 @@ class PostgresStore:
     async def levels(self) -> Levels:
         """Counts of a large database are those that PostgreSQL estimates; sizes are of all its tables and indexes."""
         ((accounts, waiting, oldest, file_bytes),) = await self.database.rows(_LEVELS, _COUNTED_EXACTLY)
-        return Levels(accounts, waiting, oldest, file_bytes, 0, 0, 0, full=self.database.full)
+        database = self.database
+        unreplicated = database.counts.unreplicated
+        return Levels(
+            accounts, waiting, oldest, file_bytes, 0, 0, 0, full=database.full, unreplicated=unreplicated
+        )
 
     async def reclaim(self) -> None:
         """PostgreSQL vacuums by itself."""
