@@ -108,9 +108,8 @@ class Setting:
             if one.fields[2] == 1 and any(grant[0] == account_id for grant in one.fields[7])
         ]
 
-    async def gives_up(self, person: Person) -> None:
-        """The client tells that it listens no more, or takes its mailbox again; where it tells neither, a while passes."""
-        before = self.resumes(person)
+    async def gives_up(self, person: Person, before: int) -> None:
+        """The client tells that it listens no more, or has taken its mailbox more often than `before`; else a while passes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(UNTOLD_SECONDS):
                 while not person.ended and self.resumes(person) == before:

@@ -185,7 +185,7 @@ async def replaced(setting: Setting) -> None:
     await setting.connection(bob).end(REPLACED, "replaced")
     await ann.call("send", to="bob", text="meanwhile")
     await setting.until(lambda: bool(setting.durable(bob)), "an envelope")
-    await setting.gives_up(bob)
+    await setting.gives_up(bob, before)
     if setting.resumes(bob) != before:
         raise Failed("expected no resume of a client whose mailbox another program took")
     await bob.end()
@@ -200,10 +200,10 @@ async def removed_device(setting: Setting) -> None:
     ann, bob = await setting.two()
     await bob.call("send", to="ann", text="still in")
     await ann.until("still in")
-    before = len(setting.durable(ann))
+    before, resumed = len(setting.durable(ann)), setting.resumes(bob)
     setting.house.removed.add(setting.account(bob).device.device_id)
     await setting.connection(bob).end(REMOVED, "device_revoked")
-    await setting.gives_up(bob)
+    await setting.gives_up(bob, resumed)
     try:
         await bob.call("send", to="ann", text="out")
     except Refused:
