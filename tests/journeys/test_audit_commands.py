@@ -22,10 +22,9 @@ def tamper(data: Path, statement: str) -> None:
 
 
 def test_e4_what_operators_do_is_recorded_and_a_change_by_hand_is_named(tmp_path: Path):
-    data, kept, export = tmp_path / "data", tmp_path / "heads", tmp_path / "export"
+    data, export = tmp_path / "data", tmp_path / "export"
     where = ("--data", str(data))
-    elsewhere = {"TOKENIM_RELAY_AUDIT__HEADS_FILE": str(kept)}
-    with serving(data, **elsewhere) as served:
+    with serving(data) as served:
         link = run("invite", "create", *where, "--role", "auditor").stdout.strip()
         assert run("invite", "create", *where, "--role", "emperor").returncode == 1
         head = run("audit", "head", *where, "--json").stdout
@@ -55,14 +54,21 @@ def test_e4_what_operators_do_is_recorded_and_a_change_by_hand_is_named(tmp_path
     assert (found.returncode, fault["row"], over_all["faults"]) == (1, 1, 1)
     assert run("audit", "verify", *where).stdout.startswith("row 1: was changed")
 
-    # A running relay finds it by itself, too, and by the second place that the whole log is gone.
+
+def test_e4_a_log_that_is_gone_is_found_by_the_second_place_and_by_the_running_relay(tmp_path: Path):
+    data, kept, copy = tmp_path / "data", tmp_path / "heads", tmp_path / "copy"
+    where = ("--data", str(data))
+    elsewhere = {"TOKENIM_RELAY_AUDIT__HEADS_FILE": str(kept)}
+    with serving(data, **elsewhere) as served:
+        copy.write_text(run("audit", "head", *where, "--json").stdout, "utf-8")
+        assert served.stop()[0] == 0
     statements = ("DELETE FROM audit_rows", "UPDATE audit_log SET size = 0, peaks = x'', signature = x''")
     for statement in statements:
         tamper(data, statement)
     assert run("audit", "verify", *where).returncode == 0
-    gone = run("audit", "verify", *where, *heads)
+    gone = run("audit", "verify", *where, "--heads", str(copy))
     assert gone.returncode == 1
-    assert gone.stdout.startswith("row 0: and all after it are gone: a head was signed over 3 rows")
+    assert gone.stdout.startswith("row 0: and all after it are gone: a head was signed over 1 row")
     with serving(data, **elsewhere) as served:
         for line in served.process.stderr:
             told = json.loads(line)
