@@ -31,6 +31,7 @@ class Answer:
     asked: str
     status: int
     headers: Mapping[str, str]
+    """By names in whatever case: many servers send them in small letters."""
     body: bytes
 
     @property
@@ -78,7 +79,7 @@ async def ask(
         method, url, data=data, headers=headers, skip_auto_headers=("Content-Type",), allow_redirects=False
     ) as response:
         body = await response.read()
-        return Answer(f"{method} {response.url.path_qs}", response.status, dict(response.headers), body)
+        return Answer(f"{method} {response.url.path_qs}", response.status, response.headers, body)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import asyncio
 import json
 import struct
 
+import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
@@ -12,6 +13,7 @@ from nacl.signing import SigningKey
 from client.conformance import relay_suite
 from client.conformance.case import Case
 from client.conformance.cases import SUITE
+from client.conformance.device import ask
 from client.conformance.relay import Invite, Relay
 from client.conformance.report import Failed, NotClaimed
 from client.conformance.runner import run
@@ -113,3 +115,21 @@ async def test_a_relay_that_answers_nonsense_fails_every_case_and_the_run_ends(
     assert failed > 80
     unclaimed = len(SUITE.cases) - failed
     assert done.stdout.splitlines()[-1] == f"0 passed, {failed} failed, {unclaimed} not claimed"
+
+
+async def test_a_relay_may_write_the_names_of_its_headers_in_small_letters():
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ntokenim-request-id: a\r\n"
+            b'content-length: 22\r\n\r\n{"code":"not_allowed"}'
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answers, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, aiohttp.ClientSession() as session:
+        answer = await ask(session, "GET", f"http://127.0.0.1:{port}/")
+        answer.must(403, "not_allowed")
+        assert answer.headers.get("TokenIM-Request-Id") == "a"
