@@ -29,6 +29,9 @@ def main() -> None:
 @click.option("--admin", metavar="URL", default="", help="Its operators' listener: for the level operator.")
 @click.option("--admin-invite", metavar="LINK", help="An invite with the role admin and uses to spare.")
 @click.option(
+    "--web-origin", metavar="ORIGIN", default="", help="Of web pages that its operator lets in (CORS)."
+)
+@click.option(
     "--level", "levels", multiple=True, type=click.Choice(LEVELS), help="Only this level; repeatable."
 )
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")
@@ -39,6 +42,7 @@ def relay(
     invite: str | None,
     admin: str,
     admin_invite: str | None,
+    web_origin: str,
     levels: tuple[str, ...],
     only: tuple[str, ...],
     file: Path | None,
@@ -67,7 +71,13 @@ def relay(
     try:
         results = asyncio.run(
             run_relay(
-                parsed, _tell, admin=admin.rstrip("/"), admin_invite=parsed_admin, levels=levels, only=only
+                parsed,
+                _tell,
+                admin=admin.rstrip("/"),
+                admin_invite=parsed_admin,
+                web_origin=web_origin.rstrip("/"),
+                levels=levels,
+                only=only,
             )
         )
     except Failed as failure:

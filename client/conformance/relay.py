@@ -36,13 +36,17 @@ def parse_invite(link: str) -> Invite:
 
 @dataclass(frozen=True)
 class Relay:
-    """`told`: the relay's document, as it came at the begin of the run; `admin`: where its operators' listener is, or empty."""
+    """`told`: the relay's document, as it came at the begin of the run; `admin`: where its operators' listener is, or empty.
+
+    `web_origin`: of web pages that its operator lets in, or empty.
+    """
 
     session: aiohttp.ClientSession
     invite: Invite
     told: Answer
     admin: str = ""
     admin_invite: Invite | None = None
+    web_origin: str = ""
 
     @property
     def origin(self) -> str:

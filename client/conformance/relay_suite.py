@@ -1,6 +1,7 @@
 """All cases for a relay, and a run of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import aiohttp
 
@@ -16,6 +17,7 @@ async def run_relay(
     *,
     admin: str = "",
     admin_invite: Invite | None = None,
+    web_origin: str = "",
     levels: Sequence[str] = (),
     only: Sequence[str] = (),
 ) -> list[Result]:
@@ -23,10 +25,11 @@ async def run_relay(
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=70)) as session:
         try:
-            relay = await open_relay(session, invite, admin, admin_invite)
+            opened = await open_relay(session, invite, admin, admin_invite)
         except (aiohttp.ClientError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             raise Failed(f"the relay at {invite.origin} is not reached: {why}") from error
+        relay = replace(opened, web_origin=web_origin)
         claimed = frozenset(levels) if levels else _claims(relay)
         chosen = [SUITE.cases[name] for name in only] if only else list(SUITE.cases.values())
         results = []

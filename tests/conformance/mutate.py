@@ -42,11 +42,13 @@ _ADAPTER_OF = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module('client.conformance_adapter', run_name='__main__', alter_sys=True)"
 )
+WEB_ORIGIN = "https://app.example"
 CLAIMS_ALL = {
     "TOKENIM_RELAY_PUSH__WEBHOOK": "true",
     "TOKENIM_RELAY_PUSH__ALLOW_HOSTS": "127.0.0.1",
     "TOKENIM_RELAY_REGISTRATION": "open",
     "TOKENIM_RELAY_LIMITS__REGISTRATION_WORK_BITS": "14",
+    "TOKENIM_RELAY_WEB_ORIGINS": WEB_ORIGIN,
 }
 """Of a relay of ours, so that the kit tries on it what a relay may leave out."""
 _CAUGHT = "0 passed, 1 failed, 0 not claimed"
@@ -112,7 +114,7 @@ def serving(tree: Path, data: Path) -> Iterator[dict[str, Any]]:
         if "ready" not in said:
             raise Broken(f"the relay did not start: {(data.parent / 'relay.log').read_text()[-500:]}")
         member, admin = (_invite(data, role) for role in ("member", "admin"))
-        yield {"invite": member, "admin": said["admin"], "admin_invite": admin}
+        yield {"invite": member, "admin": said["admin"], "admin_invite": admin, "web_origin": WEB_ORIGIN}
     finally:
         process.kill()
         process.wait()

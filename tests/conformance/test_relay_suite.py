@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from client.conformance.cases import SUITE
-from tests.conformance.mutate import CLAIMS_ALL, ROOT
+from tests.conformance.mutate import CLAIMS_ALL, ROOT, WEB_ORIGIN
 from tests.relay_process import run, serving
 from tests.warm.commands import program
 
@@ -34,7 +34,7 @@ def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property):
         report = tmp_path / "report.json"
         done = kit(
             *(relay.url, "--invite", links[0], "--admin", relay.admin_url, "--admin-invite", links[1]),
-            *("--json", str(report)),
+            *("--web-origin", WEB_ORIGIN, "--json", str(report)),
         )
         alone = kit(
             relay.url,

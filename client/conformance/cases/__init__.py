@@ -18,6 +18,7 @@ from . import (
     recovery,
     registration,
     transparency,
+    web_pages,
     work,
 )
 from .suite import SUITE
@@ -41,5 +42,6 @@ __all__ = [
     "recovery",
     "registration",
     "transparency",
+    "web_pages",
     "work",
 ]
