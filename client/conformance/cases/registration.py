@@ -93,6 +93,22 @@ async def handles(relay: Relay) -> None:
         raise Failed(f"GET /v1/handles/…: expected account and token of the owner, got {found}")
 
 
+@SUITE.case("handle-hidden-like-nobodys", proves=("M-REG-02",))
+async def hidden(relay: Relay) -> None:
+    """A handle without a public token, and one that is hidden again, is answered word for word like one that nobody has."""
+    never, again, asker = _handle(), _handle(), await relay.member()
+    await relay.member(handle=never)
+    owner = await relay.member(handle=again, public_token=to_base64(os.urandom(16)))
+    (await asker.ask("GET", f"/v1/handles/{again}")).must(200)
+    (await owner.ask("PUT", "/v1/handle", {"handle": again})).must(204)
+    answers = [
+        {**(await asker.ask("GET", f"/v1/handles/{name}")).must(403, "not_allowed").json, "request_id": ""}
+        for name in (_handle(), never, again)
+    ]
+    if any(one != answers[0] for one in answers):
+        raise Failed(f"expected one answer for hidden handles and for nobody's, got {answers}")
+
+
 @SUITE.case("handle-form")
 async def handle_form(relay: Relay) -> None:
     """A handle is 2 to 32 of a–z, 0–9, dot, dash and underscore, and begins with a letter or a digit."""
