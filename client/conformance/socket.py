@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -88,18 +88,22 @@ class Socket:
             except TimeoutError:
                 return came
 
-    async def notice(self, kind: int) -> list[Any]:
-        """The data of the next notice of this kind."""
+    async def notice(
+        self, kind: int, begins: Sequence[Any] = (), within: float = PATIENCE_SECONDS
+    ) -> list[Any]:
+        """The data of a notice of this kind that came or comes; of one whose data begin so, if that is given."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(within):
                 while True:
                     for frame in self.notices:
-                        if frame[1] == kind:
-                            return list(frame[2]) if len(frame) > 2 else []
+                        data = list(frame[2]) if len(frame) > 2 else []
+                        if frame[1] == kind and data[: len(begins)] == list(begins):
+                            return data
                     if not await self._receive():
                         raise Failed(f"the relay closed with {self.connection.close_code}")
         except TimeoutError:
-            raise Failed(f"no notice {kind} came, of {[frame[1] for frame in self.notices]}") from None
+            wanted = f"{kind} {list(begins) or ''}".rstrip()
+            raise Failed(f"no notice {wanted} came, of {[told(frame) for frame in self.notices]}") from None
 
     async def closed(self, code: int, *, refusal: str = "", within: float = PATIENCE_SECONDS) -> None:
         """The relay closes with this code; before it, it sends `refused` with request id 0 and `refusal`, if that is given."""

@@ -18,7 +18,8 @@ async def _put(device: Device, *keys: bytes) -> Any:
     return await device.ask("POST", "/v1/prekeys", {"keys": [to_base64(key) for key in keys]})
 
 
-async def _bundle(asker: Device, of: Device) -> dict[str, Any]:
+async def bundle_of(asker: Device, of: Device) -> dict[str, Any]:
+    """The bundle of the only device of an account, for who has its contact token."""
     path = f"/v1/accounts/{of.account}/bundles"
     told = (await asker.ask("POST", path, {"token": to_base64(of.token)})).must(200).json
     if len(told["bundles"]) != 1 or from_base64(told["bundles"][0]["device_id"]) != of.device_id:
@@ -27,7 +28,8 @@ async def _bundle(asker: Device, of: Device) -> dict[str, Any]:
     return bundle
 
 
-def _class_and_id(key: str) -> tuple[int, int]:
+def class_and_id(key: str) -> tuple[int, int]:
+    """Of a prekey as it travels."""
     _, key_class, key_id = struct.unpack(">BBI", from_base64(key)[:6])
     return key_class, key_id
 
@@ -39,17 +41,17 @@ async def once(relay: Relay) -> None:
     await ann.stock(2)
     seen = []
     for number in (1, 2):
-        bundle = await _bundle(asker, ann)
+        bundle = await bundle_of(asker, ann)
         seen.append((bundle["kem_prekey"], bundle["one_time_prekey"]))
-        kem, one_time = _class_and_id(bundle["kem_prekey"]), _class_and_id(bundle["one_time_prekey"])
+        kem, one_time = class_and_id(bundle["kem_prekey"]), class_and_id(bundle["one_time_prekey"])
         if (kem[0], one_time[0]) != (ONCE, ONCE) or one_time[1] != number:
             raise Failed(
                 f"bundle {number}: expected one-time keys, the oldest first, got {kem} and {one_time}"
             )
     if seen[0][0] == seen[1][0] or seen[0][1] == seen[1][1]:
         raise Failed("a one-time key was given twice")
-    bundle = await _bundle(asker, ann)
-    if bundle["one_time_prekey"] is not None or _class_and_id(bundle["kem_prekey"])[0] != LAST_RESORT:
+    bundle = await bundle_of(asker, ann)
+    if bundle["one_time_prekey"] is not None or class_and_id(bundle["kem_prekey"])[0] != LAST_RESORT:
         raise Failed(
             f"without one-time keys: expected the last-resort KEM key and no one-time key, got {bundle}"
         )
@@ -61,7 +63,7 @@ async def ids(relay: Relay) -> None:
     ann = await relay.member()
     await ann.stock(1)
     (await _put(ann, ann.prekey(ONE_TIME, ONCE, key_id=1))).must(409, "prekey_conflict")
-    await _bundle(await relay.member(), ann)
+    await bundle_of(await relay.member(), ann)
     (await _put(ann, ann.prekey(ONE_TIME, ONCE, key_id=1))).must(409, "prekey_conflict")
     seven = ann.prekey(ONE_TIME, ONCE, key_id=7)
     (await _put(ann, seven, ann.prekey(KEM, ONCE, key_id=1))).must(409, "prekey_conflict")
@@ -93,7 +95,7 @@ async def rotates(relay: Relay) -> None:
     await ann.stock(0)
     newer = ann.prekey(SIGNED, ROTATING), ann.prekey(SEALING, ROTATING), ann.prekey(KEM, LAST_RESORT)
     (await _put(ann, *newer)).must(200)
-    bundle = await _bundle(await relay.member(), ann)
+    bundle = await bundle_of(await relay.member(), ann)
     came = tuple(from_base64(bundle[name]) for name in ("signed_prekey", "sealing_key", "kem_prekey"))
     if came != newer:
         raise Failed("expected the newer signed prekey, sealing key and last-resort key, byte for byte")
@@ -104,7 +106,7 @@ async def stock(relay: Relay) -> None:
     """GET /v1/prekeys tells what is left of each kind, and the highest id that was ever accepted."""
     ann = await relay.member()
     await ann.stock(3)
-    await _bundle(await relay.member(), ann)
+    await bundle_of(await relay.member(), ann)
     told = (await ann.ask("GET", "/v1/prekeys")).must(200).json["stock"]
     left = {one["kind"]: (one["one_time_left"], one["highest_id"]) for one in told}
     if left[ONE_TIME] != (2, 3) or left[KEM][0] != 2:
@@ -127,8 +129,8 @@ async def budget(relay: Relay) -> None:
     ann, greedy = await relay.member(), await relay.member()
     burst = relay.document["limits"]["prekey_budget_burst"]
     await ann.stock(burst + 4)
-    classes = [_class_and_id((await _bundle(greedy, ann))["kem_prekey"])[0] for _ in range(burst + 2)]
+    classes = [class_and_id((await bundle_of(greedy, ann))["kem_prekey"])[0] for _ in range(burst + 2)]
     if classes[:burst] != [ONCE] * burst or LAST_RESORT not in classes:
         raise Failed(f"expected {burst} one-time keys, then last-resort ones, got classes {classes}")
-    if _class_and_id((await _bundle(await relay.member(), ann))["kem_prekey"])[0] != ONCE:
+    if class_and_id((await bundle_of(await relay.member(), ann))["kem_prekey"])[0] != ONCE:
         raise Failed("expected a one-time key for another asker")
