@@ -11,9 +11,10 @@ from client.conformance.device import Answer, Device
 from client.conformance.relay import Relay
 from client.conformance.report import Failed
 from client.conformance.socket import PATIENCE_SECONDS, resumed
-from client.conformance.wire import ACK, CAUGHT_UP, DELIVER, DURABLE, STORED, from_base64, to_base64
+from client.conformance.wire import ACK, CAUGHT_UP, DELIVER, STORED, from_base64
 
-from .delivery import DAY, store
+from .delivery import store
+from .envelopes import as_json
 from .suite import SUITE
 
 _QUARANTINED = 7
@@ -48,16 +49,7 @@ async def quarantine(relay: Relay) -> None:
 async def over_http(relay: Relay) -> None:
     """The mailbox over HTTP: submit, take, take again, acknowledge; then it is empty."""
     ann, ciphertext = await relay.member(), os.urandom(256)
-    grant = {"account_id": to_base64(ann.account_id), "token": to_base64(ann.token), "manifest_version": 1}
-    target = {"device_id": to_base64(ann.device_id), "ciphertext": 0, "grant": 0}
-    body = {
-        "envelope_id": to_base64(os.urandom(16)),
-        "envelope_class": DURABLE,
-        "ttl_seconds": DAY,
-        "ciphertexts": [to_base64(ciphertext)],
-        "targets": [target],
-        "grants": [grant],
-    }
+    body = as_json(ann, ciphertext)
     submitted = await (ann.say if relay.document["anonymous_submit"] else ann.ask)(
         "POST", "/v1/envelopes", body
     )

@@ -23,13 +23,13 @@ from .delivery import envelope, outcome
 from .suite import SUITE
 from .writing import writing
 
-_MOST_BITS = 21
+MOST_BITS = 21
 """For more, a case looks no work up: it would take longer than it has."""
 _TOO_OLD_MS = 700_000
 _LABEL = "tokenim/v1 registration work"
 
 
-def _find(bits: int, label: str, *fields: bytes) -> tuple[bytes, bytes]:
+def find(bits: int, label: str, *fields: bytes) -> tuple[bytes, bytes]:
     """Work that is one bit too little, and work that is enough, for a transcript of these fields and the work."""
     begun = hashlib.sha256(transcript(label, *fields, bytes(8))[:-8])
     found: dict[bool, bytes] = {}
@@ -57,7 +57,7 @@ class _Newcomer:
 
     async def find(self, bits: int, time_ms: int) -> tuple[bytes, bytes]:
         """Too little work, and enough, for this time."""
-        return await asyncio.to_thread(_find, bits, _LABEL, *self.fields(time_ms))
+        return await asyncio.to_thread(find, bits, _LABEL, *self.fields(time_ms))
 
     async def register(self, work: bytes | None, time_ms: int = 0) -> Answer:
         """The answer to a registration with this work."""
@@ -73,7 +73,7 @@ async def _asked_for(relay: Relay) -> tuple[int, int]:
         raise NotClaimed("its document does not say that it is open")
     document = (await relay.get("/.well-known/tokenim")).must(200).json
     bits = document.get("registration_work_bits", 0)
-    if bits > _MOST_BITS:
+    if bits > MOST_BITS:
         raise NotClaimed(f"it asks for {bits} bits of work at this moment: too many for a case")
     return bits, document["time_ms"]
 
@@ -124,12 +124,12 @@ async def public_token(relay: Relay) -> None:
     bits = relay.document["limits"]["public_work_bits"]
     if not bits:
         raise NotClaimed("it asks for no work with envelopes")
-    if bits > _MOST_BITS:
+    if bits > MOST_BITS:
         raise NotClaimed(f"it asks for {bits} bits of work with envelopes: too many for a case")
     ann, envelope_id = await relay.member(), os.urandom(16)
     token = await ann.add_token("public")
     little, enough = await asyncio.to_thread(
-        _find, bits, "tokenim/v1 work", envelope_id, ann.account_id, sha256(token)
+        find, bits, "tokenim/v1 work", envelope_id, ann.account_id, sha256(token)
     )
     async with writing(relay) as writer:
         for request, (work, wanted) in enumerate(
