@@ -9,7 +9,7 @@ import pytest
 
 from client.conformance.case import Suite
 from client.conformance.client_suite.merkle import consistency_of, inclusion_of, root_of
-from client.conformance.client_suite.socket_door import is_bucket
+from client.conformance.client_suite.submits import is_bucket
 from client.conformance.runner import run
 from crypto.merkle import verify_consistency, verify_inclusion
 from tests.interop.node_of_wheel import CLIENT, NODE

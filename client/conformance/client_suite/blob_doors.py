@@ -11,6 +11,7 @@ from client.conformance.report import Failed
 from client.conformance.wire import sha256, to_base32
 
 from .house import Account, House
+from .limits import LIMITS
 from .refusal import Refusal
 
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
@@ -65,12 +66,20 @@ class BlobDoors:
         blob = self._own(request, asker)
         if request.content_type != "application/offset+octet-stream":
             raise Failed("the PATCH of an upload is application/offset+octet-stream")
+        if len(body) > LIMITS["max_blob_chunk_bytes"]:
+            raise Failed(f"a PATCH of {len(body)} B is above max_blob_chunk_bytes")
         if int(request.headers["Upload-Offset"]) != len(blob.data):
             raise Refusal("offset_conflict", 409)
         blob.data += body
         if len(blob.data) > blob.length or (blob.is_whole and sha256(bytes(blob.data)) != blob.digest):
             raise Failed("what was uploaded is not of the length and hash that were named")
         return web.Response(status=204, headers={**_TUS, "Upload-Offset": str(len(blob.data))})
+
+    def remove(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
+        """An own one."""
+        self._own(request, asker)
+        del self._blobs[request.match_info["blob"]]
+        return web.Response(status=204, headers=_TUS)
 
     def give(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """All of a whole blob: a range may be answered so."""

@@ -12,6 +12,8 @@ from nacl.signing import VerifyKey
 from client.conformance.report import Failed
 from client.conformance.wire import from_base64, sha256, to_base32, transcript, u64
 
+from .refusal import Refusal
+
 _HEADER: Final = re.compile(
     r'TokenIM-Ed25519 device="([a-z2-7]{26})", time="([0-9]+)", nonce="([\w-]{22})", signature="([\w-]{86})"'
 )
@@ -85,15 +87,37 @@ def manifest(told: dict[str, Any]) -> SeenManifest:
         raise Failed(
             "manifest 1 has root key, version, no previous hash and a device, and the root key signs it"
         )
-    root = fields[0]
-    verify(root, body, from_base64(told["signature"]), "manifest 1")
+    verify(fields[0], body, from_base64(told["signature"]), "manifest 1")
     if int.from_bytes(fields[1], "big") != 1:
         raise Failed("the first manifest has version 1")
-    account_id = sha256(b"\x01" + root)
+    return _seen(body, fields)
+
+
+def next_manifest(told: dict[str, Any], before: SeenManifest) -> SeenManifest:
+    """The one that follows; raises Refusal if it follows another, Failed for what no client puts there."""
+    body, signer = from_base64(told["body"]), from_base64(told["signer"])
+    fields = fields_of("tokenim/v1 manifest", body)
+    if len(fields) < 4 or [len(field) for field in fields[:3]] != [32, 8, 32] or fields[0] != before.root_key:
+        raise Failed("a later manifest has the same root key, a version, the previous hash and a device")
+    managers = {one.device_id: one.signing_key for one in before.devices if one.flags & 1}
+    key = before.root_key if not signer else managers.get(signer)
+    if key is None:
+        raise Failed("a later manifest is signed by the root key, or a manager of the one before")
+    verify(key, body, from_base64(told["signature"]), "a later manifest")
+    if int.from_bytes(fields[1], "big") != before.version + 1 or fields[2] != sha256(before.body):
+        raise Refusal("manifest_conflict", 409)
+    return _seen(body, fields)
+
+
+def _seen(body: bytes, fields: list[bytes]) -> SeenManifest:
+    account_id = sha256(b"\x01" + fields[0])
     devices = tuple(_device(account_id, field) for field in fields[3:])
-    if [one.device_id for one in devices] != sorted({one.device_id for one in devices}):
-        raise Failed("the devices of a manifest are in ascending order of their ids")
-    return SeenManifest(account_id, root, 1, body, devices)
+    if len(devices) > 16 or [one.device_id for one in devices] != sorted({one.device_id for one in devices}):
+        raise Failed("a manifest has at most 16 devices, in ascending order of their ids")
+    keys = [fields[0], *(key for one in devices for key in (one.signing_key, one.identity_key))]
+    if len(set(keys)) != len(keys):
+        raise Failed("a key stands twice in a manifest")
+    return SeenManifest(account_id, fields[0], int.from_bytes(fields[1], "big"), body, devices)
 
 
 def _device(account_id: bytes, field: bytes) -> SeenDevice:
@@ -101,7 +125,7 @@ def _device(account_id: bytes, field: bytes) -> SeenDevice:
         raise Failed(f"a device's field has {_DEVICE_BYTES} B, got {len(field)}")
     device_id, signing, identity = field[:16], field[16:48], field[48:80]
     signed = transcript("tokenim/v1 device", account_id, device_id, signing, identity)
-    verify(signing, signed, field[89:], "a device in manifest 1")
+    verify(signing, signed, field[89:], "a device in a manifest")
     if field[80] & ~7:
         raise Failed(f"the flags of a device are 1, 2 and 4, got {field[80]}")
     return SeenDevice(device_id, signing, identity, field[80])

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -11,13 +11,33 @@ from client.conformance.report import Failed
 from client.conformance.wire import from_base64, sha256, to_base32, to_base64
 
 from . import checks
+from .account_doors import AccountDoors, known
 from .blob_doors import BlobDoors
+from .bodies import check_body, check_query
 from .group_doors import GroupDoors
 from .house import Account, House
+from .mailbox_doors import MailboxDoors
 from .refusal import Refusal
-from .socket_door import Connection, connect
+from .socket_door import Connection, connect, replace
 
-Door = Callable[[web.Request, bytes, Account | None], web.Response]
+Answer = web.Response | Awaitable[web.Response]
+Door = Callable[[web.Request, bytes, Account | None], Answer]
+_UNPLAYED: Final = (
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/v1/openapi.json"),
+    ("GET", "/v1/asyncapi.json"),
+    ("DELETE", "/v1/accounts/self"),
+    ("GET", "/v1/accounts/self/export"),
+    ("POST", "/v1/recovery"),
+    ("POST", "/v1/invites"),
+    ("GET", "/v1/invites"),
+    ("DELETE", "/v1/invites/{name}"),
+    ("OPTIONS", "/v1/blobs"),
+    ("PUT", "/v1/links/{link_id}/{slot}"),
+    ("GET", "/v1/links/{link_id}/{slot}"),
+)
+"""Resources of the document that no case needs: who asks is told `not_found`, and has done nothing wrong."""
 
 
 class Doors:
@@ -26,6 +46,8 @@ class Doors:
     def __init__(self, house: House) -> None:
         self.house = house
         self.connections: list[Connection] = []
+        self.own = AccountDoors(house)
+        self.mailbox = MailboxDoors(house, lambda account: replace(self.connections, account))
         self.blobs = BlobDoors(house)
         self.groups = GroupDoors(house)
 
@@ -33,54 +55,85 @@ class Doors:
         """What is served."""
         app = web.Application(client_max_size=2**24)
         add = app.router.add_route
-        add("GET", "/v1/connect", lambda request: connect(self.house, self.connections, request))
-        for method, path, door, signed in (
+        add("GET", "/v1/connect", self.connect)
+        for method, path, door, signed in self._table():
+            add(method, path, self._through(f"{method} {path}", door, signed))
+        for method, path in _UNPLAYED:
+            add(method, path, self._through(f"{method} {path}", self.absent, None))
+        add("*", "/{rest:.*}", self._through("", self.unknown, None))
+        return app
+
+    def _table(self) -> tuple[tuple[str, str, Door, bool | None], ...]:
+        """`signed`: None where a request may be either."""
+        own = self.own
+        return (
             ("GET", "/.well-known/tokenim", self.document, False),
             ("POST", "/v1/accounts", self.register, False),
             ("GET", "/v1/accounts/self", self.own_account, True),
             ("GET", "/v1/accounts/self/devices", self.own_devices, True),
+            ("POST", "/v1/accounts/self/manifests", own.own_manifest, True),
             ("GET", "/v1/accounts/{account}/manifests", self.manifests, None),
+            ("POST", "/v1/accounts/{account}/manifests", own.manifest_of, False),
             ("POST", "/v1/accounts/{account}/bundles", self.bundles, True),
+            ("PUT", "/v1/handle", own.take_handle, True),
+            ("DELETE", "/v1/handle", own.give_handle_back, True),
             ("GET", "/v1/handles/{handle}", self.handle, True),
-            ("POST", "/v1/delivery-tokens", self.add_token, True),
-            ("GET", "/v1/delivery-tokens", self.tokens, True),
+            ("POST", "/v1/delivery-tokens", own.add_token, True),
+            ("GET", "/v1/delivery-tokens", own.tokens, True),
+            ("DELETE", "/v1/delivery-tokens/{token_hash}", own.remove_token, True),
             ("POST", "/v1/prekeys", self.add_prekeys, True),
             ("GET", "/v1/prekeys", self.prekeys, True),
-            ("GET", "/v1/mailbox/quarantine", self.quarantine, True),
+            ("POST", "/v1/envelopes", self.mailbox.submit, None),
+            ("GET", "/v1/mailbox", self.mailbox.poll, True),
+            ("POST", "/v1/mailbox/ack", self.mailbox.ack, True),
+            ("GET", "/v1/mailbox/quarantine", self.mailbox.quarantine, True),
             ("GET", "/v1/transparency/head", self.head, False),
             ("GET", "/v1/transparency/consistency", self.consistency, False),
-            ("GET", "/v1/logs/{name}", self.log, True),
-            ("POST", "/v1/logs/{name}", self.append, True),
+            ("GET", "/v1/logs/{name}", own.read_log, True),
+            ("POST", "/v1/logs/{name}", own.append, True),
+            ("DELETE", "/v1/logs/{name}", own.trim, True),
             ("POST", "/v1/group-logs", self.groups.create, True),
             ("POST", "/v1/group-logs/{log}/entries", self.groups.append, False),
             ("GET", "/v1/group-logs/{log}", self.groups.read, False),
-            ("PUT", "/v1/profile", self.nothing, True),
+            ("PUT", "/v1/profile", own.put_profile, True),
+            ("GET", "/v1/accounts/{account}/profile", self.profile, None),
+            ("PUT", "/v1/push", own.put_push, True),
+            ("DELETE", "/v1/push", own.end_push, True),
             ("POST", "/v1/blobs", self.blobs.create, True),
             ("HEAD", "/v1/blobs/{blob}", self.blobs.stand, True),
             ("PATCH", "/v1/blobs/{blob}", self.blobs.go_on, True),
+            ("DELETE", "/v1/blobs/{blob}", self.blobs.remove, True),
             ("GET", "/v1/blobs/{blob}", self.blobs.give, False),
-        ):
-            add(method, path, self._through(door, signed))
-        add("*", "/{rest:.*}", self._through(self.unknown, None))
-        return app
+        )
 
-    def _through(self, door: Door, signed: bool | None) -> Callable[[web.Request], Awaitable[web.Response]]:
-        """`signed`: None where a request may be either."""
-
+    def _through(
+        self, name: str, door: Door, signed: bool | None
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
-            body = await request.read()
             told = f"{request.method} {request.path}"
             try:
+                body = await request.read()
+                if name:
+                    _check(name, request, body)
                 asker = self._asker(request, body, signed)
                 self.house.requests.append(
                     (request.method, request.path_qs, asker.manifest.account_id if asker else None)
                 )
-                response = door(request, body, asker)
+                answered = door(request, body, asker)
+                response = await answered if isinstance(answered, Awaitable) else answered
             except Refusal as refusal:
                 response = self._problem(refusal)
-            except (Failed, ValueError, KeyError, TypeError) as error:
+            except web.HTTPRequestEntityTooLarge:
+                self.house.breach(f"{told}: a body above 16 MiB")
+                response = self._problem(Refusal("too_large", 413))
+            except (ConnectionError, web.RequestPayloadError):
+                raise  # who asked is gone, and hears nothing
+            except (Failed, ValueError) as error:
                 self.house.breach(f"{told}: {error}")
                 response = self._problem(Refusal("malformed_request", 400))
+            except Exception as error:  # noqa: BLE001  # whatever it is: aiohttp would answer 500 and tell nobody
+                self.house.defect(told, error)
+                response = self._problem(Refusal("internal", 500))
             finally:
                 self.house.tell()
             if told in self.house.script.lose:
@@ -140,10 +193,11 @@ class Doors:
             raise Refusal("unauthenticated", 401)
         return account
 
-    def _json(self, told: dict[str, Any], status: int = 200) -> web.Response:
-        return web.json_response(self.house.script.any_json(told), status=status)
-
     # What is asked.
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """The WebSocket."""
+        return await connect(self.house, self.connections, request)
 
     def document(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """The relay's document, signed."""
@@ -155,34 +209,37 @@ class Doors:
         """A new account."""
         read = json.loads(body)
         self.house.registrations.append(read)
-        return self._json(_account(self.house.register(read)), 201)
+        return self.house.json(self.house.register(read).as_json(), 201)
 
     def own_account(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """Who asks."""
-        return self._json(_account(_known(asker)))
+        return self.house.json(known(asker).as_json())
 
     def own_devices(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """One device."""
-        told = {
-            "device_id": to_base64(_known(asker).device.device_id),
-            "added_at_ms": 0,
-            "seen_day": checks.now_ms() // 86_400_000,
-        }
-        return self._json({"devices": [told]})
+        """As the newest manifest lists them."""
+        told = [
+            {
+                "device_id": to_base64(one.device_id),
+                "added_at_ms": 0,
+                "seen_day": checks.now_ms() // 86_400_000,
+            }
+            for one in known(asker).manifest.devices
+        ]
+        return self.house.json({"devices": told})
 
     def manifests(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """The chain, which has one link here."""
+        """The chain, from a version on."""
         account = self._reached(request, asker)
         start = int(request.query.get("from", "1"))
         told = {
-            "manifests": [account.told] if start <= 1 else [],
-            "latest": 1,
+            "manifests": [account.told, *account.later][start - 1 :],
+            "latest": account.manifest.version,
             "inclusion": self.house.inclusion(self.house.manifest_leaf(account)),
         }
         if asker is account:
-            return self._json(told)
+            return self.house.json(told)
         self.house.told("manifests")
-        return self._json(self.house.script.manifests(told))
+        return self.house.json(self.house.script.manifests(told))
 
     def _reached(self, request: web.Request, asker: Account | None) -> Account:
         name = request.match_info["account"]
@@ -190,7 +247,7 @@ class Doors:
         if asker is not None and asker is account:
             return account
         if asker is not None:
-            raise Failed("manifests of others are fetched without saying who asks")
+            raise Failed("manifests and profiles of others are fetched without saying who asks")
         token = from_base64(request.headers.get("TokenIM-Delivery-Token", ""))
         if account is None or self.house.token_class(account, token) is None:
             raise Refusal("not_allowed", 403)
@@ -205,7 +262,7 @@ class Doors:
             raise Refusal("not_allowed", 403)
         self.house.told("bundle")
         bundle = self.house.script.bundle(hand_out(account))
-        return self._json({"manifest_version": 1, "bundles": [bundle]})
+        return self.house.json({"manifest_version": account.manifest.version, "bundles": [bundle]})
 
     def handle(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """Whom it names."""
@@ -215,36 +272,16 @@ class Doors:
         told = {
             "account_id": to_base64(account.manifest.account_id),
             "public_token": to_base64(account.public_token),
-            "version": 1,
+            "version": account.handle_version,
             "salt": to_base64(account.salt),
             "inclusion": self.house.inclusion(self.house.handle_leaf(account)),
         }
         self.house.told("handle")
-        return self._json(self.house.script.handle(told))
-
-    def add_token(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """As its hash."""
-        read = json.loads(body)
-        token_hash = from_base64(read["token_hash"])
-        if len(token_hash) != 32 or read["token_class"] not in ("contact", "group", "link", "public"):
-            raise Failed("a delivery token goes up as SHA-256 and a class")
-        _known(asker).tokens[token_hash] = read["token_class"]
-        return web.Response(status=204)
-
-    def tokens(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """Those of the asker."""
-        return self._json(
-            {
-                "tokens": [
-                    {"token_hash": to_base64(one), "token_class": kind, "expires_at_ms": None}
-                    for one, kind in _known(asker).tokens.items()
-                ]
-            }
-        )
+        return self.house.json(self.house.script.handle(told))
 
     def add_prekeys(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """Each checked: signature, size, an id above the highest."""
-        account = _known(asker)
+        account = known(asker)
         for encoded in json.loads(body)["keys"]:
             seen = checks.prekey(from_base64(encoded), account.manifest.account_id, account.device)
             if seen.key_id <= account.highest.get(seen.kind, 0):
@@ -254,63 +291,42 @@ class Doors:
                 same = (seen.kind, seen.key_class)
                 account.prekeys = [one for one in account.prekeys if (one.kind, one.key_class) != same]
             account.prekeys.append(seen)
-        return self._json(_stock(account))
+        return self.house.json(_stock(account))
 
     def prekeys(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """What is in stock."""
-        return self._json(_stock(_known(asker)))
+        return self.house.json(_stock(known(asker)))
 
     def head(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """The newest one."""
-        return self._json({"head": to_base64(self.house.log.head(checks.now_ms()))})
+        return self.house.json({"head": to_base64(self.house.log.head(checks.now_ms()))})
 
     def consistency(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
         """Between two sizes."""
         hashes = self.house.consistency(int(request.query["from"]), int(request.query["to"]))
-        return self._json({"hashes": [to_base64(one) for one in hashes]})
+        return self.house.json({"hashes": [to_base64(one) for one in hashes]})
 
-    def log(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """A sealed log of the account."""
-        entries = _known(asker).logs.get(request.match_info["name"], [])
-        start = int(request.query.get("from", "0"))
-        return self._json({"entries": entries[start:], "first_index": 0, "next_index": len(entries)})
+    def profile(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
+        """The newest one of the account."""
+        account = self._reached(request, asker)
+        if account.profile is None:
+            raise Refusal("not_found", 404)
+        return self.house.json(account.profile)
 
-    def append(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """At its end."""
-        read, entries = json.loads(body), _known(asker).logs.setdefault(request.match_info["name"], [])
-        index, entry = read["index"], read["entry"]
-        if index == len(entries):
-            entries.append({"index": index, "entry": entry, "at_ms": checks.now_ms()})
-        elif index > len(entries) or entries[index]["entry"] != entry:
-            raise Refusal("conflict", 409)
-        return self._json({"index": index, "at_ms": entries[index]["at_ms"]})
-
-    def quarantine(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """This relay skips no envelope."""
-        return self._json({"envelopes": []})
-
-    def nothing(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """Taken, and forgotten."""
-        return web.Response(status=204)
-
-    def unknown(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
-        """Of the rest this relay has nothing."""
+    def absent(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
+        """Of the document, and nothing that this relay has."""
         raise Refusal("not_found", 404)
 
-
-def _known(asker: Account | None) -> Account:
-    if asker is None:
-        raise Refusal("unauthenticated", 401)
-    return asker
+    def unknown(self, request: web.Request, body: bytes, asker: Account | None) -> web.Response:
+        """Nothing of the document."""
+        raise Failed("the document has no such path or method")
 
 
-def _account(account: Account) -> dict[str, Any]:
-    return {
-        "account_id": to_base64(account.manifest.account_id),
-        "role": "member",
-        "handle": account.handle,
-        "manifest_version": 1,
-    }
+def _check(name: str, request: web.Request, body: bytes) -> None:
+    if "Content-Encoding" in request.headers:
+        raise Failed("compressed bodies are not taken")
+    check_query(name, request.query)
+    check_body(name, request.content_type, body)
 
 
 def _stock(account: Account) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from client.conformance.wire import from_base64, sha256, to_base32, transcript, 
 from .checks import now_ms
 from .house import Account, House
 from .refusal import Refusal
-from .socket_door import is_bucket
+from .submits import is_bucket
 
 _TOKEN: Final = "TokenIM-Log-Token"  # noqa: S105  # a header's name
 

@@ -6,39 +6,21 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from weakref import WeakSet
 
+from aiohttp import web
 from nacl.signing import SigningKey
 
 from client.conformance.report import Failed
 from client.conformance.wire import from_base64, sha256, to_base64, transcript, u64
 
 from .checks import SeenDevice, SeenManifest, SeenPrekey, manifest, now_ms
+from .limits import LIMITS
 from .merkle import Log, consistency_of, inclusion_of
+from .refusal import Refusal
 
 Asked: TypeAlias = Literal["manifests", "handle", "bundle", "consistency proof"]
-WORK_BITS: Final = 8
-LIMITS: Final = {
-    "max_message_bytes": 1_048_576,
-    "max_frames_per_message": 64,
-    "max_envelope_bytes": 262_144,
-    "max_ttl_seconds": 2_592_000,
-    "window_envelopes": 256,
-    "mailbox_envelopes": 10_000,
-    "mailbox_bytes": 67_108_864,
-    "one_time_prekeys": 100,
-    "prekeys_low": 25,
-    "public_work_bits": WORK_BITS,
-    "max_blob_bytes": 4_294_967_296,
-    "max_blob_chunk_bytes": 8_388_608,
-    "max_log_entry_bytes": 262_144,
-    "account_log_entries": 100_000,
-    "account_log_bytes": 268_435_456,
-    "invites_of_account": 5,
-    "stranger_unit_bytes": 8_192,
-    "stranger_burst": 64,
-}
 
 
 @dataclass(frozen=True)
@@ -84,26 +66,67 @@ class Mailbox:
         return self.last
 
 
+@dataclass(frozen=True)
+class Push:
+    """Where a device is woken, as it registered, and the token of all wakeups there."""
+
+    asked: dict[str, Any]
+    token: bytes
+
+
+@dataclass
+class AccountLog:
+    """A sealed log; `first` is the index of the oldest entry that is kept."""
+
+    first: int = 0
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """The index of the next entry."""
+        return self.first + len(self.entries)
+
+
 @dataclass
 class Account:
-    """One account of the scripted relay, with one device."""
+    """One account of the scripted relay; one device has a mailbox. `manifest` is the newest, `told` the first as it came."""
 
     manifest: SeenManifest
     told: dict[str, Any]
     handle: str | None
     public_token: bytes | None
-    salt: bytes = field(default_factory=lambda: os.urandom(16))
+    salt: bytes = b""
+    handle_version: int = 0
     tokens: dict[bytes, str] = field(default_factory=dict)
     """SHA-256 of a delivery token → its class."""
     prekeys: list[SeenPrekey] = field(default_factory=list)
     highest: dict[int, int] = field(default_factory=dict)
     mailbox: Mailbox = field(default_factory=Mailbox)
-    logs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    logs: dict[str, AccountLog] = field(default_factory=dict)
+    token_ends: dict[bytes, int | None] = field(default_factory=dict)
+    """When a token is good no more, by its SHA-256; None for never."""
+    later: list[dict[str, Any]] = field(default_factory=list)
+    """The manifests after the first, as they came."""
+    profile: dict[str, Any] | None = None
+    push: Push | None = None
 
     @property
     def device(self) -> SeenDevice:
         """The first one."""
         return self.manifest.devices[0]
+
+    def log(self, name: str) -> AccountLog:
+        """Empty if nobody has written to it."""
+        return self.logs.setdefault(name, AccountLog())
+
+    def as_json(self) -> dict[str, Any]:
+        """The own account, as answers have it."""
+        return {
+            "account_id": to_base64(self.manifest.account_id),
+            "role": "member",
+            "handle": self.handle,
+            "manifest_version": self.manifest.version,
+        }
 
 
 def _same(answer: Any) -> Any:
@@ -161,6 +184,10 @@ class House:
     """Connections on which something signed was asked."""
     nameless: WeakSet[Any] = field(default_factory=WeakSet)
     """Connections on which a group log was asked for."""
+    push_kinds: list[str] = field(default_factory=list)
+    """Those that the document offers."""
+    pushes: list[Push] = field(default_factory=list)
+    """All that were ever registered."""
     happened: asyncio.Event = field(default_factory=asyncio.Event)
     secret: bytes = field(default_factory=lambda: os.urandom(16))
 
@@ -191,6 +218,10 @@ class House:
         self.broken.append(what)
         self.tell()
 
+    def defect(self, where: str, error: Exception) -> None:
+        """The scripted relay itself has failed, of which the client need not be guilty: that must not pass for a good case."""
+        self.breach(f"the conformance kit's relay itself failed at {where}: {type(error).__name__}: {error}")
+
     def document(self) -> bytes:
         """The exact bytes."""
         told = {
@@ -205,6 +236,8 @@ class House:
             "rates": {},
             "time_ms": self.now_ms,
         }
+        if self.push_kinds:
+            told["push"] = {"kinds": self.push_kinds, "vapid_key": ""}
         return json.dumps(self.script.document(told)).encode()
 
     def sign_document(self, body: bytes) -> str:
@@ -222,15 +255,28 @@ class House:
             return known
         if from_base64(body.get("invite") or "") != self.secret:
             raise Failed("the registration does not show the secret of the invite")
+        if body.get("handle") in self.handles:
+            raise Refusal("handle_taken", 409)
         token = body.get("public_token")
         account = Account(seen, body["manifest"], body.get("handle"), from_base64(token) if token else None)
         self.accounts[seen.account_id] = account
         self.log.leaves.append(self.manifest_leaf(account))
-        if account.handle and account.public_token:
-            self.handles[account.handle] = account
-            account.tokens[sha256(account.public_token)] = "public"
-            self.log.leaves.append(self.handle_leaf(account))
+        if account.handle:
+            self.name(account, account.handle, account.public_token)
         return account
+
+    def name(self, account: Account, handle: str | None, public_token: bytes | None) -> None:
+        """Put handle and public token of the account in the place of those before."""
+        if account.handle and self.handles.get(account.handle) is account:
+            del self.handles[account.handle]
+        if account.public_token is not None:
+            account.tokens.pop(sha256(account.public_token), None)
+        account.handle, account.public_token, account.salt = handle, public_token, os.urandom(16)
+        if handle and public_token:
+            account.handle_version += 1
+            self.handles[handle] = account
+            account.tokens[sha256(public_token)] = "public"
+            self.log.leaves.append(self.handle_leaf(account))
 
     def manifest_leaf(self, account: Account) -> bytes:
         """Of its newest manifest."""
@@ -243,7 +289,7 @@ class House:
         """Of the binding of its handle."""
         salted = sha256(transcript("tokenim/v1 log handle", account.salt, (account.handle or "").encode()))
         bound = sha256(account.manifest.account_id)
-        return transcript("tokenim/v1 log leaf", b"\x02", salted, u64(1), bound)
+        return transcript("tokenim/v1 log leaf", b"\x02", salted, u64(account.handle_version), bound)
 
     def inclusion(self, leaf: bytes) -> dict[str, Any]:
         """As answers hold it."""
@@ -267,5 +313,32 @@ class House:
         return None
 
     def token_class(self, account: Account, token: bytes) -> str | None:
-        """Of a delivery token of the account."""
-        return account.tokens.get(sha256(token))
+        """Of a delivery token of the account that is good now."""
+        ends = account.token_ends.get(sha256(token))
+        return account.tokens.get(sha256(token)) if ends is None or now_ms() < ends else None
+
+    def json(self, told: dict[str, Any], status: int = 200) -> web.Response:
+        """An answer, as the script would have it."""
+        return web.json_response(self.script.any_json(told), status=status)
+
+
+def take_mailbox(house: House, account: Account, after: int) -> None:
+    """As `resume` and a long poll do, which acknowledge up to `after`; raises Failed above what was delivered."""
+    box = account.mailbox
+    if after > box.delivered:
+        raise Failed(f"a mailbox is taken from {after} on, above what was ever delivered, {box.delivered}")
+    house.resumes.append((account.manifest.account_id, after))
+    for sequence in [one for one in box.waiting if one <= after]:
+        del box.waiting[sequence]
+
+
+def acknowledge(house: House, account: Account, fields: list[Any]) -> None:
+    """`fields` of an ack; raises Failed above what was delivered."""
+    box, also = account.mailbox, fields[1] if len(fields) > 1 else []
+    if max([fields[0], *also]) > box.delivered:
+        raise Failed(f"ack({fields}) is above what was delivered, {box.delivered}")
+    house.script.acked(account, fields)
+    house.acks.append((account.manifest.account_id, fields))
+    for sequence in [one for one in box.waiting if one <= fields[0] or one in also]:
+        del box.waiting[sequence]
+    box.came.set()

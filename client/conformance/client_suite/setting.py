@@ -41,7 +41,8 @@ class Setting:
 
     async def newcomer(self, name: str) -> Person:
         """A client that runs and has no account yet."""
-        person = Person(name, self.command, self.folder / name, self.house.tell, self.patience_seconds)
+        tell, breach = self.house.tell, self.house.breach
+        person = Person(name, self.command, self.folder / name, tell, breach, self.patience_seconds)
         self.people.append(person)
         await person.begin()
         return person

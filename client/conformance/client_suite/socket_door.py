@@ -19,38 +19,29 @@ from client.conformance.wire import (
     READY,
     REFUSED,
     RESUME,
-    SUBMIT,
     SUBPROTOCOL,
-    leading_zero_bits,
     pack_frames,
-    sha256,
     told,
     transcript,
     unpack_frames,
 )
 
+from .bodies import check_frame
 from .checks import verify
-from .house import LIMITS, WORK_BITS, Account, House, Submit
+from .house import Account, House, Submit, acknowledge, take_mailbox
+from .limits import LIMITS, digest
+from .submits import behind, take
 
-# Fields of a frame: fewest and most.
-_SIZES: Final = {SUBMIT: (8, 9), ACK: (1, 2), RESUME: (1, 1), AUTHENTICATE: (2, 2), ANONYMOUS: (0, 0)}
-REPLACED, MALFORMED, OUT_OF_TURN, REMOVED, GOING_DOWN = 4001, 4000, 4003, 4004, 1012
-
-
-def is_bucket(size: int) -> bool:
-    """Whether an envelope may have this size (Envelopes and padding)."""
-    if size <= 1024:
-        return size in (256, 512, 1024)
-    exponent = size.bit_length() - 1
-    mask = (1 << (exponent - exponent.bit_length())) - 1
-    return size & mask == 0 and size <= 262_144
+_LIMITS_DIGEST: Final = digest(LIMITS)
+REPLACED, MALFORMED, REMOVED, DEFECT, GOING_DOWN = 4001, 4000, 4004, 1011, 1012
 
 
 class Connection:
     """One of them. `account` is None for nobody, until it has proved who it is, and for ever if it is anonymous."""
 
-    def __init__(self, house: House, connection: web.WebSocketResponse) -> None:
-        self.house, self.connection = house, connection
+    def __init__(self, house: House, connection: web.WebSocketResponse, others: "list[Connection]") -> None:
+        """`others` are all that are open."""
+        self.house, self.connection, self.others = house, connection, others
         self.account: Account | None = None
         self.is_open = False
         self.resumed = False
@@ -83,6 +74,9 @@ class Connection:
         except (Failed, ValueError) as error:
             self.house.breach(f"WebSocket: {error}")
             await self.end(MALFORMED, "malformed_frame")
+        except Exception as error:  # noqa: BLE001  # whatever it is: aiohttp would end the connection and tell nobody
+            self.house.defect("WebSocket", error)
+            await self.end(DEFECT, "internal")
         finally:
             if self.delivering is not None:
                 self.delivering.cancel()
@@ -90,16 +84,17 @@ class Connection:
 
     async def _take(self, frame: list[Any], challenge: bytes) -> None:
         kind, fields = frame[0], frame[1:]
-        fewest, most = _SIZES.get(kind, (-1, -1))
-        if not fewest <= len(fields) <= most:
-            raise Failed(f"no frame of a client has this shape: {told(frame)}")
+        try:
+            check_frame(kind, fields)
+        except Failed as failure:
+            raise Failed(f"no frame of a client has this shape: {told(frame)}: {failure}") from None
         if (kind in (AUTHENTICATE, ANONYMOUS)) == self.is_open or (kind == ACK and not self.resumed):
             raise Failed(f"this frame is out of turn: {told(frame)}")
         if kind == AUTHENTICATE:
             await self._prove(fields, challenge)
         elif kind == ANONYMOUS:
             self.is_open = True
-            await self.send([READY, bytes(32), 0])
+            await self.send([READY, _LIMITS_DIGEST, 0])
         elif kind == RESUME:
             await self._resume(fields[0])
         elif kind == ACK:
@@ -118,19 +113,21 @@ class Connection:
         signed = transcript("tokenim/v1 websocket", self.house.origin.encode(), fields[0], challenge)
         verify(account.device.signing_key, signed, fields[1], "authenticate")
         self.account, self.is_open = account, True
-        await self.send([READY, bytes(32), account.mailbox.last + 1])
+        await self.send([READY, _LIMITS_DIGEST, account.mailbox.last + 1])
 
     async def _resume(self, after: int) -> None:
         if self.account is None or self.resumed:
             raise Failed("resume comes once, on a connection of a device")
-        box = self.account.mailbox
-        if after > box.delivered:
-            raise Failed(f"resume({after}) is above what was ever delivered, {box.delivered}")
-        self.house.resumes.append((self.account.manifest.account_id, after))
-        for sequence in [one for one in box.waiting if one <= after]:
-            del box.waiting[sequence]
-        self.resumed, self.upto = True, box.last
-        self.delivering = asyncio.create_task(self._deliver(self.account))
+        await replace(self.others, self.account)
+        take_mailbox(self.house, self.account, after)
+        self.resumed, self.upto = True, self.account.mailbox.last
+        self.delivering = asyncio.create_task(self._deliver_or_tell(self.account))
+
+    async def _deliver_or_tell(self, account: Account) -> None:
+        try:
+            await self._deliver(account)
+        except Exception as error:  # noqa: BLE001  # nobody awaits this task
+            self.house.defect("deliver", error)
 
     async def _deliver(self, account: Account) -> None:
         box, sent, is_caught_up = account.mailbox, 0, False
@@ -148,78 +145,31 @@ class Connection:
     def _ack(self, fields: list[Any]) -> None:
         if self.account is None:
             raise Failed("an ack of nobody")
-        box, also = self.account.mailbox, fields[1] if len(fields) > 1 else []
-        if max([fields[0], *also]) > box.delivered:
-            raise Failed(f"ack({fields}) is above what was delivered, {box.delivered}")
-        self.house.script.acked(self.account, fields)
-        self.house.acks.append((self.account.manifest.account_id, fields))
-        for sequence in [one for one in box.waiting if one <= fields[0] or one in also]:
-            del box.waiting[sequence]
-        box.came.set()
+        acknowledge(self.house, self.account, fields)
 
     async def _submit(self, fields: list[Any]) -> None:
         asker = None if self.account is None else self.account.manifest.account_id
         sent = Submit(fields, asker)
-        self.house.submits.append(sent)
-        if not self.house.script.anonymous_submit and asker is None:
-            raise Failed("an anonymous submit, where the document says anonymous_submit: false")
-        outcomes = [self._outcome(sent, target) for target in fields[6]]
+        outcomes = take(self.house, sent)
         if self.house.script.lose_accepted:
             self.house.script.lose_accepted -= 1
             await self.connection.close(code=1001)
             return
-        await self.send([ACCEPTED, fields[0], outcomes, []])
-
-    def _outcome(self, sent: Submit, target: list[Any]) -> int:
-        device_id, ciphertext_at, grant_at = target
-        owner, token, _version = sent.fields[7][grant_at]
-        account = self.house.accounts.get(owner)
-        if account is None or all(one.device_id != device_id for one in account.manifest.devices):
-            self.house.breach("a submit to a device that no manifest of its account lists")
-            return 3
-        if sent.fields[2] == 1 and owner in self.house.closed_to:
-            self.house.breach("an envelope to an account whose keys do not verify")
-        if sent.asker is not None and sent.asker != owner and self.house.script.anonymous_submit:
-            self.house.breach("a submit to somebody else on an authenticated connection")
-        by = self.house.token_class(account, token)
-        if by is None and not (sent.asker == owner and not token):
-            self.house.breach("a submit with a token that the account has not")
-            return 4
-        if by == "public" and not self._has_work(sent, grant_at, owner, token):
-            self.house.breach("a submit by a public token without the work that the document asks for")
-            return 8
-        data = bytes(sent.fields[5][ciphertext_at])
-        if not is_bucket(len(data)):
-            self.house.breach(f"an envelope of {len(data)} B: no bucket has this size")
-        outcome = self.house.script.outcome(sent)
-        if outcome != 1:
-            return outcome
-        return self._store(account, sent, data)
-
-    def _store(self, account: Account, sent: Submit, data: bytes) -> int:
-        box = account.mailbox
-        if sent.fields[2] == 2:
-            if sent.fields[4]:
-                self.house.breach("an ephemeral envelope has ttl_seconds 0")
-            return 6
-        known = box.stored.get(sent.envelope_id)
-        if known is not None:
-            if known != sha256(data):
-                self.house.breach("another ciphertext under an envelope id that was used")
-            return 1 if known == sha256(data) else 5
-        box.stored[sent.envelope_id] = sha256(data)
-        self.house.script.put(box, sent.envelope_id, data)
-        return 1
-
-    def _has_work(self, sent: Submit, grant_at: int, owner: bytes, token: bytes) -> bool:
-        works = sent.fields[8] if len(sent.fields) > 8 else []
-        work = works[grant_at] if grant_at < len(works) else b""
-        signed = transcript("tokenim/v1 work", sent.envelope_id, owner, sha256(token), work)
-        return len(work) == 8 and leading_zero_bits(sha256(signed)) >= WORK_BITS
+        await self.send([ACCEPTED, fields[0], outcomes, [list(one) for one in behind(self.house, sent)]])
 
     async def notice(self, kind: int, *data: Any) -> None:
         """Something that the device should know."""
         await self.send([NOTICE, kind, list(data)])
+
+
+async def replace(connections: list[Connection], account: Account) -> None:
+    """One mailbox, one reader: whoever has it of this account has it no more."""
+    for one in list(connections):
+        if one.account is account and one.resumed:
+            one.resumed = False
+            if one.delivering is not None:
+                one.delivering.cancel()
+            await one.end(REPLACED, "replaced")
 
 
 async def connect(house: House, connections: list[Connection], request: web.Request) -> web.StreamResponse:
@@ -227,8 +177,10 @@ async def connect(house: House, connections: list[Connection], request: web.Requ
     if request.headers.get("Sec-WebSocket-Protocol", "") != SUBPROTOCOL:
         house.breach(f"the subprotocol of the WebSocket is {SUBPROTOCOL}")
     socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,), compress=False, max_msg_size=0)
+    if not socket.can_prepare(request):
+        house.breach("GET /v1/connect is asked for by the handshake of RFC 6455")
     await socket.prepare(request)
-    connection = Connection(house, socket)
+    connection = Connection(house, socket, connections)
     connections.append(connection)
     try:
         await connection.serve()

@@ -21,7 +21,7 @@ async def _sent(setting: Setting) -> tuple[Person, int, bytes]:
     await ann.call("send", to="bob", file=str(path))
     await setting.until(lambda: bool(setting.durable(bob)), "an envelope with the file's message")
     await setting.acked(bob)
-    shown = [one for one in await bob.call("messages", after=0) if not one["is_own"]]
+    shown = [one for one in await bob.messages() if not one["is_own"]]
     if len(shown) != 1 or (shown[0].get("file") or {}).get("name") != path.name:
         raise Failed(f"expected one message with the file {path.name}, got {shown}")
     return bob, shown[0]["number"], data

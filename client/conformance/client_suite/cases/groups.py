@@ -35,7 +35,7 @@ async def _group(setting: Setting) -> _Group:
         await other.until(f"hello, {other.name}")
         await other.call("send", to="ann", text=f"{other.name} here")
     await ann.shows("bob here", "carol here")
-    group = await ann.call("create_group", name="friends")
+    group = await ann.ask("create_group", name="friends")
     for other in (bob, carol):
         await ann.call("add", group=group, who=other.name)
         await setting.acked(other)

@@ -19,7 +19,7 @@ _TEXTS: Final = ("\U0001d11e" * _LONGEST, "e\u0301 \u00e9 \u202e\ufeff\n\t\x00 "
 async def contact_link(setting: Setting) -> None:
     """Its contact link holds its account and a token of class link that the relay has; who has it writes by it, at once."""
     ann, bob = await setting.two()
-    link, account = await bob.call("link"), setting.account(bob)
+    link, account = await bob.ask("link"), setting.account(bob)
     origin, found, fragment = link.partition(_MARK)
     packed = from_base64(fragment) if found else b""
     if origin != setting.house.origin or len(packed) != 48 or packed[:32] != account.manifest.account_id:
@@ -38,7 +38,7 @@ async def contact_link(setting: Setting) -> None:
 async def odd_links(setting: Setting) -> None:
     """Writes to no link of another version, of another length, or of another relay."""
     ann, bob = await setting.two()
-    link = await bob.call("link")
+    link = await bob.ask("link")
     for odd in (
         link.replace("#v1.", "#v2."),
         link[:-4],
@@ -83,7 +83,7 @@ async def safety_number(setting: Setting) -> None:
 
 
 async def _number(person: Person, other: Person) -> str:
-    told = await person.call("safety_number", **{"with": other.name})
+    told = await person.ask("safety_number", **{"with": other.name})
     return "".join(str(told).split())
 
 
