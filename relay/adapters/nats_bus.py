@@ -27,7 +27,7 @@ from nats.errors import Error as NatsError
 
 from relay.observe.figures import Figures
 from relay.ports import bus as announcements
-from relay.ports.bus import Announcement, AnnouncementsLost, Handler, NewMail
+from relay.ports.bus import Announcement, AnnouncementsLost, Handler, MailboxesHeld, NewMail
 from relay.ports.clock import Clock, Randomness
 
 from .memory_bus import MemoryBus, MemorySubscription, open_memory_bus
@@ -63,6 +63,7 @@ KINDS: Final[dict[int, type[Announcement]]] = {
     11: announcements.LimitsChanged,
     12: announcements.PushChanged,
     13: AnnouncementsLost,
+    14: announcements.MailboxesHeld,
 }
 """What travels, by numbers that are never given to another kind."""
 _NUMBERS: Final = {kind: number for number, kind in KINDS.items()}
@@ -316,7 +317,7 @@ def _messages(node_id: bytes, told: list[Announcement]) -> list[bytes]:
     batch: list[Announcement] = []
     room = DEVICES_A_MESSAGE
     for one in _pieces(_joined(told)):
-        size = len(one.device_ids) if isinstance(one, NewMail) else 8
+        size = _size(one)
         if batch and size > room:
             messages.append(encode(node_id, batch))
             batch, room = [], DEVICES_A_MESSAGE
@@ -325,6 +326,13 @@ def _messages(node_id: bytes, told: list[Announcement]) -> list[bytes]:
     if batch:
         messages.append(encode(node_id, batch))
     return messages
+
+
+def _size(one: Announcement) -> int:
+    """In devices of a NewMail, 32 B at most; of MailboxesHeld each is less than two."""
+    if isinstance(one, NewMail):
+        return len(one.device_ids)
+    return 2 * len(one.held) if isinstance(one, MailboxesHeld) else 8
 
 
 def _joined(told: list[Announcement]) -> list[Announcement]:

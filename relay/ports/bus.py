@@ -15,10 +15,21 @@ class NewMail:
 
 @dataclass(frozen=True, slots=True)
 class MailboxTaken:
-    """The connection `connection_id` (16 B random) has the device's mailbox now: older ones close as `replaced`."""
+    """The connection `connection_id` (16 B random) has the device's mailbox now: older ones close as `replaced`.
+
+    `order` is above that of each takeover that its node knew of; 0, of a node of an earlier version: above all.
+    """
 
     device_id: bytes
     connection_id: bytes
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxesHeld:
+    """Said again, where announcements were lost: who has these mailboxes (device id, connection id, order)."""
+
+    held: tuple[tuple[bytes, bytes, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,7 @@ Announcement: TypeAlias = (
     NewMail
     | AnnouncementsLost
     | MailboxTaken
+    | MailboxesHeld
     | MailboxLeft
     | DeviceRevoked
     | ManifestChanged

@@ -2,7 +2,8 @@
 
 An announcement may be lost. Each second this node asks what the mailboxes that somebody has here have given, in one
 statement; so an envelope that was accepted on another node comes within two seconds without any announcement (F17), and who
-has a mailbox of a device that is no more is shown out. After announcements were lost, who is connected is judged again.
+has a mailbox of a device that is no more is shown out. After announcements were lost, who is connected is judged again, and
+the other nodes are told who has which mailbox here: of two connections that each took a mailbox unheard the older one ends.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,8 @@ DEVICES_A_LOOK: Final = 5_000
 """Of one statement: 5 ms of the database's time."""
 JUDGE_SECONDS: Final = 5.0
 """While the bus is away, each who is connected is judged again after this time."""
+TELL_SECONDS: Final = 30.0
+"""And so often the others are told who is connected here: 46 B for each, and each node hears it."""
 
 
 class OtherNodes:
@@ -33,13 +36,16 @@ class OtherNodes:
         self._mailboxes = mailboxes
         self._wakeup = wakeup
         self._connections = connections
+        self._bus = bus
         self._clock = clock
         self._is_doubtful = False
         self._judged_at = -JUDGE_SECONDS
+        self._has_to_tell = False
+        self._told_at = -TELL_SECONDS
         bus.subscribe(AnnouncementsLost, lambda _lost: self._doubt())
 
     def _doubt(self) -> None:
-        self._is_doubtful = True
+        self._is_doubtful = self._has_to_tell = True
 
     async def look(self) -> None:
         """Once."""
@@ -51,6 +57,9 @@ class OtherNodes:
         if self._is_doubtful and now >= self._judged_at + JUDGE_SECONDS:
             self._is_doubtful, self._judged_at = False, now
             await self._connections.judge_again()
+        if self._has_to_tell and self._bus.is_connected and now >= self._told_at + TELL_SECONDS:
+            self._has_to_tell, self._told_at = False, now
+            await self._wakeup.tell_held()
 
     async def run(self, failed: Callable[[BaseException], None]) -> None:
         """Again and again, until cancelled; `failed` is told what a look raises."""

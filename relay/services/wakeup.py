@@ -12,6 +12,7 @@ from relay.ports.bus import (
     Bus,
     DeviceRevoked,
     LogAdvanced,
+    MailboxesHeld,
     MailboxFilling,
     MailboxLeft,
     MailboxTaken,
@@ -27,6 +28,8 @@ from relay.wire.frames import EnvelopeClass, Notice, NoticeKind
 
 OFFERS_A_TURN: Final = 250
 """Each is a message to be written to a socket when this turn of the event loop is over."""
+HELD_A_PIECE: Final = 2_000
+"""Of MailboxesHeld: some 40 B each."""
 _NOBODY: Final[tuple["Present", ...]] = ()
 
 
@@ -83,14 +86,13 @@ class Wakeup:
         self._clock = clock
         self._by_device: dict[bytes, tuple[Present, ...]] = {}
         self._by_account: dict[bytes, tuple[Present, ...]] = {}
-        self._holders: dict[bytes, tuple[bytes, Holder]] = {}  # device id → connection id, holder
-        self._announced: set[bytes] = (
-            set()
-        )  # connection ids of own announcements that the bus has not brought back
+        self._holders: dict[bytes, tuple[int, bytes, Holder]] = {}  # device id → order, connection id, holder
+        self._order = 0  # the highest that this node gave or heard of
         for kind in (
             AccountChanged,
             NewMail,
             MailboxTaken,
+            MailboxesHeld,
             DeviceRevoked,
             ManifestChanged,
             MailboxFilling,
@@ -124,16 +126,17 @@ class Wakeup:
     def take(self, device_id: bytes, connection_id: bytes, holder: Holder) -> None:
         """The mailbox goes to `holder`; an older one, here or on another node, is replaced."""
         before = self._holders.get(device_id)
-        self._holders[device_id] = (connection_id, holder)
+        # Above all that this node knows of. By the clock it is above most of what it was not told, too.
+        self._order = max(self._order + 1, self._clock.now_ms())
+        self._holders[device_id] = (self._order, connection_id, holder)
         if before is not None:
-            before[1].replaced()
-        self._announced.add(connection_id)
-        self._bus.publish(MailboxTaken(device_id, connection_id))
+            before[-1].replaced()
+        self._bus.publish(MailboxTaken(device_id, connection_id, self._order))
 
     def release(self, device_id: bytes, holder: object) -> None:
         """`holder` is gone; without effect if a newer one has the mailbox."""
         held = self._holders.get(device_id)
-        if held is not None and held[1] is holder:
+        if held is not None and held[-1] is holder:
             del self._holders[device_id]
             self._bus.publish(MailboxLeft(device_id))
 
@@ -172,7 +175,7 @@ class Wakeup:
                     came.append((sequence, tail))
         for number, (device_id, envelopes) in enumerate(fresh.items(), 1):
             if (held := holders.get(device_id)) is not None:
-                held[1].offer(envelopes)
+                held[-1].offer(envelopes)
             else:  # gone while others had their turn
                 absent[device_id] = _is_urgent(committed, device_id)
             if number % OFFERS_A_TURN == 0:
@@ -189,7 +192,7 @@ class Wakeup:
         for device_id, index in submission.targets:
             held = self._holders.get(device_id)
             if held is not None:
-                held[1].offer_ephemeral(tails[index])
+                held[-1].offer_ephemeral(tails[index])
 
     # What was not heard
 
@@ -204,14 +207,26 @@ class Wakeup:
             if device_id not in newest:
                 self._revoke(device_id)
             elif held is not None:
-                held[1].look_past(newest[device_id])
+                held[-1].look_past(newest[device_id])
+
+    async def tell_held(self) -> None:
+        """Announcements were lost: which mailboxes somebody has here, and since when. Who has a newer one elsewhere answers."""
+        held = [
+            (device_id, connection_id, order)
+            for device_id, (order, connection_id, _) in self._holders.items()
+        ]
+        for first in range(0, len(held), HELD_A_PIECE):
+            self._bus.publish(MailboxesHeld(tuple(held[first : first + HELD_A_PIECE])))
+            await self._clock.sleep(0)
 
     def _hear(self, announcement: Announcement) -> None:
         match announcement:
             case NewMail(device_ids=device_ids):
                 self._look(device_ids)
-            case MailboxTaken(device_id, connection_id):
-                self._hear_taken(device_id, connection_id)
+            case MailboxTaken(device_id, connection_id, order):
+                self._yield_to(device_id, connection_id, order)
+            case MailboxesHeld(held):
+                self._hear_held(held)
             case DeviceRevoked(device_id):
                 self._revoke(device_id)
             case AccountChanged(account_id, suspended):
@@ -236,15 +251,31 @@ class Wakeup:
         for device_id in device_ids:
             held = self._holders.get(device_id)
             if held is not None:
-                held[1].look()
+                held[-1].look()
 
-    def _hear_taken(self, device_id: bytes, connection_id: bytes) -> None:
-        if connection_id in self._announced:
-            self._announced.discard(connection_id)
-            return
-        held = self._holders.pop(device_id, None)
-        if held is not None:
-            held[1].replaced()
+    def _yield_to(self, device_id: bytes, connection_id: bytes, order: int) -> bool:
+        """Whoever is older than this one is replaced; whether somebody newer has the mailbox here.
+
+        All nodes judge alike, in whatever order they hear, and however often: the highest stays.
+        """
+        self._order = max(self._order, order)
+        held = self._holders.get(device_id)
+        if held is None or held[1] == connection_id:
+            return False
+        if order and held[:2] > (order, connection_id):
+            return True
+        del self._holders[device_id]
+        held[-1].replaced()
+        return False
+
+    def _hear_held(self, told: Iterable[tuple[bytes, bytes, int]]) -> None:
+        newer = [
+            (device_id, self._holders[device_id][1], self._holders[device_id][0])
+            for device_id, connection_id, order in told
+            if self._yield_to(device_id, connection_id, order)
+        ]
+        if newer:
+            self._bus.publish(MailboxesHeld(tuple(newer)))
 
     def _revoke(self, device_id: bytes) -> None:
         notice = encode_frame(Notice(NoticeKind.DEVICE_REVOKED, (device_id,)))
@@ -253,7 +284,7 @@ class Wakeup:
             connection.end("device_revoked")
         held = self._holders.pop(device_id, None)
         if held is not None:
-            held[1].replaced()
+            held[-1].replaced()
 
     @staticmethod
     def _notify(connections: Iterable[Present], kind: NoticeKind, *data: int | bytes) -> None:

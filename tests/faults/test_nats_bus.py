@@ -13,6 +13,7 @@ from relay.adapters.nats_bus import (
     KINDS,
     NatsBus,
     NatsOptions,
+    _messages,
     decode,
     encode,
     open_nats_bus,
@@ -26,8 +27,11 @@ from relay.ports.bus import (
     DeviceRevoked,
     LimitsSpent,
     LogAdvanced,
+    MailboxesHeld,
+    MailboxTaken,
     NewMail,
 )
+from relay.services.wakeup import HELD_A_PIECE
 from tests.servers.nats import NatsServer
 from tests.servers.ports import free_port
 
@@ -38,6 +42,8 @@ EVERYTHING: list[Announcement] = [
     AnnouncementsLost(),
     LogAdvanced(bytes(32), "friends", 7, bytes(16)),
     LimitsSpent(((1, bytes(16), 2), (7, b"x" * 16, 1))),
+    MailboxTaken(bytes(16), b"c" * 16, 1_800_000_000_000),
+    MailboxesHeld(((bytes(16), b"c" * 16, 7), (b"1" * 16, b"e" * 16, 8))),
 ]
 
 
@@ -76,6 +82,18 @@ def test_what_is_encoded_is_decoded() -> None:
 def test_a_later_version_may_have_more_kinds_and_more_fields() -> None:
     message = msgspec.msgpack.encode([1, NODE, [99, "?"], [4, bytes(16), "new field"], ["?"], []])
     assert decode(message) == (NODE, [DeviceRevoked(bytes(16))])
+
+
+def test_f21_an_earlier_version_says_no_order_of_who_took_a_mailbox() -> None:
+    message = msgspec.msgpack.encode([1, NODE, [2, bytes(16), b"c" * 16]])
+    assert decode(message) == (NODE, [MailboxTaken(bytes(16), b"c" * 16, 0)])
+
+
+def test_what_many_hold_is_said_in_messages_that_are_taken() -> None:
+    piece = MailboxesHeld(tuple((bytes(16), bytes(16), 2**62) for _ in range(HELD_A_PIECE)))
+    messages = _messages(NODE, [piece] * 10)
+    assert len(messages) == 5
+    assert sum(len(decode(message)[1]) for message in messages) == 10
 
 
 @pytest.mark.parametrize(
