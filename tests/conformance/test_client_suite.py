@@ -100,6 +100,14 @@ def test_our_clients_give_out_no_file_that_the_relay_changed(adapter):
     )
 
 
+@pytest.mark.timeout(180)
+def test_our_client_in_javascript_takes_a_member_out_of_a_group():
+    done = kit("--level", "groups", "--case", "client-group-removal", "--", *JAVASCRIPT)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed, 0 not claimed"), (
+        done.stdout
+    )
+
+
 def test_a_level_beyond_core_is_tried_only_if_it_is_claimed():
     done = kit("--case", "client-file", "--", "/nowhere/client")
     assert (done.returncode, done.stdout) == (0, "0 passed, 0 failed, 1 not claimed\n")

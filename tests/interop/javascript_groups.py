@@ -1,5 +1,7 @@
 """What the client in JavaScript knows of the one group that it is in, waited for."""
 
+import asyncio
+
 from tests.group_people_online import until
 from tests.interop.javascript_person import JavaScriptPerson
 
@@ -15,6 +17,11 @@ async def heard(jay: JavaScriptPerson, text: str) -> None:
         return text in await of_group(jay)
 
     await jay.until(is_there)
+
+
+async def done(task: asyncio.Task) -> bool:
+    """For `until`: what was asked of the client in JavaScript, whose commands come one after the other, is answered."""
+    return task.done()
 
 
 async def joined(jay: JavaScriptPerson, client, members: int) -> None:

@@ -8,7 +8,7 @@ from crypto.group_changes import Remove
 from relay.wire.links import decode_id
 from tests.chatting import open_people
 from tests.group_people_online import hear, until
-from tests.interop.javascript_groups import PATIENCE, heard, joined, of_group
+from tests.interop.javascript_groups import PATIENCE, done, heard, joined, of_group
 from tests.interop.javascript_person import person
 from tests.interop.matrix import TO_JAVASCRIPT
 
@@ -72,7 +72,8 @@ async def test_is_invited_and_is_told_when_it_is_removed(tmp_path, went):
             return any(event["event"] == "invited" for event in jay.events)
 
         await jay.until(is_invited)
-        await jay.call("accept", group=group.id)
+        accepting = asyncio.create_task(jay.call("accept", group=group.id))
+        await until(bob, lambda _client: done(accepting))
         await joined(jay, bob, 2)
         await bob.commit_changes(group.id, [Remove(decode_id(me["account"], 32))], patience_seconds=PATIENCE)
 

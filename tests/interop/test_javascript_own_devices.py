@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from client.errors import DeviceRevoked
 from client.message import Message
 from tests.chatting import open_people, random_file, texts, waiting
 from tests.interop.javascript_person import Died, JavaScriptPerson, Refused, person, start
@@ -215,6 +216,40 @@ async def test_a_device_that_was_taken_out_says_so_and_stops(tmp_path, went):
         async with people.client("eve") as eve:
             await bob.send("eve", "from the one that is left")
             assert (await texts(eve))[-1] == "from the one that is left"
+
+
+async def test_takes_a_device_in_python_out_and_changes_what_it_knew(tmp_path, went):
+    went("device taken out of its account", to=(TO_PYTHON,))
+    async with open_people(tmp_path, "eve") as people, person(tmp_path / "jay.db") as jay:
+        eve = await people.enter("eve")
+        me = await jay.call("register", link=await people.world.relay.invite(), handle="jay")
+        await jay.call("start")
+        await jay.call("link")
+        await jay.call("send", to="eve", text="before")
+        await jay.all_sent()
+        (before,) = await waiting(eve)
+        await before.reply("hello jay")
+        await jay.texts(of=1)
+        await link_python_to_javascript(jay, people.home("desk"), me["origin"])
+        desk = await people.enter("desk")
+        await hear(desk)
+        device = desk.whoami().device
+        old = {one["token_hash"] for one in await jay.call("tokens") if not one["expires_at_ms"]}
+        await jay.call("remove_device", device=device)
+        with pytest.raises(DeviceRevoked):
+            await hear(desk)
+        assert device not in [one["device"] for one in await jay.call("devices")]
+        await jay.all_sent()
+
+        async def are_changed() -> bool:
+            there = {one["token_hash"] for one in await jay.call("tokens") if not one["expires_at_ms"]}
+            return not there & old
+
+        await jay.until(are_changed)
+        assert len(old) == 3
+        await texts(eve)
+        await eve.send("jay", "to the one that is left")
+        assert (await jay.texts(of=2))[-1] == "to the one that is left"
 
 
 async def test_a_new_device_that_was_killed_goes_on_where_it_was(tmp_path):

@@ -1,5 +1,5 @@
 // The devices of the account, as an application has them: linking on both sides, and who there is (Linking, Own devices).
-import { base32, equal } from './bytes.js'
+import { base32, equal, unbase32 } from './bytes.js'
 import { listOf } from './directory.js'
 import { Refusal } from './errors.js'
 import { nameOf } from './items.js'
@@ -54,6 +54,12 @@ export class AccountDevices {
 
   confirm() {
     return this.client.accepting.confirm()
+  }
+
+  // Taken out of the account, for good.
+  async remove(device) {
+    await this.client.revoking.remove(unbase32(device))
+    this.client.pump()
   }
 
   list() {

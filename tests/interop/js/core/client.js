@@ -21,6 +21,7 @@ import { sha256 } from './primitives.js'
 import { draftReceipts, markRead } from './receipts.js'
 import { draftAsks, dropSent, forgetSent } from './resends.js'
 import { Renewal } from './renewal.js'
+import { Revoking } from './revoking.js'
 import { numbered, Store } from './store.js'
 import { Uploads } from './uploads.js'
 
@@ -61,10 +62,11 @@ export class Client {
     this.inbox = new Inbox({ ...parts, directory: this.directory })
     this.uploads = new Uploads(parts)
     this.renewal = new Renewal(parts)
-    this.groups = new Groups({ ...parts, directory: this.directory, uploads: this.uploads, wake: () => this.pump() })
+    this.groups = new Groups({ ...parts, directory: this.directory, uploads: this.uploads, sleep: this.sleep, wake: () => this.pump() })
     this.ownDevices = new OwnDevices({ ...parts, wake: () => this.pump() })
     const ownList = new OwnList({ ...parts, directory: this.directory })
     this.accepting = new Accepting({ ...parts, ownDevices: this.ownDevices, ownList })
+    this.revoking = new Revoking({ ...parts, ownList, renewal: this.renewal })
     Object.assign(this.outbox, { groups: this.groups, uploads: this.uploads })
     Object.assign(this.inbox, { groups: this.groups, ownDevices: this.ownDevices })
     this.directory.left = () => {
@@ -262,9 +264,11 @@ export class Client {
   async pump() {
     if (!this.sender || !this.isCaughtUp || this.own.isOut) return
     const due = await this.#due()
+    await this.revoking.go().catch((error) => this.#tellWaiting(error))
     await this.renewal.go().catch((error) => this.tell({ event: 'waiting', why: error.code ?? String(error) }))
     await this.outbox.pump(this.sender).catch((error) => this.tell({ event: 'failed', why: error.stack }))
-    const waits = this.store.keys('draft/').length + this.store.keys('outbox/').length + this.store.keys('renewal').length
+    await this.groups.committing.goAll().catch((error) => this.tell({ event: 'failed', why: error.stack }))
+    const waits = this.store.keys('draft/').length + this.store.keys('outbox/').length + this.store.keys('renewal').length + this.store.keys('revoking').length + this.groups.committing.isBusy
     const at = Math.min(waits ? this.now() + AGAIN_MS : Infinity, due ?? Infinity)
     if (!this.running || at === Infinity || (this.timer && this.timerAt <= at)) return
     clearTimeout(this.timer)

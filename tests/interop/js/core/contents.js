@@ -37,7 +37,8 @@ const areEntries = (value) => Array.isArray(value) && value.length <= 256 && val
 const isItem = (value) => Array.isArray(value) && isText(value[0], 1, 128) && isBin(value[1], 0, 65536) && isInt(value[2]) && isBin(value[3], 16)
 const areNumbers = (value) => Array.isArray(value) && value.length <= 256 && value.every((one) => isInt(one) && one >= 1)
 
-const BODIES = {
+// Of the types whose bodies this client reads.
+export const BODIES = {
   [TYPE.empty]: (body) => body === null,
   [TYPE.text]: ([said, answers]) => isText(said, 0, 50000) && (answers == null || isReference(answers)),
   [TYPE.file]: (body) => isFile(body),
@@ -48,11 +49,13 @@ const BODIES = {
   [TYPE.delete]: ([message]) => isReference(message),
   [TYPE.receipt]: ([author, delivered, read]) => isBin(author, 32) && areEntries(delivered) && areEntries(read),
   [TYPE.groupInvitation]: ([group, secret, name]) => isBin(group, 32) && isBin(secret, 16) && isText(name, 0, 64),
+  [TYPE.groupJoin]: ([group, secret, token, version, wants]) => isBin(group, 32) && [secret, token].every((one) => isBin(one, 16)) && isInt(version) && version >= 1 && isInt(wants, 2 ** 32 - 1),
+  [TYPE.groupRequest]: ([request]) => isBin(request, 64, 1024),
   [TYPE.groupWelcome]: ([handOut, token, next, state, blob]) =>
     isBin(handOut, 141) && isBin(token, 32) && isInt(next) && isBin(state, 0, 200000) && (blob === null || isFile(blob)),
   [TYPE.groupSecrets]: ([handOuts]) => Array.isArray(handOuts) && handOuts.length >= 1 && handOuts.length <= 256 && handOuts.every((one) => isBin(one, 141)),
-  [TYPE.groupChain]: ([handOut]) => isBin(handOut, 153),
-  [TYPE.groupTokens]: ([group, pairs]) => isBin(group, 32) && Array.isArray(pairs) && pairs.every(([account, token]) => isBin(account, 32) && isBin(token, 16)),
+  [TYPE.groupChain]: ([handOut, token = zeros(0)]) => isBin(handOut, 153) && isBin(token, 0, 16),
+  [TYPE.groupTokens]: ([group, pairs]) => isBin(group, 32) && Array.isArray(pairs) && pairs.length >= 1 && pairs.length <= 2000 && pairs.every(([account, token]) => isBin(account, 32) && isBin(token, 16)),
   [TYPE.groupCommit]: ([group, index, entry]) => isBin(group, 32) && isInt(index) && isBin(entry, 0, 200000),
   [TYPE.groupAsk]: ([group, lacks, epoch, chain]) => isBin(group, 32) && isInt(lacks, 255) && isInt(epoch) && isBin(chain, 0, 12),
   [TYPE.contactToken]: ([token]) => isBin(token, 16),
@@ -62,7 +65,7 @@ const BODIES = {
 export const isFile = (body) =>
   Array.isArray(body) && isBin(body[0], 32) && isBin(body[1], 32) && isInt(body[2], 2 ** 32) && isBin(body[3], 32) && isText(body[4], 1, 255) && isText(body[5], 1, 127)
 
-function checkBody(type, body) {
+export function checkBody(type, body) {
   let good = !BODIES[type]
   try {
     good ||= (type === TYPE.empty || Array.isArray(body)) && BODIES[type](body)

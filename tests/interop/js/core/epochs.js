@@ -1,7 +1,7 @@
 // The secrets of a group: what follows from them, and the forms in which they are handed out (Epochs, Sender chains).
 import { concat, Reader, u32, u64, u8, zeros } from './bytes.js'
 import { Refusal } from './errors.js'
-import { hkdf, hmac, sha256 } from './primitives.js'
+import { checkSigningKey, hkdf, hmac, sha256 } from './primitives.js'
 import { label, SUITE, transcript } from './transcripts.js'
 
 export const commitmentOf = (groupId, secret) => sha256(transcript('epoch commitment', groupId, secret))
@@ -34,6 +34,7 @@ export function parseChainHandOut(bytes) {
   if (reader.u8() !== SUITE) throw new Refusal('InvalidEncoding', 'another suite')
   const handOut = { groupId: reader.take(32), epoch: reader.u64(), cutHash: reader.take(32), chainId: reader.take(12), iteration: reader.u32(), chainKey: reader.take(32), signing: reader.take(32) }
   reader.end()
+  checkSigningKey(handOut.signing)
   return handOut
 }
 

@@ -5,7 +5,7 @@ import { listOf, peerOf } from './directory.js'
 import { commitmentOf, nextStep } from './epochs.js'
 import { RelayRefusal, Refusal } from './errors.js'
 import { openEntry } from './group_messages.js'
-import { addSecret, groupKey, keysOf, loadGroup, presentSecret, tokenOf } from './group_record.js'
+import { addSecret, closeWays, groupKey, keysOf, loadGroup, presentSecret, tokenOf } from './group_record.js'
 import * as states from './group_state.js'
 
 export function saveGroup(tx, group) {
@@ -108,6 +108,7 @@ export function takeEntry(tx, groupId, index, entry, manifestOf, tell) {
     const before = group.state
     group.state = apply(before, body, signature, manifestOf)
     follow(tx, group, before, secret, parseCommit(body), tell)
+    if (group.commit && equal(group.commit.entry, entry)) group.commit.isThere = true
   } catch (error) {
     if (error.name !== 'Refusal') throw error
     if (error.kind === 'TooOld') throw error
@@ -131,6 +132,7 @@ function follow(tx, group, before, secret, commit, tell) {
   }
   group.name = new TextDecoder().decode(states.settingOf(state, 'name') ?? new Uint8Array(0))
   if (!states.memberOf(state, own.account)) group.status = 'out'
+  for (const { account } of before.members) if (!states.memberOf(state, account)) closeWays(tx, groupId, account)
   const told = { event: 'group changed', group: base32(groupId), by: base32(commit.account), members: state.members.length, status: group.status }
   tx.after.push(() => tell(told))
 }
@@ -147,7 +149,7 @@ function takeWaiting(group) {
   const { state, groupId } = group
   for (const one of group.waiting) {
     if (one.epoch !== state.epoch || !equal(commitmentOf(groupId, one.secret), state.commitment)) continue
-    const secret = { epoch: one.epoch, step: 0, cutHash: states.cutHashOf(state), secret: one.secret }
+    const secret = { epoch: one.epoch, step: 0, cutHash: states.cutHashOf(state), secret: one.secret, writeSeed: one.writeSeed ?? null }
     addSecret(group, secret)
     group.readToken = keysOf(groupId, secret).readToken
   }

@@ -3,6 +3,7 @@ import { equal, hex } from './bytes.js'
 import { commitmentOf, epochKeys } from './epochs.js'
 import { Refusal } from './errors.js'
 import { cutHashOf, memberOf, parseState, settingOf } from './group_state.js'
+import { sha256 } from './primitives.js'
 
 const MAX_SECRETS = 256
 
@@ -52,7 +53,19 @@ export const mustBe = (condition, why) => {
   if (!condition) throw new Refusal('GroupRefused', why)
 }
 
-export const secretOf = ({ epoch, step, cutHash, secret }) => ({ epoch, step, cutHash, secret })
+// `writeSeed` is told to devices that may commit; zeros to others.
+export const secretOf = ({ epoch, step, cutHash, secret, writeSeed }) => ({ epoch, step, cutHash, secret, writeSeed: writeSeed?.some(Boolean) ? writeSeed : null })
+
+// By what an account may come in: kept under the hash of the secret that was given to it.
+export const wayKey = (secret) => `way/${hex(sha256(secret))}`
+
+// Who was taken out comes in by nothing that was given to it before.
+export function closeWays(tx, groupId, account) {
+  for (const key of tx.keys('way/')) {
+    const way = tx.get(key)
+    if (equal(way.groupId, groupId) && equal(way.account, account)) tx.delete(key)
+  }
+}
 
 // A welcome: from here on this account is in. Its parts have to fit together. → the state.
 export function enter(group, { handOut, readToken, nextEntry, stateBytes }, account) {

@@ -1,6 +1,7 @@
 // Groups as a member: getting in, what members tell each other in their sessions, sending and receiving (Groups).
 import { base32, equal, hex, unbase32 } from './bytes.js'
 import { putToken } from './account.js'
+import { Committing } from './committing.js'
 import { ACTS, decodeContent, isShown, TYPE } from './contents.js'
 import { chainOf, learnToken, peerKey, peerOf } from './directory.js'
 import { parseChainHandOut, parseEpochHandOut } from './epochs.js'
@@ -22,9 +23,10 @@ const LACKS = { chain: 2 }
 
 export class Groups {
   constructor(parts) {
-    Object.assign(this, parts)
+    Object.assign(this, parts, { arrivals: [] })
     this.log = new GroupLog(parts)
     this.sending = new GroupSending({ ...parts, log: this.log })
+    this.committing = new Committing({ ...parts, log: this.log })
   }
 
   // A group by its id, the beginning of it, or its name.
@@ -56,6 +58,12 @@ export class Groups {
     return this.#ask(unbase32(group), invited.account, invited.secret)
   }
 
+  // Until this account is in.
+  async arrived(groupId) {
+    while (loadGroup(this.store, unbase32(groupId)).status === 'asked') await new Promise((resolve) => this.arrivals.push(resolve))
+    return groupId
+  }
+
   async #ask(groupId, inviter, secret) {
     const known = this.store.get(groupKey(groupId))
     const ownToken = known?.ownToken ?? this.random(16)
@@ -78,7 +86,9 @@ export class Groups {
       const [groupId, secret, name] = body
       tx.set(`invited/${hex(groupId)}`, { account, secret, name })
       tx.after.push(() => this.tell({ event: 'invited', group: base32(groupId), name, by: base32(account), is_contact: peer.accepted }))
-    } else if (type === TYPE.groupWelcome) this.#welcome(tx, account, body, own)
+    } else if (type === TYPE.groupJoin) this.committing.asked(tx, account, body)
+    else if (type === TYPE.groupRequest) this.committing.requested(tx, account, body)
+    else if (type === TYPE.groupWelcome) this.#welcome(tx, account, body, own)
     else if (type === TYPE.groupSecrets) body[0].forEach((handOut) => this.#secret(tx, parseEpochHandOut(handOut)))
     else if (type === TYPE.groupChain) keepChain(tx, account, device, parseChainHandOut(body[0]))
     else if (type === TYPE.groupTokens) this.#tokens(tx, account, body)
@@ -103,6 +113,7 @@ export class Groups {
     for (const [who, body] of early.tokens) this.#tokens(tx, who, body)
     tx.delete(`early/${hex(handOut.groupId)}`)
     tx.after.push(() => this.tell({ event: 'joined', group: base32(handOut.groupId), name: group.name, members: state.members.length }))
+    tx.after.push(() => this.arrivals.splice(0).forEach((look) => look()))
     this.#readSoon(tx, handOut.groupId)
   }
 
@@ -160,6 +171,7 @@ export class Groups {
     try {
       if (!(await this.log.read(groupId)) && told) await this.log.take(groupId, told)
       await this.openHeld()
+      await this.committing.go(groupId)
       this.wake()
     } catch (error) {
       this.tell({ event: 'group not read', group: base32(groupId), why: error.code ?? error.kind ?? String(error) })

@@ -12,14 +12,20 @@ export const handleSubject = (salt, handle) => sha256(transcript('log handle', s
 export const handleLeaf = (subject, version, account) =>
   transcript('log leaf', u8(2), subject, u64(version), sha256(account ?? zeros(0)))
 
+const HEAD_FIELDS = [32, 8, 32, 8]
+
+function headFields(body) {
+  const fields = fieldsOf('log head', body)
+  if (fields.length !== HEAD_FIELDS.length || fields.some((field, i) => field.length !== HEAD_FIELDS[i])) throw new Refusal('InvalidEncoding', 'a head has four fields')
+  return fields
+}
+
 export function parseHead(bytes, relayKey) {
   const reader = new Reader(bytes)
   const signature = reader.take(64)
   const body = reader.rest()
   verify(relayKey, body, signature)
-  const fields = fieldsOf('log head', body)
-  if (fields.length !== 4) throw new Refusal('InvalidEncoding', 'a head has four fields')
-  const [logId, size, root, time] = fields
+  const [logId, size, root, time] = headFields(body)
   return { logId, size: new Reader(size).u64(), root, time: new Reader(time).u64(), bytes }
 }
 
@@ -72,5 +78,7 @@ export function parseInclusion(bytes) {
   const index = reader.u64()
   const count = reader.u8()
   if (count > 53) throw new Refusal('InvalidEncoding', 'more than 53 hashes')
-  return { index, hashes: Array.from({ length: count }, () => reader.take(32)), head: reader.rest() }
+  const proof = { index, hashes: Array.from({ length: count }, () => reader.take(32)), head: reader.rest() }
+  headFields(proof.head.slice(64))
+  return proof
 }

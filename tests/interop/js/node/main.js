@@ -35,6 +35,7 @@ const commands = {
   accept_device: (client, { link }) => client.devices.accept(link),
   confirm_device: (client) => client.devices.confirm(),
   devices: (client) => client.devices.list(),
+  remove_device: (client, { device }) => client.devices.remove(device).then(() => null),
   link: (client) => client.contactLink(),
   contacts: (client) => client.contacts(),
   safety_number: (client, { with: who }) => safetyNumber(client.own.account, client.store.all('peer/').find(({ handle, claimed }) => (handle ?? claimed) === who).account),
@@ -53,8 +54,11 @@ const commands = {
     writeFileSync(path, await client.uploads.fetch(message.body), { flag: 'wx' })
     return path
   },
+  create_group: (client, { name }) => client.groups.committing.create(name),
+  add: async (client, { group, who }) => client.groups.committing.invite(client.groups.find(group), await client.directory.resolve(who)),
+  remove: async (client, { group, who }) => client.groups.committing.remove(client.groups.find(group), await client.directory.resolve(who)),
   join: (client, { link }) => client.groups.join(link),
-  accept: (client, { group }) => client.groups.accept(group),
+  accept: async (client, { group }) => client.groups.arrived(await client.groups.accept(group)),
   groups: (client) => client.groups.list(),
   state: (client) => ({ missing: client.missing(), gone: client.gone(), owed: client.owed(), quarantined: client.quarantined, waiting: client.store.keys('draft/').length + client.store.keys('outbox/').length, failed: client.store.keys('failed/').length, position: client.inbox.position }),
   ratchets: (client) => kemSteps(client.store),

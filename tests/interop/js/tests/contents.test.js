@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { decode } from '@msgpack/msgpack/dist.esm/index.mjs'
-import { conversationOf, decodeContent, encodeContent, referenceOf } from '../core/contents.js'
+import { BODIES, checkBody, conversationOf, decodeContent, encodeContent, referenceOf } from '../core/contents.js'
 import { hex } from '../core/bytes.js'
 import { bytes, failureOf, load, same } from './vectors.js'
 
@@ -33,6 +33,12 @@ for (const one of vectors.contents) {
     same(made, one.encoded)
   })
 }
+
+test('bodies that must fail', () => {
+  const known = vectors.bodies_that_must_fail.filter(({ type }) => BODIES[type])
+  assert.ok(known.length > 25)
+  for (const { about, type, body, error } of known) assert.equal(failureOf(() => checkBody(type, decode(bytes(body)))), error, about)
+})
 
 for (const { about, encoded } of vectors.must_fail) {
   test(`must fail: ${about}`, () => assert.equal(failureOf(() => decodeContent(bytes(encoded), about === 'not counted, with a predecessor')), 'InvalidEncoding'))

@@ -1,16 +1,16 @@
-// The members of a group, step by step. Committing is put together here of the core's parts: this client follows groups, and commits in none.
+// The members of a group, step by step.
 import { concat, hex, u64, zeros } from '../core/bytes.js'
-import { apply, encodeCommit, kindFor, KIND } from '../core/commits.js'
+import { kindFor, KIND } from '../core/commits.js'
+import { signCommit } from '../core/committing.js'
 import { listOf, keepList } from '../core/directory.js'
-import { commitmentOf, encodeEpochHandOut, parseChainHandOut, parseEpochHandOut } from '../core/epochs.js'
+import { encodeEpochHandOut, parseChainHandOut, parseEpochHandOut } from '../core/epochs.js'
 import { Refusal } from '../core/errors.js'
 import { learnSecret, saveGroup, takeEntry } from '../core/group_log.js'
-import { sealEntry, sealMessage } from '../core/group_messages.js'
+import { sealMessage } from '../core/group_messages.js'
 import { keepChain, openGroupMessage } from '../core/group_opening.js'
 import { enter, keysOf, loadGroup, newGroup, presentSecret, secretOf } from '../core/group_record.js'
 import { handOutOf, newChain } from '../core/group_sending.js'
-import { cutHashOf, encodeState, has, hashOfState, mayCommit, memberOf, RIGHT } from '../core/group_state.js'
-import { sign } from '../core/primitives.js'
+import { encodeState, has, hashOfState, mayCommit, memberOf, RIGHT } from '../core/group_state.js'
 import { flipped, Stage } from './stage.js'
 import { bytes } from './vectors.js'
 
@@ -45,17 +45,10 @@ export class GroupStage extends Stage {
   }
 
   // A signed commit and its entry, on `state` (null: none); what a cut needs besides.
-  commitOn(state, { by, changes, now, kind, nonce, index, key, secret }) {
-    const { account, device, signingSeed, kept } = this.devices[by]
-    const { version } = listOf(kept, account).at(-1)
-    const { groupId } = this
-    const commitment = kind === KIND.cut ? commitmentOf(groupId, secret) : null
-    const body = encodeCommit({ kind, groupId, previous: state && hashOfState(state), account, device, version, time: now, commitment, changes })
-    const signature = sign(signingSeed, body)
-    const next = apply(state, body, signature, this.manifestOf)
-    const cut = kind === KIND.cut ? { epoch: next.epoch, step: 0, cutHash: cutHashOf(next), secret } : null
-    const entry = sealEntry(concat(signature, body), { key: key ?? keysOf(groupId, cut).entry, groupId, index, nonce: nonce() })
-    return { body, signature, entry, next, cut }
+  commitOn(state, { by, ...about }) {
+    const own = this.devices[by]
+    const { version } = listOf(own.kept, own.account).at(-1)
+    return signCommit(state, { own, groupId: this.groupId, version, ...about }, this.manifestOf)
   }
 
   create({ by, changes, now_ms: now }, random) {

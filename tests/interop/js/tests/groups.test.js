@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { equal, hex } from '../core/bytes.js'
-import { apply, encodeCommit, parseCommit } from '../core/commits.js'
+import { apply, encodeCommit, encodeRequest, parseCommit, parseRequest } from '../core/commits.js'
 import * as epochs from '../core/epochs.js'
 import { openEntry, openHeader, openMessage, receivingChain, sealMessage } from '../core/group_messages.js'
 import { encodeState, mostOf, parseState, ROLE } from '../core/group_state.js'
@@ -39,6 +39,26 @@ test('derivations', () => {
     same(epochs.encodeEpochHandOut(handOut), one.encoded)
     same(handOut.secret, given.secret)
   }
+})
+
+test('a request of a member, the hand-out of a chain', () => {
+  const { request: asked, chain_hand_out: chain } = load('group_derivations.json')
+  const [group, account, device] = [asked.group_id, asked.account, asked.device].map(bytes)
+  const made = { groupId: group, account, device, since: asked.since, kind: asked.kind, value: asked.value, time: asked.asked_at_ms }
+  same(encodeRequest(made), asked.transcript)
+  assert.deepEqual(parseRequest(bytes(asked.transcript)), made)
+  same(epochs.encodeChainHandOut(epochs.parseChainHandOut(bytes(chain.encoded))), chain.encoded)
+})
+
+test('what must fail of hand-outs and entries', () => {
+  const { epoch: { group_id: group, entry_key: key }, must_fail: given } = load('group_derivations.json')
+  const readers = {
+    epoch_hand_outs: epochs.parseEpochHandOut,
+    chain_hand_outs: epochs.parseChainHandOut,
+    entries: (entry) => openEntry(entry, { key: bytes(key), groupId: bytes(group), index: 7 }),
+  }
+  assert.deepEqual(Object.keys(given), Object.keys(readers))
+  for (const [name, reader] of Object.entries(readers)) for (const one of given[name]) assert.equal(failureOf(() => reader(bytes(one.encoded))), one.error, `${name}: ${one.name}`)
 })
 
 const life = load('group_life.json')

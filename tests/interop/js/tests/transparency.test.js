@@ -52,6 +52,7 @@ test('what must fail', () => {
     const head = log.parseHead(bytes(one.head), relayKey)
     assert.equal(failureOf(() => log.checkInclusion(bytes(one.leaf), one.index, one.proof.map(bytes), head)), one.error, one.name)
   }
+  for (const one of vectors.must_fail.inclusions_encoded) assert.equal(failureOf(() => log.parseInclusion(bytes(one.encoded))), one.error, one.name)
   for (const one of vectors.must_fail.heads) {
     const failure = failureOf(() => {
       const head = log.parseHead(bytes(one.head), relayKey)
