@@ -102,7 +102,7 @@ def test_our_clients_give_out_no_file_that_the_relay_changed(adapter):
 
 @pytest.mark.timeout(180)
 def test_our_client_in_javascript_takes_a_member_out_of_a_group():
-    done = kit("--level", "groups", "--case", "client-group-removal", "--", *JAVASCRIPT)
+    done = kit("--level", "groups", "--case", "client-group-removal", "--", *ADAPTERS["javascript"]())
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed, 0 not claimed"), (
         done.stdout
     )
