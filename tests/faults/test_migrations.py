@@ -75,8 +75,10 @@ async def test_f21_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) 
         assert await store.accounts.account(account.account_id) == account
 
 
-async def sweep(tmp_path: Path, what: str, prepared: Path | None, *, stride: int) -> list[Path]:
-    """Kill `what` at each write and sync, or each third one; the folders it leaves."""
+async def sweep(
+    tmp_path: Path, what: str, prepared: Path | None, *, first: int = 1, stride: int = 1
+) -> list[Path]:
+    """Kill `what` at each write and sync, or at each so many from the first one on; the folders it leaves."""
     whole = tmp_path / "whole"
     whole.mkdir()
     for folder in (whole, tmp_path):
@@ -84,7 +86,7 @@ async def sweep(tmp_path: Path, what: str, prepared: Path | None, *, stride: int
             shutil.copyfile(prepared, folder / "relay.db")
             if prepared.with_name("column.keys").exists() and folder != prepared.parent:
                 shutil.copy(prepared.with_name("column.keys"), folder / "column.keys")
-    steps = range(1, Disk(whole).run(what).steps + 1, stride)
+    steps = range(first, Disk(whole).run(what).steps + 1, stride)
     swept = Disk(tmp_path).run(f"sweep-{what}", *map(str, steps))
     assert swept.exit_code == 0
     assert sum(line.endswith(" -9") for line in swept.lines) >= len(steps) - 2
@@ -92,11 +94,12 @@ async def sweep(tmp_path: Path, what: str, prepared: Path | None, *, stride: int
 
 
 @pytest.mark.timeout(180)  # a process for each write
-async def test_f21_the_first_migration_killed_at_each_write_leaves_all_of_it_or_nothing(
-    tmp_path: Path,
+@pytest.mark.parametrize("first", [1, 4])
+async def test_f21_the_first_migration_killed_at_each_third_write_leaves_all_of_it_or_nothing(
+    tmp_path: Path, first: int
 ) -> None:
     found: set[frozenset[str]] = set()
-    for folder in await sweep(tmp_path, "create", None, stride=3):
+    for folder in await sweep(tmp_path, "create", None, first=first, stride=6):
         if (folder / "relay.db").exists():
             found.add(frozenset(tables(folder / "relay.db")))
         async with open_sqlite_store(folder / "relay.db", reserve_bytes=0) as store:
@@ -117,12 +120,13 @@ async def tables_after(tmp_path: Path, count: int) -> set[str]:
 
 
 @pytest.mark.timeout(180)  # a process for each write
+@pytest.mark.parametrize("first", [1, 2, 3])
 async def test_f21_entering_all_accounts_into_the_log_killed_at_each_write_is_done_or_not(
-    tmp_path: Path,
+    tmp_path: Path, first: int
 ) -> None:
     manifests = make_old(tmp_path / "prepared.db")
     entered: set[bool] = set()
-    for folder in await sweep(tmp_path, "create", tmp_path / "prepared.db", stride=1):
+    for folder in await sweep(tmp_path, "create", tmp_path / "prepared.db", first=first, stride=3):
         found = "transparency_leaves" in tables(folder / "relay.db")
         entered.add(found)
         if found:
@@ -142,7 +146,7 @@ async def test_f21_a_later_migration_killed_at_each_write_is_done_or_not_and_los
         accounts = [await new_account(store, name) for name in range(30)]
     versions: set[tuple[int, bool]] = set()
     steps: Sequence[Migration] = (*shipped_migrations(), NEXT_MIGRATION)
-    for folder in await sweep(tmp_path, "migrate", tmp_path / "prepared.db", stride=1):
+    for folder in await sweep(tmp_path, "migrate", tmp_path / "prepared.db"):
         with closing(sqlite3.connect(folder / "relay.db")) as raw:
             ((version,),) = raw.execute("SELECT max(version) FROM schema_version")
             columns = {row[1] for row in raw.execute("PRAGMA table_info(accounts)")}
