@@ -45,7 +45,7 @@ from relay.web.admin import make_admin_application
 from relay.web.server import CannotListen, listening, make_application, open_server, url_of
 from relay.wire import limits
 from relay.wire.audit_rows import RELAY
-from relay.wire.errors import MalformedRequest
+from relay.wire.errors import MalformedRequest, RelayError
 from relay.wire.links import InviteLink
 
 
@@ -61,7 +61,7 @@ class Relay:
     admin_url: str | None = None
 
     async def reload(self, wanted: Settings) -> None:
-        """Bring these settings into effect as far as that goes without a restart; look at the TLS files, too."""
+        """Bring these settings into effect as far as that goes without a restart; look at the TLS files and the key file, too."""
         log, changes = self.services.log, changes_between(self.services.settings, wanted)
         apply(self.services, changes.settings)
         log.info("settings_reloaded", changed=changes.reloaded)
@@ -71,6 +71,10 @@ class Relay:
         await self.services.audit.record(reloaded)
         if self.tls is not None:
             await look(self.tls, log)
+        try:
+            await self.services.store.sealing.reload()
+        except RelayError as error:
+            log.warning("key_file_refused", reason=str(error))
 
     async def reload_refused(self, reason: str) -> None:
         """Settings that cannot be used change nothing: the log says why, the audit log that somebody tried."""

@@ -39,7 +39,7 @@ def key_id_of(sealed: bytes) -> int:
 
 
 class ColumnKeys:
-    """Keys by their ids, 1, 2, 3 …; the newest seals, each opens what it sealed."""
+    """Keys by their ids, 1, 2, 3 …; the newest seals, or another one that is named; each opens what it sealed."""
 
     def __init__(self, keys: Mapping[int, bytes], random: Randomness = system_randomness) -> None:
         self._random = random
@@ -62,11 +62,17 @@ class ColumnKeys:
         """The id of the key that seals."""
         return max(self._keys)
 
-    def seal(self, place: str, row: bytes, plain: bytes) -> bytes:
-        """`plain` under the newest key, for this place (`table.column`) and row alone."""
-        key_id, nonce = self.current, self._random(NONCE_BYTES)
+    def seal(self, place: str, row: bytes, plain: bytes, *, by: int | None = None) -> bytes:
+        """`plain` under the newest key or that of the id `by`, for this place (`table.column`) and row alone.
+
+        Raises NotOpened if there is no such key.
+        """
+        key_id, nonce = self.current if by is None else by, self._random(NONCE_BYTES)
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise NotOpened(f"{place} is sealed by key {key_id} now, which the key file does not have")
         head = key_id.to_bytes(ID_BYTES, "big")
-        return head + nonce + self._ciphers[key_id].encrypt(nonce, plain, _bound(place, row, head))
+        return head + nonce + cipher.encrypt(nonce, plain, _bound(place, row, head))
 
     def open(self, place: str, row: bytes, sealed: bytes) -> bytes:
         """What was sealed there. Raises NotOpened."""
@@ -122,6 +128,20 @@ def write_keys(path: Path, keys: Mapping[int, bytes]) -> None:
     lines = [_MARK, *(f"{key_id} {encode_bytes(key)}" for key_id, key in sorted(keys.items()))]
     with refusals(path):
         write_secret(path, "\n".join(lines) + "\n")
+
+
+def add_key(path: Path, random: Randomness = system_randomness) -> int:
+    """A new key in the file, beside the one that is there; its id. Raises StartRefused if there are several already."""
+    keys = read_keys(path)
+    if len(keys) > 1:
+        ids = ", ".join(map(str, sorted(keys)))
+        raise StartRefused(
+            f"{path}: has several keys already ({ids}): finish that first: copy the file to each node, send SIGHUP to each, "
+            "then `tokenim-relay keys rotate`, then copy the file again"
+        )
+    added = max(keys) + 1
+    write_keys(path, {**keys, added: random(KEY_BYTES)})
+    return added
 
 
 def open_keys(path: Path, random: Randomness = system_randomness) -> ColumnKeys:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import Commands, config_option, data_option, json_option
+from .options import REFUSED, Commands, config_option, data_option, fail, json_option, settings_of
 from .reach import run_command
 
 
@@ -20,11 +20,43 @@ def keys() -> None:
 @json_option
 def keys_show(data: Path | None, config: Path | None, as_json: bool) -> None:
     """Print which keys there are and how many values each has sealed; no key itself."""
-    for one in run_command(data, config, "keys.show", {})["keys"]:
-        told = (
-            "seals what is written" if one["current"] else "older: `tokenim-relay keys rotate` takes it away"
-        )
+    found = run_command(data, config, "keys.show", {})["keys"]
+    current = max((one["key"] for one in found if one["current"]), default=0)
+    for one in found:
+        if one["current"]:
+            told = "seals what is written"
+        elif one["key"] > current:
+            told = "not used yet: `tokenim-relay keys rotate`, once each node has it"
+        else:
+            told = "older: `tokenim-relay keys rotate` takes it away"
         click.echo(json.dumps(one) if as_json else f"key {one['key']:>4}  {one['values']:>9,} values  {told}")
+
+
+@keys.command("add")
+@data_option
+@config_option
+@json_option
+def keys_add(data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Put a new key into this node's key file, to be copied to all nodes: before a rotation where several share a database."""
+    from relay.adapters.column_keys import add_key
+    from relay.adapters.data_folder import DataFolder, StartRefused
+
+    settings = settings_of(config, {"data": data})
+    if not settings.is_cluster:
+        fail(
+            "this relay shares its database with no other: `tokenim-relay keys rotate` makes the key", REFUSED
+        )
+    file = settings.column_keys_file or DataFolder(settings.data_folder).column_keys_file
+    try:
+        added = add_key(file)
+    except StartRefused as error:
+        fail(str(error), error.exit_code)
+    if as_json:
+        click.echo(json.dumps({"file": str(file), "key": added}))
+        return
+    click.echo(
+        f"key {added} is in {file}: copy that file to each node and send SIGHUP to each, then `keys rotate`"
+    )
 
 
 @keys.command("rotate")

@@ -6,7 +6,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """A key of the key file: its id, whether it seals what is written now, how many values it has sealed."""
+    """A key of the key file: its id, whether it seals what is written now, how many values it has sealed.
+
+    One that is newer than that is not used yet.
+    """
 
     key_id: int
     current: bool
@@ -18,6 +21,9 @@ class Sealing(Protocol):
 
     async def keys(self) -> tuple[KeyUse, ...]:
         """All of the key file, oldest first. A store that seals nothing has none."""
+
+    async def reload(self) -> None:
+        """Read the key file again, which somebody else may have changed where nodes share a store. Raises Conflict."""
 
     async def begin(self) -> bool:
         """What is written from now on is sealed by a new key; False if older keys are there still: that is finished first."""

@@ -10,6 +10,9 @@ class MemorySealing:
         """None."""
         return ()
 
+    async def reload(self) -> None:
+        """There is no file."""
+
     async def begin(self) -> bool:
         """Nothing is to be done."""
         return True

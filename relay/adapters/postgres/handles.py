@@ -8,7 +8,7 @@ from relay.wire.errors import HandleTaken
 from .database import Transaction
 from .delivery_tokens import add_token, remove_token
 from .reserved_handles import check_reserved
-from .sealing import PUBLIC_TOKEN
+from .sealing import PUBLIC_TOKEN, seal
 from .transparency import append_handle, subject_of
 
 
@@ -28,7 +28,7 @@ async def bind_handle(
         await check_reserved(transaction, handle, account_id)
     await _take_back(transaction, handle, account_id, now_ms)
     released = await unbind_handle(transaction, account_id)
-    sealed = None if public_token is None else transaction.keys.seal(PUBLIC_TOKEN, account_id, public_token)
+    sealed = None if public_token is None else await seal(transaction, PUBLIC_TOKEN, account_id, public_token)
     if not await transaction.rows(
         "INSERT INTO handles VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1",
         handle,

@@ -11,7 +11,7 @@ from relay.wire.errors import NotFound
 from relay.wire.push_resources import PushKind
 
 from .database import Database, Row, Transaction
-from .sealing import PUSH_ADDRESS
+from .sealing import PUSH_ADDRESS, seal
 
 _ONE: Final = "SELECT device_id, registration_id, kind, sealed FROM push_registrations WHERE device_id = $1"
 _PAGE: Final = """SELECT device_id, registration_id, kind, sealed FROM push_registrations
@@ -67,7 +67,7 @@ class PostgresPushes:
                 "SELECT 1 FROM device_owners WHERE device_id = $1 FOR UPDATE", device_id
             ):
                 raise NotFound("there is no such device")
-            sealed = transaction.keys.seal(PUSH_ADDRESS, device_id, plain)
+            sealed = await seal(transaction, PUSH_ADDRESS, device_id, plain)
             await transaction.execute("DELETE FROM push_registrations WHERE device_id = $1", device_id)
             await transaction.execute(
                 "INSERT INTO push_registrations VALUES ($1, $2, $3, $4)",

@@ -1,4 +1,8 @@
-"""Sealed columns in PostgreSQL: which there are, and from one key to the next. Each node has the same key file."""
+"""Sealed columns in PostgreSQL: which there are, and from one key to the next. Each node has a copy of the key file.
+
+Which key seals is said in the database, not in the files: the newest that is noted in column_keys. A key that a file has
+beyond that opens, once it is used, and seals nothing yet; so each node gets it first, and then all use it from one commit on.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.adapters.column_keys import ID_BYTES, ColumnKeys, NotOpened, key_id_of, read_keys, write_keys
+from relay.adapters.data_folder import StartRefused
 from relay.ports.sealing import KeyUse
 from relay.wire.errors import Conflict, Unavailable
 
@@ -41,6 +46,13 @@ class SealedColumn:
             f"ORDER BY {self.key} LIMIT $2 FOR UPDATE SKIP LOCKED"
         )
 
+    def any_older(self) -> str:
+        """Statement for ($1 current id): a row if another key seals something, also where somebody holds a lock."""
+        return (
+            f"SELECT 1 FROM {self.table} "  # noqa: S608
+            f"WHERE {self.column} IS NOT NULL AND substr({self.column}, 1, {ID_BYTES}) <> $1 LIMIT 1"
+        )
+
     def update(self) -> str:
         """Statement that puts another value in a row."""
         return f"UPDATE {self.table} SET {self.column} = $1 WHERE {self.key} = $2"  # noqa: S608
@@ -54,17 +66,44 @@ COLUMNS: Final = (
 """All that there are."""
 
 
+_CURRENT: Final = "SELECT key_id FROM column_keys ORDER BY key_id DESC LIMIT 1 FOR SHARE"
+_HOW: Final = (
+    "there is no newer key: `tokenim-relay keys add` puts one into this node's key file; copy that file to each node, send "
+    "SIGHUP to each, and run this again"
+)
+
+
+async def seal(transaction: Transaction, place: str, row: bytes, plain: bytes) -> bytes:
+    """By the key that seals on all nodes, which is not forgotten before this transaction ends. Raises Unavailable, NotOpened."""
+    return transaction.keys.seal(place, row, plain, by=await _current(transaction))
+
+
+async def _current(transaction: Transaction) -> int:
+    row = await transaction.one(_CURRENT)
+    if row is None:
+        raise Unavailable("the key that seals was forgotten a moment ago: there is a newer one")
+    return int(row[0])
+
+
 async def check_keys(database: Database, path: Path) -> None:
-    """Raise StoreUnreachable unless the file has each key that sealed something here; note the newest."""
+    """Raise StoreUnreachable unless the file has each key that sealed something here; note the first one of a new database."""
+    if not await _prove(database, database.keys, path):
+        await database.run(lambda transaction: _note_newest(transaction, database.keys))
+
+
+async def _prove(database: Database, keys: ColumnKeys, path: Path) -> set[int]:
+    """The keys that are noted; raises StoreUnreachable unless the file has each of them."""
+    noted = set()
     for key_id, proof in await database.rows("SELECT key_id, proof FROM column_keys"):
         try:
-            database.keys.open(PROOF, key_id.to_bytes(ID_BYTES, "big"), proof)
+            keys.open(PROOF, key_id.to_bytes(ID_BYTES, "big"), proof)
         except NotOpened as error:
             raise StoreUnreachable(
                 f"{path}: this is not the key file of this database (key {key_id}): each node has the same file; "
                 "copy it from a node that runs"
             ) from error
-    await database.run(lambda transaction: _note_newest(transaction, database.keys))
+        noted.add(key_id)
+    return noted
 
 
 async def _note_newest(transaction: Transaction, keys: ColumnKeys) -> None:
@@ -84,6 +123,7 @@ class PostgresSealing:
 
     async def keys(self) -> tuple[KeyUse, ...]:
         """Counted over all sealed columns."""
+        current = await self._database.run(_current)
         found: dict[int, int] = dict.fromkeys(sorted(self._keys.keys), 0)
         for column in COLUMNS:
             counted = await self._database.rows(
@@ -93,28 +133,49 @@ class PostgresSealing:
             for head, count in counted:
                 key_id = key_id_of(head)
                 found[key_id] = found.get(key_id, 0) + count
-        return tuple(KeyUse(key_id, key_id == self._keys.current, count) for key_id, count in found.items())
+        return tuple(KeyUse(key_id, key_id == current, count) for key_id, count in found.items())
+
+    async def reload(self) -> None:
+        """Another file with a newer key, or without one that was forgotten, takes the place of this one. Raises Conflict."""
+        async with self._changing:
+            await self._read()
+
+    async def _read(self) -> set[int]:
+        try:
+            keys = ColumnKeys(await asyncio.to_thread(read_keys, self._path))
+            noted = await _prove(self._database, keys, self._path)
+        except (StartRefused, StoreUnreachable) as error:
+            raise Conflict(str(error)) from error
+        self._keys.replace(keys.keys)
+        return noted
 
     async def begin(self) -> bool:
-        """False where the file has a newer key already; else raises Conflict: no node can write the files of the others."""
+        """All nodes seal by the newest key of this node's file from now on. Raises Conflict if there is none: it makes none,
+        since no node can write the files of the others.
+        """
         async with self._changing:
-            if len(self._keys.keys) == 1:
-                raise Conflict(
-                    "each node reads its own copy of the key file: stop all nodes, add a key to the file, copy it to "
-                    "each node, start them, and run this again"
-                )
+            noted = await self._read()
+            if self._keys.current in noted:
+                if len(noted) == 1 and len(self._keys.keys) == 1:
+                    raise Conflict(_HOW)
+                return False
             await self._database.run(lambda transaction: _note_newest(transaction, self._keys))
-            return False
+            return True
 
     async def reseal(self, *, limit: int) -> int:
         """A piece of one column, in one transaction."""
-        current = self._keys.current.to_bytes(ID_BYTES, "big")
 
         async def operation(transaction: Transaction) -> int:
+            current = await _current(transaction)
             for column in COLUMNS:
-                rows = await transaction.rows(column.older(), current, limit)
+                rows = await transaction.rows(column.older(), current.to_bytes(ID_BYTES, "big"), limit)
                 sealed = [
-                    (self._keys.seal(column.place, row, self._keys.open(column.place, row, value)), key)
+                    (
+                        self._keys.seal(
+                            column.place, row, self._keys.open(column.place, row, value), by=current
+                        ),
+                        key,
+                    )
                     for key, row, value in rows
                 ]
                 if sealed:
@@ -126,19 +187,22 @@ class PostgresSealing:
 
     async def finish(self) -> tuple[int, ...]:
         """First the rows that tell of the old keys go, then the keys: a kill between the two leaves a key too many."""
+
+        async def operation(transaction: Transaction) -> int:
+            current = await _current(transaction)
+            # Whoever seals by one of these is waited for; what it sealed is seen by the statements that follow.
+            await transaction.rows("SELECT 1 FROM column_keys WHERE key_id < $1 FOR UPDATE", current)
+            for column in COLUMNS:
+                if await transaction.rows(column.any_older(), current.to_bytes(ID_BYTES, "big")):
+                    raise Unavailable("an older key still seals something: seal that first")
+            await transaction.execute("DELETE FROM column_keys WHERE key_id < $1", current)
+            return current
+
         async with self._changing:
-            current = self._keys.current
-
-            async def operation(transaction: Transaction) -> None:
-                for column in COLUMNS:
-                    if await transaction.rows(column.older(), current.to_bytes(ID_BYTES, "big"), 1):
-                        raise Unavailable("an older key still seals something: seal that first")
-                await transaction.execute("DELETE FROM column_keys WHERE key_id <> $1", current)
-
-            await self._database.run(operation)
-            gone = tuple(sorted(self._keys.keys.keys() - {current}))
+            current = await self._database.run(operation)
+            kept = {key_id: key for key_id, key in self._keys.keys.items() if key_id >= current}
+            gone = tuple(sorted(self._keys.keys.keys() - kept.keys()))
             if gone:
-                kept = {current: self._keys.keys[current]}
                 await asyncio.to_thread(write_keys, self._path, kept)
                 self._keys.replace(await asyncio.to_thread(read_keys, self._path))
             return gone

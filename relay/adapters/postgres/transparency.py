@@ -14,7 +14,7 @@ from relay.wire.log_leaves import Leaf, LeafKind, handle_leaf, handle_salt, hand
 from relay.wire.merkle import completed_by, leaf_hash, left_of, nodes_before
 
 from .database import Database, Transaction
-from .sealing import HANDLE_KEY, ONLY_ROW
+from .sealing import HANDLE_KEY, ONLY_ROW, seal
 
 HANDLE_KEY_BYTES: Final = 32
 _FIND: Final = """SELECT leaf_index, kind, subject, version, value_hash FROM transparency_leaves
@@ -73,7 +73,7 @@ async def begin_log(database: Database, randomness: Randomness) -> None:
     log_id, handle_key = randomness(limits.LOG_ID_BYTES), randomness(HANDLE_KEY_BYTES)
 
     async def operation(transaction: Transaction) -> None:
-        sealed = transaction.keys.seal(HANDLE_KEY, ONLY_ROW, handle_key)
+        sealed = await seal(transaction, HANDLE_KEY, ONLY_ROW, handle_key)
         await transaction.execute(
             """INSERT INTO transparency_log (only_row, log_id, handle_key, head_time_ms) VALUES (1, $1, $2, 0)
                ON CONFLICT DO NOTHING""",

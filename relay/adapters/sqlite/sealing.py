@@ -128,6 +128,9 @@ class SqliteSealing:
                 found[key_id] = found.get(key_id, 0) + count
         return tuple(KeyUse(key_id, key_id == self._keys.current, count) for key_id, count in found.items())
 
+    async def reload(self) -> None:
+        """Nobody else changes the file."""
+
     async def begin(self) -> bool:
         """The file has the new key before anything is sealed by it."""
         async with self._changing:
