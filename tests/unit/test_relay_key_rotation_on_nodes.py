@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from relay.cli.keys import keys
 from relay.services.key_rotation import KeyRotation
 from relay.wire.errors import Conflict, Unavailable
 from tests.contract.people import NOW_MS, registration
+from tests.faults.relay_process import RelayProcess
 from tests.servers.databases import drop_database, new_database
 from tests.servers.postgres import PostgresServer
 
@@ -222,3 +225,58 @@ def test_keys_add_writes_one_key_beside_the_other_and_only_where_nodes_share(tmp
     refused = CliRunner().invoke(keys, ["add", "--config", str(alone)])
     assert refused.exit_code == 1
     assert "`tokenim-relay keys rotate` makes the key" in refused.stderr
+
+
+async def test_e2_the_commands_on_two_nodes_that_run_from_the_new_key_to_the_old_one_gone(
+    url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "password").touch(0o600)
+    (tmp_path / "password").write_text("tokenim\n")
+    nodes = []
+    for name in ("one", "other"):
+        config = tmp_path / f"{name}.toml"
+        config.write_text(
+            f'origin = "https://chat.example"\nsigning_key_file = "{tmp_path}/relay.key"\n'
+            f'keys_file = "{tmp_path}/{name}.keys"\n[postgres]\nurl = "{url.replace(":tokenim@", "@")}"\n'
+            f'password_file = "{tmp_path}/password"\n'
+        )
+        arguments = ("--config", str(config))
+        nodes.append(RelayProcess(tmp_path / name, tmp_path / f"{name}.log", arguments=arguments))
+    one, other = nodes
+
+    async def told(node: RelayProcess, command: str) -> str:
+        arguments = [*node.program, "keys", command, "--data", str(node.data), "--config"]
+        config = tmp_path / f"{node.data.name}.toml"
+        process = await asyncio.create_subprocess_exec(
+            *arguments, str(config), stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        return output.decode()
+
+    async def show(node: RelayProcess, words: str) -> None:
+        async with asyncio.timeout(30):
+            while words not in await told(node, "show"):
+                pass
+
+    async with one, other:
+        await one.start()
+        shutil.copy(tmp_path / "one.keys", tmp_path / "other.keys")
+        await other.start()
+        assert "key 2 is in " in await told(one, "add")
+        shutil.copy(tmp_path / "one.keys", tmp_path / "other.keys")
+        for node in nodes:
+            os.kill(node.pid, signal.SIGHUP)
+            await show(node, "key    2          0 values  not used yet")
+        assert "1 values are sealed by key 2; forgotten: 1" in await told(one, "rotate")
+        await show(other, "key    2          1 values  seals what is written")
+        (tmp_path / "other.keys").write_text("nonsense")
+        os.kill(other.pid, signal.SIGHUP)
+        async with asyncio.timeout(30):
+            while "key_file_refused" not in other.log.read_text():  # noqa: ASYNC110  (of another process)
+                await asyncio.sleep(0.05)
+        shutil.copy(tmp_path / "one.keys", tmp_path / "other.keys")
+        os.kill(other.pid, signal.SIGHUP)
+        async with asyncio.timeout(30):
+            while len((await told(other, "show")).splitlines()) > 1:
+                pass
