@@ -96,6 +96,7 @@ async def open_postgres_state(folder: DataFolder, settings: Settings, clock: Clo
         leadership = postgres.PostgresLeadership(
             store.database, [_WORKS[role] for role in settings.work if role in _WORKS], clock
         )
+        await stack.enter_async_context(postgres.watching_clock(store.database, clock))
         await stack.enter_async_context(postgres.leading(leadership))
         yield State(
             store,
@@ -119,10 +120,28 @@ async def _looking(settings: Settings) -> "AsyncIterator[Database]":
         raise StartRefused(str(error)) from error
 
 
-async def check_postgres(settings: Settings) -> None:
-    """Raise StartRefused or Unavailable unless the database answers and takes writes. Changes nothing there."""
+async def check_postgres(settings: Settings, clock: Clock) -> str | None:
+    """What would go on and should not, if anything. Changes nothing there.
+
+    Raises StartRefused or Unavailable unless the database answers, takes writes, and has about the time of `clock`.
+    """
+    postgres = postgres_adapter()
     async with _looking(settings) as database:
+        ahead = await postgres.ClockWatch(database, clock).look()
+        if abs(ahead) > postgres.FAR_OFF_SECONDS:
+            raise StartRefused(
+                f"the clock here is {abs(ahead):.0f} s {_side(ahead)} PostgreSQL's: no node is ready so"
+            )
         await database.check()
+    return (
+        f"the clock here is {abs(ahead):.0f} s {_side(ahead)} PostgreSQL's"
+        if abs(ahead) > postgres.OFF_SECONDS
+        else None
+    )
+
+
+def _side(ahead: float) -> str:
+    return "ahead of" if ahead > 0 else "behind"
 
 
 async def refuse_nodes(settings: Settings) -> None:

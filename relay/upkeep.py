@@ -15,7 +15,7 @@ from relay.adapters.data_folder import DataFolder, StartRefused, is_in_use, open
 from relay.adapters.doctor import folder as folder_checks
 from relay.adapters.doctor import machine as machine_checks
 from relay.adapters.doctor.certificate import check_tls
-from relay.adapters.doctor.findings import Finding, failed, ok
+from relay.adapters.doctor.findings import Finding, failed, ok, warning
 from relay.adapters.doctor.push import check_push
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
@@ -142,7 +142,7 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     yield folder_checks.check_disk(place)
     yield folder_checks.check_clock(folder, now_ms)
     if settings.is_cluster:
-        yield asyncio.run(_check_shared(settings))
+        yield asyncio.run(_check_shared(settings, clock or SystemClock()))
     else:
         yield folder_checks.check_database(folder)
         yield folder_checks.check_roles(folder, Roles(settings.roles).names)
@@ -164,13 +164,15 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
         yield asyncio.run(_check_bucket(folder, settings))
 
 
-async def _check_shared(settings: Settings) -> Finding:
-    """Whether the database of the nodes answers and takes writes."""
+async def _check_shared(settings: Settings, clock: Clock) -> Finding:
+    """Whether the database of the nodes answers, takes writes, keeps them, and has the time that it is here."""
     try:
-        await check_postgres(settings)
+        doubt = await check_postgres(settings, clock)
     except (StartRefused, Unavailable) as error:
         return failed("database", str(error), "see to PostgreSQL, and to postgres.* in the settings")
-    return ok("database", "PostgreSQL answers, and takes writes")
+    if doubt is not None:
+        return warning("database", doubt, "let a time service keep the clocks of all machines")
+    return ok("database", "PostgreSQL answers, takes writes, and has the time that it is here")
 
 
 async def _check_bucket(folder: DataFolder, settings: Settings) -> Finding:

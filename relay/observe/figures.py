@@ -109,6 +109,11 @@ FIGURES: Final[Mapping[str, Figure]] = {
             Kind.COUNTER,
             "commits without the synchronous standby of PostgreSQL, as the wait for it was ended; nobody was told accepted",
         ),
+        Figure(
+            "clock_ahead_seconds",
+            Kind.GAUGE,
+            "by how much the node's clock is ahead of PostgreSQL's, negative if behind; compared each minute",
+        ),
         Figure("database_bytes", Kind.GAUGE, "size of the database's file"),
         Figure("database_log_bytes", Kind.GAUGE, "size of the database's write-ahead log"),
         Figure("disk_free_bytes", Kind.GAUGE, "room on the disk of the data folder"),

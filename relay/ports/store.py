@@ -43,6 +43,8 @@ class Levels:
     """Envelopes are refused, because the disk was full at the last try."""
     unreplicated: int = 0
     """Commits since the start that a failover may take back, as they were not waited for; who asked was told `unavailable`."""
+    clock_ahead_seconds: float | None = None
+    """Of this process before that of the database; None: they have one clock."""
 
 
 class Store(Protocol):

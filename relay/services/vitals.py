@@ -85,6 +85,8 @@ class Vitals:
             ("storage_full", levels.full),
         ):
             self._figures.set(name, value)
+        if levels.clock_ahead_seconds is not None:
+            self._figures.set("clock_ahead_seconds", levels.clock_ahead_seconds)
         told = self._figures.value("commits_unreplicated_total") or 0
         self._figures.add("commits_unreplicated_total", levels.unreplicated - int(told))
 

@@ -1,6 +1,7 @@
 """What the nodes of one PostgreSQL have in common beside the rows: the schema, the key file, who leads, the sums of a day."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,8 +11,10 @@ import asyncpg
 import pytest
 
 from relay.adapters.column_keys import ColumnKeys
+from relay.adapters.data_folder import StartRefused
 from relay.adapters.memory_bus import MemoryBus
-from relay.adapters.postgres import exports
+from relay.adapters.postgres import exports, sessions
+from relay.adapters.postgres.clocks import ClockWatch, watching_clock
 from relay.adapters.postgres.database import (
     Database,
     Lock,
@@ -24,12 +27,14 @@ from relay.adapters.postgres.migrate import Migration, migrate, migration, shipp
 from relay.adapters.postgres.store import open_postgres_store
 from relay.adapters.postgres.unheard import Unheard, telling_unheard
 from relay.adapters.system_clock import SystemClock, system_randomness
+from relay.config import PostgresSettings, Settings
 from relay.ports.bus import Announcement, AnnouncementsLost
 from relay.ports.leadership import Work
 from relay.ports.store import Store
 from relay.ports.usage import UsageDay
 from relay.services.audit import Action, Audit
 from relay.session.proof import RelayKey
+from relay.states import check_postgres
 from relay.wire.errors import Unavailable
 from tests.contract.people import new_device
 from tests.servers.databases import drop_database, empty_database
@@ -164,6 +169,83 @@ async def test_a_leader_that_fails_in_a_way_nobody_foresaw_leads_again(
                 await leadership.until_lost(Work.PUSH)
             await leadership.until_leading(Work.PUSH)
     assert "leadership_failed" in caplog.messages
+
+
+class Apart(SystemClock):
+    """So many seconds ahead."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def now_ms(self) -> int:
+        return super().now_ms() + round(self.seconds * 1_000)
+
+
+@pytest.mark.parametrize("seconds", [20, -20])
+async def test_f10_a_node_whose_clock_is_off_says_so_and_far_off_is_not_ready(
+    url: str, seconds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with several(url, 1) as (node,):
+        clock = Apart(0)
+        watch = ClockWatch(node, clock)
+        await watch.look()
+        assert caplog.messages == []
+        clock.seconds = seconds
+        await watch.look()
+        await watch.look()
+        assert caplog.messages == ["clock_off"]
+        assert 10 < node.clock_ahead_seconds * (seconds / 20) <= 20
+        await node.check()
+        clock.seconds = seconds * 10
+        await watch.look()
+        with pytest.raises(Unavailable, match="clock"):
+            await node.check()
+        clock.seconds = 0
+        await watch.look()
+        await node.check()
+
+
+async def test_f10_how_long_the_database_takes_to_answer_is_no_difference_of_clocks(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with several(url, 1) as (node,):
+        clock = Apart(0)
+        asked = Database.one
+
+        async def slow(database: Database, statement: str) -> object:
+            row = await asked(database, statement)
+            clock.seconds += 40
+            return row
+
+        monkeypatch.setattr(Database, "one", slow)
+        clock.seconds = -20
+        assert await ClockWatch(node, clock).look() == 0
+
+
+async def test_a_node_that_runs_compares_its_clock_at_once(url: str) -> None:
+    async with several(url, 1) as (node,), watching_clock(node, Apart(20)):
+        assert node.clock_ahead_seconds > 10
+
+
+async def test_doctor_tells_a_database_that_does_not_keep_and_a_clock_that_is_off(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("tokenim\n")
+    shared = PostgresSettings(url=url.replace(":tokenim@", "@"), password_file=password)
+    settings = Settings(postgres=shared)
+    assert await check_postgres(settings, SystemClock()) is None
+    assert re.fullmatch(
+        r"the clock here is \d+ s ahead of PostgreSQL's", await check_postgres(settings, Apart(20)) or ""
+    )
+    with pytest.raises(
+        Unavailable, match=r"the clock here is \d+ s behind PostgreSQL's: no node is ready so"
+    ):
+        await check_postgres(settings, Apart(-90))
+    monkeypatch.setitem(sessions.SESSION, "synchronous_commit", "local")
+    with pytest.raises(StartRefused, match="synchronous_commit = local"):
+        await check_postgres(settings, SystemClock())
 
 
 async def test_what_two_nodes_count_of_a_day_adds_up(two_nodes: tuple[Store, Store]) -> None:

@@ -164,6 +164,9 @@ class Database:
     """The server's disk was full at the last try to write."""
     in_doubt: bool = False
     """A commit did not get to the synchronous standby, and none has since."""
+    clock_ahead_seconds: float = 0.0
+    """By how much this node's clock is ahead of the server's (clocks.py)."""
+    is_clock_far_off: bool = False
 
     async def run(self, operation: Operation[T]) -> T:
         """The operation's result, durable. It may be run again, after a deadlock: it changes nothing outside of the database.
@@ -241,7 +244,9 @@ class Database:
         return int(row[0]) if row is not None else 0
 
     async def check(self) -> None:
-        """Raise Unavailable unless the server answers soon, and would take a write and keep it."""
+        """Raise Unavailable unless the server answers soon, would take a write and keep it, and has this node's time."""
+        if self.is_clock_far_off:
+            raise Unavailable("the clock of this node is not that of PostgreSQL")
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 row = await self.one("SELECT pg_is_in_recovery()")

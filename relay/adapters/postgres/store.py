@@ -19,6 +19,7 @@ from .account_logs import PostgresAccountLogs
 from .accounts import PostgresAccounts
 from .audit import PostgresAudit, append_entry
 from .blobs import PostgresBlobs
+from .clocks import FAR_OFF_SECONDS, OFF_SECONDS, ClockWatch, watching_clock
 from .database import Database, StoreUnreachable, Transaction, open_database
 from .deletions import PostgresDeletions
 from .delivery_tokens import PostgresDeliveryTokens
@@ -56,6 +57,9 @@ _LEVELS: Final = """
 
 __all__ = [
     "DEFAULT_QUOTAS",
+    "FAR_OFF_SECONDS",
+    "OFF_SECONDS",
+    "ClockWatch",
     "PostgresLeadership",
     "PostgresStore",
     "StoreUnreachable",
@@ -65,6 +69,7 @@ __all__ = [
     "open_postgres_store",
     "shipped_migrations",
     "telling_unheard",
+    "watching_clock",
 ]
 
 
@@ -103,7 +108,16 @@ class PostgresStore:
         database = self.database
         unreplicated = database.counts.unreplicated
         return Levels(
-            accounts, waiting, oldest, file_bytes, 0, 0, 0, full=database.full, unreplicated=unreplicated
+            accounts,
+            waiting,
+            oldest,
+            file_bytes,
+            0,
+            0,
+            0,
+            full=database.full,
+            unreplicated=unreplicated,
+            clock_ahead_seconds=database.clock_ahead_seconds,
         )
 
     async def reclaim(self) -> None:
