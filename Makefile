@@ -81,7 +81,7 @@ hostile: dev ## every attack of a malicious relay, and what users see of it: [GU
 	@$(BIN)/python -m tests.hostile.attack_table $(if $(filter off,$(GUARDS)),--without-guards)
 
 conformance: dev ## every case of the conformance kit for clients, on the client in Python and on the one in JavaScript: minutes
-	@$(BIN)/tokenim-conformance client --level media --level groups -- $(BIN)/python -m client.conformance_adapter
+	@$(BIN)/tokenim-conformance client --level media --level groups --level push --level history -- $(BIN)/python -m client.conformance_adapter
 	@$(BIN)/tokenim-conformance client --level media --level groups -- $$($(BIN)/python -m tests.interop.node_of_wheel) --disable-warning=ExperimentalWarning tests/interop/js/node/main.js
 
 mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it: [ONLY=relay]

@@ -12,9 +12,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
+from relay.wire.links import decode_bytes, encode_bytes
+
 from .client import Client
 from .errors import ClientError, Refused, RelayUnreachable
 from .message import Message
+from .system import this_machine
+from .wakeups import WebhookCheck
 
 _PATIENCE_SECONDS = 2.0
 _JOIN_SECONDS = 60.0
@@ -39,6 +43,7 @@ class Adapter:
         self._client: Client | None = None
         self._listening: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
+        self._wakeup: WebhookCheck | None = None
 
     async def register(self, link: str, handle: str | None = None) -> dict[str, str]:
         """A new account; again with the same keys after it was cut off."""
@@ -114,6 +119,27 @@ class Adapter:
             raise KeyError(f"message {number} has no file")
         await asyncio.to_thread(shutil.copyfile, fetched.file.path, path)
 
+    async def archive(self) -> str:
+        """Switch the history archive on if it is off, read what came, write what is here; the key that seals, base64url."""
+        archive = self._open().history_archive
+        if (await archive.status()).is_on:
+            await archive.save()
+        else:
+            await archive.turn_on()
+        return encode_bytes(await archive.newest_key())
+
+    async def wake(self, target: str) -> None:
+        """Be woken by this webhook from now on."""
+        wakeups = self._open().wakeups
+        self._wakeup = wakeups.webhook(target, await wakeups.register("webhook", target))
+
+    async def woken(self, body: str, time: int, signature: str) -> None:
+        """The webhook was asked so: if that was the relay, be connected, and done once everything that waited is read."""
+        came = decode_bytes(body), time, decode_bytes(signature)
+        if self._wakeup is None or not self._wakeup.is_wakeup(*came, now_ms=this_machine().now_ms()):
+            raise RuntimeError("no wakeup of the own relay, for the last registration")
+        await self.start()
+
     async def _kept(self) -> list[Message]:
         client = self._open()
         found: list[Message] = []
@@ -160,6 +186,9 @@ async def serve(home: str) -> None:
         "remove": adapter.remove,
         "link": adapter.link,
         "safety_number": adapter.safety_number,
+        "archive": adapter.archive,
+        "wake": adapter.wake,
+        "woken": adapter.woken,
     }
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)

@@ -122,6 +122,13 @@ class HistoryArchive:
 
         return await self._database.read(look)
 
+    async def newest_key(self) -> bytes:
+        """The key that seals now (32 B), for who computes by himself what lies in the log. Raises LookupError without one."""
+        keys = await self._database.read(archive_rows.history_keys)
+        if not keys:
+            raise LookupError("this device has no key of a history archive")
+        return keys[0].key
+
     async def save(self) -> bool:
         """Read what other devices wrote, and write what waits, now. Raises RelayUnreachable, Refused, RelayMisbehaved."""
         self._read_at = None

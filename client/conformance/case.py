@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
-LEVELS: Final = ("core", "groups", "media", "push", "operator")
+RELAY_LEVELS: Final = ("core", "groups", "media", "push", "operator")
+CLIENT_LEVELS: Final = ("groups", "media", "push", "history")
+"""Beside core, which every client claims."""
 
 Subject = TypeVar("Subject")
 Body: TypeAlias = Callable[[Subject], Awaitable[None]]
@@ -33,7 +35,7 @@ class Suite(Generic[Subject]):
         """Enters the function below as a case; its docstring says what it tries."""
 
         def enter(body: Body[Subject]) -> Body[Subject]:
-            if case_id in self.cases or level not in LEVELS or not body.__doc__:
+            if case_id in self.cases or level not in (*RELAY_LEVELS, *CLIENT_LEVELS) or not body.__doc__:
                 raise ValueError(f"{case_id}: an id of its own, a level, and a sentence")
             self.cases[case_id] = Case(case_id, level, body.__doc__.strip(), proves, body)
             return body

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import click
 
-from .case import LEVELS
+from .case import CLIENT_LEVELS, RELAY_LEVELS
 from .report import Failed, Result, closing_line, write_json
 
 USAGE: Final = 2
@@ -32,7 +32,7 @@ def main() -> None:
     "--web-origin", metavar="ORIGIN", default="", help="Of web pages that its operator lets in (CORS)."
 )
 @click.option(
-    "--level", "levels", multiple=True, type=click.Choice(LEVELS), help="Only this level; repeatable."
+    "--level", "levels", multiple=True, type=click.Choice(RELAY_LEVELS), help="Only this level; repeatable."
 )
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the report into this file, too.")
@@ -90,7 +90,7 @@ def relay(
     "--level",
     "levels",
     multiple=True,
-    type=click.Choice(("media", "groups")),
+    type=click.Choice(CLIENT_LEVELS),
     help="The client claims this beside core; repeatable.",
 )
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case; repeatable.")

@@ -27,6 +27,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import client.conformance.client_suite.cases  # noqa: F401  # the suite gets its cases
+from client.conformance.case import CLIENT_LEVELS
 from client.conformance.client_suite.suite import run_client
 from client.conformance.relay import Invite, parse_invite
 from client.conformance.relay_suite import run_relay
@@ -154,9 +155,7 @@ def try_client(tree: Path, folder: Path, cases: Sequence[str], patience_seconds:
     """The kit's last line about the client of this tree, by these cases alone."""
     adapter = [sys.executable, "-c", _ADAPTER_OF, str(tree)]
     return kit(
-        lambda tell: run_client(
-            adapter, tell, cases, ("media", "groups"), 2, patience_seconds=patience_seconds
-        )
+        lambda tell: run_client(adapter, tell, cases, CLIENT_LEVELS, 2, patience_seconds=patience_seconds)
     )
 
 

@@ -6,10 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from weakref import WeakSet
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.signing import SigningKey
 
 from client.conformance.report import Failed
@@ -21,6 +23,14 @@ from .merkle import Log, consistency_of, inclusion_of
 from .refusal import Refusal
 
 Asked: TypeAlias = Literal["manifests", "handle", "bundle", "consistency proof"]
+
+
+_VAPID_KEY: Final = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+)
+"""No case has Web Push, but a document that offers wakeups names a key for it."""
 
 
 @dataclass(frozen=True)
@@ -237,13 +247,18 @@ class House:
             "time_ms": self.now_ms,
         }
         if self.push_kinds:
-            told["push"] = {"kinds": self.push_kinds, "vapid_key": ""}
+            told["push"] = {"kinds": self.push_kinds, "vapid_key": to_base64(_VAPID_KEY)}
         return json.dumps(self.script.document(told)).encode()
 
     def sign_document(self, body: bytes) -> str:
         """The header TokenIM-Signature."""
         signed = transcript("tokenim/v1 relay-document", sha256(body))
         return to_base64(self.script.document_signature(self.key.sign(signed).signature))
+
+    def sign_wakeup(self, target: str, time_ms: int, token: bytes) -> bytes:
+        """The header TokenIM-Signature of a webhook."""
+        fields = self.origin.encode(), target.encode(), u64(time_ms), token
+        return self.key.sign(transcript("tokenim/v1 push webhook", *fields)).signature
 
     def register(self, body: dict[str, Any]) -> Account:
         """A new account, or the one that has this manifest already; raises Failed for what is wrong with it."""

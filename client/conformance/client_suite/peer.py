@@ -20,7 +20,7 @@ from . import checks
 from .doors import hand_out
 from .house import Account
 from .merkle import inclusion_of
-from .peer_contents import Content, Numbering, Written, conversation, written
+from .peer_contents import Content, FilePointer, Numbering, Written, conversation, written
 from .peer_keys import KemPair, Pair, SealingPair, encapsulate
 from .peer_ratchet import Party, Ratchet
 from .peer_setup import (
@@ -82,6 +82,7 @@ class Peer:
     device_id: bytes = field(default_factory=lambda: os.urandom(16))
     token: bytes = field(default_factory=lambda: os.urandom(16))
     texts: list[str] = field(default_factory=list)
+    files: list[FilePointer] = field(default_factory=list)
     introduced: tuple[bytes, str] | None = None
     """What the client last introduced itself by."""
     session: Session | None = None
@@ -167,13 +168,20 @@ class Peer:
 
     def write(self, text: str) -> Written:
         """A text, into the client's mailbox."""
-        is_unheard = self._sent.counter == 0 or self.introduced is None
         message_id = os.urandom(16)
-        content = self._sent.write(text, (self.token, NAME) if is_unheard else None, message_id)
+        content = self._sent.write(text, self._introduction(), message_id)
         self._send(content)
         message = written(self._sent.conversation_id, self.us.party, message_id, sha256(content))
         self._written[message_id] = message
         return message
+
+    def _introduction(self) -> tuple[bytes, str] | None:
+        is_unheard = self._sent.counter == 0 or self.introduced is None
+        return (self.token, NAME) if is_unheard else None
+
+    def write_file(self, pointer: FilePointer) -> None:
+        """A file, whose blob is at the relay."""
+        self._send(self._sent.write_file(pointer, self._introduction()))
 
     def edit(self, message: Written, text: str) -> None:
         """Another text for a message of ours."""
@@ -231,18 +239,31 @@ class Peer:
 
     async def read(self, *texts: str) -> None:
         """All that comes of the client, opened, until so many texts came: raises Failed unless they are these."""
-        begin, box, name = len(self.texts), self.account.mailbox, self.person.name
-        while len(self.texts) - begin < len(texts):
-            await self.setting.until(lambda: bool(box.waiting), f"an envelope of {name} to the kit's peer")
-            for sequence in sorted(box.waiting):
-                self._take(bytes(box.waiting.pop(sequence)[5]))
+        begin, name = len(self.texts), self.person.name
+        await self._read_until(lambda: len(self.texts) - begin >= len(texts))
         if self.texts[begin:] != list(texts):
             raise Failed(f"{name} was to write {list(texts)}, and the peer opened {self.texts[begin:]}")
+
+    async def read_file(self) -> FilePointer:
+        """The same until a file came."""
+        begin = len(self.files)
+        await self._read_until(lambda: len(self.files) > begin)
+        return self.files[-1]
+
+    async def _read_until(self, is_enough: Callable[[], bool]) -> None:
+        box = self.account.mailbox
+        while not is_enough():
+            what = f"an envelope of {self.person.name} to the kit's peer"
+            await self.setting.until(lambda: bool(box.waiting), what)
+            for sequence in sorted(box.waiting):
+                self._take(bytes(box.waiting.pop(sequence)[5]))
 
     def _take(self, envelope: bytes) -> None:
         is_setup = envelope[:2] == SETUP
         content = self._got.read(self._open_setup(envelope) if is_setup else self._open_message(envelope))
         self._look_at(content)
+        if content.file is not None:
+            self.files.append(content.file)
         if content.text is None:
             return
         if is_setup and self.session is not None and self.session.is_answered:

@@ -1,7 +1,7 @@
 """The contents of the kit's own peer: texts, edits, receipts, and the frame of all others (docs/protocol.md, Contents)."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 import msgspec
@@ -11,8 +11,9 @@ from client.conformance.wire import sha256, transcript
 
 from .checks import now_ms
 from .peer_ratchet import Party
+from .shapes import binary, row, whole, words
 
-TEXT, EDIT, RECEIPT = 1, 11, 13
+TEXT, FILE, EDIT, RECEIPT = 1, 2, 11, 13
 _FIELDS: Final = (
     ("type", int, 0, 65_535),
     ("conversation_id", bytes, 32, 32),
@@ -26,6 +27,18 @@ _INTRODUCTION_AT, _BODY_AT, _GOSSIP_AT = 7, 8, 9
 
 
 @dataclass(frozen=True)
+class FilePointer:
+    """The body of a file: where its blob is, the key that opens it, its true length."""
+
+    blob_id: bytes
+    key: bytes
+    size_bytes: int
+    ciphertext_sha256: bytes
+    name: str
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Content:
     """One that came. `text` is None for what is no text; `introduction`: token and handle."""
 
@@ -35,6 +48,7 @@ class Content:
     gossip: bytes
     receipts: tuple[tuple[bytes, bytes, bytes], ...] = ()
     """Of a receipt: the author, the message's id and its reference, of each message in it."""
+    file: "FilePointer | None" = None
 
 
 def conversation(one: bytes, other: bytes) -> bytes:
@@ -75,6 +89,10 @@ class Numbering:
     def write(self, text: str, introduction: tuple[bytes, str] | None, message_id: bytes = b"") -> bytes:
         """The next text of the peer."""
         return self._write(TEXT, [text], introduction, message_id)
+
+    def write_file(self, pointer: FilePointer, introduction: tuple[bytes, str] | None) -> bytes:
+        """The next content of the peer: a file."""
+        return self._write(FILE, list(astuple(pointer)), introduction)
 
     def edit(self, message: Written, text: str) -> bytes:
         """The next content of the peer: another text for what it wrote."""
@@ -124,13 +142,31 @@ class Numbering:
             raise Failed(f"a content's gossip is {gossip!r}")
         text = _text(fields[_BODY_AT]) if fields[0] == TEXT else None
         receipts = _receipts(fields[_BODY_AT]) if fields[0] == RECEIPT else ()
-        return Content(fields[0], text, _introduction(fields[_INTRODUCTION_AT]), gossip, receipts)
+        file = _file(fields[_BODY_AT]) if fields[0] == FILE else None
+        return Content(fields[0], text, _introduction(fields[_INTRODUCTION_AT]), gossip, receipts, file)
 
 
 def _text(body: Any) -> str:
     if not isinstance(body, list) or not body or not isinstance(body[0], str) or body[1:] not in ([], [None]):
         raise Failed(f"the body of a text that answers no other is an array of a str, got {body!r}")
     return body[0]
+
+
+def _file(body: Any) -> FilePointer:
+    row(
+        {
+            "blob_id": binary(32),
+            "key": binary(32),
+            "size_bytes": whole(0, 2**32),
+            "ciphertext_sha256": binary(32),
+            "name": words(),
+            "media_type": words(),
+        }
+    )(body, "the body of a file")
+    pointer = FilePointer(*body)
+    if not 1 <= len(pointer.name) <= 255 or not 1 <= len(pointer.media_type) <= 127:
+        raise Failed(f"a file has a name and a media type, got {pointer.name!r}, {pointer.media_type!r}")
+    return pointer
 
 
 def _receipts(body: Any) -> tuple[tuple[bytes, bytes, bytes], ...]:

@@ -2,10 +2,11 @@
 
 from client.conformance.client_suite.suite import CLIENT_SUITE
 
-from . import delivery, files, groups, hostile, peer, people, registration, session
+from . import archive, delivery, files, groups, hostile, peer, people, registration, session, waking
 
 __all__ = [
     "CLIENT_SUITE",
+    "archive",
     "delivery",
     "files",
     "groups",
@@ -14,4 +15,5 @@ __all__ = [
     "people",
     "registration",
     "session",
+    "waking",
 ]

@@ -2,11 +2,16 @@
 
 import asyncio
 import os
+from typing import Any
 
+from client.conformance.client_suite.cases.peer import with_peer
+from client.conformance.client_suite.peer_blobs import open_blob, seal_blob
+from client.conformance.client_suite.peer_contents import FilePointer
 from client.conformance.client_suite.person import Person, Refused
 from client.conformance.client_suite.setting import SETTLE_SECONDS, Setting
 from client.conformance.client_suite.suite import CLIENT_SUITE
 from client.conformance.report import Failed
+from client.conformance.wire import sha256
 
 _BYTES = 70_000
 """More than one segment."""
@@ -80,3 +85,61 @@ async def file_changed(setting: Setting) -> None:
             raise Failed(f"{name}: expected an error instead of the file")
         if into.exists() or _fetches(setting) == before:
             raise Failed(f"{name}: expected no file, and a request for it")
+
+
+@CLIENT_SUITE.case("client-file-to-our-peer", level="media")
+async def file_to_our_peer(setting: Setting) -> None:
+    """The kit's own peer opens files by the key in the message: empty, small, of one segment to the byte, and of more."""
+    peer, ann = await with_peer(setting)
+    for size in (0, 100, 65_536, _BYTES):
+        data, path = os.urandom(size), setting.folder / f"{size} B.bin"
+        path.write_bytes(data)
+        await ann.call("send", to="peer", file=str(path))
+        pointer = await peer.read_file()
+        blob = setting.doors.blobs.whole(pointer.blob_id)
+        if (pointer.size_bytes, pointer.name) != (size, path.name):
+            raise Failed(f"expected a file {path.name}, got {pointer.name} of {pointer.size_bytes} B")
+        if sha256(blob) != pointer.ciphertext_sha256:
+            raise Failed("the message names another SHA-256 than that of the blob")
+        if open_blob(blob, pointer.key, size) != data:
+            raise Failed(f"{path.name} opens, and is not what was sent")
+    if len({one.key for one in peer.files}) != len(peer.files):
+        raise Failed("expected a key of its own for each file")
+
+
+@CLIENT_SUITE.case("client-file-of-our-peer", level="media", proves=("M-BLOB-02", "M-BLOB-03"))
+async def file_of_our_peer(setting: Setting) -> None:
+    """Opens a file of the kit's own peer; one with another commitment, odd padding, or more behind it is given out to nobody."""
+    peer, ann = await with_peer(setting)
+    await ann.call("send", to="peer", text="send me the pictures")
+    await peer.read("send me the pictures")
+    data = os.urandom(_BYTES)
+    odd: dict[str, dict[str, Any]] = {
+        "good": {},
+        "commitment": {"commitment": bytes(32)},
+        "padding": {"filler": b"\x01"},
+        "more": {"more": 65_536},
+    }
+    for name, how in odd.items():
+        key = os.urandom(32)
+        blob = seal_blob(data, key, **how)
+        blob_id = setting.doors.blobs.put(blob)
+        peer.write_file(FilePointer(blob_id, key, len(data), sha256(blob), f"{name}.bin", "image/png"))
+    await setting.acked(ann)
+    numbers = {one["file"]["name"]: one["number"] for one in await ann.messages() if one.get("file")}
+    if numbers.keys() != {f"{name}.bin" for name in odd}:
+        raise Failed(f"expected a message for each file, got {sorted(numbers)}")
+    for name in odd:
+        into = setting.folder / f"fetched {name}"
+        try:
+            await ann.call("fetch", number=numbers[f"{name}.bin"], path=str(into))
+        except Refused:
+            if name == "good":
+                raise
+            if into.exists():
+                raise Failed(f"{name}: expected no file") from None
+            continue
+        if name != "good":
+            raise Failed(f"{name}: expected an error instead of the file")
+        if into.read_bytes() != data:
+            raise Failed("expected the bytes that the peer sent")
