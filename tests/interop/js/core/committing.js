@@ -168,7 +168,7 @@ export class Committing {
     if (!commit) return this.store.change((tx) => this.#prepare(tx, groupId))
     if (commit.isThere) return this.store.change((tx) => this.#finish(tx, groupId))
     if (nextEntry > commit.index) return this.store.change((tx) => saveGroup(tx, { ...loadGroup(tx, groupId), commit: null }) ?? true) // another was first
-    if (this.#isUnderWay(commit.tag)) return false
+    if (this.#isUnderWay(commit.tag) || (commit.cut && this.#isSpeaking(groupId))) return false
     await this.#append(groupId, commit)
     return true
   }
@@ -206,6 +206,11 @@ export class Committing {
   #isUnderWay(tag) {
     const isNow = ({ notBefore }) => !(notBefore > this.now())
     return this.store.all('draft/').some((draft) => draft.tag === tag && !draft.tried) || this.store.all('outbox/').some((envelope) => envelope.draft.tag === tag && isNow(envelope))
+  }
+
+  // What was sealed for who is in by now goes out before somebody is out.
+  #isSpeaking(groupId) {
+    return this.store.all('outbox/').some(({ group, notBefore }) => group && equal(group, groupId) && !(notBefore > this.now()))
   }
 
   async #append(groupId, { index, entry, cut, writeSeed }) {
