@@ -240,7 +240,7 @@ async def test_doctor_tells_a_database_that_does_not_keep_and_a_clock_that_is_of
         r"the clock here is \d+ s ahead of PostgreSQL's", await check_postgres(settings, Apart(20)) or ""
     )
     with pytest.raises(
-        Unavailable, match=r"the clock here is \d+ s behind PostgreSQL's: no node is ready so"
+        StartRefused, match=r"the clock here is \d+ s behind PostgreSQL's: no node is ready so"
     ):
         await check_postgres(settings, Apart(-90))
     monkeypatch.setitem(sessions.SESSION, "synchronous_commit", "local")
