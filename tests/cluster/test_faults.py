@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -18,11 +19,24 @@ from relay.wire.links import encode_id
 from tests.architecture.source import ROOT
 from tests.cluster.conftest import more_accepted, talking, until
 from tests.faults.relay_process import RelayDied
-from tests.faults.wire_client import GONE, Socket, connected, noise, register, submit_of
+from tests.faults.wire_client import GONE, Disconnected, Socket, connected, noise, register, submit_of
 from tests.servers.cluster import Cluster
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)
+
+
+HEALS_SECONDS = 5.0
+SLACK_SECONDS = 1.0
+"""Three nodes, PostgreSQL, NATS, S3 and the test share two processors: so long may a process wait for its turn."""
+
+
+def judge(seconds: list[float], limit: float) -> None:
+    """Half of them within the limit, and each within it and what the machine may add: so neither a slower way nor one that is
+    slow now and then goes unseen."""
+    print(f"measured {', '.join(f'{each:.2f}' for each in sorted(seconds))} s, {limit} s allowed")
+    assert sorted(seconds)[len(seconds) // 2] <= limit, seconds
+    assert max(seconds) <= limit + SLACK_SECONDS, seconds
 
 
 async def until_closed(socket: Socket) -> None:
@@ -77,7 +91,7 @@ async def test_f16_postgres_is_killed_and_comes_back(cluster: Cluster, http: aio
             cluster.postgres.kill()
             await until(lambda: is_status(http, cluster, "/ready", 503))
             cluster.postgres.start()
-            await until(lambda: is_status(http, cluster, "/ready", 200), 10)
+            await until(lambda: is_status(http, cluster, "/ready", 200), HEALS_SECONDS + SLACK_SECONDS)
             await more_accepted(cast, 50)
 
 
@@ -93,9 +107,9 @@ async def test_f16_a_frozen_postgres_is_no_accepted_and_heals(
         await more_accepted(cast)
         cluster.postgres.freeze()
         await until(lambda: is_status(http, cluster, "/ready", 503), 40)
-        await asyncio.sleep(15)
+        await asyncio.sleep(60)
         cluster.postgres.thaw()
-        await until(lambda: is_status(http, cluster, "/ready", 200), 10)
+        await until(lambda: is_status(http, cluster, "/ready", 200), HEALS_SECONDS + SLACK_SECONDS)
         await more_accepted(cast, 50)
 
 
@@ -108,13 +122,17 @@ async def test_f17_without_nats_mail_comes_within_two_seconds(
     async with connected(http, cluster.nodes[0].origin, device) as reading:
         await reading.send([Resume(0)])
         await reading.receive()  # caught up
+        took = []
         for number in range(5):
             async with connected(http, cluster.nodes[1].origin) as socket:
                 await socket.send([submit_of(1, random.randbytes(16), noise(bytes([number]), 99), [device])])
                 assert isinstance(await socket.receive(), Accepted)
-                async with asyncio.timeout(10):  # two seconds on a machine that is not busy
+                began = time.monotonic()
+                async with asyncio.timeout(30):
                     while not isinstance(await reading.receive(), Deliver):
                         pass
+                took.append(time.monotonic() - began)
+    judge(took, 2)
     cluster.nats.start()
 
 
@@ -139,16 +157,28 @@ async def test_f18_a_node_without_postgres_refuses_and_says_so(
         answer = await socket.receive()
         assert getattr(answer, "code", "") == "unavailable"
     cluster.postgres.start()
-    await until(lambda: is_status(http, cluster, "/ready", 200), 10)
+    await until(lambda: is_status(http, cluster, "/ready", 200), HEALS_SECONDS + SLACK_SECONDS)
 
 
 async def test_f23_nodes_are_restarted_one_after_the_other_and_nothing_is_lost(
     cluster: Cluster, http: aiohttp.ClientSession
 ) -> None:
+    device = await register(http, await cluster.create_invite(), Random(23))
     async with talking(cluster, http) as cast:
         for node in cluster.nodes:
             await more_accepted(cast)
-            assert await node.stop() == 0
+            async with (
+                connected(http, node.origin, device) as signed,
+                connected(http, node.origin) as anonymous,
+            ):
+                began = time.monotonic()
+                stopping = asyncio.create_task(node.stop())
+                for socket in (signed, anonymous):
+                    with pytest.raises(Disconnected) as closed:
+                        await until_closed(socket)
+                    assert closed.value.code == 1012  # service restart: come back, to another node
+                assert await stopping == 0
+                assert time.monotonic() - began <= 10 + SLACK_SECONDS
             await node.start()
 
 
@@ -197,9 +227,9 @@ async def test_f21_the_previous_commits_relay_works_beside_this_one(
         await more_accepted(cast)
 
 
-async def suspended_everywhere(cluster: Cluster, http: aiohttp.ClientSession, seconds: float) -> None:
-    """A device is at each node; its account is suspended at the first, and within that time all are out."""
-    device = await register(http, await cluster.create_invite(), Random(6))
+async def suspended_everywhere(cluster: Cluster, http: aiohttp.ClientSession, seed: int = 6) -> float:
+    """A device is at each node; its account is suspended at the first. How long until all are out, from that command's end."""
+    device = await register(http, await cluster.create_invite(), Random(seed))
     async with AsyncExitStack() as stack:
         sockets = [
             await stack.enter_async_context(connected(http, node.origin, device)) for node in cluster.nodes
@@ -210,23 +240,25 @@ async def suspended_everywhere(cluster: Cluster, http: aiohttp.ClientSession, se
             *first.program, "account", "suspend", account, "--data", str(first.data)
         )
         assert await process.wait() == 0
-        async with asyncio.timeout(seconds):
+        began = time.monotonic()
+        async with asyncio.timeout(30):
             for socket in sockets:
                 with pytest.raises(GONE):
                     await until_closed(socket)
+        return time.monotonic() - began
 
 
 async def test_d6_who_is_revoked_on_one_node_is_out_on_the_others_within_a_second(
     cluster: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    await suspended_everywhere(cluster, http, 5)  # one second on a machine that is not busy
+    judge([await suspended_everywhere(cluster, http, seed) for seed in range(5)], 1)
 
 
 async def test_d6_without_nats_who_is_revoked_is_out_once_the_node_judges_again(
     cluster: Cluster, http: aiohttp.ClientSession
 ) -> None:
     cluster.nats.kill()
-    await suspended_everywhere(cluster, http, 10)  # five seconds on a machine that is not busy
+    judge([await suspended_everywhere(cluster, http)], 6)
 
 
 async def test_f18_what_a_node_revokes_that_alone_is_cut_off_from_nats_holds_on_the_others(
@@ -237,7 +269,7 @@ async def test_f18_what_a_node_revokes_that_alone_is_cut_off_from_nats_holds_on_
     await first.stop()
     first.environment["TOKENIM_RELAY_NATS__SERVERS"] = f"nats://127.0.0.1:{free_port()}"
     await first.start()
-    await suspended_everywhere(cluster, http, 15)  # seven seconds on a machine that is not busy
+    judge([await suspended_everywhere(cluster, http)], 7)
 
 
 async def test_f24_files_go_up_through_all_nodes_and_without_s3_clients_try_again_as_long_as_they_are_told(

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -36,7 +37,9 @@ from relay.services.audit import Action, Audit
 from relay.session.proof import RelayKey
 from relay.states import check_postgres
 from relay.wire.errors import Unavailable
+from tests.architecture.source import ROOT
 from tests.contract.people import new_device
+from tests.faults import migration_driver
 from tests.servers.databases import drop_database, empty_database
 from tests.servers.postgres import PostgresServer
 
@@ -109,6 +112,39 @@ async def test_f21_a_step_that_is_cut_off_leaves_the_schema_as_it_was(url: str) 
             await migrate(node, (STEPS[0], broken))
         assert await node.rows("SELECT to_regclass('two')") == [(None,)]
         assert await migrate(node, STEPS[:2]) == 1
+
+
+async def tables(node: Database) -> list[tuple[object, ...]]:
+    rows = await node.rows(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+    )
+    return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize("number", [step.number for step in migration_driver.STEPS])
+async def test_f21_a_node_that_is_killed_within_a_step_leaves_the_schema_before_it_and_another_goes_on(
+    url: str, number: int
+) -> None:
+    """SIGKILL once all of the step was done, but for the commit."""
+    async with several(url, 1) as (node,):
+        if number > 1:
+            await migrate(node, migration_driver.STEPS[: number - 1])
+        before = await tables(node)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.migration_driver", url, str(number), cwd=ROOT
+        )
+        try:
+            async with asyncio.timeout(40):
+                while not await node.rows(  # noqa: ASYNC110  (of another process)
+                    "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+                ):
+                    await asyncio.sleep(0.02)
+        finally:
+            child.kill()
+            await child.wait()
+        assert await tables(node) == before
+        assert await migrate(node, migration_driver.STEPS) == len(migration_driver.STEPS) - (number - 1)
+        assert (await tables(node)) != before
 
 
 async def test_a_node_with_another_key_file_does_not_start(url: str, tmp_path: Path) -> None:
