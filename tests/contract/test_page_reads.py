@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from typing import cast
 
 import asyncpg
 
 from relay.adapters.postgres import page_reads
+from relay.adapters.postgres.database import Database
 from relay.ports.mailboxes import MissedRange, Page, StoredEnvelope
 from relay.ports.store import Store
 from relay.wire.errors import NotFound
@@ -71,6 +73,41 @@ async def test_who_gives_up_waiting_costs_the_others_nothing(store: Store) -> No
     asked[0].cancel()
     _, *others = await asyncio.gather(*asked, return_exceptions=True)
     assert others == [await page(store, device)] * 2
+
+
+class AllAtOnce:
+    """A database whose answers, of empty mailboxes, come in one turn of the event loop."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = asyncio.Event()
+
+    async def rows(self, *_asked: object) -> list[object]:
+        self.asked += 1
+        await self.answers.wait()
+        return []
+
+    async def one(self, *_asked: object) -> tuple[bool]:
+        return (False,)
+
+
+async def test_who_asks_again_in_the_turn_in_which_all_readers_end_is_answered() -> None:
+    database = AllAtOnce()
+    pages = page_reads.PageReads(cast(Database, database))
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            await pages.rows(NOBODY, 0, 1, 1)
+
+    asking = []
+    for number in range(page_reads.AT_ONCE):
+        asking.append(asyncio.ensure_future(ask(1 if number else 2)))
+        while database.asked <= number:  # noqa: ASYNC110  (a reader for each)
+            await asyncio.sleep(0)
+    database.answers.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*asking)
+    assert database.asked == page_reads.AT_ONCE + 1
 
 
 async def test_many_mailboxes_are_few_statements_and_one_copy_is_fetched_once(

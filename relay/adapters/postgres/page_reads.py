@@ -94,7 +94,8 @@ class PageReads:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._asked: list[_Asked] = []
-        self._readers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._readers = 0
         self._is_starting = False
 
     async def rows(self, device_id: bytes, after: int, max_envelopes: int, max_bytes: int) -> PageRows:
@@ -113,14 +114,22 @@ class PageReads:
 
     def _start(self) -> None:
         """One more reader, unless one is about to begin: it takes all that is asked until then."""
-        if self._asked and not self._is_starting and len(self._readers) < AT_ONCE:
+        if self._asked and not self._is_starting and self._readers < AT_ONCE:
             self._is_starting = True
-            reader = asyncio.get_running_loop().create_task(self._read(), name="store-pages")
-            self._readers.add(reader)
-            reader.add_done_callback(self._readers.discard)
+            self._readers += 1
+            reader = asyncio.get_running_loop().create_task(self._begin(), name="store-pages")
+            self._tasks.add(reader)
+            reader.add_done_callback(self._tasks.discard)
+
+    async def _begin(self) -> None:
+        self._is_starting = False
+        try:
+            await self._read()
+        finally:
+            # In the turn of its last look, not a turn later: who asks between would rely on one that looks no more.
+            self._readers -= 1
 
     async def _read(self) -> None:
-        self._is_starting = False
         while asked := self._asked[:TOGETHER]:
             del self._asked[:TOGETHER]
             self._start()  # of more than that
