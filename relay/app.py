@@ -156,8 +156,10 @@ async def open_relay(
         services = compose(settings, machine, state, bus, figures, key, origin, folder, push, shared_key)
         await refuse_another_key(services.audit, settings)
         stack.callback(take_library_records(services.log))
-        stack.push_async_callback(services.usage.finish)
-        invite = await _owner_invite(folder, services, seed)
+        serves = settings.serves_clients
+        if serves:  # what nobody does here is not counted, nor who is here
+            stack.push_async_callback(services.usage.finish)
+        invite = await _owner_invite(folder, services, seed) if serves else None
         folder.remember_origin(services.origin)
         await stack.enter_async_context(
             open_server(
@@ -168,11 +170,12 @@ async def open_relay(
             )
         )
         admin_url = url_of(admin_listener, "https" if tls else "http") if admin_listener else None
-        commands = commands_of(services, admin_url)
+        commands = commands_of(services, admin_url if serves else None)
         if admin_listener is not None:
-            await stack.enter_async_context(
-                open_samples(services.vitals, lambda error: services.log.failure("samples_failed", error))
-            )
+            if serves:  # for the dashboard
+                await stack.enter_async_context(
+                    open_samples(services.vitals, lambda error: services.log.failure("samples_failed", error))
+                )
             await stack.enter_async_context(
                 open_server(
                     make_admin_application(services, commands),
@@ -181,7 +184,7 @@ async def open_relay(
                     tls=tls.context if tls else None,
                 )
             )
-        if settings.is_cluster:
+        if settings.is_cluster and serves:
             nodes = OtherNodes(
                 state.store.mailboxes, services.wakeup, services.connections, bus=bus, clock=machine.clock
             )
@@ -201,7 +204,7 @@ async def open_relay(
                 clock=machine.clock,
                 failed=lambda error: services.log.failure("housekeeping_failed", error),
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
-                note_present=partial(_note_use, services),
+                note_present=partial(_note_use, services) if serves else None,
                 delete_accounts=lambda: services.deletion.go_on(now_ms=services.clock.now_ms()),
                 end_holds=services.retention.end_lapsed,
             )

@@ -75,7 +75,7 @@ async def _serve(
             _tell("admin", relay.admin_url, as_json=as_json)
         _tell("ready", relay.url, as_json=as_json)
         if sys.stdout.isatty() and not as_json:
-            if relay.admin_url is not None:
+            if relay.admin_url is not None and settings.serves_clients:
                 made = await relay.commands.run("dashboard.link", {}, by=Authority.of_machine(os.getuid()))
                 click.echo(
                     f"\nThe dashboard, for one browser, once, within ten minutes:\n\n  {made['link']}\n"

@@ -311,7 +311,9 @@ async def _audit_list(commands: Commands, given: AuditList) -> Answer:
 async def _dashboard_link(commands: Commands, given: DashboardLink, act: Act) -> Answer:
     live = commands.of_running
     if live.admin_url is None:
-        raise Unavailable("there is no second listener: start the relay with --admin-listen 127.0.0.1:8081")
+        raise Unavailable(
+            "there is no dashboard here: start the relay with --admin-listen 127.0.0.1:8081, and with `api` in `work`"
+        )
     account_id = await commands.administration.find(given.account) if given.account else None
     if account_id is not None:
         act.about(Party.account(account_id))

@@ -147,7 +147,7 @@ class Settings(BaseModel):
     work: Work = setting(
         ("api", "push", "housekeeping"),
         "what this process is there for: requests and connections of clients, wakeups, what is done by time; of all nodes that "
-        "are there for the latter two one does each at a time",
+        "are there for the latter two one does each at a time; without `api` it answers `/health`, `/ready` and `/metrics` alone",
     )
     postgres: PostgresSettings = setting(
         PostgresSettings.model_validate({}), "the database that the nodes of a relay share"
@@ -201,6 +201,11 @@ class Settings(BaseModel):
     def is_cluster(self) -> bool:
         """Whether the state is shared with other nodes."""
         return self.postgres.url is not None
+
+    @property
+    def serves_clients(self) -> bool:
+        """Whether clients come to this process; of a relay of several nodes some may be there for other work alone."""
+        return "api" in self.work
 
     @property
     def speaks_tls(self) -> bool:

@@ -14,13 +14,14 @@ from relay.observe.exposition import CONTENT_TYPE, Exposition
 from relay.services.services import Services
 from relay.wire import limits
 
-from . import health
-from .call import SERVICES, Call, Route, Signing, serve
+from .call import SERVICES, Call, Route, Signing
 from .dashboard import DASHBOARD_ROUTES, add_page
+from .health import HEALTH_ROUTES
 from .middleware import around, complete_headers
 from .openapi import describe
 from .openers import OPENERS, Openers
 from .operators import COMMANDS, OPERATOR_ROUTES
+from .routes import add_routes
 
 EXPOSITION: Final = web.AppKey("EXPOSITION", Exposition)
 
@@ -37,10 +38,13 @@ async def openapi(_call: Call) -> web.StreamResponse:
     return web.Response(body=_DESCRIPTION, content_type="application/json")
 
 
-ADMIN_ROUTES: Final[tuple[Route, ...]] = (
+WATCH_ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/metrics", metrics, Signing.NONE, "figures, for Prometheus", answer_media="text/plain"),
-    Route("GET", "/health", health.health, Signing.NONE, "the process lives"),
-    Route("GET", "/ready", health.ready, Signing.NONE, "the relay can take work, or 503"),
+    *HEALTH_ROUTES,
+)
+"""Of a process without clients: it is watched there; the dashboard is one of the others'."""
+ADMIN_ROUTES: Final[tuple[Route, ...]] = (
+    *WATCH_ROUTES,
     *DASHBOARD_ROUTES,
     *OPERATOR_ROUTES,
     Route(
@@ -63,7 +67,9 @@ def make_admin_application(services: Services, commands: Commands) -> web.Applic
     app[OPENERS] = Openers(services.clock)
     app[EXPOSITION] = Exposition(services.figures, __version__)
     app.on_response_prepare.append(complete_headers)
-    add_page(app)
-    for route in ADMIN_ROUTES:
-        app.router.add_route(route.method, route.path, serve(route))
+    if services.settings.serves_clients:
+        add_page(app)
+        add_routes(app, ADMIN_ROUTES)
+    else:
+        add_routes(app, WATCH_ROUTES)
     return app

@@ -7,7 +7,7 @@ from aiohttp import web
 from relay.wire.errors import RelayError
 from relay.wire.resources import HealthAnswer
 
-from .call import Call, answer
+from .call import Call, Route, Signing, answer
 
 _NOT_READY: Final = 503
 
@@ -24,3 +24,10 @@ async def ready(call: Call) -> web.StreamResponse:
     except RelayError as error:
         return answer(HealthAnswer(status="not_ready", reasons=[f"store: {error.code}"]), status=_NOT_READY)
     return answer(HealthAnswer(status="ok"))
+
+
+HEALTH_ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/health", health, Signing.NONE, "the process lives", answer=HealthAnswer),
+    Route("GET", "/ready", ready, Signing.NONE, "it can take work, or 503", answer=HealthAnswer),
+)
+"""All that a process without clients has to say."""

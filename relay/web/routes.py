@@ -1,6 +1,7 @@
 """Every route of the relay, in one table: the router and the API's description are made from it."""
 
 import json
+from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
@@ -47,10 +48,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "what this relay is, signed in the header TokenIM-Signature",
         answer=models.RelayDocument,
     ),
-    Route("GET", "/health", health.health, Signing.NONE, "the process lives", answer=models.HealthAnswer),
-    Route(
-        "GET", "/ready", health.ready, Signing.NONE, "it can take work, or 503", answer=models.HealthAnswer
-    ),
+    *health.HEALTH_ROUTES,
     Route(
         "GET", "/v1/openapi.json", openapi, Signing.NONE, "this description", answer_media="application/json"
     ),
@@ -391,7 +389,7 @@ ROUTES: Final[tuple[Route, ...]] = (
 _DESCRIPTION: Final = json.dumps(describe(ROUTES), separators=(",", ":")).encode()
 
 
-def add_routes(app: web.Application) -> None:
-    """Put every route into the application's router."""
-    for route in ROUTES:
+def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
+    """Put these routes into the application's router."""
+    for route in routes:
         app.router.add_route(route.method, route.path, serve(route))

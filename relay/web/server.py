@@ -18,9 +18,10 @@ from relay.wire import limits
 
 from .call import SERVICES
 from .cors import OPEN_TO_PAGES
+from .health import HEALTH_ROUTES
 from .middleware import around, complete_headers
 from .openers import OPENERS, Openers
-from .routes import add_routes
+from .routes import ROUTES, add_routes
 from .websocket import CLOSE_WITHIN_SECONDS, FLOW
 
 BACKLOG: Final = 1_024
@@ -73,7 +74,7 @@ async def _close_connections(app: web.Application) -> None:
 
 
 def make_application(services: Services, flow: Flow) -> web.Application:
-    """The relay's application: every route, with the middleware around it."""
+    """The relay's application: every route, with the middleware around it. Without clients only what says how it stands."""
     app = web.Application(middlewares=[around], client_max_size=limits.MAX_REQUEST_BODY_BYTES)
     app[SERVICES] = services
     app[FLOW] = flow
@@ -81,7 +82,7 @@ def make_application(services: Services, flow: Flow) -> web.Application:
     app[OPENERS] = Openers(services.clock)
     app.on_response_prepare.append(complete_headers)
     app.on_shutdown.append(_close_connections)
-    add_routes(app)
+    add_routes(app, ROUTES if services.settings.serves_clients else HEALTH_ROUTES)
     return app
 
 
