@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import click
 
 from .case import CLIENT_LEVELS, RELAY_LEVELS
-from .report import Failed, Result, closing_line, write_json
+from .report import Failed, NotReady, Result, closing_line, write_json
 
 USAGE: Final = 2
 JOBS: Final = min(8, 2 * (os.cpu_count() or 1))
@@ -80,7 +80,7 @@ def relay(
                 only=only,
             )
         )
-    except Failed as failure:
+    except (Failed, NotReady) as failure:
         _fail(str(failure))
     _end(results, url, file)
 

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from .report import Failed
+from .report import Failed, NotReady, told_rated
 from .wire import from_base64, sha256, to_base32, to_base64, transcript, u64
 
 MANAGER: Final = 1
 _TOLD_BYTES: Final = 300
+_RATED: Final = 429
 
 SIGNED, KEM, ONE_TIME, SEALING = 1, 2, 3, 4
 ROTATING, ONCE, LAST_RESORT = 1, 2, 3
@@ -74,12 +75,18 @@ async def ask(
     data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One request as it is; nothing is added, no redirect followed."""
+    """One request as it is; nothing is added, no redirect followed.
+
+    Raises NotReady where the relay takes no more for now: no case wants that answer, and each would take it for another refusal.
+    """
     async with session.request(
         method, url, data=data, headers=headers, skip_auto_headers=("Content-Type",), allow_redirects=False
     ) as response:
         body = await response.read()
-        return Answer(f"{method} {response.url.path_qs}", response.status, response.headers, body)
+        answer = Answer(f"{method} {response.url.path_qs}", response.status, response.headers, body)
+    if answer.status == _RATED and answer.code == "rate_limited":
+        raise NotReady(told_rated(answer.asked))
+    return answer
 
 
 @dataclass

@@ -8,7 +8,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from .device import Answer, Device, ask
-from .report import Failed, NotClaimed
+from .report import Failed, NotClaimed, NotReady
 from .wire import from_base64, sha256, to_base64, transcript
 
 _PREFIX = "/invite#v1."
@@ -74,7 +74,7 @@ class Relay:
         if answer.status == 201:
             device.took(manifest)
         elif answer.code == "invite_invalid" and not chosen:
-            raise Failed(f"{answer.asked}: {answer.code}: give an invite with uses to spare, a few hundred")
+            raise NotReady(f"{answer.asked}: {answer.code}: give an invite with uses to spare, a few hundred")
         return answer
 
     async def member(self, **fields: Any) -> Device:

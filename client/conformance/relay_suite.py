@@ -21,7 +21,10 @@ async def run_relay(
     levels: Sequence[str] = (),
     only: Sequence[str] = (),
 ) -> list[Result]:
-    """The results; raises Failed if there is no relay to try. Without `levels`: all that the relay claims."""
+    """The results. Without `levels`: all that the relay claims.
+
+    Raises Failed if there is no relay to try, NotReady if it lets no run come to its end.
+    """
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=70)) as session:
         try:

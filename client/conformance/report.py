@@ -18,6 +18,16 @@ class NotClaimed(Exception):
     """What is tested says of itself that it does not do this: there is nothing to try."""
 
 
+class NotReady(Exception):
+    """What is tested is not set up for a run: no case could go on, and the words say what its operator has to change."""
+
+
+def told_rated(asked: str) -> str:
+    """What the operator of a relay raises when it let this run in no further."""
+    settings = ", ".join(f"rates.{name}.burst" for name in ("registration", "link", "recovery", "address"))
+    return f"{asked}: rate_limited: raise {settings} of the relay while it is tested (docs/clients.md says to what)"
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """Of one case: `proves` are ids of docs/protocol.md, `why` says what went wrong, or what would be needed to try it."""

@@ -8,9 +8,10 @@ from typing import Final, TypeVar
 import aiohttp
 
 from .case import Case
-from .report import Failed, NotClaimed, Outcome, Result
+from .report import Failed, NotClaimed, NotReady, Outcome, Result, told_rated
 
 WITHIN_SECONDS: Final = 240.0
+_RATED: Final = 429
 Subject = TypeVar("Subject")
 
 
@@ -19,7 +20,7 @@ async def run(
 ) -> AsyncIterator[Result]:
     """The result of each, in their order; what is of a level that is not claimed is not run. A case may find that itself is not.
 
-    `jobs`: so many at once, where no case of the subject is in another's way.
+    `jobs`: so many at once, where no case of the subject is in another's way. Raises NotReady: then no case could go on.
     """
     turns = asyncio.Semaphore(jobs)
     running = [asyncio.create_task(_result(case, subject, claimed, turns)) for case in cases]
@@ -55,13 +56,15 @@ async def _why_not(case: Case[Subject], subject: Subject) -> str:
     try:
         async with asyncio.timeout(WITHIN_SECONDS):
             await case.body(subject)
-    except NotClaimed:
+    except (NotClaimed, NotReady):
         raise
     except Failed as failure:
         return str(failure)
     except TimeoutError:
         return f"it did not come to its end within {WITHIN_SECONDS:g} s"
     except (aiohttp.ClientError, ConnectionError) as error:
+        if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == _RATED:
+            raise NotReady(told_rated(f"GET {error.request_info.url.path}")) from error
         return f"the connection failed: {type(error).__name__}: {error}"
     except Exception as error:  # noqa: BLE001  # whatever it is: told as this case's, and the others go on
         # What came has not the shape that the document gives it; a defect of the kit would look the same.

@@ -31,7 +31,7 @@ from client.conformance.case import CLIENT_LEVELS
 from client.conformance.client_suite.suite import run_client
 from client.conformance.relay import Invite, parse_invite
 from client.conformance.relay_suite import run_relay
-from client.conformance.report import Failed, Result, closing_line
+from client.conformance.report import Failed, NotReady, Result, closing_line
 from relay.control.asking import ask
 from tests.relay_process import environment
 
@@ -140,7 +140,7 @@ def kit(run: Callable[[Callable[[Result], None]], Coroutine[Any, Any, list[Resul
     told: list[str] = []
     try:
         results = asyncio.run(run(lambda result: told.append(result.line())))
-    except Failed as failure:
+    except (Failed, NotReady) as failure:
         return "", str(failure)
     return closing_line(results), "\n".join(told)
 

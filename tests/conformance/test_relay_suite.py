@@ -1,11 +1,15 @@
 """`tokenim-conformance relay` as who runs a relay types it: our own does all that the document demands."""
 
+import functools
 import json
 import re
 import subprocess
 
+import aiohttp
+import click.testing
 import pytest
 
+from client.conformance import cli
 from client.conformance.cases import SUITE
 from tests.conformance.mutate import CLAIMS_ALL, ROOT, WEB_ORIGIN
 from tests.relay_process import run, serving
@@ -22,9 +26,40 @@ def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def settings_for_the_run() -> dict[str, str]:
+    """What docs/clients.md tells the operator of a relay on another machine to raise."""
+    lines = re.findall(
+        r"^(TOKENIM_RELAY_RATES\w+)=(\d+)$", (ROOT / "docs/clients.md").read_text(), re.MULTILINE
+    )
+    return dict(lines)
+
+
+@pytest.fixture
+def far_away(monkeypatch):
+    """The kit in this process, for a relay that believes 127.0.0.1 as a proxy: an address that rates count."""
+    kept = functools.partial(aiohttp.ClientSession, headers={"X-Forwarded-For": "203.0.113.7"})
+    monkeypatch.setattr(aiohttp, "ClientSession", kept)
+
+    def kit_from_there(*arguments: str) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(cli.main, ["relay", *arguments])
+
+    return kit_from_there
+
+
+BELIEVES = {"TOKENIM_RELAY_PROXY__TRUSTED": "127.0.0.1"}
+
+
 @pytest.mark.timeout(180)
-def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property):
-    with serving(tmp_path / "relay", "--admin-listen", "127.0.0.1:0", **CLAIMS_ALL) as relay:
+@pytest.mark.filterwarnings(
+    "ignore:Sending a large body:ResourceWarning"
+)  # a case does, in this process here
+def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property, far_away):
+    """Of an address that is rated, with what docs/clients.md says for that."""
+    raised = settings_for_the_run()
+    assert len(raised) == 4
+    with serving(
+        tmp_path / "relay", "--admin-listen", "127.0.0.1:0", **CLAIMS_ALL, **BELIEVES, **raised
+    ) as relay:
         links = [
             run(
                 "invite", "create", "--data", str(tmp_path / "relay"), "--uses", "500", "--role", role
@@ -32,7 +67,7 @@ def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property):
             for role in ("member", "admin")
         ]
         report = tmp_path / "report.json"
-        done = kit(
+        done = far_away(
             *(relay.url, "--invite", links[0], "--admin", relay.admin_url, "--admin-invite", links[1]),
             *("--web-origin", WEB_ORIGIN, "--json", str(report)),
         )
@@ -48,7 +83,7 @@ def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property):
             "auth-signed",
         )
 
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert (done.exit_code, done.stderr) == (0, ""), done.stdout
     cases = json.loads(report.read_text())["cases"]
     assert done.stdout.splitlines()[-1] == f"{len(cases) - 1} passed, 0 failed, 1 not claimed"
     assert len(cases) > 80
@@ -57,6 +92,30 @@ def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property):
         record_property("proves", rule)
     assert alone.stdout.splitlines()[-1] == "1 passed, 0 failed, 1 not claimed"
     assert alone.returncode == 0
+
+
+def test_a_relay_that_lets_no_run_end_is_told_in_one_line(tmp_path, far_away):
+    with serving(tmp_path / "relay", **BELIEVES) as relay:
+        links = {
+            uses: run("invite", "create", "--data", str(tmp_path / "relay"), "--uses", uses).stdout.strip()
+            for uses in ("500", "2")
+        }
+        quick = ("prekeys-", "manifest-", "group-", "transparency-")
+        only = [word for name in SUITE.cases if name.startswith(quick) for word in ("--case", name)]
+        rated = far_away(relay.url, "--invite", links["500"], *only)
+        used_up = kit(relay.url, "--invite", links["2"], *only)
+    for code, errors, told in (
+        (rated.exit_code, rated.stderr, "POST /v1/accounts: rate_limited: raise rates.registration.burst, "),
+        (used_up.returncode, used_up.stderr, "POST /v1/accounts: invite_invalid: give an invite with uses"),
+    ):
+        assert code == 2
+        assert errors.startswith(f"tokenim-conformance: {told}"), errors
+        assert len(errors.splitlines()) == 1
+    names = {
+        name.removeprefix("TOKENIM_RELAY_").replace("__", ".").lower() for name in settings_for_the_run()
+    }
+    assert {name for name in names if name in rated.stderr} == names
+    assert "failed" not in rated.stdout
 
 
 @pytest.mark.timeout(120)
