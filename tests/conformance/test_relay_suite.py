@@ -88,7 +88,8 @@ def test_our_relay_passes_every_case_of_every_level(tmp_path, record_property, f
     assert done.stdout.splitlines()[-1] == f"{len(cases) - 1} passed, 0 failed, 1 not claimed"
     assert len(cases) > 80
     assert [one["id"] for one in cases if one["outcome"] != "passed"] == ["delivery-signed-submits"]
-    for rule in sorted({rule for case in cases for rule in case["proves"]}):
+    passed = [case for case in cases if case["outcome"] == "passed"]
+    for rule in sorted({rule for case in passed for rule in case["proves"]}):
         record_property("proves", rule)
     assert alone.stdout.splitlines()[-1] == "1 passed, 0 failed, 1 not claimed"
     assert alone.returncode == 0
