@@ -5,18 +5,27 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import pytest
 from click.testing import CliRunner
 
-from relay.adapters.column_keys import NotOpened, add_key, key_id_of, open_keys, read_keys
+from relay.adapters.column_keys import (
+    ID_BYTES,
+    ColumnKeys,
+    NotOpened,
+    add_key,
+    key_id_of,
+    open_keys,
+    read_keys,
+)
 from relay.adapters.data_folder import StartRefused
 from relay.adapters.postgres.database import StoreUnreachable, Transaction
-from relay.adapters.postgres.sealing import COLUMNS, seal
+from relay.adapters.postgres.sealing import COLUMNS, PROOF, seal
 from relay.adapters.postgres.store import PostgresStore, open_postgres_store
 from relay.adapters.system_clock import SystemClock
 from relay.cli.keys import keys
@@ -114,6 +123,60 @@ async def test_e2_a_new_key_comes_to_each_node_then_all_use_it_and_the_old_one_g
             await rotation.rotate(begin=True)
     async with open_postgres_store(url, keys_file=one.file) as store:
         await Node(store, one.file).reads("anna", "emil")
+
+
+async def beside_another(url: str, file: Path, second: Coroutine[object, object, object]) -> None:
+    """`second` comes while a node of this key file is about to commit that its newest key seals."""
+    keys = ColumnKeys(read_keys(file))
+    proof = keys.seal(PROOF, keys.current.to_bytes(ID_BYTES, "big"), b"")
+    connection, looking = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(30), connection.transaction():
+            await connection.execute("INSERT INTO column_keys VALUES ($1, $2)", keys.current, proof)
+            coming = asyncio.ensure_future(second)
+            while not await looking.fetch(  # noqa: ASYNC110  (of another process)
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+        await coming
+    finally:
+        await connection.close()
+        await looking.close()
+
+
+async def test_e2_of_two_first_nodes_with_different_key_files_one_does_not_start(
+    url: str, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.keys", tmp_path / "second.keys"
+    async with open_postgres_store(url, keys_file=first) as store:
+        await store.database.change("DELETE FROM column_keys")
+
+    async def start() -> None:
+        async with open_postgres_store(url, keys_file=second):
+            pass
+
+    with pytest.raises(StoreUnreachable, match=r"second\.keys: this is not the key file of this database"):
+        await beside_another(url, first, start())
+    async with open_postgres_store(url, keys_file=first):
+        pass
+
+
+async def test_e2_of_two_rotations_to_different_keys_that_begin_at_once_one_is_refused(
+    url: str, tmp_path: Path
+) -> None:
+    async with two(url, tmp_path) as (one, other):
+        for node in (one, other):
+            add_key(node.file)
+        with pytest.raises(
+            Conflict, match=r"other\.keys: this is not the key file of this database \(key 2\)"
+        ):
+            await beside_another(url, one.file, other.store.sealing.begin())
+        await one.store.sealing.reload()
+        await one.register("anna")
+        assert 2 in await one.sealed_by()
+        shutil.copy(one.file, other.file)
+        assert not await other.store.sealing.begin()
+        await other.reads("anna")
 
 
 async def test_e2_a_node_that_was_forgotten_refuses_and_loses_nothing_until_it_has_the_key(

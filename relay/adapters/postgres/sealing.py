@@ -87,14 +87,19 @@ async def _current(transaction: Transaction) -> int:
 
 async def check_keys(database: Database, path: Path) -> None:
     """Raise StoreUnreachable unless the file has each key that sealed something here; note the first one of a new database."""
+
+    async def note_first(transaction: Transaction) -> None:
+        if not await _prove_alone(transaction, database.keys, path):
+            await _note_newest(transaction, database.keys)
+
     if not await _prove(database, database.keys, path):
-        await database.run(lambda transaction: _note_newest(transaction, database.keys))
+        await database.run(note_first)
 
 
-async def _prove(database: Database, keys: ColumnKeys, path: Path) -> set[int]:
+async def _prove(reading: Database | Transaction, keys: ColumnKeys, path: Path) -> set[int]:
     """The keys that are noted; raises StoreUnreachable unless the file has each of them."""
     noted = set()
-    for key_id, proof in await database.rows("SELECT key_id, proof FROM column_keys"):
+    for key_id, proof in await reading.rows("SELECT key_id, proof FROM column_keys"):
         try:
             keys.open(PROOF, key_id.to_bytes(ID_BYTES, "big"), proof)
         except NotOpened as error:
@@ -106,10 +111,16 @@ async def _prove(database: Database, keys: ColumnKeys, path: Path) -> set[int]:
     return noted
 
 
+async def _prove_alone(transaction: Transaction, keys: ColumnKeys, path: Path) -> set[int]:
+    """The same before a key is noted: nobody else notes one until this transaction ends. Who seals goes on."""
+    await transaction.execute("LOCK TABLE column_keys IN SHARE ROW EXCLUSIVE MODE")
+    return await _prove(transaction, keys, path)
+
+
 async def _note_newest(transaction: Transaction, keys: ColumnKeys) -> None:
     key_id = keys.current
     proof = keys.seal(PROOF, key_id.to_bytes(ID_BYTES, "big"), b"")
-    await transaction.execute("INSERT INTO column_keys VALUES ($1, $2) ON CONFLICT DO NOTHING", key_id, proof)
+    await transaction.execute("INSERT INTO column_keys VALUES ($1, $2)", key_id, proof)
 
 
 class PostgresSealing:
@@ -151,16 +162,25 @@ class PostgresSealing:
 
     async def begin(self) -> bool:
         """All nodes seal by the newest key of this node's file from now on. Raises Conflict if there is none: it makes none,
-        since no node can write the files of the others.
+        since no node can write the files of the others. Also if another node begins with another key at the same time.
         """
+
+        async def operation(transaction: Transaction) -> bool:
+            if self._keys.current in await _prove_alone(transaction, self._keys, self._path):
+                return False  # another node did it a moment ago
+            await _note_newest(transaction, self._keys)
+            return True
+
         async with self._changing:
             noted = await self._read()
             if self._keys.current in noted:
                 if len(noted) == 1 and len(self._keys.keys) == 1:
                     raise Conflict(_HOW)
                 return False
-            await self._database.run(lambda transaction: _note_newest(transaction, self._keys))
-            return True
+            try:
+                return await self._database.run(operation)
+            except StoreUnreachable as error:
+                raise Conflict(str(error)) from error
 
     async def reseal(self, *, limit: int) -> int:
         """A piece of one column, in one transaction."""
