@@ -17,31 +17,21 @@ import pytest
 from relay.wire.frames import Accepted, Ack, CaughtUp, Deliver, Outcome, Resume
 from relay.wire.links import encode_id
 from tests.architecture.source import ROOT
-from tests.cluster.conftest import more_accepted, talking, until
+from tests.cluster.conftest import (
+    HEALS_SECONDS,
+    SLACK_SECONDS,
+    judge,
+    more_accepted,
+    talking,
+    until,
+    until_closed,
+)
 from tests.faults.relay_process import RelayDied
-from tests.faults.wire_client import GONE, Disconnected, Socket, connected, noise, register, submit_of
+from tests.faults.wire_client import GONE, Disconnected, connected, noise, register, submit_of
 from tests.servers.cluster import Cluster
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)
-
-
-HEALS_SECONDS = 5.0
-SLACK_SECONDS = 1.0
-"""Three nodes, PostgreSQL, NATS, S3 and the test share two processors: so long may a process wait for its turn."""
-
-
-def judge(seconds: list[float], limit: float) -> None:
-    """Half of them within the limit, and each within it and what the machine may add: so neither a slower way nor one that is
-    slow now and then goes unseen."""
-    print(f"measured {', '.join(f'{each:.2f}' for each in sorted(seconds))} s, {limit} s allowed")
-    assert sorted(seconds)[len(seconds) // 2] <= limit, seconds
-    assert max(seconds) <= limit + SLACK_SECONDS, seconds
-
-
-async def until_closed(socket: Socket) -> None:
-    while True:
-        await socket.receive()
 
 
 async def status_of(http: aiohttp.ClientSession, url: str, path: str) -> int:
