@@ -14,7 +14,7 @@ import pytest
 from relay.adapters.column_keys import ColumnKeys
 from relay.adapters.data_folder import StartRefused
 from relay.adapters.memory_bus import MemoryBus
-from relay.adapters.postgres import exports, sessions
+from relay.adapters.postgres import database, exports, sessions
 from relay.adapters.postgres.clocks import ClockWatch, watching_clock
 from relay.adapters.postgres.database import (
     Database,
@@ -190,6 +190,27 @@ async def test_a_leader_whose_connection_goes_stops_and_another_may_take_over(
             await admin.close()
             await leadership.until_lost(Work.PUSH)
             await leadership.until_leading(Work.PUSH)  # the lock is free again
+
+
+class Frozen(SystemClock):
+    """From its first sleep on, as after SIGSTOP: the connection stays, and nothing is said on it."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_f16_a_leader_that_is_frozen_is_followed_by_another(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with several(url, 2) as (first, second):
+        frozen = PostgresLeadership(first, [Work.HOUSEKEEPING], Frozen())
+        other = PostgresLeadership(second, [Work.HOUSEKEEPING], SystemClock())
+        monkeypatch.setattr(database, "SILENT_SECONDS", 0.5)
+        async with leading(frozen):
+            await frozen.until_leading(Work.HOUSEKEEPING)
+            monkeypatch.undo()
+            async with leading(other), asyncio.timeout(20):
+                await other.until_leading(Work.HOUSEKEEPING)
 
 
 async def test_a_leader_that_fails_in_a_way_nobody_foresaw_leads_again(

@@ -32,6 +32,8 @@ COMMAND_SECONDS: Final = 10.0
 """After which an answer is not waited for any more: the server hangs, or is not there."""
 SCRIPT_SECONDS: Final = 86_400.0
 CHECK_SECONDS: Final = 2.0
+SILENT_SECONDS: Final = 10.0
+"""A session of one's own that says nothing for so long is ended by the server: who has it is frozen, and keeps its locks."""
 _TRIES: Final = 6
 _STATEMENTS_REMEMBERED: Final = 256
 
@@ -226,10 +228,11 @@ class Database:
     async def session(self) -> AsyncIterator[Transaction]:
         """A connection of one's own; each statement is committed by itself, and locks last until the end. Raises Unavailable.
 
-        At the end the connection is closed, not given to others.
+        Who has it says something each second. At the end the connection is closed, not given to others.
         """
         async with self._connection() as connection:
             try:
+                await connection.execute(f"SET idle_session_timeout = {round(SILENT_SECONDS * 1_000)}")
                 yield Transaction(connection, self.keys, self.counts)
             finally:
                 _terminate(connection)

@@ -1,6 +1,7 @@
 """Which node does what only one may do: who holds an advisory lock, on a connection that is kept for that.
 
-The server frees the locks of a node that is gone. A node that lost its connection stops at the next look.
+The server frees the locks of a node that is gone, or is frozen and says nothing. A node that lost its connection stops at the
+next look.
 """
 
 import asyncio
