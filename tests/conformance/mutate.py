@@ -2,7 +2,8 @@
 
 Each file of mutations/ is a patch with a head: what is broken (`subject`: relay or client), the `case` that has to see it, the
 `chapter` of docs/protocol.md, the `fault` in words. The case runs against what is whole first, and has to pass; then, alone,
-against what the patch made, and has to fail. A patch that does not apply, and a relay that does not start, fail the run.
+against what the patch made, and has to fail; why it did is printed. A patch that does not apply, and a relay or a client that
+does not start, fail the run: then no case saw anything.
 
 Nearly all the time goes to the start of processes. So the kit runs in this one, invites are asked for at the relay's control
 socket, and the trees keep what was compiled.
@@ -53,6 +54,9 @@ CLAIMS_ALL = {
 }
 """Of a relay of ours, so that the kit tries on it what a relay may leave out."""
 _CAUGHT = "0 passed, 1 failed, 0 not claimed"
+_NEVER_BEGAN = "ended before it took register"
+"""How the kit tells of a client whose process is gone before it did anything."""
+_REASON_CHARACTERS = 160
 _PATIENCE_SECONDS = {"whole": 60.0, "broken": 15.0}
 """A slow machine has to pass; what is broken never shows what it should, and each second of that is waited for."""
 _HALF_WRITTEN = shutil.ignore_patterns("*.pyc.*")
@@ -152,11 +156,14 @@ def try_relay(tree: Path, folder: Path, cases: Sequence[str], patience_seconds: 
 
 
 def try_client(tree: Path, folder: Path, cases: Sequence[str], patience_seconds: float) -> tuple[str, str]:
-    """The kit's last line about the client of this tree, by these cases alone."""
+    """The kit's last line about the client of this tree, by these cases alone. Raises Broken if it does not start."""
     adapter = [sys.executable, "-c", _ADAPTER_OF, str(tree)]
-    return kit(
+    last, told = kit(
         lambda tell: run_client(adapter, tell, cases, CLIENT_LEVELS, 2, patience_seconds=patience_seconds)
     )
+    if _NEVER_BEGAN in told:
+        raise Broken(f"the client did not start: {reason(told)}")
+    return last, told
 
 
 TRIALS = {"relay": try_relay, "client": try_client}
@@ -170,6 +177,12 @@ class Tried:
     last: str
     told: str
     seconds: float
+
+
+def reason(told: str) -> str:
+    """Why one case failed, on one line: what stands under the line of the case, shortened."""
+    why = " ".join(told.partition("\n")[2].split())
+    return why if len(why) <= _REASON_CHARACTERS else f"{why[: _REASON_CHARACTERS - 1]}…"
 
 
 class Workshop:
@@ -234,8 +247,7 @@ def run(mutations: Sequence[Mutation], jobs: int) -> list[Mutation]:
                     caught.append(mutation)
                 print(f"{'caught' if is_caught else 'MISSED':<7} {mutation.subject}: {mutation.fault}")
                 print(f"        {mutation.chapter}; {mutation.case}; {tried.seconds:.0f} s")
-                if not is_caught:
-                    print(tried.told)
+                print(f"        {reason(tried.told)}" if is_caught else tried.told)
         finally:
             pool.shutdown(cancel_futures=True)
     return caught

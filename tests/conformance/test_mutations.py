@@ -15,6 +15,8 @@ from tests.conformance.mutate import (
     copy_tree,
     patch,
     read_mutation,
+    reason,
+    try_client,
 )
 
 FILES = sorted(PATCHES.glob("*.patch"))
@@ -23,6 +25,17 @@ WITHOUT_A_FAULT = {
     "One message, byte by byte": "an example of what other chapters say; tests/journeys/test_first_page.py plays it",
     "Vectors": "it says where files are, and nothing that a relay or a client does",
 }
+DIES = """\
+subject: client
+case: client-registers
+chapter: Registration
+fault: it cannot even be imported
+
+--- a/client/conformance_adapter.py
++++ b/client/conformance_adapter.py
+@@ -1 +1,2 @@
++raise SystemExit("dead")
+ """
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +71,21 @@ def test_every_chapter_that_says_what_is_done_has_a_fault_of_it():
     chapters = {read_mutation(file).chapter for file in FILES}
     assert len(FILES) >= 30
     assert set(HEADINGS) - chapters == set(WITHOUT_A_FAULT)
+
+
+def test_a_client_that_does_not_start_is_not_caught(tree, tmp_path):
+    file = tmp_path / "dies.patch"
+    first = (ROOT / "client/conformance_adapter.py").read_text().splitlines()[0]
+    file.write_text(f"{DIES}{first}\n")
+    mutation = read_mutation(file)
+    patch(tree, mutation, "--unidiff-zero")
+    try:
+        with pytest.raises(Broken, match="the client did not start: ann ended before it took register: dead"):
+            try_client(tree, tmp_path, [mutation.case], 15)
+    finally:
+        patch(tree, mutation, "--unidiff-zero", "-R")
+
+
+def test_why_a_case_failed_is_one_short_line():
+    assert reason("failed  case  1.0 s\n      it said\n   no") == "it said no"
+    assert reason("failed  case  1.0 s\n" + "x" * 500) == "x" * 159 + "…"
