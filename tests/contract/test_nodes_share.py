@@ -1,4 +1,4 @@
-"""What the nodes of one PostgreSQL have in common beside the rows: the schema, the key file, who leads, the sums of a day."""
+"""What the nodes of one PostgreSQL have in common beside the rows: the schema, the key file, the sums of a day."""
 
 import asyncio
 import re
@@ -8,29 +8,25 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from relay.adapters.column_keys import ColumnKeys
 from relay.adapters.data_folder import StartRefused
 from relay.adapters.memory_bus import MemoryBus
-from relay.adapters.postgres import database, exports, sessions
+from relay.adapters.postgres import exports, sessions
 from relay.adapters.postgres.clocks import ClockWatch, watching_clock
 from relay.adapters.postgres.database import (
     Database,
     Lock,
     StoreUnreachable,
-    Transaction,
     open_database,
 )
-from relay.adapters.postgres.leadership import PostgresLeadership, leading
 from relay.adapters.postgres.migrate import Migration, migrate, migration, shipped_migrations
 from relay.adapters.postgres.store import open_postgres_store
 from relay.adapters.postgres.unheard import Unheard, telling_unheard
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.config import PostgresSettings, Settings
 from relay.ports.bus import Announcement, AnnouncementsLost
-from relay.ports.leadership import Work
 from relay.ports.store import Store
 from relay.ports.usage import UsageDay
 from relay.services.audit import Action, Audit
@@ -157,75 +153,6 @@ async def test_a_node_with_another_key_file_does_not_start(url: str, tmp_path: P
     shutil.copy(first, second)
     async with open_postgres_store(url, keys_file=second):
         pass
-
-
-async def test_one_node_leads_and_another_takes_over_once_it_is_gone(url: str) -> None:
-    async with several(url, 2) as (first, second), AsyncExitStack() as stack:
-        clock = SystemClock()
-        one, other = (PostgresLeadership(each, [Work.HOUSEKEEPING], clock) for each in (first, second))
-        gone = await stack.enter_async_context(AsyncExitStack())
-        await gone.enter_async_context(leading(one))
-        await one.until_leading(Work.HOUSEKEEPING)
-        await stack.enter_async_context(leading(other))
-        waiting = asyncio.ensure_future(other.until_leading(Work.HOUSEKEEPING))
-        await asyncio.wait([waiting], timeout=1.5)  # it looks each second
-        assert not waiting.done()
-        await gone.aclose()
-        await one.until_lost(Work.HOUSEKEEPING)
-        await waiting
-
-
-async def test_a_leader_whose_connection_goes_stops_and_another_may_take_over(
-    url: str, postgres: PostgresServer
-) -> None:
-    async with several(url, 1) as (node,):
-        leadership = PostgresLeadership(node, [Work.PUSH], SystemClock())
-        async with leading(leadership):
-            await leadership.until_leading(Work.PUSH)
-            admin = await asyncpg.connect(postgres.url())
-            await admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1",
-                url.rpartition("/")[2],
-            )
-            await admin.close()
-            await leadership.until_lost(Work.PUSH)
-            await leadership.until_leading(Work.PUSH)  # the lock is free again
-
-
-class Frozen(SystemClock):
-    """From its first sleep on, as after SIGSTOP: the connection stays, and nothing is said on it."""
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.Event().wait()
-
-
-async def test_f16_a_leader_that_is_frozen_is_followed_by_another(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with several(url, 2) as (first, second):
-        frozen = PostgresLeadership(first, [Work.HOUSEKEEPING], Frozen())
-        other = PostgresLeadership(second, [Work.HOUSEKEEPING], SystemClock())
-        monkeypatch.setattr(database, "SILENT_SECONDS", 0.5)
-        async with leading(frozen):
-            await frozen.until_leading(Work.HOUSEKEEPING)
-            monkeypatch.undo()
-            async with leading(other), asyncio.timeout(20):
-                await other.until_leading(Work.HOUSEKEEPING)
-
-
-async def test_a_leader_that_fails_in_a_way_nobody_foresaw_leads_again(
-    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Else no node would do the work until this one is started again."""
-    async with several(url, 1) as (node,):
-        leadership = PostgresLeadership(node, [Work.PUSH], SystemClock())
-        async with leading(leadership):
-            await leadership.until_leading(Work.PUSH)
-            with monkeypatch.context() as patch:
-                patch.setattr(Transaction, "rows", None)
-                await leadership.until_lost(Work.PUSH)
-            await leadership.until_leading(Work.PUSH)
-    assert "leadership_failed" in caplog.messages
 
 
 class Apart(SystemClock):

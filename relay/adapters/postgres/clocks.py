@@ -12,7 +12,7 @@ from typing import Final
 from relay.ports.clock import Clock
 from relay.wire.errors import Unavailable
 
-from .database import Database
+from .database import Database, Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +20,9 @@ LOOK_SECONDS: Final = 60.0
 OFF_SECONDS: Final = 2.0
 """A clock that a time service keeps is within a tenth of one."""
 FAR_OFF_SECONDS: Final = 30.0
-"""The node is not ready then. Two that are as far off on either side take signatures as the protocol says, and not beyond."""
-_NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+"""The node is not ready then, and leads in nothing. Two that are as far off on either side take signatures as the protocol
+says, and not beyond."""
+_NOW: Final = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 class ClockWatch:
@@ -30,21 +31,22 @@ class ClockWatch:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._was_off = False
 
-    async def look(self) -> float:
-        """By how many seconds this node is ahead of the database, at least; negative if it is behind. Raises Unavailable."""
+    async def look(self, session: Transaction | None = None) -> float:
+        """By how many seconds this node is ahead of the database, at least; negative if it is behind. Raises Unavailable.
+
+        `session`: on which the database is asked, if it is one of the caller's.
+        """
         before = self._clock.now_ms()
-        row = await self._database.one(_NOW)
+        row = await (session or self._database).one(_NOW)
         after = self._clock.now_ms()
         there = before if row is None else int(row[0])
         # The database looked at its clock at some moment between: within that nothing is known.
         ahead_ms = max(before - there, 0) + min(after - there, 0)
+        was_off = abs(self._database.clock_ahead_seconds) > OFF_SECONDS
         self._database.clock_ahead_seconds = ahead = ahead_ms / 1_000
-        is_off = abs(ahead) > OFF_SECONDS
-        if is_off and not self._was_off:
+        if abs(ahead) > OFF_SECONDS and not was_off:
             _log.error("clock_off")
-        self._was_off = is_off
         self._database.is_clock_far_off = abs(ahead) > FAR_OFF_SECONDS
         return ahead
 

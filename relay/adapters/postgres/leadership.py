@@ -1,7 +1,7 @@
 """Which node does what only one may do: who holds an advisory lock, on a connection that is kept for that.
 
 The server frees the locks of a node that is gone, or is frozen and says nothing. A node that lost its connection stops at the
-next look.
+next look, and so does one whose clock is far off: it would delete what others still hold for alive.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from relay.ports.clock import Clock
 from relay.ports.leadership import Work
 from relay.wire.errors import Unavailable
 
+from .clocks import ClockWatch
 from .database import LOCK_SPACE, Database
 
 _log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class PostgresLeadership:
         self._database = database
         self._works = sorted(works)
         self._clock = clock
+        self._clocks = ClockWatch(database, clock)
         self._leads = {work: asyncio.Event() for work in Work}
         self._lost = {work: asyncio.Event() for work in Work}
 
@@ -53,7 +55,8 @@ class PostgresLeadership:
         try:
             while True:
                 try:
-                    await self._hold_on_one_connection()
+                    if not self._database.is_clock_far_off:  # whoever watches the clock asks each minute
+                        await self._hold_on_one_connection()
                 except Exception as error:  # noqa: BLE001  (whatever it is: without a leader nothing is deleted or pushed)
                     self._is_not()
                     if not isinstance(error, Unavailable):
@@ -65,15 +68,17 @@ class PostgresLeadership:
     async def _hold_on_one_connection(self) -> None:
         async with self._database.session() as session:
             while True:
+                await self._clocks.look(session)  # raises once the connection is gone, and the locks with it
+                if self._database.is_clock_far_off:
+                    self._is_not()
+                    return
                 for work in self._works:
-                    if self._leads[work].is_set():
-                        await session.rows(
-                            "SELECT 1"
-                        )  # raises once the connection is gone, and the lock with it
-                    elif (await session.rows("SELECT pg_try_advisory_lock($1, $2)", LOCK_SPACE, int(work)))[
-                        0
-                    ][0]:
-                        self._is_leading(work)
+                    if not self._leads[work].is_set():
+                        ((is_free,),) = await session.rows(
+                            "SELECT pg_try_advisory_lock($1, $2)", LOCK_SPACE, int(work)
+                        )
+                        if is_free:
+                            self._is_leading(work)
                 await self._clock.sleep(LOOK_SECONDS)
 
 
