@@ -1,17 +1,41 @@
 """The first page of docs/protocol.md: registered, sent one message, received one, by tests/vectors/first_message.json."""
 
 import json
-import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 VECTORS: Final = Path(__file__).parents[1] / "tests" / "vectors" / "first_message.json"
 
 
+WIDTH: Final = 120
+UPGRADE: Final = ("Upgrade: websocket", "Connection: Upgrade")
+# Key and answer to it are those of RFC 6455, section 1.3.
+KEY: Final = ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+ACCEPT: Final = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+def pieces(line: str) -> Iterator[str]:
+    """The line, cut where it is too long, best behind a comma: each piece that goes on ends in a backslash, and loses nothing."""
+    if "\\" in line:
+        raise ValueError("a backslash of its own would be read as one that says that the line goes on")
+    while len(line) > WIDTH:
+        end = line.rfind(",", WIDTH // 2, WIDTH) + 1 or WIDTH
+        yield f"{line[:end]}\\"
+        line = line[end:]
+    yield line
+
+
 def block(*lines: str) -> str:
-    """A block of code: what is longer than 120 characters goes on in the next line."""
-    cut = [part for line in lines for part in (textwrap.wrap(line, 120, break_on_hyphens=False) or [""])]
-    return "\n".join(f"    {line}".rstrip() for line in cut) + "\n"
+    """A block of code."""
+    return "".join(f"    {piece}\n" if piece else "\n" for line in lines for piece in pieces(line))
+
+
+def upgraded(subprotocol: str) -> tuple[list[str], list[str]]:
+    """How a connection becomes a WebSocket: what is asked, and the answer."""
+    protocol = f"Sec-WebSocket-Protocol: {subprotocol}"
+    asked = ["GET /v1/connect HTTP/1.1", "Host: 127.0.0.1:8080", *UPGRADE, *KEY, protocol]
+    return asked, ["HTTP/1.1 101 Switching Protocols", *UPGRADE, ACCEPT, protocol]
 
 
 def asked(exchange: dict[str, Any]) -> list[str]:
@@ -30,6 +54,7 @@ def first_page() -> str:
     """Every byte of the way, from the vectors; a test plays what is shown against a relay."""
     way: dict[str, Any] = json.loads(VECTORS.read_text(encoding="utf-8"))
     document, registration, token = way["http"]
+    upgrade, switched = upgraded(way["subprotocol"])
     challenge, nobody, ready, submit, accepted = (one["message"] for one in way["anonymous"])
     device = [one["message"] for one in way["device"]["messages"]]
     steps: list[tuple[str, list[str]]] = [
@@ -63,8 +88,16 @@ def first_page() -> str:
         ("It is taken, and nothing is to be told:", answered(token)),
         (
             (
-                f"**Sent.** `GET /v1/connect` as a WebSocket with the subprotocol `{way['subprotocol']}`. "
-                f"The relay speaks first (`challenge`):"
+                f"**Sent.** A connection becomes a WebSocket with the subprotocol `{way['subprotocol']}` (RFC 6455, here with "
+                "the key that it has as an example; each line ends in CR LF, the last is empty):"
+            ),
+            upgrade,
+        ),
+        ("The relay:", switched),
+        (
+            (
+                "From here on each message is a binary one of the WebSocket; shown is what is in it. "
+                "The relay speaks first (`challenge`):"
             ),
             [challenge],
         ),
@@ -81,7 +114,7 @@ def first_page() -> str:
         ),
         ("`accepted`: it is stored (outcome 1).", [accepted]),
         (
-            "**Received.** The device connects, by a WebSocket of its own. The relay, `challenge`:",
+            "**Received.** The device connects in the same way, by a WebSocket of its own. The relay, `challenge`:",
             [device[0]],
         ),
         ("The device signs this transcript", [way["device"]["transcript"]]),

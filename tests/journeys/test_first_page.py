@@ -3,9 +3,11 @@
 The relay's name and clock are those of the page, so that all that the client signs is as shown, but for the challenge.
 """
 
+import asyncio
 import json
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -29,11 +31,18 @@ MADE_BY_THE_RELAY = {"challenge", "relay_time_ms", "limits_digest", "received_at
 
 
 def page() -> list[str]:
-    """The blocks of code of the first page, without white space: a long line goes on in the next."""
+    """The blocks of code of the first page, joined as its introduction says: behind a backslash a line goes on."""
     text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
     generated = text.partition("<!-- generated: first_page -->")[2].partition("<!-- end -->")[0]
     blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", generated, re.MULTILINE)
-    return ["".join(block.split()) for block in blocks]
+    return [
+        re.sub(r"^    ", "", block, flags=re.MULTILINE).strip("\n").replace("\\\n", "") for block in blocks
+    ]
+
+
+def http(first: str, headers: list[str], body: str) -> str:
+    """As the page shows a request or an answer."""
+    return "\n".join([first, *headers, *(["", body] if body else [])])
 
 
 class Player:
@@ -43,12 +52,10 @@ class Player:
         self.session, self.url, self.invite = session, url, invite
         self.shown = [WAY["invite"]]
 
-    def show(self, *lines: str) -> None:
-        self.shown.append("".join("".join(lines).split()))
-
     async def ask(self, exchange: dict[str, Any]) -> Answered:
         """The request as shown; the secret of the invite is that of this relay."""
-        self.show(exchange["method"], exchange["target"], *exchange["headers"], exchange["body"])
+        first = f"{exchange['method']} {exchange['target']}"
+        self.shown.append(http(first, exchange["headers"], exchange["body"]))
         shown_secret = encode_bytes(parse_invite(WAY["invite"]).secret)
         answer = await send(
             self.session,
@@ -57,12 +64,27 @@ class Player:
             data=exchange["body"].replace(shown_secret, encode_bytes(self.invite.secret)).encode() or None,
             headers=dict(header.split(": ", 1) for header in exchange["headers"]),
         )
-        self.show(str(exchange["status"]), *exchange["answer_headers"], exchange["answer"])
+        self.shown.append(http(str(exchange["status"]), exchange["answer_headers"], exchange["answer"]))
         assert answer.status == exchange["status"], answer.body
         for header in exchange["answer_headers"]:
             name, value = header.split(": ", 1)
             assert name == "TokenIM-Signature" or answer.headers[name].split(";")[0] == value
         return answer
+
+    async def upgrade(self, asked: str, expected: str) -> None:
+        """These very lines, on a connection of their own: the relay answers as the page shows."""
+        self.shown += [asked, expected]
+        parts = urlsplit(self.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            writer.write(asked.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        first, *headers = expected.splitlines()
+        assert head[0] == first
+        assert {name.lower() for name in headers} <= {name.lower() for name in head[1:]}
 
     async def talk(self, messages: list[dict[str, str]]) -> list[Frame]:
         """One connection: each message in its turn. What the relay said."""
@@ -72,8 +94,8 @@ class Player:
             for message in messages:
                 shown = bytes.fromhex(message["message"])
                 if message["frame"] == "authenticate":
-                    self.show(WAY["device"]["transcript"])
-                self.show(message["message"])
+                    self.shown.append(WAY["device"]["transcript"])
+                self.shown.append(message["message"])
                 if message["from"] == "client":
                     await socket.send_bytes(signed_anew(shown, heard))
                     continue
@@ -126,6 +148,7 @@ async def test_who_does_what_the_first_page_shows_receives_the_message() -> None
         assert (await player.ask(registration)).json == json.loads(registration["answer"])
         player.shown.append(WAY["delivery_token"]["transcript"])
         await player.ask(token)
+        await player.upgrade(*(block for block in page() if "Sec-WebSocket" in block))
         assert any(isinstance(frame, Accepted) for frame in await player.talk(WAY["anonymous"]))
         received = await player.talk(WAY["device"]["messages"])
     assert [frame.ciphertext for frame in received if isinstance(frame, Deliver)] == [b"\2\1" + bytes(254)]
