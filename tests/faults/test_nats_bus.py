@@ -33,7 +33,7 @@ from relay.ports.bus import (
 )
 from relay.services.wakeup import HELD_A_PIECE
 from tests.servers.nats import NatsServer
-from tests.servers.ports import free_port
+from tests.servers.way import Way, open_way
 
 NODE = bytes(range(8))
 EVERYTHING: list[Announcement] = [
@@ -47,10 +47,9 @@ EVERYTHING: list[Announcement] = [
 ]
 
 
-def opened(server: NatsServer, figures: Figures | None = None, **more):
-    return open_nats_bus(
-        NatsOptions((server.url,), **more), SystemClock(), system_randomness, figures or Figures()
-    )
+def opened(server: NatsServer, figures: Figures | None = None, by: Way | None = None, **more):
+    url = server.url if by is None else f"nats://127.0.0.1:{by.port}"
+    return open_nats_bus(NatsOptions((url,), **more), SystemClock(), system_randomness, figures or Figures())
 
 
 def counted(figures: Figures, what: str) -> float:
@@ -248,51 +247,14 @@ async def test_f17_a_nats_that_hung_is_heard_again_once_it_goes_on(tmp_path: Pat
             assert await heard_by(one, other, NewMail((b"2" * 16,)))
 
 
-class Way:
-    """A way to a server that can be cut, while others still reach it."""
-
-    def __init__(self, port: int) -> None:
-        self.to, self.port = port, free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self._server: asyncio.Server | None = None
-        self._carrying: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-
-    async def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._carrying:
-            task.cancel()
-        await asyncio.gather(*self._carrying, return_exceptions=True)
-
-    async def _carry(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
-        far, far_out = await asyncio.open_connection("127.0.0.1", self.to)
-        for source, target in ((near, far_out), (far, near_out)):
-            task = asyncio.create_task(self._pass_on(source, target))
-            self._carrying.add(task)
-            task.add_done_callback(self._carrying.discard)
-
-    @staticmethod
-    async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while piece := await source.read(65_536):
-                target.write(piece)
-        finally:
-            target.close()
-
-
 async def test_d6_who_could_not_say_something_makes_the_others_doubt_once_it_is_heard(tmp_path: Path) -> None:
     """One node alone is cut off: those that hear each other all the time would not know that they missed anything."""
     figures = Figures()
     with NatsServer(tmp_path) as server:
-        way = Way(server.port)
-        await way.open()
-        via = NatsOptions((way.url,))
         async with (
             opened(server) as hears,
-            open_nats_bus(via, SystemClock(), system_randomness, figures) as cut_off,
+            open_way(server.port) as way,
+            opened(server, figures, by=way) as cut_off,
         ):
             assert await heard_by(cut_off, hears, NewMail((b"1" * 16,)))
             await way.cut()
@@ -302,7 +264,6 @@ async def test_d6_who_could_not_say_something_makes_the_others_doubt_once_it_is_
             hears.subscribe(AnnouncementsLost, doubts.append)
             await way.open()
             await until(lambda: doubts)
-        await way.cut()
     assert counted(figures, "dropped") >= 1
 
 
