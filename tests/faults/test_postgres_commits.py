@@ -56,7 +56,7 @@ async def test_with_synchronous_commit_off_that_check_fails(
 
 
 async def cancel_who_waits(admin: "asyncpg.Connection[asyncpg.Record]", url: str) -> None:
-    """As an operator does, or a statement's own time limit."""
+    """As an operator does; the time limit of a statement does not hold for its commit."""
     async with asyncio.timeout(30):
         while not await admin.fetchval(  # noqa: ASYNC110  (of another process)
             """SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
@@ -84,6 +84,9 @@ async def test_f16_a_commit_that_no_longer_waits_for_the_standby_is_no_accepted(
     with PostgresServer(tmp_path / "postgres") as server:
         url = await empty_database(server)
         admin = await asyncpg.connect(server.url())
+        await admin.execute(
+            "ALTER ROLE tokenim SET client_min_messages = error"
+        )  # the relay hears it all the same
         async with open_postgres_store(url, keys_file=tmp_path / "column.keys", connections=4) as store:
             device = await new_device(store, "anna")
             await want_standby(url, "nowhere")
@@ -105,6 +108,25 @@ async def test_f16_a_commit_that_no_longer_waits_for_the_standby_is_no_accepted(
             assert (await send(store, submission(1, device))).appended[0].outcomes == (Outcome.STORED,)
             assert [one.sequence for one in (await page(store, device)).items] == [1]
         await admin.close()
+
+
+async def test_f16_a_node_that_did_not_hear_how_a_commit_ended_is_not_ready_until_another_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg has the commit cancelled then, and the warning goes to a connection that is no more."""
+    monkeypatch.setattr(database, "COMMAND_SECONDS", 2.0)
+    with PostgresServer(tmp_path / "postgres") as server:
+        url = await empty_database(server)
+        async with database.open_database(url, ColumnKeys({1: bytes(32)}), connections=2) as there:
+            await want_standby(url, "nowhere")
+            with pytest.raises(Unavailable):
+                await there.change("CREATE TABLE more ()")
+            assert there.in_doubt
+            with pytest.raises(Unavailable):
+                await there.check()
+            await want_standby(url, "")
+            await there.check()
+            assert not there.in_doubt
 
 
 async def test_f16_a_server_that_does_not_keep_what_it_commits_is_refused(

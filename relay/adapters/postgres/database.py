@@ -165,7 +165,7 @@ class Database:
     full: bool = False
     """The server's disk was full at the last try to write."""
     in_doubt: bool = False
-    """A commit did not get to the synchronous standby, and none has since."""
+    """A commit did not get to the synchronous standby, or nobody heard whether it did, and none has since."""
     clock_ahead_seconds: float = 0.0
     """By how much this node's clock is ahead of the server's (clocks.py)."""
     is_clock_far_off: bool = False
@@ -286,6 +286,8 @@ class Database:
             raise
         except _FAILURES as error:
             if connection is not None and _is_doubtful(error):
+                if isinstance(error, TimeoutError):
+                    self.in_doubt = True  # it has what it waited for cancelled: a commit, with a warning that nobody hears
                 _terminate(connection)  # what it is at is unknown, or who is at its end takes no writes
             raise self._judge(error) from error
         finally:

@@ -14,6 +14,8 @@ SESSION: Final = {
     "synchronous_commit": "on",  # off would tell `accepted` for what a crash of the server takes back
     "default_transaction_isolation": "read committed",
     "statement_timeout": "10s",
+    # As a warning says that the standby does not have what was committed, whatever is set for the role.
+    "client_min_messages": "warning",
     "lock_timeout": "5s",
     # A node that is frozen in the middle of a transaction must not hold its locks for ever.
     "idle_in_transaction_session_timeout": "10s",
