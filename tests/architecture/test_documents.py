@@ -1,5 +1,6 @@
 """The documents say what the code does: generated tables are as the code has them, links lead somewhere."""
 
+import fnmatch
 import re
 
 import pytest
@@ -119,3 +120,20 @@ def test_anchors_are_made_like_a_forge_makes_them():
         "the-x-way-now",
         "session-set-up-pqxdh",
     }
+
+
+def test_each_chapter_of_the_protocol_and_each_vector_file_is_in_a_level_of_clients_md():
+    table = re.findall(r"^\| \d .*", (ROOT / "docs/clients.md").read_text(), re.MULTILINE)
+    assert len(table) == 5
+    levels = [line.split(" | ") for line in table]
+    chapters = tuple(chapter for _, names, *_ in levels for chapter in re.split(r"[,;] | for who", names))
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs/protocol.md").read_text(), re.MULTILINE)
+    assert {one for one in headings if not one.startswith(chapters)} == {
+        "One message, byte by byte",
+        "Vectors",
+    }
+    patterns = re.findall(r"`([a-z0-9_*]+\.json)`", " ".join(vectors for _, _, vectors, *_ in levels))
+    files = {path.name for path in (ROOT / "tests/vectors").glob("*.json")}
+    named = {name for name in files for pattern in patterns if fnmatch.fnmatch(name, pattern)}
+    of_this_implementation = {"schema.json", "snapshots.json", "group_snapshots.json"}
+    assert files - named == of_this_implementation
