@@ -96,8 +96,11 @@ def test_a_relay_starts_from_the_wheel_answers_and_stops(empty_environment, tmp_
 
 
 @pytest.mark.timeout(180)
-def test_the_command_and_the_library_come_with_the_wheel(empty_environment, tmp_path):
+def test_the_commands_and_the_library_come_with_the_wheel(empty_environment, tmp_path):
     assert "register" in run(empty_environment / "bin" / "tokenim", "--help", cwd=tmp_path)
+    for subject, case in (("relay", "auth-signed"), ("client", "client-registers")):
+        listed = run(empty_environment / "bin" / "tokenim-conformance", subject, "--list", cwd=tmp_path)
+        assert case in {line.split()[1] for line in listed.splitlines()}
     where = run(
         empty_environment / "bin" / "python",
         "-c",
