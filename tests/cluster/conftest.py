@@ -7,10 +7,14 @@ from pathlib import Path
 from random import Random
 
 import aiohttp
+import asyncpg
+import psutil
 import pytest
 
+from relay.ports.leadership import Work
 from tests.faults.kills import Cast, assemble, settle
 from tests.faults.load import PrekeyMarket, Recipient, Sender
+from tests.faults.relay_process import RelayProcess
 from tests.faults.wire_client import Refusal, Socket
 from tests.servers.cluster import Cluster, open_cluster
 
@@ -95,3 +99,26 @@ async def until_closed(socket: Socket) -> None:
     """Read until the connection ends; raises Disconnected."""
     while True:
         await socket.receive()
+
+
+async def leader(cluster: Cluster, work: Work, seconds: float = 30) -> RelayProcess:
+    """The node that holds the lock of this work, once there is one: by the port of its session."""
+    connection = await asyncpg.connect(cluster.postgres.url())
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                port = await connection.fetchval(
+                    """SELECT client_port FROM pg_locks JOIN pg_stat_activity USING (pid)
+                       WHERE locktype = 'advisory' AND objid = $1 AND granted""",
+                    int(work),
+                )
+                for node in cluster.nodes:
+                    if node.runs and port in _local_ports(node.pid):
+                        return node
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
+def _local_ports(pid: int) -> set[int]:
+    return {one.laddr.port for one in psutil.Process(pid).net_connections("tcp") if one.laddr}

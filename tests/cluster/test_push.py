@@ -8,14 +8,13 @@ from pathlib import Path
 from random import Random
 
 import aiohttp
-import asyncpg
-import psutil
 import pytest
 
 from relay.ports.leadership import Work
 from relay.services.push import LEFT_SECONDS
 from relay.services.push_doubt import AGAIN_SECONDS, DOUBT_SECONDS
 from relay.wire.frames import Accepted, Ack, CaughtUp, Deliver, Resume
+from tests.cluster.conftest import leader
 from tests.faults.relay_process import RelayProcess
 from tests.faults.wire_client import Device, connected, noise, register, request, submit_of
 from tests.push_services import PushService, open_push_service
@@ -37,22 +36,8 @@ class Stage:
     random: Random
 
     async def who_wakes(self) -> RelayProcess:
-        """The node that holds the lock: by the port of its session."""
-        connection = await asyncpg.connect(self.cluster.postgres.url())
-        try:
-            async with asyncio.timeout(WITHIN_SECONDS):
-                while True:
-                    port = await connection.fetchval(
-                        """SELECT client_port FROM pg_locks JOIN pg_stat_activity USING (pid)
-                           WHERE locktype = 'advisory' AND objid = $1 AND granted""",
-                        int(Work.PUSH),
-                    )
-                    for node in self.cluster.nodes:
-                        if node.runs and port in _local_ports(node.pid):
-                            return node
-                    await asyncio.sleep(0.1)
-        finally:
-            await connection.close()
+        """The node that holds the lock."""
+        return await leader(self.cluster, Work.PUSH, WITHIN_SECONDS)
 
     async def another(self, *than: RelayProcess) -> RelayProcess:
         """A node that runs and is none of these."""
@@ -75,10 +60,6 @@ class Stage:
                     await socket.send([Ack(frame.sequence)])
             await asyncio.sleep(0.5)  # the last ack has no answer
         return count
-
-
-def _local_ports(pid: int) -> set[int]:
-    return {one.laddr.port for one in psutil.Process(pid).net_connections("tcp") if one.laddr}
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 from tests.faults.relay_process import RelayProcess
@@ -74,10 +75,12 @@ async def open_cluster(
     nodes: int = 3,
     postgres_settings: dict[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    works: Sequence[str] = (),
 ) -> AsyncIterator[Cluster]:
     """Ready to talk to; gone when the block ends.
 
     `postgres_settings`: instead of those that make it quick. `environment`: of each node, as tests have it by default.
+    `works`: what each of them is there for, one after the other; the first takes clients. By default each does everything.
     """
     password, secret = (
         _secret(folder / "postgres.password", "tokenim"),
@@ -107,15 +110,17 @@ async def open_cluster(
                 folder / f"node{number}",
                 folder / f"node{number}.log",
                 arguments=("--config", str(config)),
-                environment=environment,
+                environment={**(environment or {}), **({"TOKENIM_RELAY_WORK": work} if work else {})},
             )
-            for number in range(1, nodes + 1)
+            for number, work in zip(range(1, nodes + 1), works or repeat(""), strict=False)
         ]
         for relay in relays:
             await stack.enter_async_context(relay)
         await relays[0].start()  # makes the two key files
         await asyncio.gather(*(relay.start() for relay in relays[1:]))
-        balancer.ports = [relay.port for relay in relays]
+        balancer.ports = [
+            relay.port for relay in relays if "api" in relay.environment.get("TOKENIM_RELAY_WORK", "api")
+        ]
         yield Cluster(postgres, nats, s3, relays, balancer)
 
 
