@@ -43,7 +43,7 @@ async def test_f16_mail_for_others_goes_on_while_one_mailbox_is_held(two_nodes: 
                 await one.mailboxes.ack(free[0], up_to=turn + 1)
         both = asyncio.ensure_future(send(one, submission("both", *devices)))
         async with asyncio.timeout(SOON):
-            assert await outcome(one, submission("beside", free[0])) is Outcome.STORED
+            await one.mailboxes.ack(free[0], up_to=4)
         assert not any(task.done() for task in (*stuck, both))
     results = await asyncio.gather(*stuck, both)
     assert {each for result in results for each in result.appended[0].outcomes} == {Outcome.STORED}
@@ -51,6 +51,35 @@ async def test_f16_mail_for_others_goes_on_while_one_mailbox_is_held(two_nodes: 
     assert await sequences(other, held) == [1, 2, 3, 4]
     items = (await page(other, free[1])).items
     assert len([item for item in items if isinstance(item, StoredEnvelope)]) == 5
+    await check_rows(one)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_f16_what_goes_to_one_mailbox_stays_in_its_order_whoever_else_some_of_it_goes_to(
+    two_nodes: Nodes, known: bool
+) -> None:
+    one, other = two_nodes
+    held, free, beside = [await new_device(one, name) for name in ("anna", "bert", "carl")]
+    async with holding(other, mailbox_rows.LOCK, held):
+        sent = [asyncio.ensure_future(send(one, submission("stuck", held)))] if known else []
+        if known:
+            assert await outcome(one, submission("found", beside)) is Outcome.STORED
+        sent += [
+            asyncio.ensure_future(send(one, submission(*given)))
+            for given in (("both", held, free), ("first", free, beside), ("second", beside))
+        ]
+        async with asyncio.timeout(
+            SOON
+        ):  # who acknowledges need not wait: that has no order among what comes
+            await one.mailboxes.ack(free, up_to=0)
+        later = asyncio.ensure_future(send(one, submission("third", free)))
+        async with asyncio.timeout(SOON):
+            await one.mailboxes.ack(beside, up_to=0)
+        assert not any(task.done() for task in (*sent, later))
+    results = await asyncio.gather(*sent[-3:], later)
+    both, first, second, third = (result.appended[0].sequences for result in results)
+    assert both[1] < first[0] < third[0]
+    assert first[1] < second[0]
     await check_rows(one)
 
 

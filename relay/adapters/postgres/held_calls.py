@@ -12,7 +12,7 @@ from relay.adapters.mailbox_calls import Append, Call
 from relay.wire.errors import RelayError, Unavailable
 
 from .database import Database, is_busy
-from .mailbox_group import MailboxGroup, devices_of
+from .mailbox_group import MailboxGroup, devices_of, those_behind
 
 _log = logging.getLogger(__name__)
 MOST_TRIES: Final = 20
@@ -27,21 +27,25 @@ class HeldCalls:
         self._group = group
         self._calls: list[Call[Any]] = []
         self._devices: set[bytes] = set()
+        """Whose mailboxes are held."""
+        self._appending: set[bytes] = set()
+        """To whom any of these calls appends, held or not."""
         self._task: asyncio.Task[None] | None = None
 
     def set_aside(self, calls: Sequence[Call[Any]]) -> Sequence[Call[Any]]:
-        """Those that need no mailbox which is known to be held; the others queue here, behind who came before."""
-        if not self._devices:
+        """Those that need not wait for a mailbox which is known to be held; the others queue here, behind who came before."""
+        if not self._devices and not self._appending:
             return calls
-        free: list[Call[Any]] = []
-        for call in calls:
-            (free if self._devices.isdisjoint(devices_of([call])) else self._calls).append(call)
-        return free
+        behind = those_behind(calls, self._devices, self._appending)
+        self._calls += behind
+        waits = set(behind)
+        return [call for call in calls if call not in waits]
 
     async def part(self, calls: Sequence[Call[Any]]) -> None:
         """Somebody holds what one of these needs: apply the others, and take this one."""
         kept, held = await self._try(calls)
         self._devices |= held
+        self._appending |= _appending(kept)
         self._calls += kept
         if self._calls and self._task is None:
             self._task = asyncio.create_task(self._run(), name="store-held-mailboxes")
@@ -63,6 +67,7 @@ class HeldCalls:
                         call.refuse(Unavailable())
                 self._devices = held | (self._devices & devices_of(self._calls))
                 self._calls = [call for call in kept if not call.done.done()] + self._calls
+                self._appending = _appending(self._calls)
             self._devices.clear()
         finally:
             self._task = None
@@ -109,12 +114,21 @@ class HeldCalls:
         kept: list[Call[Any]] = []
         held: set[bytes] = set()
         if len(calls) > 1 and singly:
+            appending: set[bytes] = set()
             for call in calls:
+                if those_behind([call], held, appending):
+                    kept.append(call)
+                    continue
                 still, its = await self._try([call])
                 kept += still
                 held |= its
+                appending |= _appending(still)
             return kept, held
         if appends and others:
             still, held = await self._try(appends)
             return [*still, *others], held
         return calls, held
+
+
+def _appending(calls: Sequence[Call[Any]]) -> set[bytes]:
+    return devices_of(call for call in calls if isinstance(call, Append))

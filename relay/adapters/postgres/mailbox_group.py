@@ -1,6 +1,6 @@
 """What one transaction does to mailboxes: all appends, then all attempts and acknowledgements, in few statements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -151,14 +151,14 @@ class MailboxGroup:
     async def apply_free(
         self, transaction: Transaction, calls: Sequence[Call[Any]], *, await_one: bytes | None = None
     ) -> tuple[list[Call[Any]], set[bytes]]:
-        """Only those that need no mailbox which another transaction holds; the others, and these mailboxes.
+        """Only those that are not behind a mailbox which another transaction holds; the others, and these mailboxes.
 
         `await_one` is waited for first, while nothing else is held: who waits in this order is in nobody's way.
         """
         if await_one is not None:
             await mailbox_counters.lock_briefly(transaction, [await_one])
         held = await mailbox_counters.lock_free(transaction, devices_of(calls))
-        kept = [call for call in calls if not held.isdisjoint(devices_of([call]))] if held else []
+        kept = those_behind(calls, held, set()) if held else []
         if len(kept) < len(calls):
             waits = set(kept)
             await self.apply(transaction, [call for call in calls if call not in waits])
@@ -283,6 +283,24 @@ def devices_of(calls: Iterable[Call[Any]]) -> set[bytes]:
         elif isinstance(call, Acknowledgement | Attempt):
             device_ids.add(call.device_id)
     return device_ids
+
+
+def those_behind(calls: Iterable[Call[Any]], held: Set[bytes], appending: set[bytes]) -> list[Call[Any]]:
+    """Who has to wait as these mailboxes are held: who needs one, and appends to a mailbox to which one that waits appends.
+
+    So what somebody sends to one mailbox comes in its order, whoever else some of it goes to. `appending`: the mailboxes
+    of appends that wait already; those of more are added.
+    """
+    behind: list[Call[Any]] = []
+    for call in calls:
+        device_ids = devices_of([call])
+        is_append = isinstance(call, Append)
+        if held.isdisjoint(device_ids) and not (is_append and not appending.isdisjoint(device_ids)):
+            continue
+        behind.append(call)
+        if is_append:
+            appending |= device_ids
+    return behind
 
 
 async def _records_of(
