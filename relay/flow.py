@@ -94,8 +94,11 @@ class Flow:
             await self._mailboxes.store(permitted)  # 5 store: durable when this returns
         except RelayError as error:
             refusal = error
+        committed = [(one.submission, one.appended) for one in permitted if one.appended is not None]
         if before is not None and not before.done():
-            await asyncio.wait((before,))  # nothing had to be stored: the earlier answers go first
+            await self._wakeup.announce(committed)  # its recipients need not wait for what goes to others
+            committed = []
+            await asyncio.wait((before,))  # the earlier answers go first
         if refusal is not None:
             answers = [one.refused(refusal) if isinstance(one, Permitted) else one for one in judged]
         else:
@@ -105,9 +108,7 @@ class Flow:
                 if isinstance(answer, Refused):
                     self._figures.add("refused_total", label=answer.code)
         session.put_all([encode_frame(answer) for answer in answers])
-        await self._wakeup.announce(
-            [(one.submission, one.appended) for one in permitted if one.appended is not None]
-        )
+        await self._wakeup.announce(committed)
         session.in_flight_frames -= len(judged)
         session.in_flight_bytes -= size
         session.relieve()
