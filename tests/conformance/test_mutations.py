@@ -1,7 +1,10 @@
 """The mutations themselves: each has a whole head, applies, and names a case that there is. `make mutations` runs them."""
 
 import re
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,7 @@ from tests.conformance.mutate import (
     try_client,
 )
 
+RUFF = Path(sys.executable).with_name("ruff")
 FILES = sorted(PATCHES.glob("*.patch"))
 HEADINGS = re.findall(r"^## (.+)$", (ROOT / "docs/protocol.md").read_text(), re.MULTILINE)
 WITHOUT_A_FAULT = {
@@ -53,7 +57,34 @@ def test_a_mutation_applies_and_names_its_case_and_chapter(file, tree):
     assert mutation.case in suite.cases
     assert mutation.chapter in HEADINGS
     patch(tree, mutation)
-    patch(tree, mutation, "-R")
+    try:
+        names = [
+            line.removeprefix("+++ b/") for line in file.read_text().splitlines() if line.startswith("+++ b/")
+        ]
+        assert unknown_names(tree, names) == ""
+    finally:
+        patch(tree, mutation, "-R")
+
+
+def unknown_names(tree, files):
+    """A slip in a patch ends what it is in: then a case fails, and has not seen the fault that the patch is to be."""
+    ruff = [
+        RUFF,
+        "check",
+        "--quiet",
+        "--isolated",
+        "--no-cache",
+        "--select",
+        "F821",
+        "--output-format",
+        "concise",
+    ]
+    return subprocess.run([*ruff, *files], cwd=tree, capture_output=True, text=True, check=False).stdout
+
+
+def test_a_name_that_is_not_there_is_found_in_what_a_patch_makes(tmp_path):
+    (tmp_path / "module.py").write_text("def well() -> int:\n    return nowhere\n")
+    assert "`nowhere`" in unknown_names(tmp_path, ["module.py"])
 
 
 def test_no_case_sees_all_and_a_patch_that_does_not_apply_is_told(tree, tmp_path):
