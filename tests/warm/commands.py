@@ -7,6 +7,7 @@ signals on, ends as it ends, and where it is killed, the copy is killed too. Wha
 """
 
 import atexit
+import os
 import shutil
 import subprocess
 import sys
@@ -43,4 +44,6 @@ def _socket() -> Path:
 
 def program(name: str) -> tuple[str, ...]:
     """What starts `tokenim`, `tokenim-relay`, or a module by its dotted name that has a `main`."""
+    if "SSL_CERT_FILE" in os.environ:  # aiohttp reads whom it trusts as it is imported
+        return (str(Path(sys.executable).with_name(name)),)
     return (sys.executable, "-I", "-S", str(HERE / "door.py"), str(_socket()), name)
