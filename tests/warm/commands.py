@@ -18,6 +18,8 @@ from typing import Final
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
+TRUSTED: Final = os.environ.get("SSL_CERT_FILE")
+"""As it was before any test set it, and as the server has it."""
 
 
 @cache
@@ -44,6 +46,6 @@ def _socket() -> Path:
 
 def program(name: str) -> tuple[str, ...]:
     """What starts `tokenim`, `tokenim-relay`, or a module by its dotted name that has a `main`."""
-    if "SSL_CERT_FILE" in os.environ:  # aiohttp reads whom it trusts as it is imported
+    if os.environ.get("SSL_CERT_FILE") != TRUSTED:  # aiohttp reads it as it is imported
         return (str(Path(sys.executable).with_name(name)),)
     return (sys.executable, "-I", "-S", str(HERE / "door.py"), str(_socket()), name)
