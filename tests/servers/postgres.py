@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -142,7 +143,10 @@ class PostgresServer:
         assert self._process is not None
         os.killpg(self._process.pid, which)
         for child in self._children():
-            os.kill(child, which)
+            with suppress(
+                ProcessLookupError
+            ):  # ended meanwhile: one that was frozen may have been told to before
+                os.kill(child, which)
 
     def _children(self) -> list[int]:
         """Each backend is the leader of a process group of its own."""
