@@ -257,9 +257,7 @@ async def answers_without_an_end(stage: Stage) -> None:
     await stage.refuses(alice, alice.says(bob, "hello"), "relay_misbehaved")
 
 
-@attack(
-    Guard("client.inbox.refusal", lambda code, retry_after_ms: RelayUnreachable("the relay is not there"))
-)
+@attack(Guard("client.inbox.ending", lambda code, retry_after_ms: RelayUnreachable("the relay is not there")))
 async def says_that_it_does_not_know_the_device(stage: Stage) -> None:
     """says that it does not know the device any more"""
     (bob,) = await stage.people("bob")
