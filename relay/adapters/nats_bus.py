@@ -223,8 +223,6 @@ class NatsBus:
                     name="tokenim-relay",
                     connect_timeout=CONNECT_SECONDS,
                     allow_reconnect=False,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=1,
                     ping_interval=PING_SECONDS,
                     disconnected_cb=self._on_lost,
                     error_cb=self._on_error,
