@@ -19,9 +19,6 @@ _log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 60.0
 OFF_SECONDS: Final = 2.0
 """A clock that a time service keeps is within a tenth of one."""
-FAR_OFF_SECONDS: Final = 30.0
-"""The node is not ready then, and leads in nothing. Two that are as far off on either side take signatures as the protocol
-says, and not beyond."""
 _NOW: Final = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
@@ -47,19 +44,18 @@ class ClockWatch:
         self._database.clock_ahead_seconds = ahead = ahead_ms / 1_000
         if abs(ahead) > OFF_SECONDS and not was_off:
             _log.error("clock_off")
-        self._database.is_clock_far_off = abs(ahead) > FAR_OFF_SECONDS
         return ahead
 
     async def run(self) -> None:
-        """Look each minute, until cancelled."""
+        """Look after each minute, until cancelled."""
         while True:
+            await self._clock.sleep(LOOK_SECONDS)
             try:
                 await self.look()
             except Unavailable:
                 _log.info("clock_not_compared")
             except Exception as error:  # noqa: BLE001  (whatever it is: the next look tries again)
                 _log.error("look_failed", exc_info=error)
-            await self._clock.sleep(LOOK_SECONDS)
 
 
 @asynccontextmanager

@@ -34,6 +34,8 @@ SCRIPT_SECONDS: Final = 86_400.0
 CHECK_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = 10.0
 """A session of one's own that says nothing for so long is ended by the server: who has it is frozen, and keeps its locks."""
+FAR_OFF_SECONDS: Final = 30.0
+"""Two clocks that are as far off on either side take signatures as the protocol says, and not beyond."""
 _TRIES: Final = 6
 _STATEMENTS_REMEMBERED: Final = 256
 
@@ -168,7 +170,11 @@ class Database:
     """A commit did not get to the synchronous standby, or nobody heard whether it did, and none has since."""
     clock_ahead_seconds: float = 0.0
     """By how much this node's clock is ahead of the server's (clocks.py)."""
-    is_clock_far_off: bool = False
+
+    @property
+    def is_clock_far_off(self) -> bool:
+        """Whether the node is not ready, and leads in nothing, for its clock."""
+        return abs(self.clock_ahead_seconds) > FAR_OFF_SECONDS
 
     async def run(self, operation: Operation[T]) -> T:
         """The operation's result, durable. It may be run again, after a deadlock: it changes nothing outside of the database.

@@ -19,8 +19,8 @@ from .account_logs import PostgresAccountLogs
 from .accounts import PostgresAccounts
 from .audit import PostgresAudit, append_entry
 from .blobs import PostgresBlobs
-from .clocks import FAR_OFF_SECONDS, OFF_SECONDS, ClockWatch, watching_clock
-from .database import Database, StoreUnreachable, Transaction, open_database
+from .clocks import OFF_SECONDS, ClockWatch, watching_clock
+from .database import FAR_OFF_SECONDS, Database, StoreUnreachable, Transaction, open_database
 from .deletions import PostgresDeletions
 from .delivery_tokens import PostgresDeliveryTokens
 from .directory import PostgresDirectory
