@@ -52,7 +52,10 @@ async def open_sqlite_state(folder: DataFolder, settings: Settings, clock: Clock
         try:
             store = await stack.enter_async_context(
                 open_sqlite_store(
-                    folder.database, quotas=quotas_of(settings), keys_file=settings.column_keys_file
+                    folder.database,
+                    quotas=quotas_of(settings),
+                    keys_file=settings.column_keys_file,
+                    moving_file=folder.moving_file,
                 )
             )
             files = await stack.enter_async_context(open_files(folder, settings))

@@ -272,6 +272,13 @@ class Unavailable(RelayError):
     code, http_status, retryable = "unavailable", 503, True
     detail = "the relay cannot store at the moment: nothing was accepted, try again"
 
+    def __init__(
+        self, detail: str | None = None, *, retry_after_ms: int = 0, read_only: bool = False
+    ) -> None:
+        """`read_only`: for a known while; what only reads may go on without what it would have noted."""
+        super().__init__(detail, retry_after_ms=retry_after_ms)
+        self.read_only = read_only
+
 
 class Overloaded(RelayError):
     """The relay has too much to do, or too little room, for this; who is here already comes first. `Retry-After` says when."""

@@ -45,6 +45,8 @@ sqlite3.register_adapter(type(None), cast("Callable[[None], None]", {}.get))
 
 BATCH: Final = "batch"
 """Stands in place of a statement: the parameters are (statement, parameters) pairs, all run in one hop to the thread."""
+LAST_BATCH: Final = "last batch"
+"""Likewise: such pairs, and what is called once they have run; COMMIT follows, unless that raises."""
 
 
 class _Results:
@@ -64,9 +66,15 @@ class BatchConnection(sqlite3.Connection):
     def execute(self, statement: str, parameters: Any = (), /) -> Any:
         """Run one statement, or a batch: up to the first one that fails."""
         run = super().execute
-        if statement != BATCH:
-            return run(statement, parameters)
-        return _Results([run(*each).fetchall() for each in parameters])
+        if statement == BATCH:
+            return _Results([run(*each).fetchall() for each in parameters])
+        if statement == LAST_BATCH:
+            batch, before_commit = parameters
+            results = [run(*each).fetchall() for each in batch]
+            before_commit()
+            run("COMMIT")
+            return _Results(results)
+        return run(statement, parameters)
 
 
 class StoreUnusable(Exception):

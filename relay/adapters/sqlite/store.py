@@ -35,6 +35,7 @@ from .holds import SqliteHolds
 from .invites import SqliteInvites
 from .mailboxes import SqliteMailboxes
 from .migrate import Migration, migrate, schema_version, shipped_migrations
+from .moving_mark import MovingMark, being_moved
 from .prekeys import SqlitePrekeys, drop_one_time_keys
 from .profiles import SqliteProfiles
 from .pushes import SqlitePushes
@@ -116,9 +117,11 @@ class SqliteStore:
         return Levels(accounts, waiting, oldest, *sizes, full=self._writer.full)
 
     async def check(self) -> None:
-        """Raise Unavailable unless the store can read and has not failed."""
+        """Raise Unavailable unless the store can read, has not failed and is not being left."""
         if self._writer.failed.is_set():
             raise Unavailable("the store has failed: the relay must be started again")
+        if self._writer.mark.stands():
+            raise being_moved()
         await self._reader.one("SELECT 1 FROM accounts LIMIT 1")
 
     async def reclaim(self) -> None:
@@ -181,8 +184,11 @@ async def open_sqlite_store(
     migrations: Sequence[Migration] | None = None,
     randomness: Randomness = system_randomness,
     keys_file: Path | None = None,
+    moving_file: Path | None = None,
 ) -> AsyncIterator[SqliteStore]:
     """The store in the file `database`, made if it is not there. `keys_file`: of sealed columns; None: beside the database.
+
+    `moving_file`: nothing is committed while this file is there; whoever wants to write is told Unavailable.
 
     Raises StoreUnusable with one line for the operator: another process has it, it is newer, damaged, or not to be
     written.
@@ -197,7 +203,9 @@ async def open_sqlite_store(
         await check_keys(writing, keys, keys_file)
         reading = await stack.enter_async_context(open_reader(database))
         reserve = Reserve(database.with_name(database.name + ".reserve"), reserve_bytes)
-        writer = await stack.enter_async_context(open_group_writer(writing, reserve, keys))
+        writer = await stack.enter_async_context(
+            open_group_writer(writing, reserve, keys, MovingMark(moving_file))
+        )
         store = SqliteStore(database, writer, Reader(reading, keys), reserve, quotas, randomness, keys_file)
         await store.mailboxes.open()
         reserve.restore()

@@ -17,7 +17,8 @@ import aiosqlite
 from relay.adapters.column_keys import ColumnKeys
 from relay.wire.errors import RelayError, StorageFull, Unavailable
 
-from .connection import BATCH
+from .connection import BATCH, LAST_BATCH
+from .moving_mark import BeingLeft, MovingMark, being_moved
 from .reserve import Reserve
 
 _log = logging.getLogger(__name__)
@@ -77,14 +78,25 @@ class Transaction:
 
     async def flush(self) -> None:
         """Run what was deferred; a later one does not run after one that fails."""
+        if self._deferred:
+            await self._run_deferred(None)
+
+    async def commit(self, before_commit: Callable[[], None]) -> None:
+        """Run what was deferred, `before_commit`, which may raise, and COMMIT, in one hop."""
+        self._counts.statements += 1
+        await self._run_deferred(before_commit)
+
+    async def _run_deferred(self, before_commit: Callable[[], None] | None) -> None:
         deferred, self._deferred = self._deferred, []
         self._mark = None
-        if not deferred:
-            return
         self._counts.hops += 1
         self._counts.statements += len(deferred)
         batch = [(statement, parameters) for statement, parameters, _ in deferred]
-        results = cast(list[list[Row]], await self._connection.execute_fetchall(BATCH, batch))
+        run = self._connection.execute_fetchall
+        if before_commit is None:
+            results = cast(list[list[Row]], await run(BATCH, batch))
+        else:
+            results = cast(list[list[Row]], await run(LAST_BATCH, (batch, before_commit)))
         for (_, _, then), rows in zip(deferred, results, strict=True):
             if then is not None:
                 then(rows)
@@ -147,6 +159,7 @@ class Writer:
     connection: aiosqlite.Connection
     reserve: Reserve
     keys: ColumnKeys
+    mark: MovingMark = field(default_factory=lambda: MovingMark(None))
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     counts: WriterCounts = field(default_factory=WriterCounts)
     on_rollback: list[Callable[[], None]] = field(default_factory=list)
@@ -187,8 +200,7 @@ class Writer:
         As a script, because a statement of the sqlite3 module makes one step of `incremental_vacuum`: one page.
         """
         async with self._turn:
-            if self._closing or self.failed.is_set():
-                raise Unavailable
+            self._refuse_pragmas()
             try:
                 await self.connection.executescript(script)
             except sqlite3.Error as error:
@@ -200,13 +212,19 @@ class Writer:
         Raises Unavailable, StorageFull.
         """
         async with self._turn:
-            if self._closing or self.failed.is_set():
-                raise Unavailable
+            self._refuse_pragmas()
             try:
                 ((busy, *_),) = await self.connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
                 raise self._judge(error) from error
             return not busy
+
+    def _refuse_pragmas(self) -> None:
+        """One that began before the mark stood may end after it: pragmas move pages, and change no row."""
+        if self._closing or self.failed.is_set():
+            raise Unavailable
+        if self.mark.stands():
+            raise being_moved()
 
     @property
     def full(self) -> bool:
@@ -247,6 +265,11 @@ class Writer:
         if self.failed.is_set():
             self._refuse(group, Unavailable())
             return
+        if (
+            self.mark.was_seen and self.mark.stands()
+        ):  # known already: nothing is begun that would be taken back
+            self._refuse(group, being_moved())
+            return
         had_room = not self._full
         error = await self._attempt(group)
         if isinstance(error, StorageFull) and had_room:
@@ -263,8 +286,7 @@ class Writer:
             transaction.later("BEGIN IMMEDIATE")
             for waiting in sorted(group, key=lambda each: each.defers):
                 await self._perform(transaction, waiting)
-            transaction.later("COMMIT")
-            await transaction.flush()
+            await transaction.commit(self.mark.refuse)
         except Exception as error:  # noqa: BLE001  # each is told to those who wait; none may end the writer
             refusal = self._judge(error)
             await self._roll_back(transaction)
@@ -332,6 +354,8 @@ class Writer:
 
     def _judge(self, error: Exception) -> RelayError:
         """What the waiting callers are told; a broken disk ends all accepting, a full one gives up the reserve."""
+        if isinstance(error, BeingLeft):
+            return being_moved()
         if not isinstance(error, sqlite3.Error) or _primary_code(error) == sqlite3.SQLITE_CONSTRAINT:
             _log.error("store_operation_failed", exc_info=error)
             return Unavailable()
@@ -360,10 +384,10 @@ class Writer:
 
 @asynccontextmanager
 async def open_group_writer(
-    connection: aiosqlite.Connection, reserve: Reserve, keys: ColumnKeys
+    connection: aiosqlite.Connection, reserve: Reserve, keys: ColumnKeys, mark: MovingMark | None = None
 ) -> AsyncIterator[Writer]:
     """A writer at work; at the end what is queued is committed, and its task is over."""
-    writer = Writer(connection, reserve, keys)
+    writer = Writer(connection, reserve, keys, mark or MovingMark(None))
     task = asyncio.create_task(writer.work(), name="store-writer")
     try:
         yield writer
