@@ -4,7 +4,7 @@ Nothing else knows which store, bus or file system is behind a port. `compositio
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,7 @@ from relay.services.invites import Invites
 from relay.services.key_rotation import KeyRotation
 from relay.services.other_nodes import OtherNodes, open_other_nodes
 from relay.services.push import open_push
+from relay.services.read_only import is_read_only
 from relay.services.reload import apply
 from relay.services.reserved_handles import ReservedHandles
 from relay.services.retention import Retention
@@ -81,6 +82,16 @@ class Relay:
         audit = self.services.audit
         await audit.record(audit.entry(Action.CONFIG_RELOAD, actor=RELAY, outcome=MalformedRequest.code))
         self.services.log.warning("settings_refused", reason=reason)
+
+
+def _failing(services: Services, name: str) -> Callable[[BaseException], None]:
+    """What is told of a chore that failed, which is tried again; that the relay is being moved is told once, elsewhere."""
+
+    def failed(error: BaseException) -> None:
+        if not is_read_only(error):
+            services.log.failure(name, error)
+
+    return failed
 
 
 async def _note_use(services: Services) -> None:
@@ -202,7 +213,7 @@ async def open_relay(
                 state.files,
                 state.leadership,
                 clock=machine.clock,
-                failed=lambda error: services.log.failure("housekeeping_failed", error),
+                failed=_failing(services, "housekeeping_failed"),
                 group_log_idle_seconds=lambda: services.settings.limits.group_log_idle_seconds,
                 note_present=partial(_note_use, services) if serves else None,
                 delete_accounts=lambda: services.deletion.go_on(now_ms=services.clock.now_ms()),
@@ -210,17 +221,13 @@ async def open_relay(
             )
         )
         await stack.enter_async_context(
-            open_push(
-                services.push, state.leadership, lambda error: services.log.failure("push_failed", error)
-            )
+            open_push(services.push, state.leadership, _failing(services, "push_failed"))
         )
         if tls is not None:
             await stack.enter_async_context(open_watch(tls, machine.clock, services.log))
         await stack.enter_async_context(
             open_audit_watch(
-                audit_watch_of(services),
-                state.leadership,
-                lambda error: services.log.failure("audit_watch_failed", error),
+                audit_watch_of(services), state.leadership, _failing(services, "audit_watch_failed")
             )
         )
         await stack.enter_async_context(open_control(folder.path, commands, services.log))

@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeAlias
 
 from relay.ports.clock import Clock, Timer
 from relay.ports.mailboxes import MailboxStore, StoredEnvelope
+from relay.services.read_only import NotedUnlessReadOnly, is_read_only
 from relay.wire import limits
 from relay.wire.codec import deliver_head, deliver_tail, encode_frame
 from relay.wire.errors import NotFound, RelayError, SequenceAhead
@@ -129,7 +130,8 @@ class Delivery:
         if after >= state.next_sequence:
             raise SequenceAhead
         if after >= state.lowest:
-            await self._mailboxes.ack(self.device_id, up_to=after)
+            with NotedUnlessReadOnly():
+                await self._mailboxes.ack(self.device_id, up_to=after)
         self._sent = self._highest = max(after, state.lowest - 1)
         self._backlog_end = state.next_sequence - 1
         self._known = max(self._known, self._backlog_end)
@@ -297,7 +299,7 @@ class Delivery:
             counting
             and items
             and isinstance(lowest := items[0], StoredEnvelope)
-            and await self._mailboxes.count_attempt(self.device_id, lowest.sequence)
+            and await self._is_once_too_often(lowest.sequence)
         ):
             items = items[1:]
             self._outlet.put(encode_frame(Notice(NoticeKind.QUARANTINED, (lowest.sequence,))))
@@ -331,6 +333,12 @@ class Delivery:
             self._sent = max(self._sent, known)
             self._behind = self._sent < self._known or looks != self._looks
 
+    async def _is_once_too_often(self, sequence: int) -> bool:
+        """Count a delivery of the lowest envelope; whether it is quarantined now."""
+        with NotedUnlessReadOnly():
+            return await self._mailboxes.count_attempt(self.device_id, sequence)
+        return False
+
     def _redeliver(self) -> None:
         """Go back to the lowest unacknowledged envelope once it is overdue, and send from there again."""
         self._timer = None
@@ -363,7 +371,8 @@ class Delivery:
                 await self._mailboxes.ack(self.device_id, up_to=written_up_to, also=also)
         except RelayError as error:
             # What was not deleted comes again; that is all a lost acknowledgement costs.
-            self._fail(error)
+            if not is_read_only(error):
+                self._fail(error)
         finally:
             self._acking = False
 

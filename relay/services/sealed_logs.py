@@ -23,6 +23,7 @@ from relay.ports.sealed_logs import (
     PageSize,
 )
 from relay.services.devices import KnownDevice
+from relay.services.read_only import NotedUnlessReadOnly
 from relay.session.proof import is_ed25519_key, verify_as
 from relay.wire import limits
 from relay.wire.errors import MalformedRequest, NotAllowed, NotFound, Unauthenticated
@@ -156,7 +157,8 @@ class SealedLogs:
         page = await self._groups.read(log_id, kept, from_index=from_index, size=_PAGE)
         if page is None:  # a commit has changed the token in between
             raise NotAllowed
-        await self._groups.mark_used(log_id, day=now_ms // DAY_MS)
+        with NotedUnlessReadOnly():
+            await self._groups.mark_used(log_id, day=now_ms // DAY_MS)
         return page
 
 

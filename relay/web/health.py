@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from relay.services.read_only import is_read_only
 from relay.wire.errors import RelayError
 from relay.wire.resources import HealthAnswer
 
@@ -22,7 +23,8 @@ async def ready(call: Call) -> web.StreamResponse:
     try:
         await call.services.store.check()
     except RelayError as error:
-        return answer(HealthAnswer(status="not_ready", reasons=[f"store: {error.code}"]), status=_NOT_READY)
+        reason = "being moved" if is_read_only(error) else error.code
+        return answer(HealthAnswer(status="not_ready", reasons=[f"store: {reason}"]), status=_NOT_READY)
     return answer(HealthAnswer(status="ok"))
 
 
