@@ -7,7 +7,7 @@ from typing import Final
 from crypto.errors import InvalidEncoding
 
 from . import acts, expiry, receipts, resends
-from .archive.keys import take_history_keys
+from .archive.giving import take_history_keys
 from .contact_tokens import hear_contact_token
 from .contents import OF_GROUPS, ContentType, content_hash
 from .devices.copies import open_copy, show_copy

@@ -36,7 +36,7 @@ class ContentType(IntEnum):
     FILE = 2
     COPY = 3  # for the own other devices: what was sent
     SHARED_ITEMS = 4  # for the own other devices: contacts, tokens, names, settings
-    HISTORY_KEYS = 5  # for own devices that may have the history: client/archive/keys.py
+    HISTORY_KEYS = 5  # sealed to the own devices that may have the history: client/archive/giving.py
     REACTION = 10
     EDIT = 11
     DELETE = 12

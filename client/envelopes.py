@@ -4,7 +4,7 @@ Plain functions of a Transaction; they run in the store's thread and touch no ne
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crypto.errors import InvalidKey, InvalidSignature, StaleKey
 from crypto.limits import MAX_UNANSWERED_SESSION_MS
@@ -17,7 +17,8 @@ from relay.wire.links import encode_id
 
 from . import expiry
 from .account import Account, load_account
-from .contents import OF_GROUPS, Introduction, content_hash, direct_conversation
+from .archive.giving import receivers, sealed_body
+from .contents import OF_GROUPS, ContentType, Introduction, content_hash, direct_conversation
 from .devices.copies import copy_to_own
 from .devices.shared_items import share_changes
 from .errors import DevicesForked, Refused
@@ -52,6 +53,7 @@ class _Work:
     chain: VerifiedManifest
     sessions: dict[bytes, PeerSessions]
     now_ms: int
+    fetched: Fetched
     encrypted: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
@@ -84,9 +86,12 @@ def encrypt_drafts(
     drafts = [draft for draft in drafts if queue.draft_is_there(tx, draft.n)]
     if not drafts:
         return Encrypted([], [], [])
-    work = _Work(account, peer, peer.chain, {}, system.now_ms())
+    work = _Work(account, peer, peer.chain, {}, system.now_ms(), fetched)
     wanted = _wanted_devices(work, drafts)
     missing = _ready_sessions(tx, work, wanted, fetched, system)
+    if account_id == account.account_id:
+        sealed_to = receivers(tx, drafts) & work.sessions.keys()
+        missing += sorted(sealed_to - fetched.bundles.keys())
     if missing:
         return Missing(account_id, devices=tuple(missing))
     if wanted and not work.sessions:
@@ -127,8 +132,10 @@ def can_encrypt(tx: Transaction, account_id: bytes, drafts: Sequence[queue.Draft
     peer = find_peer(tx, account_id)
     if peer is None or peer.chain is None or peer.stale or peer.forked:
         return False
+    if account_id == account.account_id and receivers(tx, drafts):
+        return False
     known = all_sessions(tx, (account.account_id, account.device_id))
-    wanted = _wanted_devices(_Work(account, peer, peer.chain, {}, now_ms), drafts)
+    wanted = _wanted_devices(_Work(account, peer, peer.chain, {}, now_ms, Fetched()), drafts)
     found = (known.get((account_id, entry.device_id)) for entry in wanted)
     return all(sessions is not None and _can_send(sessions, now_ms) for sessions in found)
 
@@ -279,6 +286,17 @@ def _content(
     introduction = None
     if row.type not in OF_GROUPS and _has_to_introduce(tx, work.peer, row):
         introduction = _introduction(tx, work, system)
+    if row.type == ContentType.HISTORY_KEYS:
+        body = sealed_body(
+            tx,
+            work.account,
+            row.body,
+            chain=work.chain,
+            sessions=work.sessions,
+            bundles=work.fetched.bundles,
+            now_ms=work.now_ms,
+        )
+        row = replace(row, body=body)
     gossip = _gossip(tx, work, row)
     made = next_content(
         tx,

@@ -13,7 +13,9 @@ from typing import Final
 
 from . import labels, limits
 from .errors import InvalidEncoding, TooLarge, Undecryptable
+from .local_prekeys import LocalPrekeys
 from .padding import LENGTH_BYTES, pad, padded_blob_length, unpad_blob
+from .prekeys import KeyKind, SignedKey
 from .primitives import (
     HpkePrivateKey,
     RandomBytes,
@@ -23,9 +25,19 @@ from .primitives import (
     hpke_open,
     hpke_seal,
 )
-from .transcript import transcript, u64
+from .transcript import transcript, u32, u64
 
-__all__ = ["HistoryKey", "entry_key_id", "open_entry", "open_history_keys", "seal_entry", "seal_history_keys"]
+__all__ = [
+    "Giving",
+    "HistoryKey",
+    "entry_key_id",
+    "open_entry",
+    "open_given_keys",
+    "open_history_keys",
+    "seal_entry",
+    "seal_given_keys",
+    "seal_history_keys",
+]
 
 _NONCE_BYTES: Final = 12
 _NONCE_END: Final = limits.AEAD_KEY_BYTES + _NONCE_BYTES
@@ -101,14 +113,53 @@ def open_entry(entry: bytes, keys: Iterable[HistoryKey], account: bytes, index: 
 
 def seal_history_keys(keys: Sequence[HistoryKey], recovery_public: bytes, account: bytes) -> bytes:
     """The keys for whoever has the recovery words: any device carries them, none opens them. Raises InvalidKey."""
-    content = b"".join(_KEY.pack(one.key, one.made_at_ms) for one in keys)
-    padded = pad(content, padded_blob_length(len(content) + LENGTH_BYTES))
-    return hpke_seal(recovery_public, transcript(labels.HISTORY_KEYS, account), padded)
+    return hpke_seal(recovery_public, transcript(labels.HISTORY_KEYS, account), _padded(keys))
 
 
 def open_history_keys(sealed: bytes, sealing: HpkePrivateKey, account: bytes) -> tuple[HistoryKey, ...]:
     """The keys that were sealed to the recovery words of this account; raises Undecryptable, InvalidEncoding."""
-    content = unpad_blob(hpke_open(sealing, transcript(labels.HISTORY_KEYS, account), sealed))
+    return _unpadded(hpke_open(sealing, transcript(labels.HISTORY_KEYS, account), sealed))
+
+
+@dataclass(frozen=True, slots=True)
+class Giving:
+    """Between whom keys go: two devices of one account."""
+
+    account: bytes
+    giver: bytes
+    """16 B device id."""
+    receiver: bytes
+
+    def info(self, key_id: int) -> bytes:
+        """What the keys are sealed for. `key_id`: of the receiver's sealing key."""
+        return transcript(labels.HISTORY_GIFT, self.account, self.giver, self.receiver, u32(key_id))
+
+
+def seal_given_keys(keys: Sequence[HistoryKey], sealing: SignedKey, giving: Giving) -> bytes:
+    """The keys for one device, whose sealing key `verify_bundle` passed: all own devices carry them, it alone opens them."""
+    return hpke_seal(sealing.key, giving.info(sealing.key_id), _padded(keys))
+
+
+def open_given_keys(
+    sealed: bytes, key_id: int, prekeys: LocalPrekeys, giving: Giving
+) -> tuple[HistoryKey, ...]:
+    """The keys that were sealed to this device's sealing key of that id.
+
+    Raises Undecryptable if that key is gone or does not open them, InvalidEncoding.
+    """
+    key = prekeys.find(KeyKind.SEALING, key_id)
+    if not isinstance(key.secret, HpkePrivateKey):
+        raise Undecryptable("the key of this id is no sealing key")
+    return _unpadded(hpke_open(key.secret, giving.info(key_id), sealed))
+
+
+def _padded(keys: Sequence[HistoryKey]) -> bytes:
+    content = b"".join(_KEY.pack(one.key, one.made_at_ms) for one in keys)
+    return pad(content, padded_blob_length(len(content) + LENGTH_BYTES))
+
+
+def _unpadded(padded: bytes) -> tuple[HistoryKey, ...]:
+    content = unpad_blob(padded)
     if len(content) % _KEY.size:
         raise InvalidEncoding("not a list of history keys")
     return tuple(HistoryKey(*one) for one in _KEY.iter_unpack(content))

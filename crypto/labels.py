@@ -57,6 +57,7 @@ BACKUP_KEY: Final = b"tokenim/v1 backup key\x00"
 HISTORY_KEY_ID: Final = b"tokenim/v1 history key id\x00"
 HISTORY_ENTRY: Final = b"tokenim/v1 history entry\x00"
 HISTORY_KEYS: Final = b"tokenim/v1 history keys\x00"
+HISTORY_GIFT: Final = b"tokenim/v1 history gift\x00"
 
 # Profiles (HKDF info; first field of what is signed)
 PROFILE: Final = b"tokenim/v1 profile\x00"

@@ -3,7 +3,7 @@
 import msgspec.inspect as shapes
 
 from client import act_bodies, contents, passing_contents, profiles, resends
-from client.archive import keys, records
+from client.archive import giving, keys, records
 from client.contact_tokens import ContactToken
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
@@ -62,7 +62,7 @@ def contents_table() -> str:
         contents.FilePointer,
         act_bodies.ReceiptEntry,
         member_tokens.TokenPair,
-        keys.KeyPart,
+        giving.Gift,
     )
     parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]
     bodies = {
@@ -71,7 +71,7 @@ def contents_table() -> str:
         contents.ContentType.FILE: _body(contents.FilePointer),
         contents.ContentType.COPY: _body(copies.Copy),
         contents.ContentType.SHARED_ITEMS: _body(shared_items.SharedItems),
-        contents.ContentType.HISTORY_KEYS: _body(keys.HistoryKeysBody),
+        contents.ContentType.HISTORY_KEYS: _body(giving.HistoryKeysBody),
         contents.ContentType.REACTION: _body(act_bodies.ReactionBody),
         contents.ContentType.EDIT: _body(act_bodies.EditBody),
         contents.ContentType.DELETE: _body(act_bodies.DeleteBody),

@@ -1,7 +1,7 @@
 """Who may have the history: the setting that all own devices share, the keys that only some hold, and their way to others.
 
-A key is no shared item, for each of those goes to every device: it goes in a content of its own to the devices that the owner
-let have the history, and, sealed to the recovery words, along with the items. docs/protocol.md, "History archive".
+A key is no shared item, for each of those opens on every device: it goes sealed to the devices that the owner let have the
+history (`giving`), and, sealed to the recovery words, along with the items. docs/protocol.md, "History archive".
 """
 
 from collections.abc import Iterable
@@ -11,34 +11,27 @@ import msgspec
 from msgspec import Meta
 
 from client.account import Account, load_account
-from client.contents import ContentType
 from client.devices.settings import HISTORY_ARCHIVE, setting_key
 from client.devices.shared_items import put_item
 from client.errors import UsageError
-from client.incoming import Incoming
 from client.message import Warned
-from client.signals import add_hidden
 from client.store import notices
-from client.store.archive_rows import history_keys, read_anew, save_history_keys
+from client.store.archive_rows import history_keys, save_history_keys
 from client.store.database import Transaction
 from client.store.link_rows import history_is_due, note_history_given
-from client.store.queue import add_draft
 from client.store.shared import find_item
 from client.system import System
 from crypto import limits as crypto_limits
-from crypto.errors import CryptoError, InvalidEncoding
-from crypto.history_archive import HistoryKey, open_history_keys, seal_history_keys
+from crypto.errors import CryptoError
+from crypto.history_archive import open_history_keys, seal_history_keys
 from crypto.primitives import HpkePrivateKey
-from relay.wire import limits
 from relay.wire.links import encode_id
+
+from .giving import DeviceId, draft_gifts
 
 SEALED_KEYS: Final = "history/keys"
 _MAX_DEVICES: Final = 64
 
-KeyBytes = Annotated[
-    bytes, Meta(min_length=crypto_limits.HISTORY_KEY_BYTES, max_length=crypto_limits.HISTORY_KEY_BYTES)
-]
-DeviceId = Annotated[bytes, Meta(min_length=limits.DEVICE_ID_BYTES, max_length=limits.DEVICE_ID_BYTES)]
 KeyId = Annotated[
     bytes, Meta(min_length=crypto_limits.HISTORY_KEY_ID_BYTES, max_length=crypto_limits.HISTORY_KEY_ID_BYTES)
 ]
@@ -51,22 +44,6 @@ class ArchiveSetting(msgspec.Struct, frozen=True, array_like=True):
     devices: Annotated[list[DeviceId], Meta(max_length=_MAX_DEVICES)] = []
 
 
-class KeyPart(msgspec.Struct, frozen=True, array_like=True):
-    """One history key."""
-
-    key: KeyBytes
-    made_at_ms: Annotated[int, Meta(ge=0, le=2**53)]
-
-    def __repr__(self) -> str:
-        return f"KeyPart(made_at_ms={self.made_at_ms})"
-
-
-class HistoryKeysBody(msgspec.Struct, frozen=True, array_like=True):
-    """The body of history keys, from an own device to others that may have the history."""
-
-    keys: Annotated[list[KeyPart], Meta(max_length=crypto_limits.MAX_HISTORY_KEYS)]
-
-
 class SealedKeys(msgspec.Struct, frozen=True, array_like=True):
     """The value of `history/keys`: the ids of the keys, and the keys sealed to the recovery words. Empty without an archive."""
 
@@ -75,7 +52,6 @@ class SealedKeys(msgspec.Struct, frozen=True, array_like=True):
 
 
 _setting: Final = msgspec.msgpack.Decoder(ArchiveSetting)
-_body: Final = msgspec.msgpack.Decoder(HistoryKeysBody)
 _sealed: Final = msgspec.msgpack.Decoder(SealedKeys)
 
 
@@ -95,27 +71,11 @@ def put_setting(tx: Transaction, setting: ArchiveSetting, system: System) -> boo
 
 def give_keys(tx: Transaction, account: Account, devices: Iterable[bytes], system: System) -> bool:
     """Draft all keys for these own devices; whether something was drafted."""
-    others = sorted(set(devices) - {account.device_id})
-    keys = history_keys(tx)
-    if not others or not keys:
+    others = set(devices) - {account.device_id}
+    if not others or not history_keys(tx):
         return False
-    parts = [KeyPart(one.key, one.made_at_ms) for one in keys]
-    body = msgspec.msgpack.encode(HistoryKeysBody(parts))
-    number = add_hidden(tx, account, ContentType.HISTORY_KEYS, body, system)
-    add_draft(tx, number, encode_id(account.account_id), account.account_id, only_devices=others)
+    draft_gifts(tx, account, others, system)
     return True
-
-
-def take_history_keys(incoming: Incoming) -> None:
-    """Handle the content: only own devices give keys. Raises InvalidEncoding."""
-    if not incoming.is_own:
-        raise InvalidEncoding("only own devices give history keys")
-    try:
-        body = _body.decode(incoming.body)
-    except msgspec.DecodeError as error:
-        raise InvalidEncoding("not the body of history keys") from error
-    if save_history_keys(incoming.tx, [HistoryKey(one.key, one.made_at_ms) for one in body.keys]):
-        read_anew(incoming.tx)
 
 
 def require_history(tx: Transaction) -> None:

@@ -11,7 +11,7 @@ from client.archive.following import LOG_NAME
 from client.client import Client
 from client.errors import UsageError
 from client.logs import LogPage, append_account_log, read_account_log, trim_account_log
-from client.message import Event, HistoryRestored, Message, Warned
+from client.message import Event, Gap, Gone, HistoryRestored, Message, Warned
 from client.recovery.restoring import RestoreWishes
 from client.store import archive_rows, history
 from client.system import Step, this_machine
@@ -223,6 +223,33 @@ async def test_a_linked_device_has_the_history_only_if_the_owner_says_so(tmp_pat
         await alice.history_archive.save()
         assert (await alice.history_archive.status()).devices == 1
         assert len(await alice._account._database.read(archive_rows.history_keys)) == 2
+
+
+async def test_a_device_that_may_not_have_the_history_lacks_no_number_of_the_one_that_gave_it(tmp_path):
+    async with open_people(tmp_path, "alice", "bob") as people:
+        alice = await people.enter("alice")
+        await alice.history_archive.turn_on()
+        await link_device(alice, tmp_path / "public", name="public")
+        await alice.flush()
+        async with Client.open(tmp_path / "public") as public:
+            await events_of(public)  # from now on it counts what alice's device says
+        await link_device(alice, tmp_path / "laptop", name="laptop", with_history=True)
+        await alice.flush()
+        await alice.send("bob", "hello")
+        told: list[Event] = []
+        for _ in range(2):  # what is not there is told, and asked for; then, that it is gone
+            async with Client.open(tmp_path / "public") as public:
+                told += [one for one in await events_of(public) if isinstance(one, Gap | Gone)]
+                await public.flush()
+            await events_of(alice)
+            await alice.flush()
+        assert told == []
+        async with Client.open(tmp_path / "public") as public:
+            assert [one.text for one in await public.history("bob")] == ["hello"]
+            assert await public._account._database.read(archive_rows.history_keys) == []
+        async with Client.open(tmp_path / "laptop") as laptop:
+            await events_of(laptop)
+            assert (await laptop.history_archive.status()).is_here
 
 
 async def test_two_devices_write_one_archive_and_each_knows_what_is_in_it(tmp_path):

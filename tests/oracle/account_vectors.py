@@ -191,6 +191,13 @@ def check_history(file: Part) -> None:
     assert keys[0][0] == key
     with pytest.raises(Refused):
         history.open_keys(file.data("sealed_keys"), sealing, bytes(32))
+    gift = file["gift"]
+    giver, receiver, seed, sealed = gift.data("giver", "receiver", "sealing_seed", "sealed")
+    info = history.gift_info(account, giver, receiver, gift["sealing_key_id"])
+    assert info == gift.data("info")
+    assert history.open_gift(sealed, seed, info) == keys
+    with pytest.raises(Refused):
+        history.open_gift(sealed, seed, history.gift_info(account, receiver, giver, gift["sealing_key_id"]))
 
 
 def check_profiles(file: Part) -> None:

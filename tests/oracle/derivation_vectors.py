@@ -18,6 +18,7 @@ LABELS = {
     "history_key_id": b"tokenim/v1 history key id\0",
     "history_entry": b"tokenim/v1 history entry\0",
     "history_keys": b"tokenim/v1 history keys\0",
+    "history_gift": b"tokenim/v1 history gift\0",
     "profile": b"tokenim/v1 profile\0",
     "backup_key": b"tokenim/v1 backup key\0",
     "backup": b"tokenim/v1 backup\0",

@@ -1,4 +1,4 @@
-"""Entries of the history archive, and its keys for the recovery words; docs/protocol.md, "History archive"."""
+"""Entries of the history archive, its keys for the recovery words and for other devices; docs/protocol.md, "History archive"."""
 
 from tests.oracle import hpke
 from tests.oracle.aes_gcm import gcm_open, gcm_seal
@@ -37,8 +37,18 @@ def unseal(entry: bytes, key: bytes, account: bytes, index: int) -> bytes:
 
 
 def open_keys(sealed: bytes, sealing_seed: bytes, account: bytes) -> list[tuple[bytes, int]]:
-    content = unpad_exactly(
-        hpke.unseal(sealing_seed, transcript(b"tokenim/v1 history keys\0", account), sealed)
-    )
+    return _keys(hpke.unseal(sealing_seed, transcript(b"tokenim/v1 history keys\0", account), sealed))
+
+
+def gift_info(account: bytes, giver: bytes, receiver: bytes, sealing_key_id: int) -> bytes:
+    return transcript(b"tokenim/v1 history gift\0", account, giver, receiver, u32(sealing_key_id))
+
+
+def open_gift(sealed: bytes, sealing_seed: bytes, info: bytes) -> list[tuple[bytes, int]]:
+    return _keys(hpke.unseal(sealing_seed, info, sealed))
+
+
+def _keys(padded_keys: bytes) -> list[tuple[bytes, int]]:
+    content = unpad_exactly(padded_keys)
     require(len(content) % 40 == 0, "length")
     return [(content[at : at + 32], number(content[at + 32 : at + 40])) for at in range(0, len(content), 40)]

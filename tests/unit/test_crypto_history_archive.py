@@ -1,6 +1,7 @@
 """Entries of the history archive open under one key, for one account, at one place; the vectors say so byte by byte."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,20 @@ import pytest
 
 from crypto import errors, labels, limits
 from crypto.history_archive import (
+    Giving,
     HistoryKey,
     entry_key_id,
     open_entry,
+    open_given_keys,
     open_history_keys,
     seal_entry,
+    seal_given_keys,
     seal_history_keys,
 )
+from crypto.local_prekeys import LocalPrekey, LocalPrekeys
 from crypto.padding import pad
-from crypto.primitives import hpke_seal
+from crypto.prekeys import KeyClass, KeyKind, SignedKey
+from crypto.primitives import HpkePrivateKey, hpke_seal
 from crypto.recovery import RecoveryKey
 from crypto.transcript import transcript
 from tests.crypto_people import NOW_MS, SeededRandom
@@ -91,3 +97,49 @@ def test_keys_open_by_the_recovery_words_of_their_account_alone() -> None:
         with pytest.raises(errors.Undecryptable):
             open_history_keys(sealed, sealing, account)
     assert "key=" not in repr(KEY)
+
+
+GIFT: dict[str, Any] = VECTORS["gift"]
+GIVING = Giving(ACCOUNT, bytes.fromhex(GIFT["giver"]), bytes.fromhex(GIFT["receiver"]))
+
+
+def receiving(seed: str = GIFT["sealing_seed"], key_id: int = GIFT["sealing_key_id"]) -> LocalPrekeys:
+    """The receiver's own keys: this sealing key alone."""
+    secret = HpkePrivateKey(bytes.fromhex(seed))
+    return LocalPrekeys((LocalPrekey(KeyKind.SEALING, KeyClass.ROTATING, key_id, NOW_MS, secret),))
+
+
+def sealing_key(seed: str = GIFT["sealing_seed"], key_id: int = GIFT["sealing_key_id"]) -> SignedKey:
+    public = HpkePrivateKey(bytes.fromhex(seed)).public_bytes()
+    return SignedKey(KeyKind.SEALING, KeyClass.ROTATING, key_id, NOW_MS, bytes(64), public)
+
+
+def test_given_keys_open_on_the_device_that_they_are_for_and_on_no_other() -> None:
+    keys = tuple(HistoryKey(bytes.fromhex(one["key"]), one["made_at_ms"]) for one in VECTORS["keys"])
+    for sealed in (bytes.fromhex(GIFT["sealed"]), seal_given_keys(keys, sealing_key(), GIVING)):
+        assert open_given_keys(sealed, GIFT["sealing_key_id"], receiving(), GIVING) == keys
+        others = (
+            (receiving("00" * 32), GIVING),  # of an own device that was not chosen
+            (receiving(), replace(GIVING, giver=bytes(16))),
+            (receiving(), replace(GIVING, receiver=bytes(16))),
+            (receiving(), replace(GIVING, account=bytes(32))),
+        )
+        for prekeys, giving in others:
+            with pytest.raises(errors.Undecryptable):
+                open_given_keys(sealed, GIFT["sealing_key_id"], prekeys, giving)
+        with pytest.raises(errors.Undecryptable, match="no private key"):
+            open_given_keys(sealed, 8, receiving(), GIVING)
+        with pytest.raises(errors.Undecryptable):
+            open_given_keys(sealed, 8, receiving(key_id=8), GIVING)
+
+
+@pytest.mark.proves("M-HIST-02")
+def test_given_keys_have_the_size_that_they_need() -> None:
+    public, info = sealing_key().key, GIVING.info(GIFT["sealing_key_id"])
+    for padded in (pad(KEY.key + bytes(8), 44), pad(KEY.key + bytes(8), 512), pad(bytes(39), 256)):
+        with pytest.raises(errors.InvalidEncoding):
+            open_given_keys(hpke_seal(public, info, padded), GIFT["sealing_key_id"], receiving(), GIVING)
+    (opened,) = open_given_keys(
+        hpke_seal(public, info, pad(KEY.key + bytes(8), 256)), GIFT["sealing_key_id"], receiving(), GIVING
+    )
+    assert opened == KEY

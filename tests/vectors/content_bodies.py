@@ -10,7 +10,7 @@ import msgspec
 
 from client import profiles
 from client.act_bodies import DeleteBody, EditBody, ReactionBody, ReceiptBody
-from client.archive.keys import HistoryKeysBody, KeyPart
+from client.archive.giving import Gift, HistoryKeysBody
 from client.contact_tokens import ContactToken
 from client.contents import ContentType, FilePointer, Text, decode_body, encode_body
 from client.devices.copies import Copy
@@ -95,13 +95,14 @@ def gossip(one: bytes, other: bytes) -> list[tuple[str, bytes]]:
 def of_own_devices(other: bytes, content: bytes) -> list[tuple[str, ContentType, bytes]]:
     """What devices of one account tell each other."""
     item = Item("own/handle", msgspec.msgpack.encode("alice"), TIME_MS, seed("device", 16))
-    keys = [KeyPart(seed("history key"), TIME_MS), KeyPart(seed("older history key"), TIME_MS - 1)]
+    gifts = [Gift(seed(name, 16), 7, name.encode() * 250) for name in ("laptop", "tablet")]
     bodies: list[tuple[str, ContentType, msgspec.Struct]] = [
         ("copy", ContentType.COPY, Copy(other, content)),
         ("copy of what the relay refused", ContentType.COPY, Copy(other, content, "not_allowed")),
         ("shared items", ContentType.SHARED_ITEMS, SharedItems([item], is_all=True)),
         ("question for all shared items", ContentType.SHARED_ITEMS, SharedItems([], asks=True)),
-        ("history keys", ContentType.HISTORY_KEYS, HistoryKeysBody(keys)),
+        ("history keys", ContentType.HISTORY_KEYS, HistoryKeysBody(gifts)),
+        ("history keys for nobody", ContentType.HISTORY_KEYS, HistoryKeysBody([])),
     ]
     return [(name, kind, encode_body(body)) for name, kind, body in bodies]
 
@@ -162,8 +163,10 @@ def must_fail() -> list[dict[str, Any]]:
         ("an item without a key", 4, [[["", b"", 0, bytes(16)]], False, False]),
         ("an item of a negative time", 4, [[["own/handle", b"", -1, bytes(16)]], False, False]),
         ("shared items whose flag is a number", 4, [[], 1, False]),
-        ("a history key of 31 bytes", 5, [[[bytes(31), 0]]]),
-        ("65 history keys", 5, [[[bytes(32), 0]] * 65]),
+        ("history keys for a device of 15 bytes", 5, [[[bytes(15), 0, bytes(1_392)]]]),
+        ("history keys by a sealing key of a negative id", 5, [[[bytes(16), -1, bytes(1_392)]]]),
+        ("history keys that are too short to be sealed", 5, [[[bytes(16), 0, bytes(1_391)]]]),
+        ("history keys for 17 devices", 5, [[[bytes(16), 0, bytes(1_392)]] * 17]),
         ("a reaction of 33 characters", 10, [reference, "x" * 33]),
         ("a reaction to nothing", 10, [None, "x"]),
         ("an edit whose text is bytes", 11, [reference, b"hello"]),

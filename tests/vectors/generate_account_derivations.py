@@ -16,7 +16,7 @@ from crypto.linking import LinkAnswer, ScannedLink, short_code
 from crypto.message_references import MessageFacts
 from crypto.recovery import BackupHead, RecoveryKey
 from crypto.safety_number import safety_number
-from crypto.transcript import transcript, u64
+from crypto.transcript import transcript, u32, u64
 from crypto.transparency import handle_subject
 from relay.wire.transcripts import PUSH_WEBHOOK_LABEL, webhook_transcript
 from tests.crypto_people import NOW_MS, SeededRandom
@@ -105,6 +105,7 @@ def keys(random: SeededRandom) -> JsonObject:
         | given
         | {name: value.hex() for name, value in archive.items()},
         "history_keys": laid_out(labels.HISTORY_KEYS, account),
+        "history_gift": laid_out(labels.HISTORY_GIFT, account, key[:16], salt[:16], u32(index)),
         "profile": laid_out(labels.PROFILE, account, u64(version))
         | given
         | {name: value.hex() for name, value in shown.items()},

@@ -2,7 +2,7 @@
 
 python -m tests.vectors.generate_history
 
-Sealing to the recovery key draws randomness of its own: what is sealed is kept from the file as long as it opens to the same.
+Sealing draws randomness of its own: what is sealed is kept from the file as long as it opens to the same.
 """
 
 import json
@@ -11,14 +11,19 @@ from typing import Any
 
 from crypto.errors import CryptoError
 from crypto.history_archive import (
+    Giving,
     HistoryKey,
     open_entry,
+    open_given_keys,
     open_history_keys,
     seal_entry,
+    seal_given_keys,
     seal_history_keys,
 )
+from crypto.local_prekeys import LocalPrekey, LocalPrekeys
 from crypto.padding import pad
-from crypto.primitives import aes256gcm_seal
+from crypto.prekeys import KeyClass, KeyKind, SignedKey
+from crypto.primitives import HpkePrivateKey, aes256gcm_seal
 from crypto.recovery import RecoveryKey
 from tests.crypto_people import NOW_MS, SeededRandom
 from tests.oracle import history as oracle
@@ -86,14 +91,36 @@ def _failures(entry: bytes, key: HistoryKey, account: bytes) -> list[dict[str, A
     return cases
 
 
+def _gift(keys: tuple[HistoryKey, ...], account: bytes, before: dict[str, Any]) -> dict[str, Any]:
+    """The keys as one own device gives them to another one."""
+    random, key_id = SeededRandom("history gift"), 7
+    giving, secret = Giving(account, random(16), random(16)), HpkePrivateKey(random(32))
+    place = KeyKind.SEALING, KeyClass.ROTATING, key_id, NOW_MS
+    sealed = seal_given_keys(keys, SignedKey(*place, bytes(64), secret.public_bytes()), giving)
+    kept, prekeys = bytes.fromhex(before.get("sealed", "")), LocalPrekeys((LocalPrekey(*place, secret),))
+    try:
+        sealed = kept if open_given_keys(kept, key_id, prekeys, giving) == keys else sealed
+    except CryptoError:
+        kept = b""
+    return {
+        "giver": giving.giver.hex(),
+        "receiver": giving.receiver.hex(),
+        "sealing_seed": secret.seed.hex(),
+        "sealing_key_id": key_id,
+        "info": giving.info(key_id).hex(),
+        "sealed": sealed.hex(),
+    }
+
+
 def history() -> dict[str, Any]:
-    """Entries under one key, and keys for the recovery words."""
+    """Entries under one key, and keys for the recovery words and for another device."""
+    before = json.loads(FILE.read_text()) if FILE.exists() else {}
     random = SeededRandom("history vectors")
     account = random(32)
     key, older = HistoryKey.generate(random, NOW_MS), HistoryKey.generate(random, NOW_MS - 1)
     sealing = RecoveryKey(bytes(range(32))).sealing()
     sealed = seal_history_keys([key, older], sealing.public_bytes(), account)
-    kept = bytes.fromhex((json.loads(FILE.read_text()) if FILE.exists() else {}).get("sealed_keys", ""))
+    kept = bytes.fromhex(before.get("sealed_keys", ""))
     try:
         sealed = kept if open_history_keys(kept, sealing, account) == (key, older) else sealed
     except CryptoError:
@@ -109,6 +136,7 @@ def history() -> dict[str, Any]:
         "sealing_seed": sealing.seed.hex(),
         "keys": [{"key": one.key.hex(), "made_at_ms": one.made_at_ms} for one in (key, older)],
         "sealed_keys": sealed.hex(),
+        "gift": _gift((key, older), account, before.get("gift", {})),
     }
 
 
