@@ -5,7 +5,7 @@ Knows no rule; the rules stand in the tests beside it.
 
 import ast
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -50,18 +50,25 @@ def module_of(path: Path) -> str:
 @cache
 def tree_of(path: Path) -> ast.Module:
     """The parsed file."""
-    return ast.parse(path.read_text(encoding="utf-8"), filename=name_of(path))
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """All of the parsed file: to walk through it takes as long as to parse it, and many tests look at each."""
+    return tuple(ast.walk(tree_of(path)))
+
+
+@cache
+def imports_of(path: Path) -> tuple[tuple[int, str], ...]:
     """(line, dotted name) of all that the file imports; for `from a import b` that is a.b."""
     package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
-    yield from imports_in(tree_of(path), package)
+    return tuple(imports_in(nodes_of(path), package))
 
 
-def imports_in(tree: ast.Module, package: str) -> Iterator[tuple[int, str]]:
-    """The same for a parsed module that lives in `package`."""
-    for node in ast.walk(tree):
+def imports_in(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[int, str]]:
+    """The same for the nodes of a module that lives in `package`."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name

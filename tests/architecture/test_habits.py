@@ -3,10 +3,11 @@
 import ast
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
-from tests.architecture.source import ROOT, name_of, product_files, tracked_files, tree_of
+from tests.architecture.source import ROOT, name_of, nodes_of, product_files, tracked_files
 
 LABEL_START = b"tokenim/v1 "
 LABEL_HOMES = ("crypto/labels.py", "relay/wire/transcripts.py")
@@ -15,12 +16,10 @@ LOCAL_LABELS = ("client/contents.py", "client/store/key_file.py")
 MARK = re.compile(rf"\b(?:{'TO'}DO|{'FIX'}ME|{'X'}XX)\b")
 
 
-def labels_in(tree: ast.Module) -> list[bytes]:
+def labels_in(nodes: Iterable[ast.AST]) -> list[bytes]:
     """Every byte string that begins like a label."""
     values = (
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, bytes)
+        node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, bytes)
     )
     return [value for value in values if value.startswith(LABEL_START)]
 
@@ -28,7 +27,9 @@ def labels_in(tree: ast.Module) -> list[bytes]:
 def test_labels_stand_in_their_homes_alone():
     allowed = {*LABEL_HOMES, *LOCAL_LABELS}
     assert [
-        name_of(path) for path in product_files() if labels_in(tree_of(path)) and name_of(path) not in allowed
+        name_of(path)
+        for path in product_files()
+        if labels_in(nodes_of(path)) and name_of(path) not in allowed
     ] == []
 
 
@@ -36,7 +37,7 @@ def test_labels_stand_in_their_homes_alone():
     "path", [path for path in product_files() if LABEL_START in path.read_bytes()], ids=name_of
 )
 def test_b7_a_label_stands_once_and_ends_in_its_only_zero_byte(path):
-    labels = labels_in(tree_of(path))
+    labels = labels_in(nodes_of(path))
     assert [label for label, times in Counter(labels).items() if times > 1] == []
     assert [
         label for label in labels if not re.fullmatch(rb"tokenim/v1 [a-z0-9][a-z0-9 -]*\x00", label)
@@ -45,7 +46,7 @@ def test_b7_a_label_stands_once_and_ends_in_its_only_zero_byte(path):
 
 def test_b7_no_label_of_one_package_means_something_else_in_another():
     homes = {
-        name_of(path): set(labels_in(tree_of(path))) for path in product_files() if labels_in(tree_of(path))
+        name_of(path): set(labels_in(nodes_of(path))) for path in product_files() if labels_in(nodes_of(path))
     }
     shared = homes["crypto/labels.py"] & homes["relay/wire/transcripts.py"]
     both = ("manifest", "device", "prekey", "log head", "log leaf", "log handle")
@@ -58,7 +59,7 @@ def test_what_verifies_raises_and_never_answers_yes_or_no():
     functions = [
         (path, node)
         for path in product_files()
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     answers = {
@@ -88,7 +89,7 @@ def test_nothing_is_a_stub():
     names = [
         f"{name_of(path)}:{node.lineno}"
         for path in product_files()
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Name) and node.id == "NotImplementedError"
     ]
     assert names == [], "a port is a Protocol; anything else does its work"

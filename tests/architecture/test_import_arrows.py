@@ -191,7 +191,7 @@ def test_imports_are_found_in_every_form():
     source = (
         "import a.b\nfrom a import c as d\nfrom . import e\nfrom .f import g\ndef h():\n    from a.i import j"
     )
-    assert list(imports_in(ast.parse(source), "p.q")) == [
+    assert list(imports_in(ast.walk(ast.parse(source)), "p.q")) == [
         (1, "a.b"),
         (2, "a.c"),
         (3, "p.q.e"),

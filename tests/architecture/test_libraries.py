@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.architecture.source import imports_of, is_under, name_of, product_files, python_files, tree_of
+from tests.architecture.source import imports_of, is_under, name_of, nodes_of, product_files, python_files
 
 # A library and the folders in each of which some file must use it.
 AT_WORK = {
@@ -34,8 +34,8 @@ def test_pytest_aiohttp_serves_tests():
     wanted = {
         argument.arg
         for path in python_files()
-        if name_of(path).startswith("tests/")
-        for node in ast.walk(tree_of(path))
+        if name_of(path).startswith("tests/") and "aiohttp_" in path.read_text(encoding="utf-8")
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for argument in node.args.args
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import ROOT, imports_in, imports_of, is_under, module_of, tree_of
+from tests.architecture.source import ROOT, imports_in, imports_of, is_under, module_of, nodes_of
 
 ORACLE = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_"))
 FORBIDDEN = ("crypto", "client", "relay", "nacl", "cryptography", "Crypto", "msgspec", "bench")
@@ -58,7 +58,7 @@ def test_the_oracle_imports_nothing_of_what_it_judges(path: Path) -> None:
     """Transitively: whatever of this repository it imports is a file of the oracle, which stands in this list, too."""
     wrong = [each for _, imported in imports_of(path) for each in breaches(imported, path)]
     assert wrong == []
-    called = {node.id for node in ast.walk(tree_of(path)) if isinstance(node, ast.Name)}
+    called = {node.id for node in nodes_of(path) if isinstance(node, ast.Name)}
     assert not called & AT_RUN_TIME
 
 
@@ -83,7 +83,9 @@ def test_the_oracle_imports_nothing_of_what_it_judges(path: Path) -> None:
 )
 def test_the_rule_sees_a_forbidden_import(line: str) -> None:
     found = [
-        each for _, name in imports_in(ast.parse(line), "tests.oracle") for each in breaches(name, ORACLE[0])
+        each
+        for _, name in imports_in(ast.walk(ast.parse(line)), "tests.oracle")
+        for each in breaches(name, ORACLE[0])
     ]
     assert found
 
