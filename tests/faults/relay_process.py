@@ -6,10 +6,12 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from relay.testing.relay import LENIENT
 from tests.servers.ports import free_port
+from tests.warm.commands import copy_of, program
 
 _LENIENT = {f"TOKENIM_RELAY_LIMITS__{name.upper()}": str(value) for name, value in LENIENT.items()} | {
     "TOKENIM_RELAY_SHED__LOOP_LATE_MS": "60000"  # a slow machine is no load
@@ -33,9 +35,19 @@ def command() -> list[str]:
     return [str(Path(sys.executable).with_name("tokenim-relay"))]
 
 
+def warm_relay() -> tuple[str, ...]:
+    """The same, of which a copy has imported everything already (tests/warm): where it is only killed and started."""
+    return program("tokenim-relay")
+
+
 def broken_relay(how: str) -> list[str]:
     """The command of broken_relay.py, which breaks one promise (its BREAKS)."""
     return [sys.executable, str(Path(__file__).with_name("broken_relay.py")), how]
+
+
+def warm_broken_relay(how: str) -> tuple[str, ...]:
+    """The same with everything imported."""
+    return (*program("tests.faults.broken_relay"), how)
 
 
 class RelayProcess:
@@ -66,7 +78,7 @@ class RelayProcess:
         """Of the running process."""
         if self._process is None:
             raise RuntimeError("the relay does not run")
-        return self._process.pid
+        return copy_of(self._process.pid)
 
     @property
     def runs(self) -> bool:
@@ -105,7 +117,7 @@ class RelayProcess:
             raise RelayDied(f"not ready after {READY_WITHIN_SECONDS} s:\n{self.end_of_log()}") from None
         took = time.monotonic() - began
         if os.getloadavg()[0] > (os.cpu_count() or 1):
-            took = min(took, _cpu_seconds(self._process.pid))
+            took = min(took, self.cpu_seconds())
         self._reader = asyncio.create_task(self._drain())
         return took
 
@@ -161,11 +173,16 @@ class RelayProcess:
         return await self._end(signal.SIGTERM)
 
     async def _end(self, number: signal.Signals) -> int:
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return 0
         if process.returncode is None:
-            process.send_signal(number)
+            if number == signal.SIGKILL:  # a copy itself: its shadow ends when it is gone
+                with suppress(ProcessLookupError, FileNotFoundError):  # dead, which nobody noticed yet
+                    os.kill(self.pid, number)
+            else:
+                process.send_signal(number)
+        self._process = None
         try:
             async with asyncio.timeout(STOP_WITHIN_SECONDS):
                 code = await process.wait()

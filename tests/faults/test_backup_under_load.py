@@ -15,7 +15,7 @@ from relay.upkeep import put_back as restore
 from tests.faults import kills
 from tests.faults.checker import Ledger
 from tests.faults.load import Mailbox, PrekeyMarket, Recipient, Sender
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_relay
 from tests.faults.wire_client import register
 
 
@@ -36,7 +36,7 @@ def broken(ledger: Ledger, *, accepted_later: set[tuple[str, bytes]]) -> list[st
 
 
 async def test_f22_a2_a_backup_under_load_restores_all_that_was_accepted_before_it(tmp_path: Path):
-    relay = RelayProcess(tmp_path / "data", tmp_path / "log")
+    relay = RelayProcess(tmp_path / "data", tmp_path / "log", program=warm_relay())
     settings, backup = Settings(data=relay.data), tmp_path / "backup.tar"
     random, ledger = Random(22), Ledger()
     connector = aiohttp.TCPConnector(limit=0, force_close=True)

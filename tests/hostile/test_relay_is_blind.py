@@ -12,7 +12,7 @@ import pytest
 from client.client import Client
 from relay.wire.limits import ACCOUNT_ID_BYTES, DEVICE_ID_BYTES
 from relay.wire.links import decode_id
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_relay
 from tests.hostile.leak_scanner import LeakScanner
 from tests.hostile.process_memory import MemoryClosed, find_in_memory
 from tests.hostile.relay_files import IDENTITY_TABLES, copy_relay_files, find_sender, find_text
@@ -85,7 +85,9 @@ async def test_d9_c2_no_text_and_no_sender_in_files_while_waiting_after_reading_
     """Also where the relay wants to know at the door who submits."""
     environment = {"TOKENIM_RELAY_ANONYMOUS_SUBMIT": anonymous_submit, "TOKENIM_RELAY_LOG_LEVEL": "debug"}
     relay_log = tmp_path / "data" / "relay.log"
-    async with RelayProcess(tmp_path / "data", relay_log, environment=environment) as relay:
+    async with RelayProcess(
+        tmp_path / "data", relay_log, environment=environment, program=warm_relay()
+    ) as relay:
         relay.data.mkdir(mode=0o700)
         names = await people(relay, tmp_path)
         await send_everything(tmp_path)

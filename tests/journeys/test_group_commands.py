@@ -3,7 +3,7 @@
 import pytest
 
 from tests.command import REFUSED, USAGE, call, done
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_relay
 
 pytestmark = pytest.mark.timeout(120)  # each call is a process
 
@@ -16,7 +16,7 @@ def changes(shown: list[dict]) -> list[tuple[str, str]]:
 
 async def test_a_group_by_commands_alone(tmp_path):
     alice, bob = tmp_path / "alice", tmp_path / "bob"
-    async with RelayProcess(tmp_path / "relay", tmp_path / "relay.log") as relay:
+    async with RelayProcess(tmp_path / "relay", tmp_path / "relay.log", program=warm_relay()) as relay:
         await relay.start()
         await done(alice, "register", relay.invite, "--handle", "alice")
         await done(bob, "register", await relay.create_invite(), "--handle", "bob")

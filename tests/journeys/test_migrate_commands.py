@@ -10,7 +10,7 @@ import pytest
 
 from client.client import Client
 from client.message import Message, Missed, Warned
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_relay
 from tests.listening import Listener
 from tests.relay_process import run
 from tests.servers.databases import drop_database, empty_database
@@ -38,7 +38,9 @@ async def test_who_has_a_session_open_goes_on_after_the_relay_moved_there_and_ba
     tmp_path: Path, postgres: PostgresServer
 ) -> None:
     config = tmp_path / "relay.toml"
-    relay = RelayProcess(tmp_path / "data", tmp_path / "log", arguments=("--config", str(config)))
+    relay = RelayProcess(
+        tmp_path / "data", tmp_path / "log", arguments=("--config", str(config)), program=warm_relay()
+    )
     where = ("--data", str(relay.data), "--config", str(config))
     url = await empty_database(postgres)
     shared = postgres_lines(tmp_path, url)

@@ -10,7 +10,7 @@ from pathlib import Path
 from client.client import Client
 from client.store import facts
 from relay.wire.links import parse_contact
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_relay
 from tests.listening import Listener
 from tests.own_devices import link_device
 from tests.relay_process import run
@@ -30,7 +30,8 @@ async def command(*arguments: str) -> None:
 
 
 async def test_users_go_on_talking_after_the_relay_was_restored_from_a_backup(tmp_path: Path):
-    relay, backup = RelayProcess(tmp_path / "data", tmp_path / "log"), tmp_path / "relay.tar"
+    relay = RelayProcess(tmp_path / "data", tmp_path / "log", program=warm_relay())
+    backup = tmp_path / "relay.tar"
     async with relay, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         await relay.start()
         link = await relay.create_invite(3)

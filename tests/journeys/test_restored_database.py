@@ -10,7 +10,7 @@ import pytest
 from client.client import Client
 from client.message import Message, Missed
 from relay.adapters.postgres.prekeys import PrekeyClass
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_relay
 from tests.relay_process import run
 from tests.servers.databases import drop_database, empty_database
 from tests.servers.postgres import PostgresServer
@@ -47,7 +47,9 @@ async def test_f22_a2_after_a_database_was_put_back_no_key_is_given_twice_and_cl
     config, password = tmp_path / "relay.toml", tmp_path / "postgres.password"
     password.touch(0o600)
     password.write_text("tokenim\n")
-    relay = RelayProcess(tmp_path / "data", tmp_path / "log", arguments=("--config", str(config)))
+    relay = RelayProcess(
+        tmp_path / "data", tmp_path / "log", arguments=("--config", str(config)), program=warm_relay()
+    )
     where = ("--data", str(relay.data), "--config", str(config))
     url = await empty_database(postgres)
     name = url.rpartition("/")[2]

@@ -32,7 +32,7 @@ from relay.cli.keys import keys
 from relay.services.key_rotation import KeyRotation
 from relay.wire.errors import Conflict, Unavailable
 from tests.contract.people import NOW_MS, registration
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_relay
 from tests.servers.databases import drop_database, new_database
 from tests.servers.postgres import PostgresServer
 
@@ -304,7 +304,9 @@ async def test_e2_the_commands_on_two_nodes_that_run_from_the_new_key_to_the_old
             f'password_file = "{tmp_path}/password"\n'
         )
         arguments = ("--config", str(config))
-        nodes.append(RelayProcess(tmp_path / name, tmp_path / f"{name}.log", arguments=arguments))
+        nodes.append(
+            RelayProcess(tmp_path / name, tmp_path / f"{name}.log", arguments=arguments, program=warm_relay())
+        )
     one, other = nodes
 
     async def told(node: RelayProcess, command: str) -> str:

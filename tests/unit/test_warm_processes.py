@@ -1,5 +1,6 @@
 """A copy of a process that has imported everything acts as the command itself (tests/warm)."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from tests.relay_process import serving
-from tests.warm.commands import program
+from tests.warm.commands import copy_of, program
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,15 @@ def test_a_signal_reaches_it_and_no_copy_is_left(number, tmp_path):
         code, _ = served.stop(number)
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     copy.wait(30)
+
+
+def test_the_copy_behind_a_shadow_is_known_and_its_shadow_ends_as_it_ends(tmp_path):
+    program("tokenim-relay")
+    before = copies()
+    with serving(tmp_path / "data") as served:
+        (copy,) = copies() - before
+        assert copy_of(served.process.pid) == copy.pid
+        copy.kill()
+        assert served.process.wait(30) == -signal.SIGKILL
+        assert not copy.is_running()
+    assert copy_of(os.getpid()) == os.getpid()

@@ -25,6 +25,9 @@ def main() -> None:
     asked = marshal.dumps((words, os.getcwd(), dict(os.environ)))  # noqa: PTH109 - pathlib would be imported
     door.sendmsg([asked], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
     pid = int(door.recv(64))
+    name = os.open("/proc/self/comm", os.O_WRONLY)
+    os.write(name, b"copy %d" % pid)  # for who wants to know, and for `ps`
+    os.close(name)
     for number in PASSED_ON:
         _signal.signal(number, lambda which, _: os.kill(pid, which))
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, PASSED_ON)
