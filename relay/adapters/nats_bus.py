@@ -223,6 +223,7 @@ class NatsBus:
                     name="tokenim-relay",
                     connect_timeout=CONNECT_SECONDS,
                     allow_reconnect=False,
+                    no_echo=True,
                     ping_interval=PING_SECONDS,
                     disconnected_cb=self._on_lost,
                     error_cb=self._on_error,

@@ -119,3 +119,24 @@ async def test_nodes_without_a_bus_are_told_each_second_that_they_hear_nothing()
             await clock.advance(seconds=1)
     assert heard.count(AnnouncementsLost()) >= 2
     assert heard.count(NewMail((bytes(16),))) == 1  # their own they hear
+
+
+async def test_a_node_does_not_hear_itself_over_nats(nats: NatsServer) -> None:
+    """It would be as much work again as what the others say."""
+    options = NatsOptions((nats.url,), subject="test.itself")
+    heard = asyncio.Event()
+    async with (
+        open_nats_bus(options, SystemClock(), system_randomness, Figures()) as one,
+        open_nats_bus(options, SystemClock(), system_randomness, Figures()) as other,
+    ):
+        other.subscribe(NewMail, lambda _news: heard.set())
+        async with asyncio.timeout(10):
+            while not (one.is_connected and other.is_connected):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await other._client.flush()  # its subscription is there
+            one.publish(NewMail((bytes(16),)))
+            await heard.wait()
+            for node in (one, other, one):
+                await node._client.flush()  # what is on its way has come
+        assert one._client.stats["in_msgs"] == other._client.stats["out_msgs"] >= 1
+        assert other._client.stats["in_msgs"] == one._client.stats["out_msgs"] >= 1
