@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from relay.adapters.postgres import mailbox_rows
-from relay.adapters.postgres.database import HOT
 from relay.ports.invites import Invite
 from relay.ports.mailboxes import StoredEnvelope
 from relay.ports.prekeys import Claim
@@ -197,14 +196,14 @@ async def test_a_sequence_that_is_taken_without_the_lock_is_seen_by_that(
     """The same with a counter that another node reads past an uncommitted one, as a sequence of PostgreSQL would."""
     one, other = two_nodes
     device = await new_device(one, "anna")
-    from relay.adapters.postgres import mailbox_counters
+    from relay.adapters.postgres import mailbox_counters, mailbox_writes
 
     unlocked = mailbox_rows.LOCK_BRIEFLY.replace("given_up_to", "given_up_to + 1", 1).replace(
         "FOR UPDATE", ""
     )
-    saving = mailbox_counters._SAVE.replace("WHERE m.device_id", "WHERE false AND m.device_id", 1)
+    saving = mailbox_writes._WRITE.replace("WHERE m.device_id", "WHERE false AND m.device_id", 1)
     monkeypatch.setattr(mailbox_counters, "LOCK_BRIEFLY", unlocked)
-    monkeypatch.setattr(mailbox_counters, "_SAVE", saving)
+    monkeypatch.setattr(mailbox_writes, "_WRITE", saving)
     seen = await held_back(one, other, device, readers)
     assert seen[1] == [2]  # number 1 is committed behind the reader's back
     assert seen != [[], [], [1, 2]]
@@ -322,17 +321,3 @@ async def test_a_quota_of_delivery_tokens_holds_over_two_nodes(two_nodes: Nodes)
         )
     )
     assert errors_of(found) == [QuotaExceeded] * 6
-
-
-def test_each_hot_statement_binds_or_inserts_the_key_that_its_table_is_spread_by() -> None:
-    assert len(HOT) > 15
-    for statement, key in HOT.items():
-        bound = any(
-            f"{prefix}{key} = {how}" in statement
-            for prefix in ("", "m.", "e.", "r.", "w.", "p.", "a.", "o.")
-            for how in ("$1", "ANY($1::bytea[])")
-        )
-        inserted = statement.startswith("INSERT INTO ") and (
-            f"({key}" in statement or "VALUES ($1" in statement
-        )
-        assert bound or inserted, statement

@@ -1,21 +1,10 @@
-"""Where mailboxes stand, read with their rows locked and written back at the end of the transaction."""
+"""Where mailboxes stand, read with their rows locked; written back by mailbox_writes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
-from .database import Transaction, hot
+from .database import Transaction
 from .mailbox_rows import LOCK, LOCK_BRIEFLY, LOCK_FREE, THERE
-
-_SAVE: Final = hot(
-    "device_id",
-    """UPDATE mailboxes AS m
-       SET given_up_to = n.given_up_to, envelopes = n.envelopes, bytes = n.bytes, has_missed = n.has_missed,
-           attempt_sequence = n.attempt_sequence, attempts = n.attempts
-       FROM unnest($1::bytea[], $2::bigint[], $3::integer[], $4::bigint[], $5::boolean[], $6::bigint[], $7::integer[])
-           AS n(device_id, given_up_to, envelopes, bytes, has_missed, attempt_sequence, attempts)
-       WHERE m.device_id = n.device_id AND m.device_id = ANY($1::bytea[])""",
-)
 
 
 @dataclass(slots=True, eq=False)
@@ -51,19 +40,3 @@ async def lock_free(transaction: Transaction, device_ids: Iterable[bytes]) -> se
         return set()
     missing = [device_id for device_id in asked if device_id not in free]
     return {row[0] for row in await transaction.rows(THERE, missing)}
-
-
-async def save(transaction: Transaction, changed: Iterable[Counters]) -> None:
-    """Write where they stand."""
-    counters = list(changed)
-    if counters:
-        await transaction.execute(
-            _SAVE,
-            [each.device_id for each in counters],
-            [each.given_up_to for each in counters],
-            [each.envelopes for each in counters],
-            [each.bytes for each in counters],
-            [each.has_missed for each in counters],
-            [each.attempt_sequence for each in counters],
-            [each.attempts for each in counters],
-        )

@@ -1,7 +1,6 @@
 """What one transaction does to mailboxes: all appends, then all attempts and acknowledgements, in few statements."""
 
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.adapters.mailbox_calls import Acknowledgement, Append, Attempt, Call
@@ -15,6 +14,7 @@ from . import mailbox_counters, missed
 from .database import Transaction, hot
 from .mailbox_counters import Counters
 from .mailbox_rows import let_go
+from .mailbox_writes import MailboxWrites
 
 TARGETS_A_TURN: Final = 1_000
 """So many targets of a fan-out are placed before the event loop's other tasks have their turn."""
@@ -27,33 +27,12 @@ _RECORDS: Final = hot(
        JOIN records AS r ON r.device_id = asked.device_id AND r.envelope_id = asked.envelope_id
        WHERE r.device_id = ANY($1::bytea[])""",
 )
-_INSERT_ENVELOPES: Final = hot(
-    "device_id",
-    """INSERT INTO envelopes (device_id, sequence, expires_at_ms, received_at_ms, bytes, envelope_id, digest,
-                              shared_id, ciphertext)
-       SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bytea[],
-                            $7::bytea[], $8::bytea[], $9::bytea[])""",
-)
-_INSERT_RECORDS: Final = hot(
-    "device_id",
-    """INSERT INTO records (device_id, envelope_id, digest, sequence)
-       SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[])""",
-)
-_INSERT_SHARED: Final = hot(
-    "shared_id",
-    "INSERT INTO shared_ciphertexts (shared_id, ciphertext) SELECT * FROM unnest($1::bytea[], $2::bytea[])",
-)
-_INSERT_WAITING: Final = hot(
-    "shared_id",
-    "INSERT INTO shared_waiting (shared_id, waiting) SELECT * FROM unnest($1::bytea[], $2::integer[])",
-)
-_DELETE: Final = hot(
+_DELETE_SINGLES: Final = hot(
     "device_id",
     """WITH gone AS (
            DELETE FROM envelopes AS e
-           USING unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS range(device_id, first, last)
-           WHERE e.device_id = range.device_id AND e.device_id = ANY($1::bytea[])
-               AND e.sequence BETWEEN range.first AND range.last AND (NOT e.quarantined OR $4)
+           USING unnest($1::bytea[], $2::bigint[]) AS one(device_id, sequence)
+           WHERE e.device_id = one.device_id AND e.device_id = ANY($1::bytea[]) AND e.sequence = one.sequence
            RETURNING e.device_id, e.bytes, e.shared_id)
        SELECT device_id, count(*), sum(bytes), array_agg(shared_id) FILTER (WHERE shared_id IS NOT NULL)
        FROM gone GROUP BY device_id""",
@@ -62,60 +41,6 @@ _LOWEST: Final = hot(
     "device_id",
     "SELECT min(sequence) FROM envelopes WHERE device_id = $1 AND NOT quarantined",
 )
-
-
-@dataclass(slots=True, eq=False)
-class _Rows:
-    """Columns of envelopes on their way to the database, and what is known of the idempotency records."""
-
-    records: dict[tuple[bytes, bytes], bytes]
-    device_ids: list[bytes] = field(default_factory=list)
-    sequences: list[int] = field(default_factory=list)
-    expiries: list[int] = field(default_factory=list)
-    arrivals: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    envelope_ids: list[bytes] = field(default_factory=list)
-    digests: list[bytes] = field(default_factory=list)
-    shared_ids: list[bytes | None] = field(default_factory=list)
-    ciphertexts: list[bytes | None] = field(default_factory=list)
-    shared: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
-
-    async def insert(self, transaction: Transaction) -> None:
-        """Write them."""
-        if self.shared:
-            shared_ids = list(self.shared)
-            copies = [self.shared[shared_id] for shared_id in shared_ids]
-            await transaction.execute(_INSERT_SHARED, shared_ids, [copy for copy, _ in copies])
-            await transaction.execute(_INSERT_WAITING, shared_ids, [count for _, count in copies])
-        if self.device_ids:
-            await transaction.execute(
-                _INSERT_ENVELOPES,
-                self.device_ids,
-                self.sequences,
-                self.expiries,
-                self.arrivals,
-                self.sizes,
-                self.envelope_ids,
-                self.digests,
-                self.shared_ids,
-                self.ciphertexts,
-            )
-            await transaction.execute(
-                _INSERT_RECORDS, self.device_ids, self.envelope_ids, self.digests, self.sequences
-            )
-        for column in (
-            self.device_ids,
-            self.sequences,
-            self.expiries,
-            self.arrivals,
-            self.sizes,
-            self.envelope_ids,
-            self.digests,
-            self.shared_ids,
-            self.ciphertexts,
-        ):
-            column.clear()
-        self.shared = {}
 
 
 class MailboxGroup:
@@ -140,13 +65,15 @@ class MailboxGroup:
             call.error = None
         known = await mailbox_counters.lock_briefly(transaction, devices_of(calls))
         changed: dict[bytes, Counters] = {}
-        if appends:
-            await self._append(transaction, appends, known, changed)
+        writes = MailboxWrites(await _records_of(transaction, appends, known))
+        await self._append(transaction, appends, writes, known, changed)
+        if attempts:
+            await writes.flush(transaction)
         for attempt in attempts:
             await _count(transaction, attempt, known, changed)
-        if acks:
-            await _acknowledge(transaction, acks, known, changed)
-        await mailbox_counters.save(transaction, changed.values())
+        up_to = await _acknowledge(transaction, acks, writes, known, changed)
+        if changed:
+            await let_go(transaction, await writes.write(transaction, changed.values(), up_to))
 
     async def apply_free(
         self, transaction: Transaction, calls: Sequence[Call[Any]], *, await_one: bytes | None = None
@@ -168,20 +95,19 @@ class MailboxGroup:
         self,
         transaction: Transaction,
         appends: Sequence[Append],
+        writes: MailboxWrites,
         known: dict[bytes, Counters],
         changed: dict[bytes, Counters],
     ) -> None:
-        rows = _Rows(await _records_of(transaction, appends, known))
         for append in appends:
             levels: dict[bytes, MailboxLevel] = {}
             answers = [
                 await self._place(
-                    transaction, submission, digests, append.now_ms, rows, levels, known, changed
+                    transaction, submission, digests, append.now_ms, writes, levels, known, changed
                 )
                 for submission, digests in zip(append.submissions, append.digests, strict=True)
             ]
             append.result = AppendResult(tuple(answers), tuple(levels.values()))
-        await rows.insert(transaction)
 
     async def _place(
         self,
@@ -189,7 +115,7 @@ class MailboxGroup:
         submission: Submission,
         digests: Sequence[bytes],
         now_ms: int,
-        rows: _Rows,
+        writes: MailboxWrites,
         levels: dict[bytes, MailboxLevel],
         known: dict[bytes, Counters],
         changed: dict[bytes, Counters],
@@ -206,12 +132,12 @@ class MailboxGroup:
             sequence = 0
             if counters is None:
                 outcome = Outcome.UNKNOWN_DEVICE
-            elif (record := rows.records.get((device_id, envelope_id))) is not None:
+            elif (record := writes.records.get((device_id, envelope_id))) is not None:
                 outcome = Outcome.STORED if record == digests[index] else Outcome.CONFLICT
             else:
                 size = len(ciphertexts[index])
                 if not self._fits(counters, size):  # a full mailbox may hold expired envelopes
-                    await rows.insert(transaction)
+                    await writes.flush(transaction)
                     changed[device_id] = counters
                     await missed.expire(transaction, counters, now_ms)
                 if not self._fits(counters, size):
@@ -224,7 +150,7 @@ class MailboxGroup:
                     counters.envelopes += 1
                     counters.bytes += size
                     changed[device_id] = counters
-                    rows.records[device_id, envelope_id] = digests[index]
+                    writes.records[device_id, envelope_id] = digests[index]
                     taken.append((device_id, index, sequence))
                     if not was_nearly and self._is_nearly_full(counters):
                         levels[device_id] = MailboxLevel(
@@ -232,7 +158,7 @@ class MailboxGroup:
                         )
             outcomes.append(outcome)
             sequences.append(sequence)
-        self._note(submission, digests, now_ms, taken, rows)
+        self._note(submission, digests, now_ms, taken, writes)
         return Appended(tuple(outcomes), tuple(sequences), now_ms)
 
     def _fits(self, counters: Counters, size: int) -> bool:
@@ -247,7 +173,7 @@ class MailboxGroup:
         digests: Sequence[bytes],
         now_ms: int,
         taken: Sequence[tuple[bytes, int, int]],
-        rows: _Rows,
+        writes: MailboxWrites,
     ) -> None:
         """The rows of one submission; a ciphertext that goes to several mailboxes is stored once."""
         targets: dict[int, int] = {}
@@ -257,20 +183,20 @@ class MailboxGroup:
         for index, count in targets.items():
             if count > 1:
                 copies[index] = shared_id = self._randomness(SHARED_ID_BYTES)
-                rows.shared[shared_id] = (submission.ciphertexts[index], count)
+                writes.shared[shared_id] = (submission.ciphertexts[index], count)
         expires_at_ms = now_ms + submission.ttl_seconds * 1_000
         for device_id, index, sequence in taken:
             ciphertext = submission.ciphertexts[index]
             shared = copies.get(index)
-            rows.device_ids.append(device_id)
-            rows.sequences.append(sequence)
-            rows.expiries.append(expires_at_ms)
-            rows.arrivals.append(now_ms)
-            rows.sizes.append(len(ciphertext))
-            rows.envelope_ids.append(submission.envelope_id)
-            rows.digests.append(digests[index])
-            rows.shared_ids.append(shared)
-            rows.ciphertexts.append(ciphertext if shared is None else None)
+            writes.device_ids.append(device_id)
+            writes.sequences.append(sequence)
+            writes.expiries.append(expires_at_ms)
+            writes.arrivals.append(now_ms)
+            writes.sizes.append(len(ciphertext))
+            writes.envelope_ids.append(submission.envelope_id)
+            writes.digests.append(digests[index])
+            writes.shared_ids.append(shared)
+            writes.ciphertexts.append(ciphertext if shared is None else None)
 
 
 def devices_of(calls: Iterable[Call[Any]]) -> set[bytes]:
@@ -348,10 +274,11 @@ async def _count(
 async def _acknowledge(
     transaction: Transaction,
     acks: Sequence[Acknowledgement],
+    writes: MailboxWrites,
     known: dict[bytes, Counters],
     changed: dict[bytes, Counters],
-) -> None:
-    """Delete what is acknowledged, and deduct it."""
+) -> dict[bytes, int]:
+    """Delete what is acknowledged singly, and deduct it; up to where which mailboxes are to be emptied."""
     up_to: dict[bytes, int] = {}
     singles: set[tuple[bytes, int]] = set()
     for ack in acks:
@@ -362,35 +289,22 @@ async def _acknowledge(
             ack.error = SequenceAhead()
         else:
             changed[ack.device_id] = counters
-            up_to[ack.device_id] = max(ack.up_to, up_to.get(ack.device_id, 0))
+            if ack.up_to:
+                up_to[ack.device_id] = max(ack.up_to, up_to.get(ack.device_id, 0))
             singles.update((ack.device_id, single) for single in ack.also)
             if counters.has_missed:
                 await missed.acknowledge(transaction, counters, ack.up_to, ack.also)
-    ranges = [(device_id, 0, last) for device_id, last in sorted(up_to.items()) if last]
-    copies = await _delete(transaction, ranges, known, quarantined=False)
-    ones = [(device_id, single, single) for device_id, single in sorted(singles)]
-    for shared_id, count in (await _delete(transaction, ones, known, quarantined=True)).items():
-        copies[shared_id] = copies.get(shared_id, 0) + count
-    await let_go(transaction, copies)
-
-
-async def _delete(
-    transaction: Transaction,
-    ranges: Sequence[tuple[bytes, int, int]],
-    known: dict[bytes, Counters],
-    *,
-    quarantined: bool,
-) -> dict[bytes, int]:
-    """Delete what lies in these (device, first, last sequence), and deduct it; how many pointed at each shared copy."""
-    if not ranges:
-        return {}
-    device_ids, first, last = zip(*ranges, strict=True)
-    copies: dict[bytes, int] = {}
-    for device_id, envelopes, size, shared in await transaction.rows(
-        _DELETE, device_ids, first, last, quarantined
-    ):
-        known[device_id].envelopes -= envelopes
-        known[device_id].bytes -= size
-        for shared_id in shared or ():
-            copies[shared_id] = copies.get(shared_id, 0) + 1
-    return copies
+    if singles or writes.holds_up_to(up_to):
+        await writes.flush(transaction)
+    if singles:
+        device_ids, sequences = zip(*sorted(singles), strict=True)
+        copies: dict[bytes, int] = {}
+        for device_id, envelopes, size, shared in await transaction.rows(
+            _DELETE_SINGLES, device_ids, sequences
+        ):
+            known[device_id].envelopes -= envelopes
+            known[device_id].bytes -= size
+            for shared_id in shared or ():
+                copies[shared_id] = copies.get(shared_id, 0) + 1
+        await let_go(transaction, copies)
+    return dict(sorted(up_to.items()))

@@ -29,6 +29,7 @@ from .held_calls import HeldCalls
 from .mailbox_counters import Counters
 from .mailbox_group import MailboxGroup
 from .mailbox_pages import MailboxPages
+from .mailbox_writes import MailboxWrites
 from .records import Records
 
 _log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class PostgresMailboxes:
             if counters is None:
                 raise NotFound("there is no such device")
             count = await change(transaction, counters)
-            await mailbox_counters.save(transaction, [counters])
+            await MailboxWrites({}).write(transaction, [counters], {})
             return count
 
         return await self._database.run(operation)
