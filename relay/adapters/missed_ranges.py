@@ -51,6 +51,8 @@ def page_of(
 
     `more`: further envelopes stand behind the last of these. `missed` may have one more than `max_items`.
     """
+    if not missed:
+        return Page(tuple(envelopes[:max_items]), more or len(envelopes) > max_items)
     sequences = [each.sequence for each in envelopes]
     between: list[MissedRange] = []
     for gap in missed:

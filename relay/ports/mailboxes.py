@@ -5,8 +5,8 @@ acknowledgement or a missed range in its place.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -70,14 +70,16 @@ class AppendResult:
     levels: tuple[MailboxLevel, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEnvelope:
-    """One envelope of a mailbox, as `deliver` carries it."""
+class StoredEnvelope(NamedTuple):
+    """One envelope of a mailbox, as `deliver` carries it. A tuple: there is one for each envelope that is read."""
 
     sequence: int
     envelope_id: bytes
     received_at_ms: int
-    ciphertext: bytes = field(repr=False)
+    ciphertext: bytes
+
+    def __repr__(self) -> str:
+        return f"StoredEnvelope(sequence={self.sequence}, envelope_id={self.envelope_id!r})"
 
 
 @dataclass(frozen=True, slots=True)

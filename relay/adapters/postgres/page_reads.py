@@ -20,6 +20,8 @@ TOGETHER_BYTES: Final = TOGETHER * limits.MAX_ENVELOPE_BYTES // 2
 """Of the ciphertexts that one statement brings, shared alike; each mailbox gives one of any size."""
 AT_ONCE: Final = 3
 """Statements; whoever asks meanwhile waits for one to end, and is joined to others that wait."""
+PATIENCE_SECONDS: Final = 0.005
+"""So long who asks waits for the one under way to end; then there is a reason for one more."""
 
 _PAGE: Final = hot(
     "device_id",
@@ -97,6 +99,7 @@ class PageReads:
         self._tasks: set[asyncio.Task[None]] = set()
         self._readers = 0
         self._is_starting = False
+        self._is_patient = False
 
     async def rows(self, device_id: bytes, after: int, max_envelopes: int, max_bytes: int) -> PageRows:
         """Of one mailbox: at most so many, so large together (but at least one). Raises NotFound, Unavailable."""
@@ -113,13 +116,28 @@ class PageReads:
         return {row[0]: row[1] for row in await self._database.rows(_SHARED, shared_ids)}
 
     def _start(self) -> None:
-        """One more reader, unless one is about to begin: it takes all that is asked until then."""
+        """A reader, unless one is about to begin: it takes all that is asked until then. One more only if that takes long."""
+        if not self._asked or self._is_starting or self._readers == AT_ONCE:
+            return
+        loop = asyncio.get_running_loop()
+        if self._readers and len(self._asked) < TOGETHER:
+            if not self._is_patient:
+                self._is_patient = True
+                loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+            return
+        self._add_reader(loop)
+
+    def _lose_patience(self) -> None:
+        self._is_patient = False
         if self._asked and not self._is_starting and self._readers < AT_ONCE:
-            self._is_starting = True
-            self._readers += 1
-            reader = asyncio.get_running_loop().create_task(self._begin(), name="store-pages")
-            self._tasks.add(reader)
-            reader.add_done_callback(self._tasks.discard)
+            self._add_reader(asyncio.get_running_loop())
+
+    def _add_reader(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_starting = True
+        self._readers += 1
+        reader = loop.create_task(self._begin(), name="store-pages")
+        self._tasks.add(reader)
+        reader.add_done_callback(self._tasks.discard)
 
     async def _begin(self) -> None:
         self._is_starting = False
