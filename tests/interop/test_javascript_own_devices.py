@@ -19,6 +19,7 @@ from tests.interop.own_devices import (
     link_to_javascript,
     meet,
 )
+from tests.own_devices import link_device
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -90,6 +91,17 @@ async def test_a_device_in_javascript_of_an_account_in_python(tmp_path, went):
             "missing": 0,
             "gone": 0,
         }
+
+
+async def test_history_keys_that_are_for_others_leave_no_hole_in_javascript(tmp_path):
+    async with bob_and_laptop(tmp_path) as (_, bob, laptop):
+        await bob.history_archive.turn_on()  # for the laptop too, which passes over them
+        await link_device(bob, tmp_path / "tablet", name="tablet", with_history=True)
+        await bob.flush()
+        await bob.send("eve", "after that")
+        assert (await sent(laptop, of=1))[-1] == "after that"
+        state = await laptop.call("state")
+        assert (state["failed"], state["missing"], state["gone"]) == (0, 0, 0)
 
 
 async def test_a_device_in_python_of_an_account_in_javascript(tmp_path, went):
