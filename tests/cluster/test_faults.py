@@ -135,7 +135,7 @@ async def test_f17_nats_is_killed_under_load(cluster: Cluster, http: aiohttp.Cli
             cluster.nats.start()
 
 
-async def test_f18_a_node_without_postgres_refuses_and_says_so(
+async def test_f16_a_node_without_postgres_refuses_and_says_so(
     cluster: Cluster, http: aiohttp.ClientSession
 ) -> None:
     device = await register(http, await cluster.create_invite(), Random(18))

@@ -27,6 +27,7 @@ from relay.adapters.postgres.unheard import Unheard, telling_unheard
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.config import PostgresSettings, Settings
 from relay.ports.bus import Announcement, AnnouncementsLost
+from relay.ports.mailboxes import MissedRange, StoredEnvelope
 from relay.ports.store import Store
 from relay.ports.usage import UsageDay
 from relay.services.audit import Action, Audit
@@ -34,7 +35,8 @@ from relay.session.proof import RelayKey
 from relay.states import check_postgres
 from relay.wire.errors import Unavailable
 from tests.architecture.source import ROOT
-from tests.contract.people import new_device
+from tests.contract.envelopes import page, send, submission
+from tests.contract.people import NOW_MS, new_device
 from tests.faults import migration_driver
 from tests.servers.databases import drop_database, empty_database
 from tests.servers.postgres import PostgresServer
@@ -209,6 +211,20 @@ async def test_f10_how_long_the_database_takes_to_answer_is_no_difference_of_clo
 async def test_a_node_that_runs_compares_its_clock_at_once(url: str) -> None:
     async with several(url, 1) as (node,), watching_clock(node, Apart(20)):
         assert node.clock_ahead_seconds > 10
+
+
+async def test_f10_mail_lives_by_the_clock_that_all_nodes_share(two_nodes: tuple[Store, Store]) -> None:
+    """A node that is an hour ahead deletes nothing that the others still hold for alive, and one that is behind neither."""
+    one, other = two_nodes
+    device = await new_device(one, "anna")
+    hour_ms = 3_600_000
+    other.database.clock_ahead_seconds = 3_600
+    await send(other, submission(1, device, ttl_seconds=60), now_ms=NOW_MS + hour_ms)
+    for ahead in (3_600, -3_600):
+        other.database.clock_ahead_seconds = ahead
+        found = await page(other, device, now_ms=NOW_MS + ahead * 1_000)
+        assert [(type(item), item.received_at_ms) for item in found.items] == [(StoredEnvelope, NOW_MS)]
+    assert [type(item) for item in (await page(one, device, now_ms=NOW_MS + 60_000)).items] == [MissedRange]
 
 
 async def test_doctor_tells_a_database_that_does_not_keep_and_a_clock_that_is_off(

@@ -171,6 +171,10 @@ class Database:
     clock_ahead_seconds: float = 0.0
     """By how much this node's clock is ahead of the server's (clocks.py)."""
 
+    def shared_ms(self, now_ms: int) -> int:
+        """This node's moment by the clock of the server, which all nodes have in common."""
+        return now_ms - round(self.clock_ahead_seconds * 1_000)
+
     @property
     def is_clock_far_off(self) -> bool:
         """Whether the node is not ready, and leads in nothing, for its clock."""

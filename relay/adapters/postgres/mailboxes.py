@@ -61,7 +61,8 @@ class PostgresMailboxes:
     async def append(self, submissions: Sequence[Submission], *, now_ms: int) -> AppendResult:
         """Store what these say, in one commit."""
         digests = [tuple(map(_digest, submission.ciphertexts)) for submission in submissions]
-        call = Append(result=_NOTHING, submissions=submissions, digests=digests, now_ms=now_ms)
+        shared_ms = self._database.shared_ms(now_ms)
+        call = Append(result=_NOTHING, submissions=submissions, digests=digests, now_ms=shared_ms)
         return await self._wait_for(call)
 
     async def ack(self, device_id: bytes, *, up_to: int, also: Sequence[int] = ()) -> None:
@@ -124,6 +125,8 @@ class PostgresMailboxes:
         self, device_id: bytes, *, after: int, max_envelopes: int, max_bytes: int, now_ms: int
     ) -> Page:
         """What stands above `after`."""
+        # A node that is ahead would take mail from who can still have it.
+        now_ms = self._database.shared_ms(now_ms)
         while True:
             found = await self._pages.read(
                 device_id, after=after, max_envelopes=max_envelopes, max_bytes=max_bytes, now_ms=now_ms
