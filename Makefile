@@ -84,8 +84,8 @@ conformance: dev ## every case of the conformance kit for clients, on the client
 	@$(BIN)/tokenim-conformance client --level media --level groups --level push --level history -- $(BIN)/python -m client.conformance_adapter
 	@$(BIN)/tokenim-conformance client --level media --level groups -- $$($(BIN)/python -m tests.interop.node_of_wheel) --disable-warning=ExperimentalWarning tests/interop/js/node/main.js
 
-mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it: [ONLY=relay]
-	@$(BIN)/python -m tests.conformance.mutate $(if $(ONLY),--only $(ONLY)-)
+mutations: dev ## break relay and client on purpose: the conformance case that is named for each fault sees it: [ONLY=client-history]
+	@$(BIN)/python -m tests.conformance.mutate $(if $(ONLY),--only $(ONLY))
 
 cluster: dev ## three nodes, PostgreSQL, NATS and S3: every fault, then the demo while each is killed: nothing lost, twice or readable
 	@$(BIN)/python -m pytest -q tests/cluster

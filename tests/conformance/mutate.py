@@ -256,7 +256,7 @@ def run(mutations: Sequence[Mutation], jobs: int) -> list[Mutation]:
 def main() -> int:
     """0 only if each is caught."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="those whose file's name holds this")
+    parser.add_argument("--only", default="", help="those whose name begins so")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="so many at once")
     arguments = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # who waits sees how far it is
@@ -266,7 +266,7 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.monotonic()
     try:
-        files = [file for file in sorted(PATCHES.glob("*.patch")) if arguments.only in file.name]
+        files = [file for file in sorted(PATCHES.glob("*.patch")) if file.name.startswith(arguments.only)]
         mutations = [read_mutation(file) for file in files]
         caught = run(mutations, arguments.jobs)
     except Broken as failure:
