@@ -3,13 +3,15 @@
 Nothing else knows which store, bus or file system is behind a port. `composition` makes the services over them.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from relay.adapters.data_folder import DataFolder, StartRefused
+from relay.adapters.moving.running import until_moved
 from relay.adapters.push.signed_tokens import PushKeyUnusable
 from relay.adapters.tls_files import TlsFiles, TlsUnusable, look, open_watch
 from relay.buses import open_bus
@@ -18,11 +20,13 @@ from relay.composition import Machine, audit_watch_of, commands_of, compose, flo
 from relay.config import Settings, changes_between, split_listen
 from relay.control.channel import open_control
 from relay.observe.figures import Figures
-from relay.observe.logs import take_library_records
+from relay.observe.logs import EventLog, take_library_records
+from relay.ports.clock import Clock
 from relay.pushers import open_pushers
 from relay.services.administration import Administration
 from relay.services.audit import Action, Audit
 from relay.services.audit_watch import open_audit_watch
+from relay.services.beside import beside
 from relay.services.deletion import Deletion
 from relay.services.exports import Exports
 from relay.services.housekeeping import Housekeeping, open_housekeeping
@@ -60,6 +64,8 @@ class Relay:
     commands: Commands
     tls: TlsFiles | None = None
     admin_url: str | None = None
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once PostgreSQL has what this relay kept in its folder: it can write no more, and should end."""
 
     async def reload(self, wanted: Settings) -> None:
         """Bring these settings into effect as far as that goes without a restart; look at the TLS files and the key file, too."""
@@ -119,6 +125,11 @@ async def _owner_invite(folder: DataFolder, services: Services, seed: bytes) -> 
         return services.invites.link(secret)
     folder.forget_owner_invite()
     return None
+
+
+async def _tell_moved(folder: DataFolder, clock: Clock, log: EventLog, moved: asyncio.Event) -> None:
+    await until_moved(folder, clock, log)
+    moved.set()
 
 
 @asynccontextmanager
@@ -231,8 +242,13 @@ async def open_relay(
             )
         )
         await stack.enter_async_context(open_control(folder.path, commands, services.log))
+        moved = asyncio.Event()
+        if not settings.is_cluster:
+            await stack.enter_async_context(
+                beside(_tell_moved(folder, machine.clock, services.log, moved), "moving")
+            )
         services.log.info("started", url=url)
-        yield Relay(url, services, invite, commands, tls, admin_url)
+        yield Relay(url, services, invite, commands, tls, admin_url, moved)
         services.log.info("stopping")
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TextIO
 
 from relay import __version__
@@ -18,6 +19,7 @@ from relay.ports.bus import Bus
 from relay.ports.clock import Clock, Randomness
 from relay.ports.machine import MachineReader
 from relay.ports.pusher import Pusher, PushServices
+from relay.ports.store import Store
 from relay.services.administration import Administration
 from relay.services.audit import Audit
 from relay.services.audit_watch import AuditWatch
@@ -40,6 +42,7 @@ from relay.services.prekeys import Prekeys
 from relay.services.push import Push
 from relay.services.rate_limit import Rates
 from relay.services.reach import Reach
+from relay.services.read_only import is_read_only
 from relay.services.recovery import Recovery
 from relay.services.registration_work import WorkForAccounts
 from relay.services.reload import digest_of
@@ -57,6 +60,7 @@ from relay.services.vitals import Vitals
 from relay.services.wakeup import Wakeup
 from relay.session.proof import RelayKey
 from relay.states import State
+from relay.wire.errors import RelayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,14 @@ def flow_of(services: Services) -> Flow:
     )
 
 
+async def _is_being_moved(store: Store) -> bool:
+    try:
+        await store.check()
+    except RelayError as error:
+        return is_read_only(error)
+    return False
+
+
 def commands_of(services: Services, admin_url: str | None = None) -> Commands:
     """What operators may ask of these services, of a relay that runs."""
     live = Live(
@@ -246,6 +258,7 @@ def commands_of(services: Services, admin_url: str | None = None) -> Commands:
         push=services.push,
         version=__version__,
         admin_url=admin_url,
+        being_moved=partial(_is_being_moved, services.store),
     )
     return Commands(
         services.audit,

@@ -1,12 +1,14 @@
 """A relay's state from SQLite to PostgreSQL and back: composes the sides of a move, and switches once both are alike.
 
 Whatever is killed when: what stands in the data folder (`moving`) and in PostgreSQL tells which side is the truth, no relay
-starts on the other, and the same command goes on. docs/decisions/0032-a-move-is-a-copy-that-is-compared.md.
+starts on the other nor writes there, and the same command goes on. A relay that runs on SQLite is read-only meanwhile, and ends
+by itself. docs/decisions/0032-a-move-is-a-copy-that-is-compared.md.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +20,7 @@ from relay.adapters.moving.blobs import BlobsMoved, move_blobs
 from relay.adapters.moving.copying import Compared, Told, compare, copy
 from relay.adapters.moving.marks import Mark, draft_of, moved_from, read_mark, remove_mark, write_mark
 from relay.adapters.moving.progress import Source
+from relay.adapters.moving.running import after_relay, only_move, wait_for_writer
 from relay.adapters.moving.sqlite_side import (
     begin_draft,
     is_draft_of,
@@ -25,10 +28,13 @@ from relay.adapters.moving.sqlite_side import (
     open_draft,
     open_source,
     remove_draft,
+    settle_log,
 )
+from relay.adapters.sqlite.snapshot import refuse_other_schema, sealing_keys
 from relay.adapters.sqlite.store import StoreUnusable, open_sqlite_store
 from relay.adapters.system_clock import SystemClock, system_randomness
 from relay.config import Settings
+from relay.control.asking import CommandRefused, NoRelay, ask
 from relay.ports.store import Store
 from relay.services.audit import Action, Audit
 from relay.session.proof import RelayKey
@@ -65,20 +71,47 @@ async def to_postgres(settings: Settings, told: Told, *, keep_blobs: bool = Fals
     """Move the folder's relay into the database of `postgres.url`, or go on with that. Raises StartRefused, RelayError."""
     _require_url(settings)
     bucket = settings.s3.bucket is not None and not keep_blobs
+    with _one_line(), only_move(settings.data_folder):
+        try:
+            with open_data_folder(settings.data_folder, create=False) as folder:
+                mark, moved = await _fill_postgres(folder, settings, told, bucket=bucket, running=False)
+                if mark.done:
+                    await _finish_in_postgres(folder, settings, mark)
+                return moved
+        except FolderInUse:
+            folder = DataFolder(settings.data_folder.absolute())
+            if await _ask_relay(folder) is None:
+                raise  # something else has it
+        if bucket and read_mark(folder) is None:
+            await _blobs_beside(folder, settings, told)  # most of them, before the pause begins
+        mark, moved = await _fill_postgres(folder, settings, told, bucket=bucket, running=True)
+        if mark.done:
+            async with after_relay(settings.data_folder, SystemClock()) as folder:
+                await _finish_in_postgres(folder, settings, mark)
+        return moved
+
+
+async def _ask_relay(folder: DataFolder) -> bool | None:
+    """Whether the relay that has this folder is read-only by now; None: none answers. Raises StartRefused.
+
+    One of a version that looks for no mark does not know the question.
+    """
     try:
-        with _one_line(), open_data_folder(settings.data_folder, create=False) as folder:
-            return await _to_postgres(folder, settings, told, bucket=bucket)
-    except FolderInUse as error:
-        if not bucket:
-            raise
-        blobs = await _blobs_beside(DataFolder(settings.data_folder.absolute()), settings, told)
-        raise FolderInUse(
-            f"{blobs.copied + blobs.there} files are in the bucket already; now stop the relay, and run this again for "
-            "what came since and all the rest"
+        answer = await asyncio.to_thread(ask, folder.path, "move.state", {})
+    except NoRelay:
+        return None
+    except CommandRefused as error:
+        raise StartRefused(
+            f"{folder.path}: the relay that runs cannot be moved so ({error}): stop it, or start this version, then run "
+            "this again"
         ) from error
+    return bool(answer["being_moved"])
 
 
-async def _to_postgres(folder: DataFolder, settings: Settings, told: Told, *, bucket: bool) -> Moved:
+async def _fill_postgres(
+    folder: DataFolder, settings: Settings, told: Told, *, bucket: bool, running: bool
+) -> tuple[Mark, Moved]:
+    """All is in PostgreSQL and was compared, if the mark says done. `running`: a relay has the folder, and keeps it."""
     mark = read_mark(folder)
     if mark is not None and mark.target != "postgres":
         raise StartRefused(
@@ -86,17 +119,23 @@ async def _to_postgres(folder: DataFolder, settings: Settings, told: Told, *, bu
         )
     keys_file = _bring_keys(folder, settings)
     if mark is not None and mark.done:
-        await _finish_in_postgres(folder, settings, keys_file, mark)
-        return Moved()
+        return mark, Moved()
     if not folder.database.exists():
         raise StartRefused(
             f"{folder.database}: there is no relay on SQLite here: correct --data", exit_code=2
         )
-    async with open_sqlite_store(folder.database, keys_file=keys_file):
-        pass  # of an earlier version, maybe: it is of this one now, and this is its key file
+    if running:
+        refuse_other_schema(folder.database)
+    else:
+        async with open_sqlite_store(folder.database, keys_file=keys_file):
+            pass  # of an earlier version, maybe: it is of this one now, and this is its key file
     mark = mark or Mark("postgres", system_randomness(_ID_BYTES))
     async with _postgres_side(settings, ColumnKeys(read_keys(keys_file))) as there:
         await _begin_filling(there, folder, mark)
+        # The mark stands: from here on a relay that runs commits nothing.
+        await asyncio.to_thread(wait_for_writer, folder.database)
+        if running:
+            await _check_relay(folder, keys_file)
         with open_source(folder.database) as here:
             await copy(here, there, told)
             await there.end_filling()
@@ -104,11 +143,20 @@ async def _to_postgres(folder: DataFolder, settings: Settings, told: Told, *, bu
             blobs = await _to_bucket(here, folder, settings, told) if bucket else None
         moved = Moved(tables, blobs)
         if not moved.finished:
-            return moved
+            return mark, moved
         mark = Mark(mark.target, mark.move_id, done=True)
         write_mark(folder, mark)
-    await _finish_in_postgres(folder, settings, keys_file, mark)
-    return moved
+        return mark, moved
+
+
+async def _check_relay(folder: DataFolder, keys_file: Path) -> None:
+    """The relay sees the mark, if it is still there; its keys did not change meanwhile. Raises StartRefused."""
+    if await _ask_relay(folder) is False:
+        raise StartRefused(f"{folder.path}: the relay that runs does not see the mark of the move: stop it")
+    if missing := sealing_keys(folder.database) - read_keys(keys_file).keys():
+        raise StartRefused(
+            f"{keys_file}: key {min(missing)} of the database is missing: copy the relay's own key file there"
+        )
 
 
 async def _begin_filling(there: "PostgresSide", folder: DataFolder, mark: Mark) -> None:
@@ -128,9 +176,10 @@ async def _begin_filling(there: "PostgresSide", folder: DataFolder, mark: Mark) 
     await there.begin_filling(mark.move_id)
 
 
-async def _finish_in_postgres(folder: DataFolder, settings: Settings, keys_file: Path, mark: Mark) -> None:
-    """SQLite's file gets another name, and nodes may come. Each step may have been done before."""
+async def _finish_in_postgres(folder: DataFolder, settings: Settings, mark: Mark) -> None:
+    """SQLite's file gets another name, and nodes may come. Each step may have been done before. No relay has the folder."""
     if folder.database.exists():
+        settle_log(folder.database)
         folder.database.rename(moved_from(folder.database))
         folder.database.with_name(folder.database.name + ".reserve").unlink(missing_ok=True)
         sync_folder(folder.path)
@@ -139,7 +188,7 @@ async def _finish_in_postgres(folder: DataFolder, settings: Settings, keys_file:
             return
         async with postgres_adapter().open_postgres_store(
             settings.postgres.url,
-            keys_file=keys_file,
+            keys_file=settings.column_keys_file or folder.column_keys_file,
             connections=2,
             moving=True,
             **connecting_to(settings.postgres),
@@ -226,8 +275,14 @@ async def _finish_in_sqlite(folder: DataFolder, settings: Settings, keys_file: P
 
 
 async def abandon(settings: Settings) -> Mark:
-    """Leave the relay where it is; the move that was begun. Raises StartRefused."""
-    with _one_line(), open_data_folder(settings.data_folder, create=False) as folder:
+    """Leave the relay where it is; the move that was begun. A relay that runs on SQLite writes again. Raises StartRefused."""
+    with _one_line(), only_move(settings.data_folder), ExitStack() as stack:
+        try:
+            folder = stack.enter_context(open_data_folder(settings.data_folder, create=False))
+        except FolderInUse:
+            folder = DataFolder(settings.data_folder.absolute())
+            if (mark := read_mark(folder)) is not None and mark.target != "postgres":
+                raise
         mark = read_mark(folder)
         if mark is None or mark.done:
             raise StartRefused(f"{folder.path}: no move is under way here")

@@ -139,6 +139,7 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
     )
     yield machine_checks.check_descriptors()
     yield folder_checks.check_rights(folder)
+    yield folder_checks.check_moving(folder)
     yield folder_checks.check_disk(place)
     yield folder_checks.check_clock(folder, now_ms)
     if settings.is_cluster:

@@ -24,7 +24,7 @@ _keep_blobs = click.option(
 
 @click.group(cls=Commands)
 def migrate() -> None:
-    """Move a relay that is stopped between SQLite and PostgreSQL; cut off, the same command goes on."""
+    """Move a relay between SQLite and PostgreSQL; cut off, the same command goes on."""
 
 
 @migrate.command("sqlite-to-postgres")
@@ -35,7 +35,7 @@ def migrate() -> None:
 def sqlite_to_postgres(keep_blobs: bool, data: Path | None, config: Path | None, as_json: bool) -> None:
     """Copy the data folder's database into the empty one of postgres.url, compare both row by row, and switch.
 
-    Files go into the bucket of s3.bucket, if the settings name one; those first while the relay still runs.
+    A relay that runs is read-only meanwhile, and ends by itself. Files go first, if the settings name a bucket for them.
     """
     from relay.moves import to_postgres
 

@@ -37,7 +37,7 @@ YOUNG_OBJECTS = 10_000
 def serve(
     data: Path | None, listen: str | None, admin_listen: str | None, config: Path | None, as_json: bool
 ) -> None:
-    """Run the relay until SIGTERM or Ctrl-C; SIGHUP reads the settings again."""
+    """Run the relay until SIGTERM or Ctrl-C, or until it was moved; SIGHUP reads the settings again."""
     from relay.adapters.data_folder import StartRefused, open_data_folder
     from relay.adapters.process import raise_descriptors
 
@@ -87,7 +87,7 @@ async def _serve(
         gc.set_threshold(YOUNG_OBJECTS)
         reloading = asyncio.create_task(_reload_when_told(relay, hang_up, load))
         try:
-            await _until_told_or_broken(stop, relay.services.store.failed)
+            await _until_told_or_broken(stop, relay.services.store.failed, relay.moved)
         finally:
             reloading.cancel()
 
@@ -107,11 +107,13 @@ async def _reload_when_told(relay: "Relay", hang_up: asyncio.Event, load: Callab
             relay.services.log.failure("reload_failed", error)
 
 
-async def _until_told_or_broken(stop: asyncio.Event, store_failed: asyncio.Event) -> None:
-    """Return when told to stop; raises StartRefused once the disk has failed under the store (F5)."""
+async def _until_told_or_broken(
+    stop: asyncio.Event, store_failed: asyncio.Event, moved: asyncio.Event
+) -> None:
+    """Return when told to stop, or once PostgreSQL has the relay; raises StartRefused once the disk has failed (F5)."""
     from relay.adapters.data_folder import StartRefused
 
-    waits = [asyncio.ensure_future(event.wait()) for event in (stop, store_failed)]
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, store_failed, moved)]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:

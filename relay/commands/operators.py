@@ -3,7 +3,7 @@
 The same over the socket, in process on a stopped relay, and, but for what belongs to the machine alone, over HTTP.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,6 +72,7 @@ class Live:
     push: Push
     version: str
     admin_url: str | None
+    being_moved: Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +271,12 @@ async def _keys_rotate(commands: Commands, given: KeysRotate, act: Act) -> Answe
     act.about(NOBODY, detail=str(done.values))
     newest = max((use.key_id for use in await commands.key_rotation.keys()), default=0)
     return {"values": done.values, "forgotten": list(done.forgotten), "done": done.done, "key": newest}
+
+
+@TABLE.changes_nothing("move.state", Arguments, Operation.RUN_THE_MACHINE)
+async def _move_state(commands: Commands, _given: Arguments) -> Answer:
+    """Whoever asks learns, too, that this relay looks for the mark of a move: an earlier one does not know the command."""
+    return {"being_moved": await commands.of_running.being_moved()}
 
 
 @TABLE.changes("push.test", PushTest, Operation.RUN_THE_MACHINE)

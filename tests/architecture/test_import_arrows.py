@@ -58,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
     "log_database": {"states", "adapters", "services", "session", "wire", "config"},
     "log_files": {"log_database", "adapters", "services", "session", "ports", "wire", "config"},
     "upkeep": {"pushers", "states", "adapters", "services", "session", "ports", "config", "wire", "observe"},
-    "moves": {"states", "adapters", "services", "session", "ports", "config", "wire"},
+    "moves": {"states", "adapters", "control", "services", "session", "ports", "config", "wire"},
     "testing": {
         "app",
         "states",

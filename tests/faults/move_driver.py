@@ -1,7 +1,10 @@
 """Moves a relay in processes that die by SIGKILL: the n-th try right before or after its n-th durable step, until one ends.
 
-python move_driver.py postgres|sqlite FOLDER URL. Prints how many were killed. After each kill it looks whether a relay would
-start: never on both sides, and on none once the move has begun.
+python move_driver.py postgres|sqlite FOLDER URL [STRIDE]: prints how many were killed. STRIDE: only at each so many of these
+moments, for a relay that runs meanwhile. After each kill it looks whether a relay would start: never on both sides, and on none
+once the move has begun; and whether one that runs has written since.
+
+python move_driver.py once FOLDER URL MOMENT: one try towards PostgreSQL, killed there.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from relay.adapters.data_folder import DataFolder
 from relay.adapters.moving import sqlite_side
 from relay.adapters.moving.marks import read_mark
 from relay.adapters.moving.postgres_side import PostgresSide
+from tests.full_database import content_of
 from tests.moving import refused_on, settings_with, told
 
 STEPS = (
@@ -25,9 +29,10 @@ STEPS = (
     (moves, "sync_folder"),
     (moves, "begin_draft"),
     (moves, "_record"),
+    (moves, "wait_for_writer"),
+    (moves, "settle_log"),
     (sqlite_side.SqliteSide, "write"),
     (sqlite_side.SqliteSide, "close_draft"),
-    (sqlite_side.SqliteSide, "merge_records"),
     (PostgresSide, "write"),
     (PostgresSide, "begin_filling"),
     (PostgresSide, "begin_leaving"),
@@ -76,7 +81,7 @@ def attempt(target: str, folder: Path, url: str, moment: int) -> bool:
         killer = Killer(moment)
         for owner, name in STEPS:
             setattr(owner, name, killer.around(getattr(owner, name)))
-        move = moves.to_postgres if target == "postgres" else moves.to_sqlite
+        move = moves.to_sqlite if target == "sqlite" else moves.to_postgres
         moved = asyncio.run(move(settings_with(folder, url), told))
         os._exit(0 if moved.finished else 3)
     _, status = os.waitpid(child, 0)
@@ -98,14 +103,31 @@ async def look(folder: Path, url: str) -> None:
         sys.exit("a relay could start in the middle of a move")
 
 
+def left(folder: Path) -> dict[str, list[tuple[object, ...]]] | None:
+    """What stands in SQLite once a move to PostgreSQL has had the write lock; None before."""
+    data = DataFolder(folder)
+    mark = read_mark(data)
+    if mark is None or mark.target != "postgres" or not data.database.exists():
+        return None
+    moves.wait_for_writer(data.database)
+    return content_of(data.database)
+
+
 def main() -> None:
     """Until it is done."""
     target, folder, url = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    kills, moment = 0, 1
+    if target == "once":
+        sys.exit(0 if not attempt("postgres", folder, url, int(sys.argv[4])) else "it was not killed")
+    stride = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    kills, moment, before = 0, 1, None
     while not attempt(target, folder, url, moment):
         kills += 1
-        moment += 1
+        moment += stride
         asyncio.run(look(folder, url))
+        after = left(folder)
+        if None not in (before, after) and before != after:
+            sys.exit(f"written after the move had begun, before moment {moment}")
+        before = after
     asyncio.run(look(folder, url))
     print(kills)
 

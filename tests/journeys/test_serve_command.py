@@ -97,7 +97,7 @@ def test_a_data_folder_in_use(tmp_path: Path):
         assert served.stop()[0] == 0
     lines = [json.loads(line) for line in doctor.stdout.splitlines()]
     failing = [line for line in lines if line["state"] == "failed"]
-    assert (doctor.returncode, failing, len(lines)) == (0, [], 18)
+    assert (doctor.returncode, failing, len(lines)) == (0, [], 19)
     assert finished.returncode == 1
     assert "another relay process uses this data folder" in one_line(finished)
 

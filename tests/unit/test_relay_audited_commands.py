@@ -111,6 +111,7 @@ SAMPLES: Mapping[str, Callable[[Commands], Awaitable[dict[str, Any]]]] = {
     "push.test": a_woken_device,
     "keys.show": nothing,
     "keys.rotate": nothing,
+    "move.state": nothing,
     "figures.now": nothing,
     "figures.recent": nothing,
     "settings.show": nothing,

@@ -10,6 +10,7 @@ from typing import Final
 from relay.adapters.column_keys import read_keys
 from relay.adapters.data_folder import RESTORING, DataFolder, StartRefused
 from relay.adapters.disk_blobs import blob_path
+from relay.adapters.moving.marks import read_mark
 from relay.adapters.sqlite import snapshot
 from relay.adapters.sqlite.connection import StoreUnusable
 from relay.adapters.sqlite.migrate import shipped_migrations
@@ -57,6 +58,22 @@ def _check_entries(path: Path) -> Finding:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         return warning("folder", f"others can look into {path}", f"run `chmod 700 {path}`")
     return ok("folder", str(path))
+
+
+def check_moving(folder: DataFolder) -> Finding:
+    """No move is under way; while one is, a relay that runs takes nothing new, and none starts."""
+    try:
+        mark = read_mark(folder)
+    except StartRefused as error:
+        return failed("moving", str(error), "or remove it, if no move was ever begun here")
+    if mark is None or mark.done:
+        return ok("moving", "no move is under way")
+    way = "sqlite-to-postgres" if mark.target == "postgres" else "postgres-to-sqlite"
+    return warning(
+        "moving",
+        "the relay is being moved, and takes nothing new",
+        f"`tokenim-relay migrate {way}` goes on with it, `tokenim-relay migrate abandon` leaves it where it was",
+    )
 
 
 def check_disk(place: Path) -> Finding:

@@ -1,11 +1,15 @@
 """The SQLite file of a move: read in the order of PostgreSQL's keys, or written as a draft that no relay takes for its own.
 
-The caller holds the data folder's lock. Progress stands in the draft, in the same transaction as the rows.
+What is read is not written, and no relay writes it meanwhile: none runs, or the mark keeps it from that. Progress stands in
+the draft, in the same transaction as the rows.
 """
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from heapq import merge
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +31,11 @@ _TABLES_OF_A_RELAY: Final = """SELECT name FROM sqlite_schema WHERE type = 'tabl
     AND name NOT LIKE 'sqlite_%' AND name NOT IN ('schema_version', 'deletion_traces')"""
 _DRAFT: Final = ("PRAGMA synchronous = FULL", "PRAGMA foreign_keys = OFF", "PRAGMA cache_size = -64000")
 _MOST_ORPHANS: Final = 20
+_RECENT: Final = """CREATE TEMP TABLE moving_recent (
+    device_number INTEGER NOT NULL, envelope_id BLOB NOT NULL, digest BLOB NOT NULL, sequence INTEGER NOT NULL,
+    PRIMARY KEY (device_number, envelope_id)) WITHOUT ROWID"""
+_RECORDS: Final = next(table for table in TABLES if table.name == "records")
+_RECENT_RECORDS: Final = replace(_RECORDS, source=_RECORDS.source.replace("records AS", "moving_recent AS"))
 
 
 class SqliteSide:
@@ -34,6 +43,7 @@ class SqliteSide:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._has_recent = False
 
     async def pages(
         self, table: Table, after: Row | None = None, key: tuple[str, ...] = ()
@@ -41,10 +51,16 @@ class SqliteSide:
         """The rows above `after`, a page at a time. Raises ValueError for another order, which only PostgreSQL has."""
         if key not in ((), table.key):
             raise ValueError(key)
+        rows = self._rows(table, after)
+        if self._has_recent and table.name == "records":
+            rows = _merged(self._rows(table, after), self._rows(_RECENT_RECORDS, after), table)
+        while page := [table.plain(row) for row in islice(rows, table.page)]:
+            yield page
+
+    def _rows(self, table: Table, after: Row | None) -> Iterator[Row]:
         with closing(self._connection.cursor()) as cursor:
-            cursor.execute(table.from_sqlite(after is not None), after or ())
-            while rows := cursor.fetchmany(table.page):
-                yield [table.plain(row) for row in rows]
+            cursor.arraysize = table.page
+            yield from cursor.execute(table.from_sqlite(after is not None), after or ())
 
     @staticmethod
     def order_of(table: Table) -> tuple[str, ...] | None:
@@ -88,16 +104,14 @@ class SqliteSide:
         self._connection.execute("DROP TABLE IF EXISTS moving_shared")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def merge_records(self) -> None:
-        """Those that stand by the commit go where the others are, as the relay does it itself."""
-        self._connection.execute("BEGIN IMMEDIATE")
+    def spread_recent(self) -> None:
+        """Records that stand by the commit as rows of their own, beside the others: a relay that runs knows where they are."""
+        self._connection.execute(_RECENT)
         for (batch,) in self._connection.execute("SELECT batch FROM recent_records ORDER BY batch_number"):
             self._connection.executemany(
-                "INSERT OR REPLACE INTO records (device_number, envelope_id, digest, sequence) VALUES (?, ?, ?, ?)",
-                records.RECORD.iter_unpack(batch),
+                "INSERT OR REPLACE INTO moving_recent VALUES (?, ?, ?, ?)", records.RECORD.iter_unpack(batch)
             )
-        self._connection.execute("DELETE FROM recent_records")
-        self._connection.execute("COMMIT")
+        self._has_recent = True
 
     def name_shared(self) -> None:
         """Ids for shared copies, from their numbers: alike at each try, and of no other shape than random ones."""
@@ -120,22 +134,37 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
         raise StoreUnusable(f"{file}: {error}") from error
 
 
+def _merged(rows: Iterator[Row], recent: Iterator[Row], table: Table) -> Iterator[Row]:
+    """Both in the order of the key; of two rows with one key the recent one."""
+    for _, alike in groupby(merge(rows, recent, key=table.key_of), table.key_of):
+        *_, newest = alike
+        yield newest
+
+
 @contextmanager
 def open_source(database: Path) -> Iterator[SqliteSide]:
-    """The database of a relay that does not run, of this version's schema. Raises StoreUnusable."""
+    """The database that is left, of this version's schema; nothing in it changes. Raises StoreUnusable."""
     with _opened(database) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # that is its writer's work
         side = SqliteSide(connection)
-        side.merge_records()
+        side.spread_recent()
         side.name_shared()
+        connection.execute("PRAGMA query_only = ON")
         yield side
 
 
 @contextmanager
 def open_beside(database: Path) -> Iterator[SqliteSide]:
-    """The database of a relay that runs: only read. Raises StoreUnusable."""
+    """The database of a relay that runs, and writes: only read. Raises StoreUnusable."""
     with _opened(database) as connection:
         connection.execute("PRAGMA query_only = ON")
         yield SqliteSide(connection)
+
+
+def settle_log(database: Path) -> None:
+    """All is in the one file, which can be renamed: a relay that was killed left a log beside it. Raises StoreUnusable."""
+    with _opened(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager

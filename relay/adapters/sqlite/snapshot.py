@@ -81,6 +81,15 @@ def schema_of(database: Path) -> int:
         return version_of(connection)
 
 
+def refuse_other_schema(database: Path) -> None:
+    """Raise StoreUnusable unless it is of this version's schema: whoever writes it meanwhile is of another version then."""
+    schema, newest = schema_of(database), shipped_migrations()[-1].number
+    if schema != newest:
+        raise StoreUnusable(
+            f"the database has schema {schema}, this version {newest}: start the relay of this version, or stop it"
+        )
+
+
 def database_faults(database: Path, *, quick: bool = False) -> list[str]:
     """What is wrong in the file, at most MOST_FAULTS lines. `quick` leaves out indexes and references: much faster."""
     with _opened(database) as connection:
