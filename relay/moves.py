@@ -150,9 +150,18 @@ async def _fill_postgres(
 
 
 async def _check_relay(folder: DataFolder, keys_file: Path) -> None:
-    """The relay sees the mark, if it is still there; its keys did not change meanwhile. Raises StartRefused."""
-    if await _ask_relay(folder) is False:
-        raise StartRefused(f"{folder.path}: the relay that runs does not see the mark of the move: stop it")
+    """The relay sees the mark; its keys did not change meanwhile. Raises StartRefused.
+
+    It answers once it has opened its database, so what a start writes there, past its writer, is behind it; and one that
+    starts after it sees the mark before it opens anything.
+    """
+    match await _ask_relay(folder):
+        case None:
+            raise FolderInUse(f"{folder.path}: the relay ended, or starts anew: run this again, it goes on")
+        case False:
+            raise StartRefused(
+                f"{folder.path}: the relay that runs does not see the mark of the move: stop it, run this again"
+            )
     if missing := sealing_keys(folder.database) - read_keys(keys_file).keys():
         raise StartRefused(
             f"{keys_file}: key {min(missing)} of the database is missing: copy the relay's own key file there"

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from client.client import Client
+from client.errors import RelayUnreachable
 from client.message import Message, Missed, Warned
 from tests.faults.relay_process import RelayProcess
 from tests.listening import Listener
@@ -34,7 +35,7 @@ class Scene:
     relay: RelayProcess
     alice: Listener
     bob: Listener
-    sent: list[str]
+    sent: list[str | None]
     tasks: asyncio.TaskGroup
 
     @property
@@ -169,6 +170,39 @@ async def test_a_relay_whose_move_is_abandoned_writes_again_as_it_stands(
         assert (scene.relay.pid, waits.done()) == (pid, True)
         assert "no move is under way" in (await scene.migrate("abandon")).stderr
         assert (tmp_path / "data" / "relay.sqlite3").exists()
+
+
+@pytest.mark.timeout(120)
+async def test_whatever_users_begin_in_the_pause_is_done_after_it(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    async with opened(tmp_path, postgres) as scene:
+        await Client.register(tmp_path / "carol", await scene.relay.create_invite(), handle="carol")
+        picture = tmp_path / "picture.bin"
+        picture.write_bytes(bytes(range(256)) * 400)
+        await scene.killed("once", "12")
+        alice = scene.alice.client
+        begun = [
+            scene.tasks.create_task(work)
+            for work in (
+                alice.send("carol", "never met before", patience_seconds=100),
+                alice.send("bob", file=picture, patience_seconds=100),
+                alice.create_group("made in the pause", patience_seconds=100),
+            )
+        ]
+        with pytest.raises(RelayUnreachable):  # a command of its own, out of patience; it is in the outbox
+            await scene.bob.client.send("alice", "from bob", patience_seconds=1)
+        scene.sent.append(None)  # the file has no text
+        await asyncio.sleep(1)
+        assert not any(one.done() for one in begun)
+
+        assert (await scene.migrate("sqlite-to-postgres")).returncode == 0
+        await scene.go_on_in_postgres()
+        await scene.alice.until("from bob")
+        await asyncio.gather(*begun)
+        async with Client.open(tmp_path / "carol") as carol:
+            heard = [event.text async for event in carol.messages(until_caught_up=True)]
+            assert heard == ["never met before"]
 
 
 @pytest.mark.timeout(120)

@@ -3,16 +3,24 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay import moves
-from relay.adapters.data_folder import DataFolder, FolderInUse, StartRefused, open_data_folder
+from relay.adapters.column_keys import read_keys
+from relay.adapters.data_folder import (
+    DataFolder,
+    FolderInUse,
+    StartRefused,
+    open_data_folder,
+    write_secret,
+)
 from relay.adapters.moving.marks import Mark, read_mark, remove_mark, write_mark
 from relay.adapters.moving.running import after_relay, only_move, until_moved
+from relay.adapters.sqlite.store import open_sqlite_store
 from relay.adapters.system_clock import SystemClock
 from relay.config import Settings
 from relay.control.asking import short_path
@@ -98,6 +106,31 @@ async def test_a_relay_of_a_version_that_would_not_stop_writing_is_not_moved_whi
         with pytest.raises(StartRefused, match=r"cannot be moved so .* stop it, or start this version"):
             await moves.to_postgres(settings, told)
     assert read_mark(folder) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (None, "ended, or starts anew: run this again"),
+        (False, "does not see the mark"),
+        (True, "key 1 of the"),
+    ],
+)
+async def test_nothing_is_copied_before_the_relay_says_that_it_sees_the_mark_and_its_keys_are_there(
+    folder: DataFolder, answer: bool | None, why: str
+) -> None:
+    async with open_sqlite_store(folder.database, reserve_bytes=0):
+        pass
+    keys_file = folder.path / "node.keys"
+    write_secret(keys_file, folder.column_keys_file.read_text().replace("\n1 ", "\n2 "))
+    assert read_keys(keys_file).keys() == {2}
+    async with AsyncExitStack() as stack:
+        if answer is not None:
+            await stack.enter_async_context(answering(folder, {"ok": {"being_moved": answer}}))
+        with pytest.raises(StartRefused, match=why):
+            await moves._check_relay(folder, keys_file)
+        if answer:
+            await moves._check_relay(folder, folder.column_keys_file)
 
 
 async def test_only_a_move_away_from_sqlite_is_abandoned_beside_a_relay(

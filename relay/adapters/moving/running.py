@@ -20,8 +20,10 @@ from .marks import read_mark
 _TRANSACTION_SECONDS: Final = 60.0
 """More than any transaction of a relay takes."""
 _RELAY_ENDS_SECONDS: Final = 90
-"""It looks for the mark each second, finishes what is under way, and may drain for 60 s."""
-_LOOK_SECONDS: Final = 1
+"""It looks for the mark each second or more often, finishes what is under way, and may drain for 60 s."""
+_LOOK_SECONDS: Final = 1.0
+_LOOK_FOR_THE_END_SECONDS: Final = 0.2
+"""Users wait meanwhile."""
 
 
 @contextmanager
@@ -104,4 +106,4 @@ async def until_moved(folder: DataFolder, clock: Clock, log: Told) -> None:
         if was_seen and not stands:
             log.warning("move_abandoned")
         was_seen = stands
-        await clock.sleep(_LOOK_SECONDS)
+        await clock.sleep(_LOOK_FOR_THE_END_SECONDS if stands else _LOOK_SECONDS)
