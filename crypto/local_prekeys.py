@@ -105,11 +105,11 @@ class LocalPrekeys:
         for kind, key_class in _ROTATING:
             newest = _newest(self, kind, key_class)
             if newest is None or now_ms - newest.made_at_ms >= limits.PREKEY_ROTATION_MS:
-                result = _with_new(result, kind, key_class, now_ms, random)
+                result = _with_new(result, kind, key_class, 1, now_ms, random)
         for kind, at_relay in ((KeyKind.KEM, kem_at_relay), (KeyKind.ONE_TIME, one_time_at_relay)):
             waiting = sum(not key.uploaded for key in self.keys if _is_stock(key, kind))
-            for _ in range(limits.ONE_TIME_STOCK - at_relay - waiting):
-                result = _with_new(result, kind, KeyClass.ONE_TIME, now_ms, random)
+            lacking = limits.ONE_TIME_STOCK - at_relay - waiting
+            result = _with_new(result, kind, KeyClass.ONE_TIME, max(0, lacking), now_ms, random)
         return result
 
     def to_upload(self, device: LocalDevice) -> tuple[SignedKey, ...]:
@@ -184,19 +184,22 @@ def _newest(prekeys: LocalPrekeys, kind: KeyKind, key_class: KeyClass) -> LocalP
 
 
 def _with_new(
-    prekeys: LocalPrekeys, kind: KeyKind, key_class: KeyClass, now_ms: int, random: RandomBytes
+    prekeys: LocalPrekeys, kind: KeyKind, key_class: KeyClass, count: int, now_ms: int, random: RandomBytes
 ) -> LocalPrekeys:
     newest = _newest(prekeys, kind, key_class)
     made_at_ms = now_ms
     # Peers refuse a key older than one seen: a clock set back a little must not make one.
     if newest is not None and now_ms < newest.made_at_ms <= now_ms + limits.MAX_CLOCK_SKEW_MS:
         made_at_ms = newest.made_at_ms
-    key_id = prekeys.next_ids[kind - 1]
-    key = LocalPrekey.load(kind, key_class, key_id, made_at_ms, random(SEED_BYTES[kind]))
+    first = prekeys.next_ids[kind - 1]
+    keys = [
+        LocalPrekey.load(kind, key_class, key_id, made_at_ms, random(SEED_BYTES[kind]))
+        for key_id in range(first, first + count)
+    ]
     one, two, three, four = (
-        next_id + (index == kind) for index, next_id in enumerate(prekeys.next_ids, start=1)
+        next_id + (count if index == kind else 0) for index, next_id in enumerate(prekeys.next_ids, start=1)
     )
-    return replace(prekeys, keys=(*prekeys.keys, key), next_ids=(one, two, three, four))
+    return replace(prekeys, keys=(*prekeys.keys, *keys), next_ids=(one, two, three, four))
 
 
 def _is_stock(key: LocalPrekey, kind: KeyKind) -> bool:
