@@ -21,6 +21,7 @@ from client.store.database import STORE_FILE_NAME, Database
 from client.store.key_file import KEY_FILE_NAME, create_key, load_key
 from client.store.migrate import migrations
 from client.system import this_machine
+from tests.upgrades.client_schema import made
 
 
 def count(tx):
@@ -159,7 +160,7 @@ async def test_a_full_disk_is_a_store_error_and_costs_nothing_that_was_there(tmp
 
 async def test_f21_a_migration_that_is_cut_leaves_the_old_schema(tmp_path, monkeypatch):
     steps = migrations()
-    broken = [*steps, (steps[-1][0] + 1, "CREATE TABLE fresh (x); CREATE TABLE fresh (x);")]
+    broken = (*steps, (steps[-1][0] + 1, "CREATE TABLE fresh (x); CREATE TABLE fresh (x);"))
     async with Database(tmp_path, bytes(32)) as database:
         await database.run(add("kept"))
     with monkeypatch.context() as patch:
@@ -173,6 +174,12 @@ async def test_f21_a_migration_that_is_cut_leaves_the_old_schema(tmp_path, monke
         assert (
             await database.read(lambda tx: tx.one("SELECT 1 FROM sqlite_master WHERE name = 'fresh'")) is None
         )
+
+
+def test_a_new_store_is_as_the_migrations_leave_one():
+    by_steps = made(step_by_step=True)
+    assert len(by_steps) > 50
+    assert made(step_by_step=False) == by_steps, "python -m tests.upgrades.client_schema"
 
 
 def test_migrations_are_in_order_and_each_number_is_there_once():
