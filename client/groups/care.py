@@ -14,6 +14,7 @@ from client.devices.shared_items import share_changes
 from client.errors import ClientError, Refused, RelayUnreachable
 from client.logs import LogKeys
 from client.mailbox_round import Taken
+from client.reconnect import Backoff
 from client.store.database import Database, Transaction
 from client.store.group_wants import Pending, Stage, find_pending, undecided
 from client.store.group_welcomes import owed_welcomes
@@ -33,6 +34,8 @@ from .welcomes import take_waiting
 _ROUNDS: Final = 20  # of steps of commits, in one look: then other groups have their turn
 _LISTS_AT_ONCE: Final = 32  # device lists that one look fetches
 _AGAIN_MS: Final = 30_000
+_AGAIN_SOON_SECONDS: Final = 2.0
+"""Where the relay is away for a moment; later and later, up to _AGAIN_MS, if it stays away."""
 _LONGEST_WAIT_SECONDS: Final = 15.0  # then it is asked what is due: another process may have said so
 
 
@@ -68,6 +71,7 @@ class GroupCare:
         """Set while nothing is due."""
         self._looked = asyncio.Condition()
         self._is_handing_out = False
+        self._backoff = Backoff(system.random)
         self.last_error: ClientError | None = None
 
     def due(self) -> None:
@@ -115,14 +119,16 @@ class GroupCare:
         except ClientError as error:
             self.last_error = error
         handing_out, self._is_handing_out = self._is_handing_out, False
-        now_ms = self._system.now_ms()
+        now_ms, wait_ms = self._system.now_ms(), 0
         for group_id in await self._database.run(partial(take_due, now_ms=now_ms, handing_out=handing_out)):
             try:
                 again_ms = await self._look_at(group_id)
                 self.last_error = None
+                self._backoff.reset()
             except ClientError as error:
                 self.last_error = error
-                again_ms = self._system.now_ms() + _AGAIN_MS
+                wait_ms = wait_ms or self._wait_ms(error)  # one for all that failed together
+                again_ms = self._system.now_ms() + wait_ms
                 if not isinstance(error, RelayUnreachable):
                     # Nor is an answer that makes no sense a way to keep something back unseen.
                     await self._database.run(
@@ -134,6 +140,16 @@ class GroupCare:
                 self._looked.notify_all()
         due_ms = await self._database.read(next_due_ms)
         return min(max(0.0, (due_ms - self._system.now_ms()) / 1_000), _LONGEST_WAIT_SECONDS)
+
+    def _wait_ms(self, error: ClientError) -> int:
+        """How long after this it is tried again."""
+        if isinstance(error, RelayUnreachable):
+            asked_seconds = 0.0
+        elif isinstance(error, Refused) and error.retryable:
+            asked_seconds = error.retry_after_ms / 1_000
+        else:
+            return _AGAIN_MS
+        return round(self._backoff.next_seconds(max(asked_seconds, _AGAIN_SOON_SECONDS)) * 1_000)
 
     async def until_decided(self, numbers: Iterable[int], patience_seconds: float) -> str | None:
         """Wait until these wants are committed or refused; why one was refused. Raises what stood in the way, out of patience."""
