@@ -19,10 +19,10 @@ from relay.ports.bus import (
 )
 from relay.ports.clock import Clock
 from relay.ports.guests import GuestStore
-from relay.services.read_only import NotedUnlessReadOnly, is_read_only
+from relay.services.read_only import NotedUnlessReadOnly
 from relay.session.proof import KnownDevice, RequestProof, check_time, verify_as
 from relay.wire import limits
-from relay.wire.errors import Unauthenticated, Unavailable
+from relay.wire.errors import Unauthenticated
 from relay.wire.transcripts import http_request_transcript, websocket_transcript
 
 __all__ = ["Devices", "KnownDevice"]
@@ -31,7 +31,6 @@ REMEMBERED: Final = 50_000
 _NO_ACCOUNT: Final = bytes(limits.ACCOUNT_ID_BYTES)
 _DAY_MS: Final = 86_400_000
 _MINUTE_MS: Final = 60_000
-_READS: Final = frozenset({"GET", "HEAD"})
 
 
 def nonce_end_ms(now_ms: int) -> int:
@@ -58,7 +57,6 @@ class Devices:
         self._of_account: dict[bytes, set[bytes]] = {}
         self._seen: set[bytes] = set()  # of the day `_seen_on`
         self._seen_on = 0
-        self._read_nonces: dict[int, set[tuple[bytes, bytes]]] = {}  # of a read-only store, by their ends
         self._generation = 0  # grows when something is forgotten: a read that began before is not remembered
         bus.subscribe(DeviceRevoked, self._hear)
         bus.subscribe(ManifestChanged, self._hear)
@@ -141,7 +139,7 @@ class Devices:
     async def prove_request(
         self, proof: RequestProof, *, method: str, target: str, body_hash: bytes, upload_offset: int | None
     ) -> KnownDevice:
-        """The device that signed this HTTP request; its nonce is used up, durably. Raises Unauthenticated, Unavailable.
+        """The device that signed this HTTP request; its nonce is used up, durably. Raises Unauthenticated.
 
         `target` is the request target exactly as sent; `body_hash` 32 B SHA-256, or the word `streamed`.
         """
@@ -157,26 +155,11 @@ class Devices:
             upload_offset=upload_offset,
         )
         device = await self._prove(proof.device_id, transcript, proof.signature)
-        await self._spend_nonce(device.device_id, proof.nonce, reads=method in _READS)
+        await self._accounts.spend_nonce(
+            device.device_id, proof.nonce, expires_at_ms=nonce_end_ms(self._clock.now_ms())
+        )
         await self.note_seen(device.device_id)
         return device
-
-    async def _spend_nonce(self, device_id: bytes, nonce: bytes, *, reads: bool) -> None:
-        """Durably; of what only reads, in memory, while the store is read-only: a process that ends forgets those."""
-        now_ms = self._clock.now_ms()
-        until_ms, is_kept = nonce_end_ms(now_ms), True
-        try:
-            await self._accounts.spend_nonce(device_id, nonce, expires_at_ms=until_ms)
-        except Unavailable as error:
-            if not (reads and is_read_only(error)):
-                raise
-            is_kept = False
-        for over in [end_ms for end_ms in self._read_nonces if end_ms <= now_ms]:
-            del self._read_nonces[over]
-        if any((device_id, nonce) in spent for spent in self._read_nonces.values()):
-            raise Unauthenticated
-        if not is_kept:
-            self._read_nonces.setdefault(until_ms, set()).add((device_id, nonce))
 
     async def note_seen(self, device_id: bytes) -> None:
         """The device is here today; only the first time a day is work."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from relay.ports.clock import Clock, Randomness
 from relay.ports.mailboxes import MailboxItem, MailboxStore, StoredEnvelope
 from relay.services.delivery import Fresh
-from relay.services.read_only import NotedUnlessReadOnly
 from relay.services.wakeup import Wakeup
 from relay.wire import limits
 from relay.wire.errors import Replaced, SequenceAhead
@@ -88,8 +87,7 @@ class LongPoll:
         self._wakeup.take(device_id, self._randomness(16), waiting)
         try:
             if after >= state.lowest:
-                with NotedUnlessReadOnly():
-                    await self._store.ack(device_id, up_to=after)
+                await self._store.ack(device_id, up_to=after)
             polled = await self._read(device_id, after)
             try:
                 async with self._clock.timeout(wait_seconds):
@@ -119,10 +117,7 @@ class LongPoll:
             lowest = page.items[0] if page.items else None
             if not isinstance(lowest, StoredEnvelope):
                 break
-            is_quarantined = False
-            with NotedUnlessReadOnly():
-                is_quarantined = await self._store.count_attempt(device_id, lowest.sequence)
-            if not is_quarantined:
+            if not await self._store.count_attempt(device_id, lowest.sequence):
                 break
             after = lowest.sequence  # quarantined now: what comes behind it
         state = await self._store.state(device_id)

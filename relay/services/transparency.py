@@ -10,9 +10,10 @@ from typing import Final
 
 from relay.ports.clock import Clock
 from relay.ports.transparency import KnownRoot, LogStore
+from relay.services.read_only import is_read_only
 from relay.session.proof import RelayKey, verify_signature
 from relay.wire import limits
-from relay.wire.errors import MalformedRequest, NotAllowed, RelayError
+from relay.wire.errors import MalformedRequest, NotAllowed, RelayError, Unavailable
 from relay.wire.log_leaves import LeafKind, handle_leaf, handle_subject, head_transcript
 from relay.wire.merkle import Subtree, consistency_path, fold, inclusion_path, node_numbers
 from relay.wire.transcripts import LOG_HEAD_LABEL, parse_transcript
@@ -75,7 +76,7 @@ class Transparency:
         self._signing = asyncio.Lock()
 
     async def head(self) -> Head:
-        """The newest head. A new one if the log grew, or the last is HEAD_KEPT_MS old.
+        """The newest head. A new one if the log grew, or the last is HEAD_KEPT_MS old and the store takes its time.
 
         Times of heads never go back, whatever the clock and whenever the relay was started: the later head of a smaller
         log would prove that the relay deceives.
@@ -87,7 +88,12 @@ class Transparency:
             if newest is not None and same and now_ms < newest.time_ms + HEAD_KEPT_MS:
                 return newest
             time_ms = max(now_ms, state.head_time_ms)
-            await self._log.note_head_time(time_ms)
+            try:
+                await self._log.note_head_time(time_ms)
+            except Unavailable as error:
+                if newest is None or not same or not is_read_only(error):
+                    raise
+                return newest  # of a log that cannot grow either
             (root,) = await self._hashes([Subtree(0, state.size)])
             body = head_transcript(state.log_id, state.size, root, time_ms)
             self._newest = Head(state.log_id, state.size, root, time_ms, self._key.sign(body) + body)
