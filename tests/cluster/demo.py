@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 
 from bench.demo import main
 from bench.demo_ground import Part, Sender, part_of
+from tests.faults.relay_process import command
 from tests.hostile.leak_scanner import Finding, LeakScanner
 from tests.hostile.planting import plant_everywhere
 from tests.hostile.postgres_files import KEEP_THE_LOG, PostgresFiles
@@ -159,7 +160,7 @@ async def _recorded(url: str, file: Path) -> AsyncIterator[None]:
 async def _open(folder: Path) -> AsyncIterator[ClusterGround]:
     place = folder / "cluster"
     async with (
-        open_cluster(place, postgres_settings=KEEP_THE_LOG) as cluster,
+        open_cluster(place, postgres_settings=KEEP_THE_LOG, program=command()) as cluster,
         _recorded(cluster.nats.url, place / "bus" / "said"),
     ):
         yield ClusterGround(cluster, place)

@@ -27,7 +27,7 @@ from relay.wire.links import encode_bytes, encode_id
 from tests.cluster.conftest import until
 from tests.faults.checker import Ledger
 from tests.faults.load import PrekeyMarket
-from tests.faults.relay_process import broken_relay
+from tests.faults.relay_process import warm_broken_relay
 from tests.faults.wire_client import Device, Socket, connected, noise, register, request, submit_of
 from tests.servers.cluster import Cluster, open_cluster
 
@@ -186,7 +186,7 @@ async def test_d9_who_sends_and_what_is_in_no_byte_on_the_bus(
         # A relay that tells is seen: of the same, with one node that says who submits.
         node = cluster.nodes[0]
         assert await node.stop() == 0
-        node.program = broken_relay("tells-sender")
+        node.program = warm_broken_relay("tells-sender")
         await node.start()
         said, needles = await people.send()
         assert found_in(said, needles) == ["her account", "her device"]

@@ -1,6 +1,6 @@
 """Removes one member of a group with a client that dies at the step that its environment names: a process of its own.
 
-`python -m tests.faults.group_committer HOME GROUP ACCOUNT`
+`tests.faults.group_committer HOME GROUP ACCOUNT`, as tests/warm starts it.
 """
 
 import asyncio
@@ -18,5 +18,5 @@ async def commit(home: str, group: str, account: str) -> None:
         await client.commit_changes(group, [Remove(decode_id(account, 32))], patience_seconds=30)
 
 
-if __name__ == "__main__":
+def main() -> None:
     asyncio.run(commit(*sys.argv[1:4]))

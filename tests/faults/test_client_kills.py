@@ -1,10 +1,9 @@
-"""The installed client is killed by SIGKILL at each step of sending and of receiving; F26, B13."""
+"""The command is killed by SIGKILL at each step of sending and of receiving; F26, B13."""
 
 import asyncio
 import json
 import os
 import signal
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,22 +16,22 @@ from client.kill_steps import VARIABLE, killed_at
 from client.message import Message, State, Unopened, Warned
 from client.system import Step, this_machine
 from tests.chatting import open_people, texts
+from tests.warm.commands import program
 
-TOKENIM = str(Path(sys.executable).with_name("tokenim"))
 SENDING = [Step.DRAFTED, Step.ENCRYPTED, Step.ENCRYPTION_COMMITTED, Step.SUBMITTED, Step.ACCEPTED]
 
 
 async def command(
     home: Path, *arguments: str, stdin: Path | None = None, kill_at: str | None = None
 ) -> tuple[int, str]:
-    """(Exit status, what it printed) of the installed command."""
+    """(Exit status, what it printed) of the command."""
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     if kill_at is not None:
         environment[VARIABLE] = kill_at
     source = os.open(os.devnull if stdin is None else stdin, os.O_RDONLY)
     try:
         process = await asyncio.create_subprocess_exec(
-            TOKENIM,
+            *program("tokenim"),
             "--home",
             str(home),
             *arguments,

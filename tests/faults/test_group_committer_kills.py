@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from client.system import Step
 from relay.wire.links import encode_id
 from tests.chatting import open_people
 from tests.group_people_online import account_of, acquaint, group_of, hear, until
+from tests.warm.commands import program
 
 STEPS = [Step.COMMIT_PREPARED, Step.COMMIT_HANDED_OUT, Step.COMMIT_APPENDED, Step.COMMIT_KEPT]
 
@@ -20,9 +20,7 @@ STEPS = [Step.COMMIT_PREPARED, Step.COMMIT_HANDED_OUT, Step.COMMIT_APPENDED, Ste
 async def commit_and_die(home: Path, group: str, account: bytes, step: Step) -> int:
     """The exit status of a process that removes the account, and dies there."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.faults.group_committer",
+        *program("tests.faults.group_committer"),
         str(home),
         group,
         encode_id(account),

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from client.system import Step
 from relay.ports.delivery_tokens import DeliveryToken, TokenClass
 from relay.wire.links import decode_id
 from tests.chatting import People, machine_that_is_late, open_people, random_file, texts, waiting
+from tests.warm.commands import program
 
 WEEK_SECONDS = 7 * 86_400
 SOON_SECONDS = 20.0
@@ -295,7 +295,7 @@ STEPS = (Step.REACH_BEGUN, Step.REACH_REGISTERED, Step.REACH_TOLD, Step.REACH_EN
 async def command(home: Path, *arguments: str, kill_at: str | None = None) -> int:
     environment = {**os.environ, **({"TOKENIM_KILL_AT": kill_at} if kill_at else {})}
     process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).with_name("tokenim")),
+        *program("tokenim"),
         "--home",
         str(home),
         *arguments,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, command, warm_relay
 from tests.servers.balancer import Balancer, open_balancer
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
@@ -76,11 +76,13 @@ async def open_cluster(
     postgres_settings: dict[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     works: Sequence[str] = (),
+    program: Sequence[str] = (),
 ) -> AsyncIterator[Cluster]:
     """Ready to talk to; gone when the block ends.
 
     `postgres_settings`: instead of those that make it quick. `environment`: of each node, as tests have it by default.
     `works`: what each of them is there for, one after the other; the first takes clients. By default each does everything.
+    `program`: what a node is started by; by default, a copy of a process that has imported it (tests/warm).
     """
     password, secret = (
         _secret(folder / "postgres.password", "tokenim"),
@@ -109,6 +111,7 @@ async def open_cluster(
             RelayProcess(
                 folder / f"node{number}",
                 folder / f"node{number}.log",
+                program=program or warm_relay(),
                 arguments=("--config", str(config)),
                 environment={**(environment or {}), **({"TOKENIM_RELAY_WORK": work} if work else {})},
             )
@@ -128,7 +131,7 @@ async def _serve(folder: Path, nodes: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_cluster(folder, nodes=nodes) as cluster:
+    async with open_cluster(folder, nodes=nodes, program=command()) as cluster:
         print(f"invite {cluster.nodes[0].invite}")
         print(f"origin {cluster.origin}")
         print("ready", *(node.origin for node in cluster.nodes), flush=True)
