@@ -9,6 +9,7 @@ from pathlib import Path
 from client.client import Client
 from client.message import Message
 from client.system import System, this_machine
+from tests.few_prekeys import few_prekeys
 from tests.running_relay import World, open_world
 
 
@@ -41,9 +42,13 @@ class People:
 
 
 @asynccontextmanager
-async def open_people(folder: Path, *names: str, **options) -> AsyncIterator[People]:
-    """A relay of `relay.testing` with these options, and accounts with these handles."""
+async def open_people(
+    folder: Path, *names: str, has_full_stock: bool = False, **options
+) -> AsyncIterator[People]:
+    """A relay of `relay.testing` with these options, and accounts with these handles, of few one-time keys."""
     async with open_world(**options) as world, AsyncExitStack() as stack:
+        if not has_full_stock:
+            stack.enter_context(few_prekeys())
         people = People(world, folder, stack)
         for name in names:
             await people.register(name)

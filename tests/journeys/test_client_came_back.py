@@ -21,7 +21,7 @@ from tests.own_devices import account_of
 
 @pytest.fixture
 async def people(tmp_path: Path):
-    async with open_people(tmp_path, "alice", "bob") as opened:
+    async with open_people(tmp_path, "alice", "bob", has_full_stock=True) as opened:
         yield opened
 
 

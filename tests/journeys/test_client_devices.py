@@ -145,7 +145,7 @@ async def test_a4_an_envelope_that_the_relay_gives_again_under_another_id_shows_
 
 
 async def test_prekeys_are_stocked_at_registration_and_filled_up_when_they_run_low(tmp_path):
-    async with open_people(tmp_path, "alice", "bob") as people:
+    async with open_people(tmp_path, "alice", "bob", has_full_stock=True) as people:
         bob = await account_of(people, "bob")
         async with Transport(bob.origin, this_machine(), bob) as transport:
             assert await stock(transport) == {

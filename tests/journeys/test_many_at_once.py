@@ -85,7 +85,7 @@ async def test_a1_who_empties_a_device_s_stock_locks_nobody_out(tmp_path, few_ke
 
 
 async def test_a1_who_empties_a_device_s_budget_locks_nobody_out(tmp_path):
-    async with open_people(tmp_path, "alice") as people:
+    async with open_people(tmp_path, "alice", has_full_stock=True) as people:
         async with people.client("alice") as alice:
             link = parse_contact(await alice.contact_link())
         got = await take_keys(people, link, PREKEY_TARGET_BURST + 2)

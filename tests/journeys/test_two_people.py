@@ -366,7 +366,7 @@ async def test_registering_again_after_a_cut_takes_the_same_account(tmp_path):
         def random(size: int) -> bytes:
             nonlocal calls
             calls += size == 64  # the seeds of ML-KEM prekeys: the account is at the relay by then
-            if calls == 50:
+            if calls == 10:
                 raise ConnectionAbortedError
             return real.random(size)
 

@@ -1,0 +1,22 @@
+"""A small stock of one-time keys, for people of tests that are about something else.
+
+A client makes a hundred of each of two kinds as it registers, and the relay checks each: most of what an account costs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from unittest.mock import patch
+
+from client import prekey_care
+from crypto import limits
+
+FEW: Final = 20  # more than anybody is written to by strangers in such a test
+
+
+@contextmanager
+def few_prekeys() -> Iterator[None]:
+    """For clients of this process, within the block; a test that has set an even smaller stock keeps it."""
+    stock = min(FEW, limits.ONE_TIME_STOCK)
+    with patch.object(limits, "ONE_TIME_STOCK", stock), patch.object(prekey_care, "ONE_TIME_STOCK", stock):
+        yield
