@@ -14,7 +14,7 @@ from relay.adapters.sqlite.store import open_sqlite_store
 from relay.ports.mailboxes import Quotas
 from relay.ports.store import Store
 from tests.adapter_counts import note_adapter
-from tests.servers.databases import drop_database, new_database
+from tests.servers.databases import give_back, new_database
 from tests.servers.postgres import PostgresServer
 
 QUOTAS = Quotas(envelopes=20, bytes=20_000, nearly_full_percent=80)
@@ -73,7 +73,7 @@ async def restartable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
     yield made
     await made.close()
     if url:
-        await drop_database(server, url)
+        await give_back(server, url)
 
 
 @pytest.fixture
@@ -98,4 +98,4 @@ async def two_nodes(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[t
         waits = (node.database.rows("SELECT pg_sleep(0.05)") for node in (one, other) for _ in range(4))
         await asyncio.gather(*waits)
         yield one, other
-    await drop_database(postgres, url)
+    await give_back(postgres, url)

@@ -14,7 +14,7 @@ from relay.web.call import Route
 from relay.web.health import HEALTH_ROUTES
 from relay.web.routes import ROUTES
 from tests.relay_process import run
-from tests.servers.databases import drop_database, new_database
+from tests.servers.databases import give_back, new_database
 from tests.servers.postgres import PostgresServer
 
 CLIENTS = [route for route in ROUTES if route not in HEALTH_ROUTES]
@@ -34,7 +34,7 @@ async def process(postgres: PostgresServer, folder: Path, *work: str) -> AsyncIt
         admin={"listen": "127.0.0.1:0"},
     ) as relay:
         yield relay
-    await drop_database(postgres, url)
+    await give_back(postgres, url)
 
 
 async def statuses(url: str | None, routes: list[Route]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from relay.services.audit import Action
 from relay.session.proof import RelayKey
 from relay.wire.audit_rows import Party
 from tests.audit_logs import audit_over
-from tests.servers.databases import drop_database, new_database
+from tests.servers.databases import give_back, new_database
 from tests.servers.postgres import PostgresServer
 
 ROWS = 7
@@ -35,7 +35,7 @@ async def on_server(url: str, *statements: str) -> None:
 def url(postgres: PostgresServer):
     url = asyncio.run(new_database(postgres))
     yield url
-    asyncio.run(drop_database(postgres, url))
+    asyncio.run(give_back(postgres, url))
 
 
 @pytest.fixture

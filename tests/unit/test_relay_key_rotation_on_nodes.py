@@ -33,7 +33,7 @@ from relay.services.key_rotation import KeyRotation
 from relay.wire.errors import Conflict, Unavailable
 from tests.contract.people import NOW_MS, registration
 from tests.faults.relay_process import RelayProcess, warm_relay
-from tests.servers.databases import drop_database, new_database
+from tests.servers.databases import give_back, new_database
 from tests.servers.postgres import PostgresServer
 
 TOKEN = b"public-token-16B"
@@ -43,7 +43,7 @@ TOKEN = b"public-token-16B"
 def url(postgres: PostgresServer) -> Iterator[str]:
     url = asyncio.run(new_database(postgres))
     yield url
-    asyncio.run(drop_database(postgres, url))
+    asyncio.run(give_back(postgres, url))
 
 
 @dataclass

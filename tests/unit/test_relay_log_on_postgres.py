@@ -27,7 +27,7 @@ from relay.session.proof import RelayKey
 from relay.wire.errors import MalformedRequest
 from relay.wire.log_leaves import head_transcript
 from tests.contract.people import NOW_MS, bytes_of, device_field, make_manifest, new_account
-from tests.servers.databases import drop_database, new_database
+from tests.servers.databases import give_back, new_database
 from tests.servers.postgres import PostgresServer
 
 NAMES = ("anna", "bert", "carl", "dora", "emil")
@@ -40,7 +40,7 @@ def url(postgres: PostgresServer, tmp_path: Path) -> Iterator[str]:
     url = asyncio.run(new_database(postgres))
     asyncio.run(fill(url, tmp_path / "column.keys"))
     yield url
-    asyncio.run(drop_database(postgres, url))
+    asyncio.run(give_back(postgres, url))
 
 
 async def fill(url: str, keys_file: Path) -> None:
