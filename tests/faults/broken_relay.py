@@ -1,6 +1,6 @@
 """`tokenim-relay` with one promise broken on purpose, to prove that the fault tests would see it.
 
-    python tests/faults/broken_relay.py early-accept|synchronous-normal|tells-sender serve --data …
+    python tests/faults/broken_relay.py early-accept|synchronous-normal|tells-sender|writes-on serve --data …
 
 The product has no such switch: this program alters it from outside before it starts.
 """
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from relay.adapters.sqlite import connection
 from relay.adapters.sqlite.mailboxes import SqliteMailboxes, _Calls
+from relay.adapters.sqlite.moving_mark import MovingMark
 from relay.adapters.sqlite.writer import Transaction
 from relay.ports.bus import AccountChanged, NewMail
 from relay.services.devices import KnownDevice
@@ -56,7 +57,17 @@ def tell_sender() -> None:
     Mailboxes._check = check  # type: ignore[method-assign]
 
 
-BREAKS = {"early-accept": accept_early, "synchronous-normal": flush_seldom, "tells-sender": tell_sender}
+def write_on() -> None:
+    """Say that it sees the mark of a move, and commit all the same."""
+    MovingMark.refuse = lambda _self: None  # type: ignore[method-assign]
+
+
+BREAKS = {
+    "early-accept": accept_early,
+    "synchronous-normal": flush_seldom,
+    "tells-sender": tell_sender,
+    "writes-on": write_on,
+}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import pytest
 from client.client import Client
 from client.errors import RelayUnreachable
 from client.message import Message, Missed, Warned
-from tests.faults.relay_process import RelayProcess
+from tests.faults.relay_process import RelayProcess, warm_broken_relay, warm_relay
 from tests.listening import Listener
 from tests.relay_process import run
 from tests.servers.databases import drop_database, empty_database
@@ -45,8 +45,8 @@ class Scene:
     async def migrate(self, *arguments: str) -> CompletedProcess[str]:
         return await asyncio.to_thread(run, "migrate", *arguments, *self.where)
 
-    async def killed(self, *arguments: str) -> str:
-        """The driver's processes; what it printed."""
+    async def killed(self, *arguments: str, judged: int = 0) -> str:
+        """The driver's processes; what it printed. `judged`: its exit code."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(DRIVER), *arguments[:1], str(self.relay.data), self.url, *arguments[1:]),
             stdout=asyncio.subprocess.PIPE,
@@ -54,7 +54,7 @@ class Scene:
             env={**os.environ, "PYTHONPATH": str(DRIVER.parents[2])},
         )
         output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
+        assert process.returncode == judged, output.decode()
         return output.decode().strip()
 
     async def ready(self) -> tuple[int, Any]:
@@ -84,8 +84,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path, postgres: PostgresServer) -> AsyncIterator[Scene]:
-    relay = RelayProcess(tmp_path / "data", tmp_path / "log")
+async def opened(tmp_path: Path, postgres: PostgresServer, broken: str | None = None) -> AsyncIterator[Scene]:
+    program = warm_broken_relay(broken) if broken else warm_relay()
+    relay = RelayProcess(tmp_path / "data", tmp_path / "log", program=program)
     url = await empty_database(postgres)
     password = tmp_path / "password"
     password.touch(0o600)
@@ -130,7 +131,7 @@ async def test_who_talks_while_the_relay_moves_notices_a_pause_alone(
         assert not list((tmp_path / "data").glob("relay.sqlite3-*"))
         assert scene.events().count("being_moved") == scene.events().count("moved") == 1
         await scene.go_on_in_postgres()
-        assert all(one.done() for one in said)
+        await asyncio.gather(*said)
         assert [event for event in scene.events() if event.endswith("_failed")] == []
 
 
@@ -145,6 +146,17 @@ async def test_a_command_that_is_killed_again_and_again_while_the_relay_runs_los
             await asyncio.sleep(0.3)
         assert int(await moving) > 8
         await scene.go_on_in_postgres()
+
+
+@pytest.mark.timeout(120)
+async def test_a_relay_that_writes_on_under_the_mark_is_found_out(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    async with opened(tmp_path, postgres, "writes-on") as scene:
+        moving = asyncio.create_task(scene.killed("postgres", "4", judged=1))
+        while not moving.done():
+            await scene.say(f"meanwhile {len(scene.sent)}")
+        assert "written after the move had begun" in await moving
 
 
 @pytest.mark.timeout(120)
@@ -166,8 +178,9 @@ async def test_a_relay_whose_move_is_abandoned_writes_again_as_it_stands(
 
         assert (await scene.migrate("abandon")).returncode == 0
         assert (await scene.ready())[0] == 200
+        await waits
         await scene.bob.until("waits")
-        assert (scene.relay.pid, waits.done()) == (pid, True)
+        assert scene.relay.pid == pid
         assert "no move is under way" in (await scene.migrate("abandon")).stderr
         assert (tmp_path / "data" / "relay.sqlite3").exists()
 
