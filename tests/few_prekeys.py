@@ -18,5 +18,9 @@ FEW: Final = 20  # more than anybody is written to by strangers in such a test
 def few_prekeys() -> Iterator[None]:
     """For clients of this process, within the block; a test that has set an even smaller stock keeps it."""
     stock = min(FEW, limits.ONE_TIME_STOCK)
-    with patch.object(limits, "ONE_TIME_STOCK", stock), patch.object(prekey_care, "ONE_TIME_STOCK", stock):
+    with (
+        patch.object(limits, "ONE_TIME_STOCK", stock),
+        patch.object(prekey_care, "ONE_TIME_STOCK", stock),
+        patch.object(prekey_care, "MAX_MADE_A_DAY", min(10 * stock, prekey_care.MAX_MADE_A_DAY)),
+    ):
         yield

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from crypto import limits
 from crypto.keys import LocalDevice
 from crypto.local_prekeys import LocalPrekeys
 from crypto.manifest import DeviceEntry, device_entry
@@ -30,7 +31,10 @@ class Intruder:
     def of(cls, account_id: bytes, now_ms: int) -> "Intruder":
         """One with a key of each kind."""
         stock = LocalPrekeys().refresh(
-            one_time_at_relay=99, kem_at_relay=99, now_ms=now_ms, random=os.urandom
+            one_time_at_relay=limits.ONE_TIME_STOCK - 1,
+            kem_at_relay=limits.ONE_TIME_STOCK - 1,
+            now_ms=now_ms,
+            random=os.urandom,
         )
         return cls(LocalDevice.generate(account_id, os.urandom), stock)
 

@@ -23,6 +23,7 @@ from crypto.keys import SigningKeyPair
 from relay.wire.limits import ACCOUNT_ID_BYTES, DEVICE_ID_BYTES
 from relay.wire.links import decode_bytes, decode_id, encode_bytes, encode_id
 from relay.wire.transcripts import relay_document_transcript
+from tests.few_prekeys import few_prekeys
 from tests.hostile.attacks import Attack, Unseen
 from tests.hostile.middleman import Exchange, Line, Middleman, open_middleman
 from tests.relay_process import run, serving
@@ -319,7 +320,8 @@ class Theatre:
         """Play it once; raises Unseen."""
         async with open_middleman(self.upstream, self.listening) as relay:
             stage = Stage(relay, self.invite, folder, self.relay_key, self.data)
-            await attack.scenario(stage)
+            with few_prekeys():
+                await attack.scenario(stage)
         for failure in relay.failures:
             raise RuntimeError(f"a rule of {attack.name} failed") from failure
         if not stage.saw or not (relay.changes or attack.guards):
