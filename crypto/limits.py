@@ -31,6 +31,7 @@ MAX_TRANSCRIPT_FIELD_BYTES: Final = 2**32 - 1
 # Manifests
 MAX_DEVICES_PER_ACCOUNT: Final = 16
 MAX_MANIFEST_VERSION: Final = 2**53 - 1  # the most that every JSON number holds exactly
+MAX_ADDED_AT_MS: Final = 2**53 - 1  # of a device
 
 # Prekeys
 ONE_TIME_STOCK: Final = 100  # one-time keys of each kind, kept at the relay

@@ -57,12 +57,14 @@ class DeviceEntry:
 
     @classmethod
     def parse(cls, data: bytes) -> "DeviceEntry":
-        """Raise InvalidEncoding unless it is 153 B with known flags."""
+        """Raise InvalidEncoding unless it is 153 B with known flags and a time."""
         if len(data) != DEVICE_ENTRY_BYTES:
             raise InvalidEncoding(f"device entry must be {DEVICE_ENTRY_BYTES} bytes, got {len(data)}")
         device_id, signing, identity, flags, added_at_ms, signature = _ENTRY.unpack(data)
         if flags & ~_FLAGS:
             raise InvalidEncoding("device entry has unknown flags")
+        if added_at_ms > limits.MAX_ADDED_AT_MS:
+            raise InvalidEncoding("a device was added before 2**53 ms after 1970")
         return cls(
             device_id=device_id,
             signing_public=signing,

@@ -125,14 +125,20 @@ class Device:
 
     # Manifests.
 
-    def entry(self, *, flags: int = MANAGER, broken: bool = False) -> bytes:
-        """153 B: this device in a manifest; `broken`: with a signature that is none."""
+    def entry(self, *, flags: int = MANAGER, broken: bool = False, added_at_ms: int | None = None) -> bytes:
+        """153 B: this device in a manifest, added now unless told otherwise; `broken`: with a signature that is none."""
         keys = bytes(self.signing.verify_key) + bytes(self.identity.public_key)
         signed = transcript("tokenim/v1 device", self.account_id, self.device_id, keys[:32], keys[32:])
         signature = self.signing.sign(signed).signature
         if broken:
             signature = signature[:-1] + bytes((signature[-1] ^ 1,))
-        return self.device_id + keys + bytes((flags,)) + u64(now_ms()) + signature
+        return (
+            self.device_id
+            + keys
+            + bytes((flags,))
+            + u64(now_ms() if added_at_ms is None else added_at_ms)
+            + signature
+        )
 
     def manifest(
         self,

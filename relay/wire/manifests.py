@@ -21,6 +21,7 @@ FLAG_BOT: Final = 2
 FLAG_ARCHIVE: Final = 4
 _KNOWN_FLAGS: Final = FLAG_MANAGER | FLAG_BOT | FLAG_ARCHIVE
 _DEVICE_FIELD_BYTES: Final = 153
+_TOO_LARGE: Final = 2**53  # more than every JSON number holds exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,17 @@ def root_key_in(body: bytes) -> bytes:
 def _parse_device(field: bytes) -> ManifestDevice:
     if len(field) != _DEVICE_FIELD_BYTES:
         raise ManifestInvalid("a device of the manifest has the wrong length")
-    flags = field[80]
+    flags, added_at_ms = field[80], int.from_bytes(field[81:89], "big")
     if flags & ~_KNOWN_FLAGS:
         raise ManifestInvalid("a device of the manifest has unknown flags")
+    if added_at_ms >= _TOO_LARGE:
+        raise ManifestInvalid("a device of the manifest names a time of 2⁵³ or more")
     return ManifestDevice(
         device_id=field[:16],
         signing_key=field[16:48],
         identity_key=field[48:80],
         flags=flags,
-        added_at_ms=int.from_bytes(field[81:89], "big"),
+        added_at_ms=added_at_ms,
         signature=field[89:],
     )
 
@@ -124,6 +127,6 @@ def parse_manifest(body: bytes) -> Manifest:
     if len(set(keys)) != len(keys):
         raise ManifestInvalid("a key stands twice in the manifest")
     number = int.from_bytes(version, "big")
-    if not 1 <= number < 2**53 or (number == 1) != (not previous_hash):
+    if not 1 <= number < _TOO_LARGE or (number == 1) != (not previous_hash):
         raise ManifestInvalid("version 1 alone has no predecessor")
     return Manifest(root_key, number, previous_hash or None, devices, hashlib.sha256(body).digest())

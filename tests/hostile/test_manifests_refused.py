@@ -102,6 +102,28 @@ async def test_devices_are_1_to_16_in_order_with_keys_of_their_own(world: World)
         await assert_refused(world, device, signed_by(device.root, body_of(root, [device.listed(flags)])))
 
 
+@pytest.mark.proves("M-IDENT-07")
+@pytest.mark.parametrize("added_at_ms", [2**53, 2**63, 2**64 - 1])
+async def test_a_device_of_a_time_that_no_json_number_holds_is_refused(world: World, added_at_ms: int):
+    device = world.device()
+    root, good = bytes(device.root.verify_key), device.listed()
+    late = good[:81] + added_at_ms.to_bytes(8, "big") + good[89:]
+    await assert_refused(world, device, signed_by(device.root, body_of(root, [late])))
+    member = await world.member()
+    field = member.listed()
+    late = field[:81] + added_at_ms.to_bytes(8, "big") + field[89:]
+    following = body_of(
+        bytes(member.root.verify_key),
+        [late],
+        version=2,
+        previous=hashlib.sha256(member.made[0].body).digest(),
+    )
+    wanted = {"manifest": told(signed_by(member.root, following))}
+    answered = await member.call("POST", "/v1/accounts/self/manifests", wanted)
+    assert (answered.status, answered.code) == (422, "manifest_invalid")
+    assert (await member.call("GET", "/v1/accounts/self/devices")).status == 200
+
+
 async def test_a_device_that_signed_for_another_account_is_not_taken(world: World):
     device, victim = world.device(), await world.member()
     foreign = victim.listed()

@@ -61,6 +61,8 @@ def check_manifests(file: Part) -> None:
             assert manifests.verify_chain(account, before, came)[-1] is came[-1]
     for part in file["safety_numbers"]:
         assert manifests.safety_number(*part.data("one", "other")) == part["digits"]
+    for part in file["must_fail"]:
+        assert failure_of(manifests.parse_body, part.data("body"), b"", bytes(64)) == part["error"]
 
 
 def check_linking(file: Part) -> None:

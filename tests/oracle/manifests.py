@@ -88,6 +88,7 @@ def parse_body(body: bytes, signer: bytes, signature: bytes) -> Manifest:
     for field in fields:
         device, signing, identity, flags, added, signed = split(field, *DEVICE_BYTES)
         require(not flags[0] & ~(MANAGER | BOT | ARCHIVE), "flags")
+        require(number(added) < 2**53, "time")
         x25519.check(identity)
         ed25519.verify(signing, device_transcript(account_id(root), device, signing, identity), signed)
         devices[device] = Device(device, signing, identity, flags[0], number(added), signed)

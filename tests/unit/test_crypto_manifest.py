@@ -121,6 +121,7 @@ def body_of(house: House, *parts: bytes) -> bytes:
     return start + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
+@pytest.mark.proves("M-IDENT-07")
 def test_a_manifest_body_is_strict(house: House) -> None:
     root, one, zero = house.root.public, (1).to_bytes(8, "big"), bytes(8)
     two, previous = (2).to_bytes(8, "big"), bytes(32)
@@ -129,6 +130,8 @@ def test_a_manifest_body_is_strict(house: House) -> None:
     assert parse_manifest(good).version == 1
     assert parse_manifest(body_of(house, root, two, previous, *entries[:16])).version == 2
     unknown_flag = entries[0][:80] + b"\x08" + entries[0][81:]
+    late, latest = (entries[0][:81] + ms.to_bytes(8, "big") + entries[0][89:] for ms in (2**53, 2**53 - 1))
+    assert parse_manifest(body_of(house, root, one, b"", latest)).devices[0].added_at_ms == 2**53 - 1
     for bad in (
         b"",
         good[:-1],
@@ -145,6 +148,7 @@ def test_a_manifest_body_is_strict(house: House) -> None:
         body_of(house, root, two, previous[:-1], entries[0]),
         body_of(house, root, one, b"", entries[0][:-1]),
         body_of(house, root, one, b"", unknown_flag),
+        body_of(house, root, one, b"", late),
         body_of(house, root, one, b"", entries[1], entries[0]),
         body_of(house, root, one, b"", entries[0], entries[0]),
         body_of(house, root, one, b"", *entries),

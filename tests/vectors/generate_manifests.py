@@ -12,9 +12,10 @@ from typing import Any
 
 from crypto.errors import CryptoError
 from crypto.keys import LocalDevice
-from crypto.manifest import SignedManifest, build_manifest, device_entry, sign_manifest
+from crypto.manifest import SignedManifest, build_manifest, device_entry, parse_manifest, sign_manifest
 from crypto.manifest_chain import VerifiedManifest, verify_chain
 from crypto.safety_number import safety_number
+from crypto.transcript import u64
 from tests.crypto_people import NOW_MS, Person
 
 FILE = Path(__file__).with_name("manifests.json")
@@ -100,6 +101,26 @@ CHAINS: list[tuple[list[str], list[str]]] = [
 ]
 
 
+def must_fail(made: House) -> list[JsonObject]:
+    """Bodies of version 1 that differ from a good one in a device's flags or time."""
+    entry = device_entry(made.first, added_at_ms=NOW_MS, manager=True).encode()
+    good = made.named["first"].body
+    cases: list[JsonObject] = []
+    for about, odd in (
+        ("a flag that there is not", entry[:80] + b"\x09" + entry[81:]),
+        ("a time of 2^53", entry[:81] + u64(2**53) + entry[89:]),
+        ("a time of 2^63", entry[:81] + u64(2**63) + entry[89:]),
+    ):
+        body = good.replace(entry, odd)
+        try:
+            parse_manifest(body)
+        except CryptoError as error:
+            cases.append({"about": about, "body": body.hex(), "error": type(error).__name__})
+        else:
+            raise RuntimeError(f"{about} is taken")
+    return cases
+
+
 def document() -> str:
     """The file's text."""
     made = house()
@@ -138,6 +159,7 @@ def document() -> str:
             {"one": one.hex(), "other": two.hex(), "digits": safety_number(one, two)}
             for one, two in ((made.account, other), (other, made.account), (bytes(32), b"\xff" * 32))
         ],
+        "must_fail": must_fail(made),
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 

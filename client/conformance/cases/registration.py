@@ -39,9 +39,9 @@ async def invite(relay: Relay) -> None:
     (await device.ask("GET", "/v1/accounts/self")).must(401, "unauthenticated")
 
 
-@SUITE.case("registration-manifest-rules", proves=("M-IDENT-01", "M-IDENT-02"))
+@SUITE.case("registration-manifest-rules", proves=("M-IDENT-01", "M-IDENT-02", "M-IDENT-07"))
 async def manifest_rules(relay: Relay) -> None:
-    """A manifest 1 whose signatures, flags, keys or form break a rule makes no account."""
+    """A manifest 1 whose signatures, flags, times, keys or form break a rule makes no account."""
     device = relay.stranger()
     twin = device.beside()
     twin.identity = device.identity
@@ -54,6 +54,8 @@ async def manifest_rules(relay: Relay) -> None:
         "a signature of the root key that is none": {**good, "signature": spoiled},
         "a device's signature that is none": device.manifest(device.entry(broken=True)),
         "a flag that there is not": device.manifest(device.entry(flags=8)),
+        "a time of 2^53": device.manifest(device.entry(added_at_ms=2**53)),
+        "a time of 2^64 - 1": device.manifest(device.entry(added_at_ms=2**64 - 1)),
         "one key twice": device.manifest(device.entry(), twin.entry()),
         "the root key as a device's": device.manifest(rooted.entry()),
         "version 2": device.manifest(device.entry(), version=2),
@@ -146,9 +148,9 @@ async def next_manifest(relay: Relay) -> None:
     (await second.ask("GET", "/v1/accounts/self")).must(200)
 
 
-@SUITE.case("manifest-next-rules", proves=("M-IDENT-01", "M-IDENT-02"))
+@SUITE.case("manifest-next-rules", proves=("M-IDENT-01", "M-IDENT-02", "M-IDENT-07"))
 async def next_rules(relay: Relay) -> None:
-    """A next manifest whose new device breaks a rule changes nothing: its signature, flags and keys are looked at, too."""
+    """A next manifest whose new device breaks a rule changes nothing: its signature, flags, time and keys are looked at, too."""
     device = await relay.member()
     new, twin, rooted = device.beside(), device.beside(), device.beside()
     twin.signing = device.signing
@@ -156,6 +158,8 @@ async def next_rules(relay: Relay) -> None:
     for name, entry in {
         "a device's signature that is none": new.entry(flags=0, broken=True),
         "a flag that there is not": new.entry(flags=8),
+        "a time of 2^53": new.entry(flags=0, added_at_ms=2**53),
+        "a time of 2^63": new.entry(flags=0, added_at_ms=2**63),
         "one key twice": twin.entry(flags=0),
         "the root key as a device's": rooted.entry(flags=0),
     }.items():

@@ -57,6 +57,7 @@ function parseDevice(bytes) {
     signature: reader.take(64),
   }
   reader.end()
+  if (device.flags & ~7) throw new Refusal('InvalidEncoding', 'an unknown flag')
   return device
 }
 
@@ -89,7 +90,6 @@ function checkShape({ version, previous, devices, rootPublic, account }) {
   const keys = new Set([hex(rootPublic)])
   for (const [i, device] of devices.entries()) {
     if (i > 0 && compare(devices[i - 1].id, device.id) >= 0) refuse('devices out of order')
-    if (device.flags & ~7) refuse('an unknown flag')
     for (const key of [device.signing, device.identity]) {
       if (keys.has(hex(key))) refuse('a key stands twice')
       keys.add(hex(key))

@@ -43,6 +43,12 @@ for (const { known, chain, error } of vectors.chains) {
   })
 }
 
+for (const { about, body, error } of vectors.must_fail) {
+  test(`a body with ${about} is refused`, () => {
+    assert.equal(failureOf(() => manifests.parse({ body: bytes(body), signer: bytes(''), signature: bytes('') })), error)
+  })
+}
+
 test('safety numbers', () => {
   for (const { one, other, digits } of vectors.safety_numbers) assert.equal(manifests.safetyNumber(bytes(one), bytes(other)), digits)
 })
