@@ -11,13 +11,13 @@ from typing import Any, Final
 import asyncpg
 
 from relay.adapters.postgres.database import (
-    CONNECT_SECONDS,
     LOCK_SPACE,
     SCRIPT_SECONDS,
     Lock,
     StoreUnreachable,
     first_line,
 )
+from relay.adapters.postgres.kept_connections import CONNECT_SECONDS
 from relay.adapters.postgres.sessions import NODE
 
 from .progress import Progress, Row, packed, unpacked

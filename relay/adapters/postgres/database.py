@@ -20,14 +20,13 @@ import asyncpg
 from relay.adapters.column_keys import ColumnKeys
 from relay.wire.errors import RelayError, StorageFull, Unavailable
 
+from .kept_connections import CONNECT_SECONDS, FAILURES, Connection, KeptConnections, terminate
 from .sessions import NODE, SESSION, keep_session, refuse_lazy, refuse_unfit
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Row: TypeAlias = asyncpg.Record
 
-CONNECT_SECONDS: Final = 5.0
-"""For a connection, a new one or one of the pool's."""
 COMMAND_SECONDS: Final = 10.0
 """After which an answer is not waited for any more: the server hangs, or is not there."""
 SCRIPT_SECONDS: Final = 86_400.0
@@ -45,15 +44,6 @@ _GIVES_UP_STANDBY: Final = "SyncRepWaitForLSN"
 """The function of PostgreSQL that warns then; its words depend on the language of the server."""
 
 _DEADLOCKS: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-
-_FAILURES: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection that goes in the middle of something
-    OSError,
-    TimeoutError,
-)
-"""How the server, or the way to it, fails."""
 
 HOT: Final[dict[str, str]] = {}
 """Statements that run for each message, connection or signed request, and the column each is spread by."""
@@ -100,9 +90,7 @@ class Counts:
 class Transaction:
     """What an operation may do; all of it happens, or nothing."""
 
-    def __init__(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[Row]", keys: ColumnKeys, counts: Counts
-    ) -> None:
+    def __init__(self, connection: Connection, keys: ColumnKeys, counts: Counts) -> None:
         self.keys: Final = keys
         self._connection = connection
         self._counts = counts
@@ -162,6 +150,7 @@ class Database:
     """A pool of connections. Open it by `open_database`."""
 
     pool: "asyncpg.Pool[Row]"
+    kept: KeptConnections
     keys: ColumnKeys
     counts: Counts = field(default_factory=Counts)
     full: bool = False
@@ -245,7 +234,7 @@ class Database:
                 await connection.execute(f"SET idle_session_timeout = {round(SILENT_SECONDS * 1_000)}")
                 yield Transaction(connection, self.keys, self.counts)
             finally:
-                _terminate(connection)
+                terminate(connection)
 
     async def other_sessions(self) -> int:
         """How many connections of nodes there are to this database beside the one that asks. Raises Unavailable."""
@@ -272,13 +261,13 @@ class Database:
             raise Unavailable("PostgreSQL takes no writes: it is a standby")
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Row]"]:
+    async def _connection(self) -> AsyncIterator[Connection]:
         """One of the pool; errors of the server and of the way to it become what callers know.
 
         Whoever ends the wait of a commit for the synchronous standby gets it done without: PostgreSQL then answers with
         success, and a warning. Here that is no success, as a failover would take back what was told to be there.
         """
-        connection = None
+        connection, is_done = None, False
         warnings: list[object] = []
 
         def hear(_connection: object, message: Any) -> None:
@@ -286,38 +275,33 @@ class Database:
                 warnings.append(message)
 
         try:
-            connection = await self.pool.acquire(timeout=CONNECT_SECONDS)
+            connection = await self.kept.take()
             connection.add_log_listener(hear)
             yield connection
             if warnings:
                 self._doubt_commit()
                 raise Unavailable
+            is_done = True
         except (RelayError, *_DEADLOCKS):
             raise
-        except _FAILURES as error:
+        except FAILURES as error:
             if connection is not None and _is_doubtful(error):
                 if isinstance(error, TimeoutError):
                     self.in_doubt = True  # it has what it waited for cancelled: a commit, with a warning that nobody hears
-                _terminate(connection)  # what it is at is unknown, or who is at its end takes no writes
+                terminate(connection)  # what it is at is unknown, or who is at its end takes no writes
             raise self._judge(error) from error
         finally:
             if connection is not None:
                 with suppress(asyncpg.InterfaceError):  # the pool has noticed before that it is gone
                     connection.remove_log_listener(hear)
-                await self._release(connection)
+                if not (is_done and self.kept.keep(connection)):
+                    await self.kept.give_back(connection)
 
     def _doubt_commit(self) -> None:
         self.counts.unreplicated += 1
         if not self.in_doubt:
             _log.error("commit_unreplicated")
         self.in_doubt = True
-
-    async def _release(self, connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
-        try:
-            await self.pool.release(connection, timeout=CONNECT_SECONDS)
-        except _FAILURES:
-            _terminate(connection)  # it is not used again; its place in the pool is free
-            _log.warning("connection_lost")
 
     def _judge(self, error: BaseException) -> RelayError:
         """What who waits is told."""
@@ -330,12 +314,6 @@ class Database:
         if isinstance(error, asyncpg.PostgresError) and not known:
             _log.error("store_operation_failed", exc_info=error)
         return Unavailable()
-
-
-def _terminate(connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
-    """Close it at once, unless the pool has noticed before that it is gone."""
-    with suppress(asyncpg.InterfaceError):
-        connection.terminate()
 
 
 def _is_doubtful(error: BaseException) -> bool:
@@ -390,11 +368,13 @@ async def open_database(
         raise StoreUnreachable(
             f"PostgreSQL cannot be used: {first_line(error)}; check postgres.url and that the server runs"
         ) from error
+    kept = KeptConnections(pool, connections // 2)
     try:
-        yield Database(pool, keys)
+        yield Database(pool, kept, keys)
     finally:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
+                await kept.give_back_all()
                 await pool.close()
         except (TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
             pool.terminate()
