@@ -160,6 +160,10 @@ def _padded(keys: Sequence[HistoryKey]) -> bytes:
 
 def _unpadded(padded: bytes) -> tuple[HistoryKey, ...]:
     content = unpad_blob(padded)
-    if len(content) % _KEY.size:
+    if len(content) % _KEY.size or len(content) > limits.MAX_HISTORY_KEYS * _KEY.size:
         raise InvalidEncoding("not a list of history keys")
-    return tuple(HistoryKey(*one) for one in _KEY.iter_unpack(content))
+    keys = tuple(HistoryKey(*one) for one in _KEY.iter_unpack(content))
+    if any(one.made_at_ms > limits.MAX_HISTORY_KEY_MS for one in keys):
+        # A store could not keep it, and what cannot be kept would be read again for ever.
+        raise InvalidEncoding("a history key of an impossible time")
+    return keys

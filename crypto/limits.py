@@ -107,7 +107,8 @@ HISTORY_KEY_BYTES: Final = 32
 HISTORY_KEY_ID_BYTES: Final = 8
 HISTORY_SALT_BYTES: Final = 32
 HISTORY_COMMITMENT_BYTES: Final = 32
-MAX_HISTORY_KEYS: Final = 64  # kept by a device; the oldest are forgotten first
+MAX_HISTORY_KEYS: Final = 64  # kept by a device, and sealed together; the oldest are forgotten first
+MAX_HISTORY_KEY_MS: Final = 2**53  # the time of a key: every store and every JSON number holds it
 MAX_HISTORY_CONTENT_BYTES: Final = 250_000  # of one entry before padding: with all around it 256 KiB
 
 # Profiles

@@ -50,5 +50,7 @@ def open_gift(sealed: bytes, sealing_seed: bytes, info: bytes) -> list[tuple[byt
 
 def _keys(padded_keys: bytes) -> list[tuple[bytes, int]]:
     content = unpad_exactly(padded_keys)
-    require(len(content) % 40 == 0, "length")
-    return [(content[at : at + 32], number(content[at + 32 : at + 40])) for at in range(0, len(content), 40)]
+    require(len(content) % 40 == 0 and len(content) <= 64 * 40, "length")
+    keys = [(content[at : at + 32], number(content[at + 32 : at + 40])) for at in range(0, len(content), 40)]
+    require(all(made_at_ms <= 2**53 for _, made_at_ms in keys), "time")
+    return keys

@@ -18,7 +18,7 @@ from client.signals import draft_signal
 from client.store import history, queue
 from client.store.archive_rows import history_keys, save_history_keys
 from client.store.shared import changed_keys, note_compared
-from crypto.history_archive import HistoryKey
+from crypto.history_archive import Giving, HistoryKey, seal_given_keys
 from crypto.prekeys import Bundle
 from relay.wire.links import encode_id
 from tests.client_pair import Person
@@ -148,6 +148,29 @@ async def test_keys_are_sealed_by_no_key_that_the_device_did_not_sign(tmp_path):
             await laptop.receive([row.envelopes[0].ciphertext])
         assert [len(body.gifts) for _, body in await sent(phone)] == [1, 0, 0, 0]
         assert await kept(laptop) == made
+        assert await laptop.database.read(history.untold_absent) == frozenset()
+
+
+async def say_keys(giver: Person, receiver: Person, keys: list[HistoryKey]) -> None:
+    """A content that gives the receiver these keys, well sealed."""
+    bundle = await receiver.bundle()
+    giving = Giving(giver.id, giver.account.device_id, receiver.account.device_id)
+    sealed = seal_given_keys(keys, bundle.sealing, giving)
+    await say_gift(giver, Gift(receiver.account.device_id, bundle.sealing.key_id, sealed))
+
+
+@pytest.mark.proves("M-HIST-04")
+@pytest.mark.parametrize("made_at_ms", [2**53 + 1, 2**63, 2**64 - 1])
+async def test_a_key_of_an_impossible_time_is_told_and_what_comes_behind_it_is_read(tmp_path, made_at_ms):
+    async with quiet_devices(tmp_path) as (phone, laptop, _):
+        await give(phone, laptop.account.device_id)
+        await carry(phone, laptop)
+        made = await kept(laptop)
+        await say_keys(phone, laptop, [HistoryKey(bytes(32), made_at_ms)])
+        later = await give(phone, laptop.account.device_id, keys=1)
+        await carry(phone, laptop)
+        assert await laptop.warned() == ["history_refused"]
+        assert sorted(one.key for one in await kept(laptop)) == sorted(one.key for one in [*made, *later])
         assert await laptop.database.read(history.untold_absent) == frozenset()
 
 

@@ -133,6 +133,32 @@ def test_given_keys_open_on_the_device_that_they_are_for_and_on_no_other() -> No
             open_given_keys(sealed, 8, receiving(key_id=8), GIVING)
 
 
+@pytest.mark.proves("M-HIST-02", "M-HIST-04")
+@pytest.mark.parametrize("case", GIFT["must_fail"], ids=lambda case: case["name"])
+def test_gifts_that_must_fail(case: dict[str, Any]) -> None:
+    names = [name for name in ("account", "giver", "receiver") if name in case]
+    giving = replace(GIVING, **{name: bytes.fromhex(case[name]) for name in names})
+    key_id = case.get("sealing_key_id", GIFT["sealing_key_id"])
+    with pytest.raises(errors.CryptoError) as caught:
+        open_given_keys(
+            bytes.fromhex(case.get("sealed", GIFT["sealed"])), key_id, receiving(key_id=key_id), giving
+        )
+    assert type(caught.value).__name__ == case["error"]
+
+
+@pytest.mark.proves("M-HIST-04")
+@pytest.mark.parametrize("made_at_ms", [2**53, 2**53 + 1, 2**63, 2**64 - 1])
+def test_keys_for_the_words_have_times_that_a_store_holds(made_at_ms: int) -> None:
+    sealing = RecoveryKey(bytes(32)).sealing()
+    key = HistoryKey(KEY.key, made_at_ms)
+    sealed = seal_history_keys([key], sealing.public_bytes(), ACCOUNT)
+    if made_at_ms <= 2**53:
+        assert open_history_keys(sealed, sealing, ACCOUNT) == (key,)
+        return
+    with pytest.raises(errors.InvalidEncoding, match="time"):
+        open_history_keys(sealed, sealing, ACCOUNT)
+
+
 @pytest.mark.proves("M-HIST-02")
 def test_given_keys_have_the_size_that_they_need() -> None:
     public, info = sealing_key().key, GIVING.info(GIFT["sealing_key_id"])

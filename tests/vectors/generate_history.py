@@ -6,6 +6,8 @@ Sealing draws randomness of its own: what is sealed is kept from the file as lon
 """
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,9 @@ from crypto.history_archive import (
     seal_history_keys,
 )
 from crypto.local_prekeys import LocalPrekey, LocalPrekeys
-from crypto.padding import pad
+from crypto.padding import pad, padded_blob_length
 from crypto.prekeys import KeyClass, KeyKind, SignedKey
-from crypto.primitives import HpkePrivateKey, aes256gcm_seal
+from crypto.primitives import HpkePrivateKey, aes256gcm_seal, hpke_open, hpke_seal
 from crypto.recovery import RecoveryKey
 from tests.crypto_people import NOW_MS, SeededRandom
 from tests.oracle import history as oracle
@@ -50,11 +52,11 @@ def _entries(key: HistoryKey, account: bytes) -> list[dict[str, Any]]:
     return made
 
 
-def _padded_otherwise(key: HistoryKey, account: bytes, size: int) -> str:
-    """An entry of index 1 that is padded to a size which its content does not have."""
+def _sealed_otherwise(key: HistoryKey, account: bytes, size: int, commitment: bytes = b"") -> str:
+    """An entry of index 1 that is padded to this size, and sealed under this commitment; else as it must be."""
     salt = SeededRandom(f"padded to {size}")(32)
-    aes_key, nonce, commitment = oracle.derive(key.key, salt, account, 1)
-    head = b"\x01" + key.id_for(account) + salt + commitment
+    aes_key, nonce, committed = oracle.derive(key.key, salt, account, 1)
+    head = b"\x01" + key.id_for(account) + salt + (commitment or committed)
     return (head + aes256gcm_seal(aes_key, nonce, pad(b"x", size), head)).hex()
 
 
@@ -73,8 +75,9 @@ def _failures(entry: bytes, key: HistoryKey, account: bytes) -> list[dict[str, A
         {"name": "another key", "key": other(32).hex()},
         {"name": "another account", "account": other(32).hex()},
         {"name": "another place", "index": 2},
-        {"name": "padded to the next size", "entry": _padded_otherwise(key, account, 512)},
-        {"name": "not padded", "entry": _padded_otherwise(key, account, 5)},
+        {"name": "padded to the next size", "entry": _sealed_otherwise(key, account, 512)},
+        {"name": "not padded", "entry": _sealed_otherwise(key, account, 5)},
+        {"name": "sealed under another commitment", "entry": _sealed_otherwise(key, account, 256, bytes(32))},
     ]
     for case in cases:
         changed = bytearray(bytes.fromhex(case.get("entry", entry.hex())))[: case.get("keep")]
@@ -84,6 +87,61 @@ def _failures(entry: bytes, key: HistoryKey, account: bytes) -> list[dict[str, A
         of = bytes.fromhex(case.get("account", account.hex()))
         try:
             open_entry(bytes(changed), [opener], of, case.get("index", 1))
+        except CryptoError as error:
+            case["error"] = type(error).__name__
+        else:
+            raise RuntimeError(f"{case['name']} opens")
+    return cases
+
+
+def _odd_keys(key: bytes) -> Iterator[tuple[str, bytes]]:
+    """What may not be sealed as keys: (name, plaintext)."""
+    one = key + NOW_MS.to_bytes(8, "big")
+    yield "padded to the next size", pad(one, 512)
+    yield "not padded", pad(one, 44)
+    yield "padded with ones", pad(one, 256)[:-1] + b"\x01"
+    yield "39 bytes", pad(one[1:], 256)
+    yield "time above 2^53", pad(key + (2**53 + 1).to_bytes(8, "big"), 256)
+    yield "time of 64 bits", pad(key + b"\xff" * 8, 256)
+    yield "65 keys", pad(one * 65, padded_blob_length(4 + 65 * 40))
+
+
+def _gift_failures(
+    giving: Giving, secret: HpkePrivateKey, key_id: int, sealed: bytes, before: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Gifts that this receiver, whose key of every id is the same, has to refuse."""
+    kept = {case["name"]: bytes.fromhex(case.get("sealed", "")) for case in before}
+    other, info = SeededRandom("other"), giving.info(key_id)
+    changed = sealed[:-1] + bytes((sealed[-1] ^ 1,))
+    cases: list[dict[str, Any]] = [
+        {"name": "another account", "account": other(32).hex()},
+        {"name": "another giver", "giver": giving.receiver.hex()},
+        {"name": "another receiver", "receiver": giving.giver.hex()},
+        {"name": "another sealing key id", "sealing_key_id": key_id + 1},
+        {"name": "changed tag", "sealed": changed.hex()},
+        {"name": "truncated", "sealed": sealed[:-1].hex()},
+    ]
+    for name, plain in _odd_keys(other(32)):
+        odd = kept.get(name, b"")
+        try:
+            odd = (
+                odd
+                if hpke_open(secret, info, odd) == plain
+                else hpke_seal(secret.public_bytes(), info, plain)
+            )
+        except CryptoError:
+            odd = hpke_seal(secret.public_bytes(), info, plain)
+        cases.append({"name": name, "sealed": odd.hex()})
+    for case in cases:
+        tried = case.get("sealing_key_id", key_id)
+        place = KeyKind.SEALING, KeyClass.ROTATING, tried, NOW_MS
+        between = replace(
+            giving,
+            **{name: bytes.fromhex(case[name]) for name in ("account", "giver", "receiver") if name in case},
+        )
+        told = bytes.fromhex(case.get("sealed", sealed.hex()))
+        try:
+            open_given_keys(told, tried, LocalPrekeys((LocalPrekey(*place, secret),)), between)
         except CryptoError as error:
             case["error"] = type(error).__name__
         else:
@@ -109,6 +167,7 @@ def _gift(keys: tuple[HistoryKey, ...], account: bytes, before: dict[str, Any]) 
         "sealing_key_id": key_id,
         "info": giving.info(key_id).hex(),
         "sealed": sealed.hex(),
+        "must_fail": _gift_failures(giving, secret, key_id, sealed, before.get("must_fail", [])),
     }
 
 
