@@ -37,10 +37,14 @@ def _profiles(anna: Person, key: bytes) -> list[dict[str, Any]]:
     return made
 
 
-def _padded_otherwise(anna: Person, key: bytes, size: int) -> str:
-    """Version 2, signed as it must be, and padded to a size which its content does not have."""
-    device, salt = anna.device, SeededRandom(f"padded to {size}")(32)
+def _sealed_otherwise(anna: Person, key: bytes, size: int = 1_024, *, commits: bool = True) -> str:
+    """Version 2, signed as it must be, and padded to a size which its content does not have, or under a commitment that is not
+    the key's: the tag covers that one, so nothing but the comparison refuses it.
+    """
+    seed = f"padded to {size}" if commits else "another commitment"
+    device, salt = anna.device, SeededRandom(seed)(32)
     aes_key, nonce, commitment = oracle.derive(key, salt, anna.account, 2)
+    commitment = commitment if commits else bytes(32)
     signature = device.signing.sign(oracle.signed(anna.account, 2, device.device_id, b"x"))
     statement, head = device.device_id + signature + b"x", b"\x01" + salt + commitment
     return (head + aes256gcm_seal(aes_key, nonce, pad(statement, size), head)).hex()
@@ -70,8 +74,9 @@ def _failures(anna: Person, key: bytes, profile: bytes) -> list[dict[str, Any]]:
         {"name": "another version", "version": 1},
         {"name": "a device of nobody", "profile": foreign.hex()},
         {"name": "a signature of another", "profile": forged.hex()},
-        {"name": "padded to the next size", "profile": _padded_otherwise(anna, key, 1_088)},
-        {"name": "padded like a small blob", "profile": _padded_otherwise(anna, key, 256)},
+        {"name": "padded to the next size", "profile": _sealed_otherwise(anna, key, 1_088)},
+        {"name": "padded like a small blob", "profile": _sealed_otherwise(anna, key, 256)},
+        {"name": "sealed under another commitment", "profile": _sealed_otherwise(anna, key, commits=False)},
     ]
     for case in cases:
         changed = bytearray(bytes.fromhex(case.get("profile", profile.hex())))[: case.get("keep")]
