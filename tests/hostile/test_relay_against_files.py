@@ -2,6 +2,7 @@
 
 import hashlib
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -35,6 +36,24 @@ async def test_d2_a_file_that_is_not_what_was_sent_is_never_given(tmp_path, lie)
     async with lying_relay(handler) as transport:
         with pytest.raises(FileDamaged):
             await fetch_file(transport, sealed.pointer, tmp_path / "got", lambda done, total: None)
+    assert list((tmp_path / "got").iterdir()) == []
+
+
+@pytest.mark.proves("M-BLOB-04")
+async def test_d2_a_file_that_opens_and_has_another_hash_is_never_given(tmp_path):
+    """Its sender knows the key: each segment opens, and only the hash tells that the blob is another one."""
+    path = random_file(tmp_path, "a.bin", 300_000)
+    sealed = seal_file(path, tmp_path / "sealed", MACHINE.random)
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=sealed.spool.read_bytes())
+
+    async with lying_relay(handler) as transport:
+        got, _ = await fetch_file(transport, sealed.pointer, tmp_path / "good", lambda done, total: None)
+        assert got.read_bytes() == path.read_bytes()
+        other = msgspec.structs.replace(sealed.pointer, ciphertext_sha256=bytes(32))
+        with pytest.raises(FileDamaged):
+            await fetch_file(transport, other, tmp_path / "got", lambda done, total: None)
     assert list((tmp_path / "got").iterdir()) == []
 
 

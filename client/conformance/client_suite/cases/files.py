@@ -130,16 +130,43 @@ async def file_of_our_peer(setting: Setting) -> None:
     if numbers.keys() != {f"{name}.bin" for name in odd}:
         raise Failed(f"expected a message for each file, got {sorted(numbers)}")
     for name in odd:
-        into = setting.folder / f"fetched {name}"
-        try:
-            await ann.call("fetch", number=numbers[f"{name}.bin"], path=str(into))
-        except Refused:
-            if name == "good":
-                raise
-            if into.exists():
-                raise Failed(f"{name}: expected no file") from None
-            continue
-        if name != "good":
-            raise Failed(f"{name}: expected an error instead of the file")
-        if into.read_bytes() != data:
-            raise Failed("expected the bytes that the peer sent")
+        await _good_alone(setting, ann, name, numbers[f"{name}.bin"], data)
+
+
+async def _good_alone(setting: Setting, ann: Person, name: str, number: int, data: bytes) -> None:
+    """The file of this name is given out if it is the good one, and is then what was sent."""
+    into = setting.folder / f"fetched {name}"
+    try:
+        await ann.call("fetch", number=number, path=str(into))
+    except Refused:
+        if name == "good":
+            raise
+        if into.exists():
+            raise Failed(f"{name}: expected no file") from None
+        return
+    if name != "good":
+        raise Failed(f"{name}: expected an error instead of the file")
+    if into.read_bytes() != data:
+        raise Failed("expected the bytes that the peer sent")
+
+
+@CLIENT_SUITE.case("client-file-of-another-hash", level="media", proves=("M-BLOB-04",))
+async def file_of_another_hash(setting: Setting) -> None:
+    """Gives out no file whose blob opens by the key in the message, and has another SHA-256 than the message names."""
+    peer, ann = await with_peer(setting)
+    await ann.call("send", to="peer", text="send me the pictures")
+    await peer.read("send me the pictures")
+    data = os.urandom(_BYTES)
+    for name in ("good", "other"):
+        key = os.urandom(32)
+        blob = seal_blob(data, key)
+        # What is sealed by the same key anew opens as well: the hash alone says which of the two was sent.
+        named = sha256(blob if name == "good" else seal_blob(data, key))
+        blob_id = setting.doors.blobs.put(blob)
+        peer.write_file(FilePointer(blob_id, key, len(data), named, f"{name}.bin", "image/png"))
+    await setting.acked(ann)
+    numbers = {one["file"]["name"]: one["number"] for one in await ann.messages() if one.get("file")}
+    if numbers.keys() != {"good.bin", "other.bin"}:
+        raise Failed(f"expected a message for each file, got {sorted(numbers)}")
+    for name in ("good", "other"):
+        await _good_alone(setting, ann, name, numbers[f"{name}.bin"], data)
