@@ -208,9 +208,9 @@ def _turn_ms(account: Account, row: GroupRow, about: bytes) -> int:
 
 
 def _cut_weekly(tx: Transaction, account: Account, row: GroupRow, system: System) -> None:
-    """Every 7 days the secrets are fresh."""
+    """Every 7 days the secrets are fresh. The cut's time is what its committer says: one in the future must not end that."""
     now_ms, state = system.now_ms(), row.view.state
     if not state.member(account.account_id).may_commit or find_pending(tx, row.group_id) is not None:
         return
-    if now_ms - state.epoch_at_ms >= MAX_CHAIN_AGE_MS:
+    if now_ms - min(state.epoch_at_ms, row.cut_read_at_ms) >= MAX_CHAIN_AGE_MS:
         want_cut(tx, row.group_id, not_before_ms=now_ms + _random_ms(system, _CUT_JITTER_MS))

@@ -11,6 +11,7 @@ from client.store.group_senders import find_sender
 from client.store.group_sending import sending_chain
 from client.store.group_wants import Stage, find_pending
 from client.store.groups import Status
+from crypto import group_proposals
 from crypto.group_changes import Ban, ChangeSetting, Give, Remove, SetRole
 from crypto.group_proposals import add
 from crypto.group_rights import Right, Role
@@ -233,6 +234,27 @@ async def test_weekly_secrets_are_fresh(tmp_path):
         await alice.look(group)
         await town.settle()
         assert (await alice.row(group)).view.state.epoch == (await bob.row(group)).view.state.epoch == 2
+
+
+@pytest.mark.parametrize("told_ms", [2**53 - 1, 2**64 - 1])
+async def test_a_cut_of_the_future_does_not_end_the_weekly_ones(tmp_path, monkeypatch, told_ms):
+    async with open_town(tmp_path, "alice", "bob") as (town, (alice, bob)):
+        group = await town.group_of(alice, bob)
+        honest = group_proposals._head
+        monkeypatch.setattr(group_proposals, "_head", lambda *given: honest(*given[:-1], told_ms))
+        await alice.want_cut(group)
+        await town.settle()
+        monkeypatch.setattr(group_proposals, "_head", honest)
+        assert (await bob.row(group)).view.state.epoch_at_ms == told_ms
+        for days in (6, 2):
+            town.clock.ms += days * DAY_MS
+            await alice.look(group)
+            town.clock.ms += 3_600_000
+            await alice.look(group)
+            await town.settle()
+            epochs = [(await one.row(group)).view.state.epoch for one in (alice, bob)]
+            assert epochs == ([2, 2] if days == 6 else [3, 3])
+        assert (await bob.row(group)).view.state.epoch_at_ms <= town.clock.ms
 
 
 @pytest.mark.proves("M-GROUP-01")
