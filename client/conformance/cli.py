@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import click
 
 from .case import CLIENT_LEVELS, RELAY_LEVELS
-from .report import Failed, NotReady, Result, closing_line, write_json
+from .report import Failed, NotReady, Result, closing_line, unclaimed_lines, write_json
 
 USAGE: Final = 2
 JOBS: Final = min(8, 2 * (os.cpu_count() or 1))
@@ -148,7 +148,8 @@ def _tell(result: Result) -> None:
 def _end(results: list[Result], of: str, file: Path | None) -> NoReturn:
     if file is not None:
         write_json(results, of, file)
-    click.echo(closing_line(results))
+    for line in (*unclaimed_lines(results), closing_line(results)):
+        click.echo(line)
     sys.exit(any(result.outcome == "failed" for result in results))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import aiohttp
 
+from .case import RELAY_LEVELS
 from .cases import SUITE
 from .relay import Invite, Relay, open_relay
 from .report import Failed, Result
@@ -33,19 +34,26 @@ async def run_relay(
             why = str(error) or type(error).__name__
             raise Failed(f"the relay at {invite.origin} is not reached: {why}") from error
         relay = replace(opened, web_origin=web_origin)
-        claimed = frozenset(levels) if levels else _claims(relay)
+        unclaimed = _unclaimed(relay, levels)
         chosen = [SUITE.cases[name] for name in only] if only else list(SUITE.cases.values())
         results = []
-        async for result in run(chosen, relay, claimed):
+        async for result in run(chosen, relay, unclaimed):
             tell(result)
             results.append(result)
     return results
 
 
-def _claims(relay: Relay) -> frozenset[str]:
-    """Core, groups and media are for every relay; push where its document offers a kind, operator where a link was given."""
-    claimed = {"core", "groups", "media"} | ({"operator"} if relay.admin else set())
+def _unclaimed(relay: Relay, levels: Sequence[str]) -> dict[str, str]:
+    """Which levels are not tried, and why. Core, groups and media are for every relay."""
+    unclaimed = {level: "--level chose others" for level in RELAY_LEVELS if levels and level not in levels}
+    if not relay.admin:
+        unclaimed.setdefault("operator", "it needs --admin: the listener of the relay's operators")
     try:
-        return frozenset(claimed | ({"push"} if relay.document["push"]["kinds"] else set()))
+        offered = bool(relay.document["push"]["kinds"])
+        why = "its document offers no kinds of wakeups (of our relay: push.webhook, and others under push)"
     except (Failed, LookupError, TypeError):
-        return frozenset(claimed)  # what is wrong with the document, the case of the document says
+        # What is wrong with the document, the case of the document says.
+        offered, why = False, "its document does not say which kinds of wakeups it offers"
+    if not offered:
+        unclaimed.setdefault("push", why)
+    return unclaimed

@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 Outcome: TypeAlias = Literal["passed", "failed", "not claimed"]
 _WIDTH: Final = 44
+_NAMED: Final = 8
+"""So many cases of one reason are named; the file of `--json` has all."""
 
 
 class Failed(Exception):
@@ -43,6 +45,18 @@ class Result:
         """For a person."""
         told = f"{self.outcome:<11}  {self.case:<{_WIDTH}} {self.seconds:6.2f} s"
         return f"{told}\n             {self.why}" if self.why else told
+
+
+def unclaimed_lines(results: Sequence[Result]) -> list[str]:
+    """What was not claimed, by the reason."""
+    by_reason: dict[str, list[str]] = {}
+    for result in results:
+        if result.outcome == "not claimed":
+            by_reason.setdefault(result.why, []).append(result.case)
+    return [
+        f"not claimed  {f'{len(cases)} cases' if len(cases) > _NAMED else ', '.join(cases)}\n             {why}"
+        for why, cases in by_reason.items()
+    ]
 
 
 def closing_line(results: Sequence[Result]) -> str:

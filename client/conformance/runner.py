@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final, TypeVar
 
 import aiohttp
@@ -16,14 +16,15 @@ Subject = TypeVar("Subject")
 
 
 async def run(
-    cases: Iterable[Case[Subject]], subject: Subject, claimed: frozenset[str], jobs: int = 1
+    cases: Iterable[Case[Subject]], subject: Subject, unclaimed: Mapping[str, str], jobs: int = 1
 ) -> AsyncIterator[Result]:
-    """The result of each, in their order; what is of a level that is not claimed is not run. A case may find that itself is not.
+    """The result of each, in their order; a case may find that it is not claimed.
 
+    `unclaimed`: levels of which no case is run, and why.
     `jobs`: so many at once, where no case of the subject is in another's way. Raises NotReady: then no case could go on.
     """
     turns = asyncio.Semaphore(jobs)
-    running = [asyncio.create_task(_result(case, subject, claimed, turns)) for case in cases]
+    running = [asyncio.create_task(_result(case, subject, unclaimed, turns)) for case in cases]
     try:
         for task in running:
             yield await task
@@ -34,10 +35,10 @@ async def run(
 
 
 async def _result(
-    case: Case[Subject], subject: Subject, claimed: frozenset[str], turns: asyncio.Semaphore
+    case: Case[Subject], subject: Subject, unclaimed: Mapping[str, str], turns: asyncio.Semaphore
 ) -> Result:
-    if case.level not in claimed:
-        return Result(case.case_id, case.level, case.proves, "not claimed", 0.0)
+    if (why := unclaimed.get(case.level)) is not None:
+        return Result(case.case_id, case.level, case.proves, "not claimed", 0.0, why)
     async with turns:
         began = time.monotonic()
         outcome, why = await _try(case, subject)

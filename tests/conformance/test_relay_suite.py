@@ -137,6 +137,25 @@ def test_a_relay_without_anonymous_submits_passes_every_case_with_an_envelope_in
     )
 
 
+def test_of_a_relay_that_wakes_nobody_push_is_not_claimed_and_why_is_told(tmp_path):
+    report = tmp_path / "report.json"
+    with serving(tmp_path / "relay") as relay:
+        done = kit(relay.url, "--invite", relay.invite, "--level", "push", "--json", str(report))
+    assert (done.returncode, done.stderr) == (0, "")
+    *told, last = done.stdout.splitlines()
+    push = [name for name, case in SUITE.cases.items() if case.level == "push"]
+    lines = [
+        (f"not claimed  {len(SUITE.cases) - len(push)} cases", "--level chose others"),
+        (f"not claimed  {', '.join(push)}", "its document offers no kinds of wakeups"),
+    ]
+    for title, why in lines:
+        assert told[told.index(title) + 1].strip().startswith(why)
+    assert len(told) == 2 * len(lines)
+    assert last == f"0 passed, 0 failed, {len(SUITE.cases)} not claimed"
+    cases = json.loads(report.read_text())["cases"]
+    assert [case["id"] for case in cases if not case["why"]] == []
+
+
 def test_what_cannot_be_tried_is_told_in_one_line():
     link = "http://127.0.0.1:9/invite#v1." + "A" * 64
     for arguments, told in (

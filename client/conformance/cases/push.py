@@ -58,7 +58,7 @@ async def signed(relay: Relay) -> None:
 async def https_alone(relay: Relay) -> None:
     """A URL is taken by https alone."""
     if relay.document["push"]["kinds"][0] in ("apns", "fcm"):
-        return
+        raise NotClaimed("the first kind of wakeups that its document offers goes to no URL")
     device = await relay.member()
     for target in ("ftp://push.example/one", "push.example"):
         answer = await device.ask("PUT", _PUSH, _body(relay, target))
@@ -136,13 +136,15 @@ async def _listening() -> AsyncIterator[_Webhook]:
 async def wakes(relay: Relay) -> None:
     """A device that is away is woken once, by its token alone, which the relay signs; and again after it took its mailbox."""
     if "webhook" not in relay.document["push"]["kinds"]:
-        raise NotClaimed("it offers no webhooks")
+        raise NotClaimed("its document offers no webhooks (of our relay: push.webhook)")
     device = await relay.member()
     async with _listening() as webhook:
         target = f"{webhook.url}/{os.urandom(8).hex()}"
         answer = await device.ask("PUT", _PUSH, {"kind": "webhook", "target": target})
         if answer.code == "malformed_request":
-            raise NotClaimed("it wakes nobody on this machine: its operator may allow the host 127.0.0.1")
+            raise NotClaimed(
+                "it wakes nobody on this machine: its operator may allow the host 127.0.0.1 (of our relay: push.allow_hosts)"
+            )
         token = from_base64(answer.must(200).json["token"])
         await store(relay, device, os.urandom(256))
         await webhook.next(relay, target, token)
