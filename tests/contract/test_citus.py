@@ -82,11 +82,15 @@ def binds(statement: str, key: str) -> bool:
     """Whether values of the key come with it: compared in a WHERE, or what a row that is inserted begins with."""
     compared = rf"\b{key} = (ANY\()?\$\d"
     inserted = rf"INSERT INTO \w+ (\({key}\b|VALUES \(\$1,)"
-    return re.search(rf"{compared}|{inserted}", statement) is not None
+    joined = any(  # with values that come with it
+        re.search(rf"\.{key} = {rows}\.{key}\b", statement)
+        for rows in re.findall(rf"unnest\(\$\d[^)]*\)\s+AS (\w+)\({key}\b", statement)
+    )
+    return joined or re.search(rf"{compared}|{inserted}", statement) is not None
 
 
 def test_each_hot_statement_binds_the_key_that_it_is_noted_with() -> None:
-    """Citus sends it to the shards of these values; without them to all."""
+    """Citus sends it to the shards of these values; without them, and for a join with them, to all."""
     assert [statement for statement, key in HOT.items() if not binds(statement, key)] == []
     assert not binds("SELECT ciphertext FROM envelopes WHERE envelope_id = $1", "device_id")
     assert not binds(

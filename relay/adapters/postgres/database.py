@@ -158,16 +158,20 @@ class Database:
     in_doubt: bool = False
     """A commit did not get to the synchronous standby, or nobody heard whether it did, and none has since."""
     clock_ahead_seconds: float = 0.0
-    """By how much this node's clock is ahead of the server's (clocks.py)."""
+    """By how much this node's clock was ahead of the server's at the last look (clocks.py)."""
+    moved_ms: Callable[[], int] = lambda: 0
+    """By how much this node's clock was set forward since."""
+    wall_over_monotonic_ms: int = 0
+    """Of this node's clocks, at the last look."""
 
     def shared_ms(self, now_ms: int) -> int:
         """This node's moment by the clock of the server, which all nodes have in common."""
-        return now_ms - round(self.clock_ahead_seconds * 1_000)
+        return now_ms - round(self.clock_ahead_seconds * 1_000) - self.moved_ms()
 
     @property
     def is_clock_far_off(self) -> bool:
         """Whether the node is not ready, and leads in nothing, for its clock."""
-        return abs(self.clock_ahead_seconds) > FAR_OFF_SECONDS
+        return abs(self.clock_ahead_seconds + self.moved_ms() / 1_000) > FAR_OFF_SECONDS
 
     async def run(self, operation: Operation[T]) -> T:
         """The operation's result, durable. It may be run again, after a deadlock: it changes nothing outside of the database.

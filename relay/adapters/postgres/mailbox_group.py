@@ -24,15 +24,14 @@ _RECORDS: Final = hot(
     "device_id",
     """SELECT r.device_id, r.envelope_id, r.digest
        FROM unnest($1::bytea[], $2::bytea[]) AS asked(device_id, envelope_id)
-       JOIN records AS r ON r.device_id = asked.device_id AND r.envelope_id = asked.envelope_id
-       WHERE r.device_id = ANY($1::bytea[])""",
+       JOIN records AS r ON r.device_id = asked.device_id AND r.envelope_id = asked.envelope_id""",
 )
 _DELETE_SINGLES: Final = hot(
     "device_id",
     """WITH gone AS (
            DELETE FROM envelopes AS e
            USING unnest($1::bytea[], $2::bigint[]) AS one(device_id, sequence)
-           WHERE e.device_id = one.device_id AND e.device_id = ANY($1::bytea[]) AND e.sequence = one.sequence
+           WHERE e.device_id = one.device_id AND e.sequence = one.sequence
            RETURNING e.device_id, e.bytes, e.shared_id)
        SELECT device_id, count(*), sum(bytes), array_agg(shared_id) FILTER (WHERE shared_id IS NOT NULL)
        FROM gone GROUP BY device_id""",
@@ -71,9 +70,11 @@ class MailboxGroup:
             await writes.flush(transaction)
         for attempt in attempts:
             await _count(transaction, attempt, known, changed)
-        up_to = await _acknowledge(transaction, acks, writes, known, changed)
+        up_to, copies = await _acknowledge(transaction, acks, writes, known, changed)
         if changed:
-            await let_go(transaction, await writes.write(transaction, changed.values(), up_to))
+            for shared_id, count in (await writes.write(transaction, changed.values(), up_to)).items():
+                copies[shared_id] = copies.get(shared_id, 0) + count
+        await let_go(transaction, copies)
 
     async def apply_free(
         self, transaction: Transaction, calls: Sequence[Call[Any]], *, await_one: bytes | None = None
@@ -277,10 +278,11 @@ async def _acknowledge(
     writes: MailboxWrites,
     known: dict[bytes, Counters],
     changed: dict[bytes, Counters],
-) -> dict[bytes, int]:
+) -> tuple[dict[bytes, int], dict[bytes, int]]:
     """Delete what is acknowledged singly, and deduct it; up to where which mailboxes are to be emptied."""
     up_to: dict[bytes, int] = {}
     singles: set[tuple[bytes, int]] = set()
+    copies: dict[bytes, int] = {}
     for ack in acks:
         counters = known.get(ack.device_id)
         if counters is None:
@@ -298,7 +300,6 @@ async def _acknowledge(
         await writes.flush(transaction)
     if singles:
         device_ids, sequences = zip(*sorted(singles), strict=True)
-        copies: dict[bytes, int] = {}
         for device_id, envelopes, size, shared in await transaction.rows(
             _DELETE_SINGLES, device_ids, sequences
         ):
@@ -306,5 +307,4 @@ async def _acknowledge(
             known[device_id].bytes -= size
             for shared_id in shared or ():
                 copies[shared_id] = copies.get(shared_id, 0) + 1
-        await let_go(transaction, copies)
-    return dict(sorted(up_to.items()))
+    return dict(sorted(up_to.items())), copies

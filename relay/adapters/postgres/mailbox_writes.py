@@ -22,7 +22,7 @@ _WRITE: Final = hot(
            SELECT device_id, envelope_id, digest, sequence FROM new),
        gone AS (
            DELETE FROM envelopes AS e USING unnest($10::bytea[], $11::bigint[]) AS done(device_id, up_to)
-           WHERE e.device_id = done.device_id AND e.device_id = ANY($10::bytea[]) AND e.sequence <= done.up_to
+           WHERE e.device_id = done.device_id AND e.sequence <= done.up_to
                AND NOT e.quarantined
            RETURNING e.device_id, e.bytes, e.shared_id),
        fewer AS (

@@ -175,6 +175,7 @@ class PostgresMailboxes:
 
     async def expire(self, *, now_ms: int, limit: int) -> int:
         """Replace what has expired in the mailboxes of the next `limit` envelopes that expire."""
+        now_ms = self._database.shared_ms(now_ms)
         rows = await self._database.rows(
             """SELECT DISTINCT device_id FROM (
                    SELECT device_id FROM envelopes WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2) AS next""",

@@ -25,6 +25,7 @@ SESSION: Final = {
     # Every statement but a few counts is by key. Statistics of a queue that was empty a moment ago say: read all of it.
     "enable_seqscan": "off",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 
 _DURABLE: Final = frozenset({"on", "remote_apply"})
