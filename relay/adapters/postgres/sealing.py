@@ -105,7 +105,7 @@ async def _prove(reading: Database | Transaction, keys: ColumnKeys, path: Path) 
         except NotOpened as error:
             raise StoreUnreachable(
                 f"{path}: this is not the key file of this database (key {key_id}): each node has the same file; "
-                "copy it from a node that runs"
+                "copy it from a node that runs, or, of a restored database, take the file as it was at its backup"
             ) from error
         noted.add(key_id)
     return noted
