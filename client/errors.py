@@ -106,7 +106,7 @@ class DeviceRevoked(ClientError):
 
 
 class NotManager(ClientError):
-    """This device may not change the list of devices: do it on one that is manager."""
+    """This device may not change the list of devices, or who has the history: do it on one that is manager."""
 
     code = "not_manager"
 

@@ -3,7 +3,7 @@
 import msgspec.inspect as shapes
 
 from client import act_bodies, contents, passing_contents, profiles, resends
-from client.archive import giving, keys, records
+from client.archive import choice, giving, keys, records
 from client.contact_tokens import ContactToken
 from client.devices import copies, device_names, shared_items, shared_kinds
 from client.groups import bodies as group_bodies
@@ -111,7 +111,7 @@ def shared_items_table() -> str:
             "array of signed manifests, a bin each, as in a set-up envelope",
         ],
         ["`setting/device_silence_days`", "int 0–3,650"],
-        ["`setting/history_archive`", _body(keys.ArchiveSetting)],
+        ["`setting/history_archive`", _body(choice.ArchiveSetting)],
         [f"`{keys.SEALED_KEYS}`", _body(keys.SealedKeys)],
     ]
     named = (shared.Item, shared_group.Committer)

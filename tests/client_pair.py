@@ -192,11 +192,11 @@ def bodies(*texts: str) -> list[bytes]:
     return [encode_body(Text(text)) for text in texts]
 
 
-def with_device(first: Person, second: Account, *, keep_first: bool = True) -> None:
+def with_device(first: Person, second: Account, *, keep_first: bool = True, manager: bool = True) -> None:
     """Version 2 of the account's manifest: with a second device, perhaps without the first."""
     own = first.account.own
     entries = list(own.manifest.devices) if keep_first else []
-    entries.append(device_entry(second.local, added_at_ms=first.clock.now(), manager=True))
+    entries.append(device_entry(second.local, added_at_ms=first.clock.now(), manager=manager))
     body = build_manifest(own.manifest.root_public, own.version + 1, own.hash, entries)
     signed = sign_manifest(body, first.account.local.signing, first.account.device_id)
     first.account = first.account.with_chain(verify_chain(own.account_id, own, [signed]))

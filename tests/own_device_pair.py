@@ -11,12 +11,12 @@ from tests.client_pair import Person, open_pair, open_person, with_device
 
 
 @asynccontextmanager
-async def two_devices(folder) -> AsyncIterator[tuple[Person, Person, Person]]:
-    """Alice's phone, her laptop, and Bob, whom the phone knows."""
+async def two_devices(folder, *, manager: bool = True) -> AsyncIterator[tuple[Person, Person, Person]]:
+    """Alice's phone, her laptop (`manager`: whether it is one), and Bob, whom the phone knows."""
     async with open_pair(folder) as (phone, bob):
         local = LocalDevice.generate(phone.id, os.urandom)
         other = replace(phone.account, local=local, root_seed=None)
-        with_device(phone, other)
+        with_device(phone, other, manager=manager)
         own = phone.account.own
         async with open_person(folder / "laptop", "alice", phone.clock, replace(other, own=own)) as laptop:
             await phone.database.run(lambda tx: save_chain(tx, own))

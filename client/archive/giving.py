@@ -22,18 +22,21 @@ from client.store.database import Transaction
 from client.system import System
 from crypto import limits as crypto_limits
 from crypto.errors import CryptoError, InvalidEncoding
-from crypto.history_archive import Giving, open_given_keys, seal_given_keys
+from crypto.history_archive import Giving, HistoryKey, open_given_keys, seal_given_keys
+from crypto.limits import DAY_MS
 from crypto.manifest_chain import VerifiedManifest
 from crypto.prekeys import Bundle, verify_bundle
 from crypto.secret_value import replace
 from crypto.sessions import PeerSessions
-from relay.wire import limits
 from relay.wire.links import encode_id
+
+from .choice import DeviceId, may_give
 
 _LEAST_SEALED: Final = 1_392  # 1,120 of HPKE, 16 of its tag, 256 for few keys
 _MOST_SEALED: Final = 4_096  # above what 64 keys take
+_AHEAD_MS: Final = DAY_MS
+"""So far before this one the clock of the device that made a key may be: a key of later would be the newest for long."""
 
-DeviceId = Annotated[bytes, Meta(min_length=limits.DEVICE_ID_BYTES, max_length=limits.DEVICE_ID_BYTES)]
 _Devices = Annotated[list[DeviceId], Meta(max_length=crypto_limits.MAX_DEVICES_PER_ACCOUNT)]
 
 
@@ -110,7 +113,10 @@ def sealed_body(
 
 
 def take_history_keys(incoming: Incoming) -> None:
-    """Handle the content: only own devices give keys. What is for others is not looked at. Raises InvalidEncoding."""
+    """Handle the content: managers give keys, and who was let have them. What is for others is not looked at.
+
+    Raises InvalidEncoding for that of another account.
+    """
     if not incoming.is_own:
         raise InvalidEncoding("only own devices give history keys")
     try:
@@ -122,6 +128,10 @@ def take_history_keys(incoming: Incoming) -> None:
     for gift in body.gifts:
         if gift.device_id != account.device_id:
             continue
+        if not may_give(tx, account, incoming.device_id):
+            detail = f"the device {incoming.device_id.hex()} gives keys of the history archive, and may not have them"
+            warn(tx, "history_refused", detail, account.account_id)
+            continue
         try:
             keys = open_given_keys(gift.sealed, gift.sealing_key_id, incoming.batch.prekeys, giving)
         except CryptoError as error:
@@ -129,5 +139,15 @@ def take_history_keys(incoming: Incoming) -> None:
             detail = f"keys of the history archive do not open: {error}"
             warn(tx, "history_refused", detail, account.account_id)
             continue
-        if save_history_keys(tx, keys):
+        if save_history_keys(tx, _of_possible_times(incoming, keys)):
             read_anew(tx)
+
+
+def _of_possible_times(incoming: Incoming, keys: Iterable[HistoryKey]) -> list[HistoryKey]:
+    """Without those of a day to come, which are told: whoever made one would have it seal all that comes until then."""
+    given = list(keys)
+    kept = [one for one in given if one.made_at_ms <= incoming.batch.now_ms + _AHEAD_MS]
+    if len(kept) < len(given):
+        detail = f"the device {incoming.device_id.hex()} gives keys of the history archive of a time to come"
+        warn(incoming.tx, "history_refused", detail, incoming.account.account_id)
+    return kept

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from client.account import Account, load_account
-from client.errors import Refused, RelayMisbehaved, RelayUnreachable
+from client.errors import NotManager, Refused, RelayMisbehaved, RelayUnreachable
 from client.logs import read_account_log, trim_account_log
 from client.recovery.backup_content import sealing_key
 from client.store import archive_rows, facts
 from client.store.database import Database, Transaction
 from client.system import System
 from client.transport import Transport
-from crypto.history_archive import HistoryKey
 
+from .choice import ArchiveSetting, archive_setting, is_manager, put_setting
 from .following import LOG_NAME, follow, tell_misbehaviour
-from .keys import ArchiveSetting, archive_setting, give_keys, put_setting, seal_for_words
+from .keys import give_keys, make_key, seal_for_words
 from .writing import begin_if_due, begin_rewriting, finish_rewriting, write_due
 
 WRITE_MS: Final = 60_000
@@ -77,18 +77,25 @@ class HistoryArchive:
         """Keep what is said from now on, and all that is here, sealed at the relay; all devices of the account get its key.
 
         Again: devices that were linked without the history since get it too. What cannot be written now is written
-        while a client listens. Raises RelayUnreachable, Refused.
+        while a client listens. Raises NotManager, RelayUnreachable, Refused.
         """
-        if not await self._database.read(lambda tx: archive_setting(tx).is_on):
+        if not await self._database.read(self._is_on_by_manager):
             await self._empty()  # what was there before opens with no key that is to come
         await self._database.run(self._turn_on)
         await self._reach(patience_seconds)
         return await self.status()
 
+    def _is_on_by_manager(self, tx: Transaction) -> bool:
+        """Whether the archive is on; raises NotManager unless this device may switch it on."""
+        account = load_account(tx)
+        if not is_manager(account, account.device_id):
+            raise NotManager("only a manager lets devices have the history: switch it on there")
+        return archive_setting(tx).is_on
+
     def _turn_on(self, tx: Transaction) -> None:
         account, system = load_account(tx), self._system
         if not archive_rows.history_keys(tx):
-            archive_rows.save_history_keys(tx, [HistoryKey.generate(system.random, system.now_ms())])
+            make_key(tx, system)
         listed = sorted(entry.device_id for entry in account.own.manifest.devices)
         put_setting(tx, ArchiveSetting(True, listed), system)
         give_keys(tx, account, listed, system)
@@ -191,7 +198,7 @@ class HistoryArchive:
         drafted = False
         holders = [one for one in {*setting.devices, account.device_id} if one not in gone]
         if gone and rank == 0:  # whoever is out knows the old key
-            archive_rows.save_history_keys(tx, [HistoryKey.generate(system.random, system.now_ms())])
+            make_key(tx, system)
             drafted = give_keys(tx, account, holders, system)
             facts.set_number(tx, facts.HISTORY_REWRITE_DUE, 1)
         if (gone and rank == 0) or account.device_id not in setting.devices:

@@ -1,4 +1,4 @@
-"""Who may have the history: the setting that all own devices share, the keys that only some hold, and their way to others.
+"""The keys of the history, which only some own devices hold, and their way to others.
 
 A key is no shared item, for each of those opens on every device: it goes sealed to the devices that the owner let have the
 history (`giving`), and, sealed to the recovery words, along with the items. docs/protocol.md, "History archive".
@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Meta
 
 from client.account import Account, load_account
-from client.devices.settings import HISTORY_ARCHIVE, setting_key
 from client.devices.shared_items import put_item
 from client.errors import UsageError
 from client.message import Warned
@@ -23,25 +22,18 @@ from client.store.shared import find_item
 from client.system import System
 from crypto import limits as crypto_limits
 from crypto.errors import CryptoError
-from crypto.history_archive import open_history_keys, seal_history_keys
+from crypto.history_archive import HistoryKey, open_history_keys, seal_history_keys
 from crypto.primitives import HpkePrivateKey
 from relay.wire.links import encode_id
 
-from .giving import DeviceId, draft_gifts
+from .choice import ArchiveSetting, archive_setting, put_setting
+from .giving import draft_gifts
 
 SEALED_KEYS: Final = "history/keys"
-_MAX_DEVICES: Final = 64
 
 KeyId = Annotated[
     bytes, Meta(min_length=crypto_limits.HISTORY_KEY_ID_BYTES, max_length=crypto_limits.HISTORY_KEY_ID_BYTES)
 ]
-
-
-class ArchiveSetting(msgspec.Struct, frozen=True, array_like=True):
-    """The value of `setting/history_archive`. `devices`: who has the keys."""
-
-    is_on: bool = False
-    devices: Annotated[list[DeviceId], Meta(max_length=_MAX_DEVICES)] = []
 
 
 class SealedKeys(msgspec.Struct, frozen=True, array_like=True):
@@ -51,22 +43,14 @@ class SealedKeys(msgspec.Struct, frozen=True, array_like=True):
     sealed: bytes = b""
 
 
-_setting: Final = msgspec.msgpack.Decoder(ArchiveSetting)
 _sealed: Final = msgspec.msgpack.Decoder(SealedKeys)
 
 
-def archive_setting(tx: Transaction) -> ArchiveSetting:
-    """Whether the archive is on, and who has its keys. A value of a newer form counts as off."""
-    item = find_item(tx, setting_key(HISTORY_ARCHIVE))
-    try:
-        return ArchiveSetting() if item is None else _setting.decode(item.value)
-    except msgspec.DecodeError:
-        return ArchiveSetting()
-
-
-def put_setting(tx: Transaction, setting: ArchiveSetting, system: System) -> bool:
-    """Set it for all own devices; whether something was drafted."""
-    return put_item(tx, setting_key(HISTORY_ARCHIVE), msgspec.msgpack.encode(setting), system)
+def make_key(tx: Transaction, system: System) -> None:
+    """A new key, which seals from now on: it is newer than all that are here, whatever their clocks said."""
+    newest_ms = max((one.made_at_ms + 1 for one in history_keys(tx)), default=0)
+    at_ms = min(max(system.now_ms(), newest_ms), crypto_limits.MAX_HISTORY_KEY_MS)
+    save_history_keys(tx, [HistoryKey.generate(system.random, at_ms)])
 
 
 def give_keys(tx: Transaction, account: Account, devices: Iterable[bytes], system: System) -> bool:

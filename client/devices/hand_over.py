@@ -7,6 +7,7 @@ giving it twice changes nothing.
 from typing import Final
 
 from client.account import Account, load_account
+from client.archive.choice import without_claims
 from client.archive.keys import give_due_history
 from client.incoming import Incoming
 from client.store import facts
@@ -28,7 +29,8 @@ def take_shared_items(incoming: Incoming) -> None:
     if not incoming.is_own:
         raise InvalidEncoding("only own devices share items")
     tx, batch = incoming.tx, incoming.batch
-    apply_items(tx, body.items, batch.now_ms)
+    items = without_claims(tx, load_account(tx), body.items, incoming.device_id)
+    apply_items(tx, items, batch.now_ms)
     hear_own_backup(tx, load_account(tx), batch.now_ms)
     if body.is_all:
         facts.set_number(tx, facts.HANDED_OVER, 1)

@@ -15,7 +15,7 @@ from .shared_items import put_item
 DEVICE_SILENCE_DAYS: Final = "device_silence_days"
 """After so many days without a connection a manager removes a device; 0: never."""
 HISTORY_ARCHIVE: Final = "history_archive"
-"""Whether the archive is on, and which devices have its keys: client/archive/keys.py."""
+"""Whether the archive is on, and which devices have its keys: client/archive/choice.py."""
 DEFAULT_SILENCE_DAYS: Final = 45
 MAX_DAYS: Final = 3_650
 

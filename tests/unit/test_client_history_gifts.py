@@ -29,9 +29,11 @@ replaced = msgspec.structs.replace
 
 
 @asynccontextmanager
-async def quiet_devices(folder: Path) -> AsyncIterator[tuple[Person, Person, Person]]:
+async def quiet_devices(
+    folder: Path, *, manager: bool = True
+) -> AsyncIterator[tuple[Person, Person, Person]]:
     """As `two_devices`, with nothing to share but what a test gives."""
-    async with two_devices(folder) as people:
+    async with two_devices(folder, manager=manager) as people:
         for device in people[:2]:
             await device.database.run(lambda tx: note_compared(tx, changed_keys(tx)))
         yield people

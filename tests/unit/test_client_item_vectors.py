@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from client.archive.keys import ArchiveSetting, SealedKeys
+from client.archive.choice import ArchiveSetting
+from client.archive.keys import SealedKeys
 from client.archive.records import decode_archive, encode_record
 from client.devices.device_names import DeviceName
 from client.devices.shared_kinds import Handle, SharedContact, TokenBytes

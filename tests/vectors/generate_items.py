@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from client.archive.keys import ArchiveSetting, SealedKeys
+from client.archive.choice import ArchiveSetting
+from client.archive.keys import SealedKeys
 from client.archive.records import (
     DeletionRecord,
     EditRecord,

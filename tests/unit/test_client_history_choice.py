@@ -1,0 +1,152 @@
+"""Who may have the history, and give it: managers and who they chose; own devices that were not chosen get nothing by a claim."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from client.archive.choice import ArchiveSetting, archive_setting, put_setting
+from client.archive.giving import Gift, HistoryKeysBody
+from client.archive.history_archive import HistoryArchive
+from client.archive.keys import make_key
+from client.contents import ContentType, direct_conversation, encode_body
+from client.errors import NotManager
+from client.next_content import next_content
+from client.signals import draft_signal
+from client.store import history, queue
+from client.store.archive_rows import history_keys, save_history_keys
+from crypto.history_archive import Giving, HistoryKey, seal_given_keys
+from crypto.limits import DAY_MS, MAX_HISTORY_KEY_MS, MAX_HISTORY_KEYS
+from relay.wire.links import encode_id
+from tests.client_pair import Person
+from tests.own_device_pair import carry
+from tests.unit.test_client_history_gifts import give, kept, quiet_devices, say_keys
+
+
+async def choose(person: Person, *devices: bytes, is_on: bool = True) -> None:
+    """Write the setting, whether this device may or not."""
+    setting = ArchiveSetting(is_on, sorted(devices))
+    await person.database.run(lambda tx: put_setting(tx, setting, person.system))
+
+
+async def chosen(person: Person) -> ArchiveSetting:
+    return await person.database.read(archive_setting)
+
+
+def fresh(person: Person, ahead_ms: int = 0) -> HistoryKey:
+    return HistoryKey(os.urandom(32), person.clock.now() + ahead_ms)
+
+
+@pytest.mark.proves("M-HIST-05")
+async def test_a_contact_gives_no_history_keys(tmp_path):
+    async with quiet_devices(tmp_path) as (phone, laptop, bob):
+        made = await give(phone)
+        await bob.knows(phone)
+        bundle = await phone.bundle()
+        giving = Giving(phone.id, bob.account.device_id, phone.account.device_id)
+        sealed = seal_given_keys([fresh(phone)], bundle.sealing, giving)
+        gift = Gift(phone.account.device_id, bundle.sealing.key_id, sealed)
+
+        def draft(tx):
+            number = draft_signal(tx, bob.account, [], ContentType.HISTORY_KEYS, b"", bob.system)
+            row = history.find(tx, number)
+            assert row is not None
+            told = replace(row, body=encode_body(HistoryKeysBody([gift])))
+            content = next_content(tx, told, direct_conversation(bob.id, phone.id), phone.id)
+            queue.add_draft(tx, number, encode_id(phone.id), phone.id, content=content.encoded)
+
+        await bob.database.run(draft)
+        await bob.encrypt(phone, phone, laptop)
+        envelopes = [
+            one for row in await bob.outgoing() if row.account_id == phone.id for one in row.envelopes
+        ]
+        mine = [one.ciphertext for one in envelopes if one.device_id == phone.account.device_id]
+        assert len(mine) == 1
+        await phone.receive(mine)
+        assert await kept(phone) == made
+        (unopened,) = await phone.told()
+        assert (unopened.reason, await phone.warned()) == ("invalid_encoding", [])
+
+
+@pytest.mark.proves("M-HIST-06")
+@pytest.mark.parametrize("manager", [True, False])
+@pytest.mark.parametrize("is_chosen", [True, False])
+async def test_keys_are_taken_from_managers_and_from_who_was_chosen(tmp_path, manager, is_chosen):
+    async with quiet_devices(tmp_path, manager=manager) as (phone, laptop, _):
+        await choose(phone, phone.account.device_id, *([laptop.account.device_id] if is_chosen else []))
+        made = await give(phone)
+        given = fresh(phone)
+        await say_keys(laptop, phone, [given])
+        await carry(laptop, phone)
+        is_taken = manager or is_chosen
+        assert (given in await kept(phone)) is is_taken
+        assert set(made) <= set(await kept(phone))
+        assert await phone.warned() == ([] if is_taken else ["history_refused"])
+        assert await phone.database.read(history.untold_absent) == frozenset()
+
+
+@pytest.mark.proves("M-HIST-07")
+async def test_a_key_of_a_time_to_come_is_told_and_what_is_given_with_it_is_kept(tmp_path):
+    async with quiet_devices(tmp_path) as (phone, laptop, _):
+        good, late, later = fresh(phone), fresh(phone, DAY_MS), fresh(phone, DAY_MS + 1)
+        await say_keys(laptop, phone, [later, late, good])
+        await carry(laptop, phone)
+        assert await kept(phone) == [late, good]
+        assert await phone.warned() == ["history_refused"]
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 2 * DAY_MS, MAX_HISTORY_KEY_MS])
+async def test_a_key_that_is_made_seals_at_once_and_stays_whatever_is_there(tmp_path, ahead_ms):
+    async with quiet_devices(tmp_path) as (phone, _, _):
+
+        def fill(tx):
+            newest_ms = min(phone.clock.now() + ahead_ms, MAX_HISTORY_KEY_MS - 1)
+            crowd = [HistoryKey(os.urandom(32), newest_ms - age) for age in range(MAX_HISTORY_KEYS)]
+            save_history_keys(tx, crowd)
+            make_key(tx, phone.system)
+            newest = history_keys(tx)[0]
+            return newest not in crowd and phone.clock.now() <= newest.made_at_ms <= MAX_HISTORY_KEY_MS
+
+        assert await phone.database.run(fill)
+
+
+@pytest.mark.proves("M-HIST-08")
+async def test_a_device_that_is_no_manager_lets_nobody_have_the_history(tmp_path):
+    async with quiet_devices(tmp_path, manager=False) as (phone, laptop, _):
+        mine, other = phone.account.device_id, laptop.account.device_id
+        await choose(laptop, mine, other)  # switched on by it
+        await carry(laptop, phone)
+        assert await chosen(phone) == ArchiveSetting()
+        assert await phone.warned() == ["history_claimed"]
+        await choose(phone, mine, bytes(16))
+        await carry(phone, laptop)
+        assert (await chosen(laptop)).devices == sorted([mine, bytes(16)])
+        await choose(laptop, mine, other, bytes(16))  # itself let have it
+        await carry(laptop, phone)
+        assert (await chosen(phone)).devices == sorted([mine, bytes(16)])
+        await choose(laptop, bytes(16))  # the phone taken out, which is in the account
+        await carry(laptop, phone)
+        assert (await chosen(phone)).devices == sorted([mine, bytes(16)])
+        await choose(laptop, mine)  # what is no device of the account taken out
+        await carry(laptop, phone)
+        assert (await chosen(phone)).devices == [mine]
+        await choose(phone, mine, other)
+        await carry(phone, laptop)
+        assert (await chosen(laptop)).devices == sorted([mine, other])
+        await choose(laptop, is_on=False)
+        await carry(laptop, phone)
+        assert not (await chosen(phone)).is_on
+        assert set(await phone.warned()) == {"history_claimed"}
+        assert await laptop.warned() == []
+
+
+async def test_a_manager_lets_devices_have_the_history_and_no_other_switches_it_on(tmp_path):
+    async with quiet_devices(tmp_path, manager=False) as (phone, laptop, _):
+        archive = HistoryArchive(None, laptop.database, laptop.system, on_drafts=lambda: None, send_out=None)
+        with pytest.raises(NotManager):
+            await archive.turn_on()
+    async with quiet_devices(tmp_path / "both") as (phone, laptop, _):
+        both = sorted([phone.account.device_id, laptop.account.device_id])
+        await choose(laptop, *both)
+        await carry(laptop, phone)
+        assert (await chosen(phone)).devices == both
