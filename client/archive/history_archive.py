@@ -201,6 +201,9 @@ class HistoryArchive:
             make_key(tx, system)
             drafted = give_keys(tx, account, holders, system)
             facts.set_number(tx, facts.HISTORY_REWRITE_DUE, 1)
+        elif 0 < facts.number(tx, facts.HISTORY_GIFTS_DUE_MS) <= system.now_ms():
+            facts.set_number(tx, facts.HISTORY_GIFTS_DUE_MS, 0)
+            drafted = give_keys(tx, account, holders, system)
         if (gone and rank == 0) or account.device_id not in setting.devices:
             drafted = put_setting(tx, ArchiveSetting(True, sorted(holders)), system) or drafted
         if rank == 0:

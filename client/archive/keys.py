@@ -14,7 +14,7 @@ from client.account import Account, load_account
 from client.devices.shared_items import put_item
 from client.errors import UsageError
 from client.message import Warned
-from client.store import notices
+from client.store import facts, notices
 from client.store.archive_rows import history_keys, save_history_keys
 from client.store.database import Transaction
 from client.store.link_rows import history_is_due, note_history_given
@@ -27,13 +27,9 @@ from crypto.primitives import HpkePrivateKey
 from relay.wire.links import encode_id
 
 from .choice import ArchiveSetting, archive_setting, put_setting
-from .giving import draft_gifts
+from .giving import KeyId, draft_gifts
 
 SEALED_KEYS: Final = "history/keys"
-
-KeyId = Annotated[
-    bytes, Meta(min_length=crypto_limits.HISTORY_KEY_ID_BYTES, max_length=crypto_limits.HISTORY_KEY_ID_BYTES)
-]
 
 
 class SealedKeys(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +47,7 @@ def make_key(tx: Transaction, system: System) -> None:
     newest_ms = max((one.made_at_ms + 1 for one in history_keys(tx)), default=0)
     at_ms = min(max(system.now_ms(), newest_ms), crypto_limits.MAX_HISTORY_KEY_MS)
     save_history_keys(tx, [HistoryKey.generate(system.random, at_ms)])
+    facts.set_number(tx, facts.HISTORY_KEY_AWAITED, 0)
 
 
 def give_keys(tx: Transaction, account: Account, devices: Iterable[bytes], system: System) -> bool:

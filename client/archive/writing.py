@@ -17,7 +17,6 @@ from client.store import notices
 from client.store.archive_rows import (
     LogPosition,
     due,
-    history_keys,
     log_position,
     note_archived,
     oldest_due_ms,
@@ -31,6 +30,7 @@ from crypto.limits import DAY_MS
 from relay.wire.links import encode_id
 
 from .following import LOG_NAME, follow
+from .giving import sealing_history_key
 from .importing import records_of
 from .records import Packed, encode_archive, packed
 
@@ -82,15 +82,15 @@ async def write_due(transport: Transport, database: Database, system: System, pa
 
 def _plan(tx: Transaction, now_ms: int, waits_ms: int) -> _Plan | None:
     """What to write next; None if there is nothing, or it has time."""
-    at, keys = log_position(tx), history_keys(tx)
-    if at is None or not keys:
+    account, at = load_account(tx), log_position(tx)
+    key = sealing_history_key(tx, account)
+    if at is None or key is None:
         return None
     oldest_ms = oldest_due_ms(tx, at.floor, _AT_ONCE, now_ms)
     if oldest_ms is None or (oldest_ms > now_ms - waits_ms and at.rewriting_from is None):
         return None
-    account = load_account(tx)
     rows = due(tx, at.floor, _AT_ONCE)
-    return _Plan(account, keys[0], at, packed(records_of(tx, account, row) for row in rows))
+    return _Plan(account, key, at, packed(records_of(tx, account, row) for row in rows))
 
 
 async def _append(
@@ -178,12 +178,13 @@ async def finish_rewriting(transport: Transport, database: Database, system: Sys
     """Once all is written again: say so in the log, then take away what is older. Raises RelayUnreachable, Refused."""
 
     def plan(tx: Transaction) -> _Plan | None:
-        at, keys = log_position(tx), history_keys(tx)
-        if at is None or not keys or at.rewriting_from is None or at.lacks_key:
+        account, at = load_account(tx), log_position(tx)
+        key = sealing_history_key(tx, account)
+        if at is None or key is None or at.rewriting_from is None or at.lacks_key:
             return None
         if oldest_due_ms(tx, at.floor, 1, system.now_ms()) is not None:
             return None
-        return _Plan(load_account(tx), keys[0], at, [])
+        return _Plan(account, key, at, [])
 
     planned = await database.read(plan)
     if planned is None or planned.at.rewriting_from is None:

@@ -26,6 +26,10 @@ LOGS_OWED_UNTIL_MS = (
 )
 REFUSED_ACTS = "refused_acts"  # acts on messages by the wrong hand, or on something else than they said
 OWN_TOKENS_DUE = "own_tokens_due"  # 1: this device took another one out, which knows the own tokens still
+HISTORY_GIFTS_DUE_MS = (
+    "history_gifts_due_ms"  # then keys are given again, for a device got none; 0: all got them
+)
+HISTORY_KEY_AWAITED = "history_key_awaited"  # the id of a key that others have, as a number; 0: none
 HISTORY_REWRITE_DUE = "history_rewrite_due"  # 1: a device that had the history's key is out
 
 

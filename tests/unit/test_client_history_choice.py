@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from client.archive.choice import ArchiveSetting, archive_setting, put_setting
-from client.archive.giving import Gift, HistoryKeysBody
+from client.archive.giving import Gift, HistoryKeysBody, sealing_history_key
 from client.archive.history_archive import HistoryArchive
-from client.archive.keys import make_key
+from client.archive.keys import give_keys, make_key
 from client.contents import ContentType, direct_conversation, encode_body
+from client.envelopes import Encrypted
 from client.errors import NotManager
 from client.next_content import next_content
 from client.signals import draft_signal
@@ -20,11 +21,12 @@ from crypto.limits import DAY_MS, MAX_HISTORY_KEY_MS, MAX_HISTORY_KEYS
 from relay.wire.links import encode_id
 from tests.client_pair import Person
 from tests.own_device_pair import carry
-from tests.unit.test_client_history_gifts import give, kept, quiet_devices, say_keys
+from tests.unit.test_client_history_gifts import encrypt_by, give, kept, quiet_devices, say_keys
 
 
 async def choose(person: Person, *devices: bytes, is_on: bool = True) -> None:
-    """Write the setting, whether this device may or not."""
+    """Write the setting, whether this device may or not, later than whatever was written before."""
+    person.clock.ms += 1_000
     setting = ArchiveSetting(is_on, sorted(devices))
     await person.database.run(lambda tx: put_setting(tx, setting, person.system))
 
@@ -150,3 +152,67 @@ async def test_a_manager_lets_devices_have_the_history_and_no_other_switches_it_
         await choose(laptop, *both)
         await carry(laptop, phone)
         assert (await chosen(phone)).devices == both
+
+
+async def give_withheld(phone: Person, laptop: Person) -> HistoryKey:
+    """A new key of the phone, of which the laptop gets nothing: the relay gives no bundle of it."""
+
+    def draft(tx):
+        make_key(tx, phone.system)
+        give_keys(tx, phone.account, [laptop.account.device_id], phone.system)
+        return history_keys(tx)[0]
+
+    new = await phone.database.run(draft)
+    assert isinstance(await encrypt_by(phone, {laptop.account.device_id: None}), Encrypted)
+    (row,) = [one for one in await phone.outgoing() if one.account_id == phone.id]
+    await laptop.receive([row.envelopes[0].ciphertext])
+    return new
+
+
+async def sealing(person: Person) -> HistoryKey | None:
+    return await person.database.read(lambda tx: sealing_history_key(tx, person.account))
+
+
+@pytest.mark.proves("M-HIST-09")
+async def test_a_chosen_device_that_got_no_new_key_says_so_and_seals_under_no_old_one(tmp_path):
+    async with quiet_devices(tmp_path, manager=False) as (phone, laptop, _):
+        await choose(phone, phone.account.device_id, laptop.account.device_id)
+        await give(phone, laptop.account.device_id)
+        await carry(phone, laptop)
+        await carry(laptop, phone)
+        assert await sealing(laptop) == await sealing(phone) == (await kept(laptop))[0]
+        new = await give_withheld(phone, laptop)
+        assert (await phone.warned(), await laptop.warned()) == (["history_not_given"], ["history_not_given"])
+        assert await sealing(phone) == new
+        assert await sealing(laptop) is None
+        # What is given to others alone, under the key that is awaited, changes nothing.
+        await give(phone, bytes(16), keys=0)
+        await carry(phone, laptop)
+        assert await sealing(laptop) is None
+        archive = HistoryArchive(None, phone.database, phone.system, on_drafts=lambda: None, send_out=None)
+        await phone.database.run(archive._tend)
+        assert await carry(phone, laptop) == 0  # a day has not gone by
+        phone.clock.ms += DAY_MS
+        await phone.database.run(archive._tend)
+        await carry(phone, laptop)
+        assert await sealing(laptop) == new
+        await phone.database.run(archive._tend)
+        assert await carry(phone, laptop) == 0  # all have it
+        assert await laptop.warned() == ["history_not_given"]
+
+
+async def test_who_may_not_have_the_history_awaits_no_key_and_who_has_it_no_gift(tmp_path):
+    async with quiet_devices(tmp_path) as (phone, laptop, _):
+        await choose(phone, phone.account.device_id)
+        await give(phone)
+        await carry(phone, laptop)
+        await carry(laptop, phone)
+        await give_withheld(phone, laptop)
+        assert await laptop.warned() == []
+        await choose(phone, phone.account.device_id, laptop.account.device_id)
+        await give(phone, laptop.account.device_id)
+        await carry(phone, laptop)
+        await give(phone, bytes(16), keys=0)  # linked with the history, say: the gift is for it alone
+        await carry(phone, laptop)
+        assert await laptop.warned() == []
+        assert await sealing(laptop) == await sealing(phone) is not None

@@ -101,7 +101,7 @@ def of_own_devices(other: bytes, content: bytes) -> list[tuple[str, ContentType,
         ("copy of what the relay refused", ContentType.COPY, Copy(other, content, "not_allowed")),
         ("shared items", ContentType.SHARED_ITEMS, SharedItems([item], is_all=True)),
         ("question for all shared items", ContentType.SHARED_ITEMS, SharedItems([], asks=True)),
-        ("history keys", ContentType.HISTORY_KEYS, HistoryKeysBody(gifts)),
+        ("history keys", ContentType.HISTORY_KEYS, HistoryKeysBody(gifts, seed("newest", 8))),
         ("history keys for nobody", ContentType.HISTORY_KEYS, HistoryKeysBody([])),
     ]
     return [(name, kind, encode_body(body)) for name, kind, body in bodies]
