@@ -149,6 +149,11 @@ class Peer:
         """One of the client, as the relay gives it out to anybody."""
         return hand_out(self.theirs)
 
+    @property
+    def sealing(self) -> Key:
+        """The sealing key of that bundle."""
+        return _key(self.bundle["sealing_key"])
+
     def begin(self) -> None:
         """A session from a bundle of the client."""
         self.session = self._set_up()
@@ -164,7 +169,7 @@ class Peer:
         agreements = agreements_of_a(self.identity, ephemeral, self.client, signed, once)
         secrets = agreed.secrets(agreements, kem_secret)
         ratchet = Ratchet(secrets, self.us.party, self.client.party, signed=signed.public)
-        return Session(ratchet, setup=Setup(_key(bundle["sealing_key"]), pack(agreed.values())))
+        return Session(ratchet, setup=Setup(self.sealing, pack(agreed.values())))
 
     def write(self, text: str) -> Written:
         """A text, into the client's mailbox."""
@@ -216,6 +221,10 @@ class Peer:
         content = replace(self._sent).write(text, (self.token, NAME))
         if session.setup is not None:
             self._put(self._setup_envelope(session.ratchet, session.setup, content))
+
+    def give_keys(self, gifts: list[Any], newest: bytes) -> None:
+        """Keys of a history archive, which are to be refused, so that the content does not count."""
+        self._put(self.ratchet.seal(replace(self._sent).give_keys(gifts, newest)))
 
     def _put(self, envelope: bytes) -> None:
         self.theirs.mailbox.put(os.urandom(16), envelope)

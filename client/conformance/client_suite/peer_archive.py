@@ -11,7 +11,8 @@ from client.conformance.report import Failed
 from client.conformance.wire import transcript, u64
 
 from .peer_blobs import padded_size
-from .peer_keys import NO_SALT, derive, seal, unseal
+from .peer_keys import NO_SALT, derive, seal, seal_to, unseal
+from .peer_setup import Key
 
 _SUITE: Final = b"\x01"
 _HEAD_BYTES: Final = 73
@@ -69,6 +70,23 @@ def seal_entry(
     head = _named(key, account_id) + salt + (commitment or committed)
     padded = len(content).to_bytes(4, "big") + content.ljust(padded_size(4 + len(content)) - 4, b"\0")
     return head + seal(aes, nonce, padded, head)
+
+
+def key_id(key: bytes, account_id: bytes) -> bytes:
+    """8 B by which entries name the key."""
+    return _named(key, account_id)[1:]
+
+
+def sealed_gift(
+    key: bytes, made_at_ms: int, sealing: Key, account_id: bytes, giver: bytes, receiver: bytes
+) -> bytes:
+    """One key for a device of the account, sealed to its sealing key."""
+    u32 = sealing.key_id.to_bytes(4, "big")
+    content = key + u64(made_at_ms)
+    padded = len(content).to_bytes(4, "big") + content.ljust(padded_size(4 + len(content)) - 4, b"\0")
+    return seal_to(
+        sealing.public, transcript("tokenim/v1 history gift", account_id, giver, receiver, u32), padded
+    )
 
 
 def open_entry(entry: bytes, key: bytes, account_id: bytes, index: int) -> Archived:

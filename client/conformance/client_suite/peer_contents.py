@@ -13,7 +13,7 @@ from .checks import now_ms
 from .peer_ratchet import Party
 from .shapes import binary, row, whole, words
 
-TEXT, FILE, EDIT, RECEIPT = 1, 2, 11, 13
+TEXT, FILE, HISTORY_KEYS, EDIT, RECEIPT = 1, 2, 5, 11, 13
 _FIELDS: Final = (
     ("type", int, 0, 65_535),
     ("conversation_id", bytes, 32, 32),
@@ -97,6 +97,10 @@ class Numbering:
     def edit(self, message: Written, text: str) -> bytes:
         """The next content of the peer: another text for what it wrote."""
         return self._write(EDIT, [[message.account_id, message.message_id, message.reference], text], None)
+
+    def give_keys(self, gifts: list[Any], newest: bytes) -> bytes:
+        """The next content of the peer: keys of a history archive, as own devices give them."""
+        return self._write(HISTORY_KEYS, [gifts, newest], None)
 
     def _write(
         self, kind: int, body: list[Any], introduction: tuple[bytes, str] | None, message_id: bytes = b""

@@ -8,7 +8,7 @@ import msgspec
 from client.conformance.client_suite.cases.peer import with_peer
 from client.conformance.client_suite.checks import now_ms
 from client.conformance.client_suite.peer import Peer
-from client.conformance.client_suite.peer_archive import open_entry, seal_entry
+from client.conformance.client_suite.peer_archive import key_id, open_entry, seal_entry, sealed_gift
 from client.conformance.client_suite.peer_contents import TEXT, conversation
 from client.conformance.client_suite.person import Person
 from client.conformance.client_suite.setting import Setting
@@ -120,3 +120,19 @@ async def odd_entries(setting: Setting) -> None:
     expected = ["the second word", "from another device", "from another device, too"]
     if shown != expected:
         raise Failed(f"expected {expected} after the archive was read, got {shown}")
+
+
+@CLIENT_SUITE.case("client-history-keys-of-another", level="history", proves=("M-HIST-05",))
+async def keys_of_another(setting: Setting) -> None:
+    """A contact gives a key of the history archive, newer than the client's and well sealed to its device: it is not taken."""
+    peer, ann, key = await _archived(setting)
+    account_id, device, odd = peer.client.party.account_id, peer.client.party.device_id, os.urandom(32)
+    sealed = sealed_gift(odd, now_ms() + 1, peer.sealing, account_id, peer.us.party.device_id, device)
+    peer.give_keys([[device, peer.sealing.key_id, sealed]], key_id(odd, account_id))
+    peer.write("the third word")
+    await peer.shown("the second word", "the third word")
+    if await _write(ann) != key:
+        raise Failed("the client seals its archive under a key that a contact gave")
+    expected = [(True, "the first word"), (False, "the second word"), (False, "the third word")]
+    if (found := _bodies(peer, key)) != expected:
+        raise Failed(f"expected {expected} in the archive, got {found}")
