@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from client.archive.choice import ArchiveSetting, archive_setting, put_setting
@@ -12,9 +13,10 @@ from client.archive.keys import give_keys, make_key
 from client.contents import ContentType, direct_conversation, encode_body
 from client.envelopes import Encrypted
 from client.errors import NotManager
+from client.message import State
 from client.next_content import next_content
 from client.signals import draft_signal
-from client.store import history, queue
+from client.store import history, migrate, queue
 from client.store.archive_rows import history_keys, save_history_keys
 from crypto.history_archive import Giving, HistoryKey, seal_given_keys
 from crypto.limits import DAY_MS, MAX_HISTORY_KEY_MS, MAX_HISTORY_KEYS
@@ -216,3 +218,30 @@ async def test_who_may_not_have_the_history_awaits_no_key_and_who_has_it_no_gift
         await carry(phone, laptop)
         assert await laptop.warned() == []
         assert await sealing(laptop) == await sealing(phone) is not None
+
+
+async def test_a_draft_of_before_keys_were_sealed_goes_and_they_are_given_anew(tmp_path):
+    async with quiet_devices(tmp_path) as (phone, laptop, _):
+        await choose(phone, phone.account.device_id, laptop.account.device_id)
+        made = await give(phone)
+        await carry(phone, laptop)
+        await carry(laptop, phone)
+        assert await kept(laptop) == []
+        old = msgspec.msgpack.encode([[[one.key, one.made_at_ms] for one in made]])
+
+        def draft(tx):
+            number = draft_signal(tx, phone.account, [], ContentType.HISTORY_KEYS, old, phone.system)
+            only = [laptop.account.device_id]
+            queue.add_draft(tx, number, encode_id(phone.id), phone.id, only_devices=only)
+            for statement in migrate._statements(dict(migrate.migrations())[29]):
+                tx.run(statement)
+            return history.find(tx, number)
+
+        row = await phone.database.run(draft)
+        assert row is not None
+        assert (row.body, row.state) == (b"", State.ACCEPTED)
+        assert await carry(phone, laptop) == 0
+        archive = HistoryArchive(None, phone.database, phone.system, on_drafts=lambda: None, send_out=None)
+        await phone.database.run(archive._tend)
+        await carry(phone, laptop)
+        assert await kept(laptop) == made
