@@ -112,7 +112,7 @@ def shared_items_table() -> str:
         ],
         ["`setting/device_silence_days`", "int 0–3,650"],
         ["`setting/history_archive`", _body(choice.ArchiveSetting)],
-        [f"`{keys.SEALED_KEYS}`", _body(keys.SealedKeys)],
+        [f"`{choice.SEALED_KEYS}`", _body(keys.SealedKeys)],
     ]
     named = (shared.Item, shared_group.Committer)
     parts = [f"**{snake(cls.__name__)}**\n\n{table(heads, _rows(cls))}" for cls in named]

@@ -22,6 +22,7 @@ from relay.wire import limits
 from relay.wire.links import encode_id
 
 _KEY: Final = setting_key(HISTORY_ARCHIVE)
+SEALED_KEYS: Final = "history/keys"
 _MAX_DEVICES: Final = 64
 
 DeviceId = Annotated[bytes, Meta(min_length=limits.DEVICE_ID_BYTES, max_length=limits.DEVICE_ID_BYTES)]
@@ -58,7 +59,8 @@ def may_give(tx: Transaction, account: Account, device_id: bytes) -> bool:
 
 
 def without_claims(tx: Transaction, account: Account, items: Iterable[Item], told_by: bytes) -> list[Item]:
-    """The items without a setting by which a device that is no manager changes who may have the history.
+    """The items without a setting by which a device that is no manager changes who may have the history, and without the
+    keys for the words of one that may not give any.
 
     It may take out who left the account, and switch the archive off. The one that tells counts, not the one that the item
     names: that anybody can write. What would let more devices have it is told.
@@ -68,6 +70,10 @@ def without_claims(tx: Transaction, account: Account, items: Iterable[Item], tol
     known, listed = archive_setting(tx), {one.device_id for one in account.own.manifest.devices}
     kept = []
     for item in items:
+        if item.key == SEALED_KEYS:
+            if not known.is_on or told_by in known.devices:
+                kept.append(item)
+            continue
         setting = _decoded(item)
         if item.key != _KEY or not setting.is_on or not _is_newer(tx, item):
             kept.append(item)

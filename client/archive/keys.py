@@ -26,10 +26,8 @@ from crypto.history_archive import HistoryKey, open_history_keys, seal_history_k
 from crypto.primitives import HpkePrivateKey
 from relay.wire.links import encode_id
 
-from .choice import ArchiveSetting, archive_setting, put_setting
+from .choice import SEALED_KEYS, ArchiveSetting, archive_setting, put_setting
 from .giving import KeyId, draft_gifts
-
-SEALED_KEYS: Final = "history/keys"
 
 
 class SealedKeys(msgspec.Struct, frozen=True, array_like=True):

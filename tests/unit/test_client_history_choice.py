@@ -6,11 +6,12 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from client.archive.choice import ArchiveSetting, archive_setting, put_setting
+from client.archive.choice import SEALED_KEYS, ArchiveSetting, archive_setting, put_setting
 from client.archive.giving import Gift, HistoryKeysBody, sealing_history_key
 from client.archive.history_archive import HistoryArchive
 from client.archive.keys import give_keys, make_key
 from client.contents import ContentType, direct_conversation, encode_body
+from client.devices.shared_items import put_item
 from client.envelopes import Encrypted
 from client.errors import NotManager
 from client.message import State
@@ -18,6 +19,7 @@ from client.next_content import next_content
 from client.signals import draft_signal
 from client.store import history, migrate, queue
 from client.store.archive_rows import history_keys, save_history_keys
+from client.store.shared import find_item
 from crypto.history_archive import Giving, HistoryKey, seal_given_keys
 from crypto.limits import DAY_MS, MAX_HISTORY_KEY_MS, MAX_HISTORY_KEYS
 from relay.wire.links import encode_id
@@ -142,6 +144,23 @@ async def test_a_device_that_is_no_manager_lets_nobody_have_the_history(tmp_path
         assert not (await chosen(phone)).is_on
         assert set(await phone.warned()) == {"history_claimed"}
         assert await laptop.warned() == []
+
+
+@pytest.mark.proves("M-HIST-10")
+@pytest.mark.parametrize("manager", [True, False])
+@pytest.mark.parametrize("is_chosen", [True, False])
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_keys_for_the_words_are_those_of_who_may_give_keys(tmp_path, manager, is_chosen, is_on):
+    async with quiet_devices(tmp_path, manager=manager) as (phone, laptop, _):
+        devices = [phone.account.device_id, *([laptop.account.device_id] if is_chosen else [])]
+        await choose(phone, *devices, is_on=is_on)
+        await phone.database.run(lambda tx: put_item(tx, SEALED_KEYS, b"true", phone.system))
+        phone.clock.ms += 1_000
+        await laptop.database.run(lambda tx: put_item(tx, SEALED_KEYS, b"other", phone.system))
+        await carry(laptop, phone)
+        item = await phone.database.read(lambda tx: find_item(tx, SEALED_KEYS))
+        assert item is not None
+        assert item.value == (b"other" if manager or is_chosen or not is_on else b"true")
 
 
 async def test_a_manager_lets_devices_have_the_history_and_no_other_switches_it_on(tmp_path):
