@@ -20,12 +20,14 @@ _STANDING: Final = hot(
     """SELECT device_id, kind, key_class, encoded FROM prekeys
        WHERE device_id = ANY($1::bytea[]) AND key_class <> $2""",
 )
-# Who comes second passes by the keys that the first one takes, and waits for nobody.
+# Who comes second passes by the keys that the first one takes, and waits for nobody. MATERIALIZED: it is looked for once; a join
+# with a subquery may look again for each row, finds the next one each time, and deletes them all.
 _TAKE: Final = hot(
     "device_id",
-    """DELETE FROM prekeys AS p USING (
-           SELECT device_id, kind, key_class, key_id FROM prekeys
-           WHERE device_id = $1 AND kind = $2 AND key_class = $3 ORDER BY key_id LIMIT 1 FOR UPDATE SKIP LOCKED) AS taken
+    """WITH taken AS MATERIALIZED (
+           SELECT kind, key_class, key_id FROM prekeys
+           WHERE device_id = $1 AND kind = $2 AND key_class = $3 ORDER BY key_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+       DELETE FROM prekeys AS p USING taken
        WHERE p.device_id = $1 AND p.kind = taken.kind AND p.key_class = taken.key_class AND p.key_id = taken.key_id
        RETURNING p.encoded""",
 )
