@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from math import inf
 from typing import Final
 
 from relay.config import PushSettings
@@ -42,7 +41,6 @@ from .wakeup import Wakeup
 
 GATHER_SECONDS: Final = 0.1
 LOOK_SECONDS: Final = 60.0
-COUNT_SECONDS: Final = 1.0
 LEFT_SECONDS: Final = 20.0
 """After a connection went that may have been dead for a while: if something waits then, it did not arrive."""
 ANSWER_SECONDS: Final = 30
@@ -90,7 +88,6 @@ class Push:
         """Registered devices that are to be woken from the next round on; whether by something urgent."""
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._counted_at = -inf
         self._bus = bus
         self._runs = False
         self._missed = Missed()
@@ -253,10 +250,8 @@ class Push:
         self._go_on(now)
         paused = [lane.paused_until for lane in self._lanes.values() if is_paused(lane, now)]
         self._figures.set("push_paused", len(paused))
-        if now >= self._counted_at + COUNT_SECONDS:
-            self._counted_at = now
-            self._figures.set("push_waiting", self._book.waiting)
-            self._figures.set("push_registrations", len(self._book.known))
+        self._figures.set("push_waiting", self._book.waiting)
+        self._figures.set("push_registrations", len(self._book.known))
         waits = [lane.paused_until for lane in self._lanes.values() if lane.waiting and is_paused(lane, now)]
         look = self._missed.next_look(len(self._book.known))
         return min([*waits, self._book.next_due, look, now + LOOK_SECONDS]) - now

@@ -305,3 +305,14 @@ async def test_an_operator_wakes_a_device_and_sees_what_came_back() -> None:
         assert await scene.outbox() == []
         with pytest.raises(NotFound):
             await scene.push.test([bytes_of("nobody")])
+
+
+async def test_how_many_are_registered_and_wait_is_told_at_once() -> None:
+    """A figure that is set once a second stands a minute behind, when nothing happens after what it did not count."""
+    async with open_scene(FakePusher(answers=[FAILING] * 9)) as scene:
+        for number, name in enumerate(("phone", "tablet", "watch"), 1):
+            device, _ = await scene.device(name)
+            await scene.message(device)
+            await scene.gathered()
+            assert scene.figures.value("push_registrations") == number
+            assert scene.figures.value("push_waiting") == number
